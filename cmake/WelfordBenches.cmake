@@ -1,0 +1,11 @@
+# Every src/**/x_bench.c becomes the program x_bench in the build folder.
+file(GLOB_RECURSE bench_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_bench.c")
+foreach(source ${bench_sources})
+    cmake_path(GET source STEM name)
+    add_executable(${name} ${source})
+    if(source MATCHES "/src/compiler/")
+        target_link_libraries(${name} PRIVATE welford_compiler_static)
+    else()
+        target_link_libraries(${name} PRIVATE welford_core)
+    endif()
+endforeach()

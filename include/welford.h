@@ -1,0 +1,228 @@
+// welford: compiles transformer models for this CPU and runs them.
+//
+//     #include <stdio.h>
+//     #include <welford.h>
+//
+//     static bool print(void *context, int32_t token, const char *text, size_t bytes)
+//     {
+//         fwrite(text, 1, bytes, stdout);
+//         return true; // go on
+//     }
+//
+//     int main(int argc, char **argv)
+//     {
+//         wf_model *model = NULL;
+//         wf_session *session = NULL;
+//         wf_sampler *sampler = NULL;
+//         int32_t *prompt = NULL;
+//         size_t n_prompt = 0;
+//         wf_error err = {0};
+//         wf_message question = {"user", "What is the capital of France?"};
+//         bool ok = !wf_model_open(argv[1], NULL, &model, &err) &&
+//                   !wf_session_create(model, 0, 0, &session, &err) &&
+//                   !wf_sampler_create(model, NULL, &sampler, &err) &&
+//                   !wf_chat_apply(model, &question, 1, &prompt, &n_prompt, &err) &&
+//                   !wf_generate(session, sampler, prompt, n_prompt, -1, print, NULL, NULL, &err);
+//         if (!ok) fprintf(stderr, "%s\n", err.message);
+//         wf_free(prompt);
+//         wf_sampler_free(sampler);
+//         wf_session_free(session);
+//         wf_model_close(model);
+//         return ok ? 0 : 1;
+//     }
+//
+// Link with `pkg-config --libs welford`, or find_package(welford) and target_link_libraries(... welford::welford).
+//
+// Handles are opaque and owned by the caller, who frees each with its own function (NULL is fine); a model must outlive
+// its sessions and samplers. Every fallible function returns a wf_status, 0 on success, and describes the first failure
+// in `err` (may be NULL). A handle that could not be made is NULL.
+//
+// Threads: a model owns the threads that compute. Calls that evaluate (wf_session_eval, wf_generate) on one model's
+// sessions must not overlap; everything that only reads a model may run at any time. Different models are independent.
+//
+// Texts are UTF-8; ill-formed bytes are read and written as U+FFFD.
+#ifndef WELFORD_H
+#define WELFORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- status
+
+typedef enum wf_status {
+    WF_OK = 0,
+    WF_ERROR_USAGE,       // an argument of the call makes no sense
+    WF_ERROR_IO,          // the system refused: missing file, permission, full disk
+    WF_ERROR_FORMAT,      // a file is damaged or not of its format
+    WF_ERROR_UNSUPPORTED, // well-formed, but beyond what welford can do; the message names it
+    WF_ERROR_MEMORY,      // out of memory
+    WF_ERROR_LIMIT,       // the context is full
+    WF_ERROR_COMPILE,     // the compiler failed: a defect of welford
+} wf_status;
+
+typedef struct wf_error {
+    wf_status status;
+    char message[512]; // one line, no line break: file, place, reason
+} wf_error;
+
+// "0.1.0"
+const char *wf_version(void);
+
+// Frees what a function of this header allocated for the caller (ids, texts); not handles.
+void wf_free(void *memory);
+
+// ---- models
+
+typedef struct wf_model wf_model;
+
+typedef struct wf_model_options { // {0} is the default
+    int n_threads;                // 0: the cores that this process may use
+    bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
+    bool no_cache;                // neither read nor write the cache folder
+    const char *no_fuse;          // comma-separated names of fusions to leave out; for measurements
+    const char *print_ir_after;   // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
+    bool print_plan;              // the plan as a table to stderr
+    // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
+    void (*progress)(void *context, const char *what, size_t done, size_t all);
+    void *progress_context;
+} wf_model_options;
+
+// Opens a GGUF checkpoint. Its compiled program and packed weights come from the cache folder ($WELFORD_CACHE, else
+// $XDG_CACHE_HOME/welford, else ~/.cache/welford), or are made and left there. `options` may be NULL.
+wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **model, wf_error *err);
+void wf_model_close(wf_model *model);
+
+typedef struct wf_model_facts {
+    const char *architecture, *name; // owned by the model; "" when the file gives no name
+    int64_t n_vocab, n_ctx_train, n_layer, n_embd;
+    int64_t n_parameters;
+    size_t file_bytes, weights_bytes; // of the checkpoint; of the packed weights
+    int32_t bos, eos;                 // token ids, -1: none
+    bool add_bos;                     // a text starts with BOS
+    bool has_chat_template;
+    int n_threads;
+    bool program_cached, pack_cached;     // came from the cache
+    double compile_seconds, pack_seconds; // 0 when they did
+} wf_model_facts;
+
+wf_model_facts wf_model_describe(const wf_model *model);
+
+// ---- text
+
+// Ids of `bytes` bytes of text, with BOS in front where the model wants it (and it is not there). `parse_special`: special
+// tokens spelled out in the text become their ids; leave it off for text that you do not trust. *ids: free with wf_free.
+wf_status wf_tokenize(const wf_model *model, const char *text, size_t bytes, bool parse_special, int32_t **ids,
+                      size_t *n_ids, wf_error *err);
+
+// The text of ids, zero-terminated after *bytes; special tokens give no text unless `special`. Free with wf_free.
+wf_status wf_detokenize(const wf_model *model, const int32_t *ids, size_t n_ids, bool special, char **text,
+                        size_t *bytes, wf_error *err);
+
+// Whether a token ends an answer.
+bool wf_is_end(const wf_model *model, int32_t token);
+
+typedef struct wf_message {
+    const char *role;    // "system", "user" or "assistant"
+    const char *content; // special tokens in it stay text
+} wf_message;
+
+// The prompt for a conversation, up to where the model's answer begins, by the model's own chat template.
+// WF_ERROR_UNSUPPORTED when it has none. *ids: free with wf_free.
+wf_status wf_chat_apply(const wf_model *model, const wf_message *messages, size_t n_messages, int32_t **ids,
+                        size_t *n_ids, wf_error *err);
+
+// ---- sessions: one sequence of tokens and its KV cache
+
+typedef struct wf_session wf_session;
+
+// n_ctx: tokens that fit; 0: the smaller of the model's training context and 4096. n_batch: tokens evaluated at a time;
+// 0: 512. Memory is used as the sequence grows.
+wf_status wf_session_create(wf_model *model, int64_t n_ctx, int64_t n_batch, wf_session **session, wf_error *err);
+void wf_session_free(wf_session *session);
+
+// Appends n >= 1 tokens and computes the logits that follow each of tokens[first_logits .. n): 0 means all, n - 1 the
+// last, n none. WF_ERROR_LIMIT when the context has no room for n more: nothing has changed then.
+wf_status wf_session_eval(wf_session *session, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err);
+
+// [n_vocab] f32 for the row-th of the tokens whose logits the last wf_session_eval computed; NULL: no such row. Owned by
+// the session, valid until it evaluates or truncates.
+const float *wf_session_logits(const wf_session *session, int64_t row);
+
+// Forgets all but the first n_past tokens. WF_ERROR_USAGE when there are fewer.
+wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err);
+
+int64_t wf_session_past(const wf_session *session);    // tokens in the cache
+int64_t wf_session_context(const wf_session *session); // tokens that fit
+
+// ---- sampling: logits to a token
+
+typedef struct wf_sampler wf_sampler;
+
+#define WF_SEED_RANDOM UINT64_MAX
+
+// The filters run in this order, each on what the former left; all but the last two look at probabilities at
+// temperature 1.
+typedef struct wf_sampler_options {
+    double repeat_penalty; // > 0; logits of recent tokens are divided by it (multiplied when negative); 1: off
+    int64_t repeat_last_n; // how many tokens are recent, prompt included; 0: off
+    int64_t top_k;         // keep the k likeliest; 0: all
+    double top_p;          // keep the likeliest whose probabilities reach p together; 1: all
+    double min_p;          // keep those at least min_p times as likely as the likeliest; 0: all
+    double temperature;    // logits are divided by it; 0: the likeliest token, ties to the lowest id
+    uint64_t seed;         // of the draw; WF_SEED_RANDOM: from the system
+} wf_sampler_options;
+
+// Penalty 1 over 64 tokens, top-k 40, top-p 0.95, min-p 0.05, temperature 0.8, random seed.
+wf_sampler_options wf_sampler_defaults(void);
+
+// `options` NULL: the defaults. WF_ERROR_USAGE names an option out of range.
+wf_status wf_sampler_create(const wf_model *model, const wf_sampler_options *options, wf_sampler **sampler,
+                            wf_error *err);
+void wf_sampler_free(wf_sampler *sampler);
+
+// Draws a token from logits [n_vocab] f32. WF_ERROR_FORMAT when one is not a number.
+wf_status wf_sampler_pick(wf_sampler *sampler, const float *logits, int32_t *token, wf_error *err);
+// Tells the repeat penalty of a token that the sequence now holds. wf_generate does so itself.
+void wf_sampler_accept(wf_sampler *sampler, int32_t token);
+uint64_t wf_sampler_seed(const wf_sampler *sampler); // the seed in use
+
+// ---- generation
+
+typedef enum wf_finish {
+    WF_FINISH_STOP,    // the model ended its answer
+    WF_FINISH_LENGTH,  // n_max tokens
+    WF_FINISH_CONTEXT, // the context is full
+    WF_FINISH_CALLBACK // the callback returned false
+} wf_finish;
+
+typedef struct wf_generation {
+    wf_finish finish;
+    int64_t n_prompt;    // tokens of the prompt
+    int64_t n_reused;    // of these, how many were in the cache already
+    int64_t n_generated; // tokens of the answer, its end token not counted
+    double prefill_seconds;
+    double decode_seconds; // from the first token on; n_generated - 1 (or n_generated, after WF_FINISH_STOP) evaluations
+    int64_t n_decoded;     // evaluations in decode_seconds
+    double first_token_seconds; // from the call to the first token
+} wf_generation;
+
+// Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1 and
+// no text between two parts of a long prompt, and at the end for the rest of the text. False stops the generation.
+typedef bool wf_generate_callback(void *context, int32_t token, const char *text, size_t bytes);
+
+// Makes the session's sequence equal to the prompt, evaluating only what differs from its cache, then draws and appends
+// tokens until the model ends, n_max tokens are made (n_max < 0: no limit), the context is full, or the callback stops.
+// `callback` and `result` may be NULL. WF_ERROR_LIMIT when the prompt alone does not fit.
+wf_status wf_generate(wf_session *session, wf_sampler *sampler, const int32_t *prompt, size_t n_prompt, int64_t n_max,
+                      wf_generate_callback *callback, void *context, wf_generation *result, wf_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,34 @@
+// The MLIR context that the compiler works in: the dialects it needs and no others (registering all costs 10 ms), its
+// passes, and diagnostics turned into wf_error.
+#ifndef WELFORD_COMPILER_CODEGEN_CONTEXT_H
+#define WELFORD_COMPILER_CODEGEN_CONTEXT_H
+
+#include <mlir-c/Diagnostics.h>
+#include <mlir-c/IR.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+typedef struct compiler_context {
+    MlirContext mlir;
+    MlirDiagnosticHandlerID handler;
+    wf_error *first;     // where the first error diagnostic goes; NULL: dropped
+    bool has_error;
+} compiler_context;
+
+// The wf dialect is loaded too (dialect/wf.h).
+wf_status compiler_context_create(compiler_context *c, wf_error *err);
+void compiler_context_destroy(compiler_context *c);
+
+// From here on the first error diagnostic is kept in err as "location: message".
+void compiler_context_watch(compiler_context *c, wf_error *err);
+
+// Runs a textual pass pipeline on a module: "builtin.module(convert-scf-to-cf,...)".
+wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err);
+
+void print_operation(MlirOperation op, buffer *out);
+void print_location(MlirLocation location, buffer *out); // file:line:column, or "unknown"
+
+static inline MlirStringRef mlir_text(const char *s) { return mlirStringRefCreateFromCString(s); }
+
+#endif

@@ -1,0 +1,485 @@
+#include "compiler/codegen/lower.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/codegen/plan_builder.h"
+#include "compiler/kernel/attention.h"
+#include "compiler/kernel/embed.h"
+#include "compiler/kernel/kv.h"
+#include "compiler/kernel/linear.h"
+#include "compiler/kernel/norm.h"
+#include "compiler/kernel/q8.h"
+#include "compiler/kernel/rope.h"
+#include "compiler/kernel/rowwise.h"
+#include "compiler/pass/pass.h"
+
+// Where a value of the graph lies: a plan value, or a part of every row of one.
+typedef struct placed {
+    MlirValue value;
+    int plan_value;
+    int64_t skip_bytes;
+} placed;
+
+typedef struct lowering {
+    plan_builder p;
+    const gguf_file *file;
+    const model_facts *facts;
+    bool kv_f32;
+    builder *kernels;
+    placed *placed;
+    int n_placed, max_placed;
+    MlirBlock block;
+    wf_error *err;
+} lowering;
+
+static wf_status fail_op(lowering *l, MlirOperation op, const char *reason)
+{
+    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
+    buffer location = {0};
+    print_location(mlirOperationGetLocation(op), &location);
+    wf_status status = error_set(l->err, WF_ERROR_UNSUPPORTED, "%s: %.*s: %s", location.data, (int)name.length,
+                                 name.data, reason);
+    buffer_free(&location);
+    return status;
+}
+
+// ---- values
+
+static bool place(lowering *l, MlirValue v, int index, int64_t skip_bytes)
+{
+    if (l->n_placed == l->max_placed) {
+        int max = l->max_placed ? 2 * l->max_placed : 256;
+        placed *moved = realloc(l->placed, (size_t)max * sizeof *moved);
+        if (!moved) return l->p.failed = true, false;
+        l->placed = moved;
+        l->max_placed = max;
+    }
+    l->placed[l->n_placed++] = (placed){v, index, skip_bytes};
+    return true;
+}
+
+// Newest first: operands are mostly recent.
+static const placed *find_placed(const lowering *l, MlirValue v)
+{
+    for (int i = l->n_placed; i-- > 0;)
+        if (mlirValueEqual(l->placed[i].value, v)) return &l->placed[i];
+    return NULL;
+}
+
+static int64_t row_bytes(MlirValue v)
+{
+    int64_t cols = dim_of(v, 1);
+    return is_wf_type(element_type_of(v), "q8") ? q8_row_bytes(cols) : 4 * cols;
+}
+
+static bool is_returned(MlirValue v)
+{
+    MlirOpOperand use = mlirValueGetFirstUse(v);
+    return !mlirOpOperandIsNull(use) && op_is(mlirOpOperandGetOwner(use), "func.return");
+}
+
+// The plan value of an op's result, with `rows` rows.
+static int new_result(lowering *l, MlirOperation op, plan_dim rows)
+{
+    MlirValue v = mlirOperationGetResult(op, 0);
+    int index = plan_add_value(&l->p, is_returned(v) ? BASE_LOGITS : BASE_ARENA, rows, row_bytes(v));
+    place(l, v, index, 0);
+    return index;
+}
+
+static const placed *operand_of(const lowering *l, MlirOperation op, intptr_t i)
+{
+    return find_placed(l, mlirOperationGetOperand(op, i));
+}
+
+static plan_dim rows_of(const lowering *l, const placed *v) { return l->p.values[v->plan_value].rows; }
+
+static bool has_quantised_result(MlirOperation op)
+{
+    return is_wf_type(element_type_of(mlirOperationGetResult(op, 0)), "q8");
+}
+
+static affine constant_size(int64_t c) { return affine_of(DIM_ONE, c); }
+
+// ---- kernels
+
+typedef void build_kernel(builder *b, const void *params, const char *name);
+
+static uint32_t kernel(lowering *l, const char *name, build_kernel *build, const void *params)
+{
+    bool is_new;
+    uint32_t index = plan_add_kernel(&l->p, name, &is_new);
+    if (is_new) build(l->kernels, params, name);
+    return index;
+}
+
+// Typed wrappers, so that no function is called through a pointer of another type.
+#define BUILD_WRAPPER(function, params_type)                                                                           \
+    static void do_##function(builder *b, const void *params, const char *name)                                        \
+    {                                                                                                                  \
+        const params_type *typed = params;                                                                             \
+        function(b, typed, name);                                                                                      \
+    }
+BUILD_WRAPPER(embed_build, embed_kernel)
+BUILD_WRAPPER(rowwise_build, rowwise_kernel)
+BUILD_WRAPPER(rms_norm_build, norm_kernel)
+BUILD_WRAPPER(linear_build, linear_kernel)
+BUILD_WRAPPER(rope_build, rope_kernel)
+BUILD_WRAPPER(kv_store_build, kv_store_kernel)
+BUILD_WRAPPER(rope_store_build, rope_store_kernel)
+BUILD_WRAPPER(attention_build, attention_kernel)
+
+static plan_call *call_rows(lowering *l, uint32_t k, const char *label, plan_dim rows)
+{
+    plan_call *call = plan_add_call(&l->p, k, label);
+    call->tiles.a = affine_of(rows, 1);
+    return call;
+}
+
+// ---- weights
+
+static const char *weight_name(lowering *l, MlirValue v)
+{
+    MlirStringRef name = op_string(defining_op(v), "name");
+    return arena_strdup(&l->p.plan->memory, (view){name.data, name.length});
+}
+
+static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *sources, int n, bool interleave, int *index)
+{
+    static const struct {
+        tensor_type type;
+        weight_layout layout;
+    } layouts[] = {
+        {TENSOR_F32, LAYOUT_F32_X16},   {TENSOR_F16, LAYOUT_F16_X16},   {TENSOR_BF16, LAYOUT_BF16_X16},
+        {TENSOR_Q8_0, LAYOUT_Q8_0_X16}, {TENSOR_Q4_0, LAYOUT_Q4_0_X16}, {TENSOR_Q4_1, LAYOUT_Q4_1_X16},
+    };
+    plan_weight w = {.n_sources = (uint32_t)n, .interleave = interleave};
+    for (int i = 0; i < n; i++) {
+        if (!op_is(defining_op(sources[i]), "wf.weight")) return fail_op(l, user, "a weight is no tensor of the checkpoint");
+        w.sources[i] = weight_name(l, sources[i]);
+        if (!w.sources[i]) return error_memory(l->err, 0);
+        const gguf_tensor *t = gguf_find_tensor(l->file, w.sources[i]);
+        bool is_vector = rank_of(sources[i]) == 1;
+        w.layout = LAYOUT_VECTOR_F32;
+        for (size_t j = 0; j < sizeof layouts / sizeof *layouts && !is_vector; j++)
+            if (layouts[j].type == t->type) w.layout = layouts[j].layout;
+        w.types[i] = t->type;
+        w.cols = t->dims[0];
+        w.rows[i] = is_vector ? 1 : t->dims[1];
+    }
+    return plan_add_weight(&l->p, &w, index, l->err);
+}
+
+// ---- ops
+
+static wf_status lower_embed(lowering *l, MlirOperation op)
+{
+    MlirValue table = mlirOperationGetOperand(op, 1);
+    int w;
+    TRY(add_weight(l, op, &table, 1, false, &w));
+    embed_kernel k = {.layout = l->p.weights[w].layout, .cols = dim_of(table, 1), .scale = op_float(op, "scale", 1)};
+    char name[96];
+    embed_name(&k, name);
+    int y = new_result(l, op, DIM_TOKENS);
+    call_rows(l, kernel(l, name, do_embed_build, &k), "embed", DIM_TOKENS);
+    plan_uses_area(&l->p, BASE_TOKENS, constant_size(0), affine_of(DIM_TOKENS, 4), false);
+    plan_uses_weight(&l->p, w);
+    plan_writes(&l->p, y);
+    return WF_OK;
+}
+
+static wf_status lower_rowwise(lowering *l, MlirOperation op, rowwise_op kind, const char *label)
+{
+    const placed *x = operand_of(l, op, 0);
+    plan_dim rows = kind == ROWWISE_GATHER ? DIM_OUTPUTS : rows_of(l, x);
+    rowwise_kernel k = {.op = kind, .cols = dim_of(mlirOperationGetOperand(op, 0), 1), .out_q8 = has_quantised_result(op)};
+    char name[96];
+    rowwise_name(&k, name);
+    int x_value = x->plan_value, y = new_result(l, op, rows);
+    call_rows(l, kernel(l, name, do_rowwise_build, &k), label, rows);
+    plan_reads(&l->p, x_value);
+    if (kind == ROWWISE_GATHER)
+        plan_uses_area(&l->p, BASE_ROWS, constant_size(0), affine_of(DIM_OUTPUTS, 4), false);
+    else if (kind != ROWWISE_QUANTIZE)
+        plan_reads(&l->p, operand_of(l, op, 1)->plan_value);
+    plan_writes(&l->p, y);
+    return WF_OK;
+}
+
+static wf_status lower_add(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_ADD, "add"); }
+static wf_status lower_swiglu(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_SWIGLU, "swiglu"); }
+static wf_status lower_quantize(lowering *l, MlirOperation op)
+{
+    return lower_rowwise(l, op, ROWWISE_QUANTIZE, "quantize");
+}
+static wf_status lower_select_rows(lowering *l, MlirOperation op)
+{
+    return lower_rowwise(l, op, ROWWISE_GATHER, "select rows");
+}
+
+static wf_status lower_rms_norm(lowering *l, MlirOperation op)
+{
+    const placed *x = operand_of(l, op, 0);
+    int x_value = x->plan_value, w = 0;
+    plan_dim rows = rows_of(l, x);
+    norm_kernel k = {.cols = dim_of(mlirOperationGetOperand(op, 0), 1),
+                     .eps = op_float(op, "eps", 0),
+                     .gamma = mlirOperationGetNumOperands(op) == 2,
+                     .out_q8 = has_quantised_result(op)};
+    char name[96];
+    rms_norm_name(&k, name);
+    MlirValue gamma = k.gamma ? mlirOperationGetOperand(op, 1) : (MlirValue){0};
+    if (k.gamma) TRY(add_weight(l, op, &gamma, 1, false, &w));
+    int y = new_result(l, op, rows);
+    plan_call *call =
+        call_rows(l, kernel(l, name, do_rms_norm_build, &k), k.gamma ? weight_name(l, gamma) : "rms_norm", rows);
+    call->flops = affine_of(rows, 4 * k.cols);
+    plan_reads(&l->p, x_value);
+    plan_writes(&l->p, y);
+    if (k.gamma) plan_uses_weight(&l->p, w);
+    return WF_OK;
+}
+
+static wf_status lower_linear(lowering *l, MlirOperation op)
+{
+    linear_parts parts;
+    if (!linear_read(op, &parts)) return fail_op(l, op, "malformed");
+    int w, bias = 0;
+    TRY(add_weight(l, op, parts.weights, parts.n_weights, parts.swiglu, &w));
+    if (parts.n_biases) TRY(add_weight(l, op, parts.biases, parts.n_biases, false, &bias));
+    const plan_weight *weight = &l->p.weights[w];
+    int64_t features = dim_of(mlirOperationGetResult(op, 0), 1), matrix_rows = 0;
+    for (int i = 0; i < parts.n_weights; i++) matrix_rows += weight->rows[i];
+    linear_kernel k = {.layout = weight->layout,
+                       .cols = weight->cols,
+                       .tail = parts.n_weights == 1 ? features % PANEL_ROWS : 0,
+                       .bias = parts.n_biases > 0,
+                       .residual = parts.residual.ptr != NULL,
+                       .swiglu = parts.swiglu,
+                       .q8_features = has_quantised_result(op) ? features : 0};
+    char name[96];
+    linear_name(&k, name);
+    const placed *x = find_placed(l, parts.x);
+    int x_value = x->plan_value;
+    plan_dim rows = rows_of(l, x);
+    int y = new_result(l, op, rows);
+    int64_t per_tile = linear_tile_features(&k), n_tiles = (features + per_tile - 1) / per_tile;
+    plan_call *call = plan_add_call(&l->p, kernel(l, name, do_linear_build, &k), weight->sources[0]);
+    // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
+    call->tiles = (plan_count){.a = affine_of(rows, 1), .divisor = PLAN_ALL_ROWS, .factor = n_tiles};
+    call->flops = affine_of(rows, 2 * k.cols * matrix_rows);
+    plan_reads(&l->p, x_value);
+    plan_uses_weight(&l->p, w);
+    plan_writes(&l->p, y);
+    if (k.bias) plan_uses_weight(&l->p, bias);
+    if (k.residual) plan_reads(&l->p, find_placed(l, parts.residual)->plan_value);
+    plan_size(&l->p, affine_of(rows, 1));
+    plan_size(&l->p, constant_size(features));
+    plan_size(&l->p, constant_size(n_tiles));
+    return WF_OK;
+}
+
+static wf_status lower_columns(lowering *l, MlirOperation op)
+{
+    const placed *x = operand_of(l, op, 0);
+    int64_t skip = x->skip_bytes + 4 * op_int(op, "first", 0);
+    place(l, mlirOperationGetResult(op, 0), x->plan_value, skip);
+    return WF_OK;
+}
+
+// ---- attention
+
+static void uses_rope_table(lowering *l, int64_t table)
+{
+    int64_t before = 0;
+    for (int64_t i = 0; i < table; i++) before += 4 * l->facts->ropes[i].n_dims;
+    plan_uses_area(&l->p, BASE_ROPE, affine_of(DIM_CONTEXT, before),
+                   affine_of(DIM_CONTEXT, 4 * l->facts->ropes[table].n_dims), false);
+}
+
+static int64_t table_of(MlirOperation rope) { return op_int(defining_op(mlirOperationGetOperand(rope, 1)), "table", 0); }
+
+// K (part 0) or V (part 1) of a layer.
+static void uses_cache(lowering *l, int64_t layer, int part, bool written)
+{
+    int64_t half = kv_bytes_per_position(l->facts->n_kv_heads, l->facts->head_dim, l->kv_f32) / 2;
+    plan_uses_area(&l->p, BASE_KV, affine_of(DIM_CONTEXT, (2 * layer + part) * half), affine_of(DIM_CONTEXT, half), written);
+}
+
+static void token_past_context(lowering *l)
+{
+    plan_size(&l->p, affine_of(DIM_TOKENS, 1));
+    plan_size(&l->p, affine_of(DIM_PAST, 1));
+    plan_size(&l->p, affine_of(DIM_CONTEXT, 1));
+}
+
+static wf_status lower_rope(lowering *l, MlirOperation op)
+{
+    const placed x = *operand_of(l, op, 0);
+    int64_t n_heads = op_int(op, "n_heads", 1), table = table_of(op);
+    rope_kernel k = {.n_heads = n_heads,
+                     .head_dim = dim_of(mlirOperationGetResult(op, 0), 1) / n_heads,
+                     .n_dims = l->facts->ropes[table].n_dims,
+                     .interleaved = op_bool(op, "interleaved")};
+    char name[96];
+    rope_name(&k, name);
+    int y = new_result(l, op, DIM_TOKENS);
+    call_rows(l, kernel(l, name, do_rope_build, &k), "rope", DIM_TOKENS);
+    plan_reads_part(&l->p, x.plan_value, x.skip_bytes);
+    uses_rope_table(l, table);
+    plan_writes(&l->p, y);
+    plan_size(&l->p, affine_of(DIM_TOKENS, 1));
+    plan_size(&l->p, affine_of(DIM_PAST, 1));
+    plan_size(&l->p, constant_size(l->p.values[x.plan_value].row_bytes / 4));
+    return WF_OK;
+}
+
+static wf_status lower_rope_store(lowering *l, MlirOperation op)
+{
+    int qkv = operand_of(l, op, 0)->plan_value;
+    int64_t table = table_of(op), layer = op_int(op, "cache", 0);
+    rope_store_kernel k = {.n_heads = op_int(op, "n_heads", 1),
+                           .n_kv_heads = op_int(op, "n_kv_heads", 1),
+                           .head_dim = l->facts->head_dim,
+                           .n_dims = l->facts->ropes[table].n_dims,
+                           .interleaved = op_bool(op, "interleaved"),
+                           .kv_f32 = l->kv_f32};
+    char name[96], label[32];
+    rope_store_name(&k, name);
+    snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
+    int q = new_result(l, op, DIM_TOKENS);
+    call_rows(l, kernel(l, name, do_rope_store_build, &k), label, DIM_TOKENS);
+    plan_reads(&l->p, qkv);
+    uses_rope_table(l, table);
+    plan_writes(&l->p, q);
+    uses_cache(l, layer, 0, true);
+    uses_cache(l, layer, 1, true);
+    token_past_context(l);
+    return WF_OK;
+}
+
+static wf_status call_cached_attention(lowering *l, MlirOperation op)
+{
+    int q = operand_of(l, op, 0)->plan_value;
+    int64_t layer = op_int(op, "cache", 0);
+    attention_kernel k = {.n_heads = op_int(op, "n_heads", 1),
+                          .n_kv_heads = op_int(op, "n_kv_heads", 1),
+                          .head_dim = l->facts->head_dim,
+                          .scale = op_float(op, "scale", 1),
+                          .kv_f32 = l->kv_f32,
+                          .out_q8 = has_quantised_result(op)};
+    char name[96], label[32];
+    attention_name(&k, name);
+    snprintf(label, sizeof label, "blk.%d.attention", (int)layer);
+    int y = new_result(l, op, DIM_TOKENS);
+    plan_call *call = plan_add_call(&l->p, kernel(l, name, do_attention_build, &k), label);
+    attention_tiles tiles = attention_tiles_for(&k, &l->kernels->target);
+    call->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tiles.tokens, .factor = k.n_kv_heads};
+    plan_reads(&l->p, q);
+    uses_cache(l, layer, 0, false);
+    uses_cache(l, layer, 1, false);
+    plan_writes(&l->p, y);
+    token_past_context(l);
+    return WF_OK;
+}
+
+static wf_status lower_attention(lowering *l, MlirOperation op)
+{
+    int64_t layer = op_int(op, "cache", -1);
+    if (layer < 0 || !op_bool(op, "causal") || mlirOperationGetNumOperands(op) != 3)
+        return fail_op(l, op, "only causal attention with a cache can be run");
+    kv_store_kernel store = {
+        .n_kv_heads = op_int(op, "n_kv_heads", 1), .head_dim = l->facts->head_dim, .kv_f32 = l->kv_f32};
+    char name[96], label[32];
+    kv_store_name(&store, name);
+    snprintf(label, sizeof label, "blk.%d.kv_store", (int)layer);
+    plan_call *call = plan_add_call(&l->p, kernel(l, name, do_kv_store_build, &store), label);
+    call->tiles.a = affine_of(DIM_TOKENS, 1);
+    const placed *k_v[] = {operand_of(l, op, 1), operand_of(l, op, 2)};
+    for (int i = 0; i < 2; i++) plan_reads_part(&l->p, k_v[i]->plan_value, k_v[i]->skip_bytes);
+    for (int i = 0; i < 2; i++) uses_cache(l, layer, i, true);
+    token_past_context(l);
+    for (int i = 0; i < 2; i++) plan_size(&l->p, constant_size(l->p.values[k_v[i]->plan_value].row_bytes / 4));
+    return call_cached_attention(l, op);
+}
+
+// ---- the function
+
+static wf_status lower_nothing(lowering *l, MlirOperation op)
+{
+    (void)l, (void)op;
+    return WF_OK;
+}
+
+static const struct {
+    const char *op;
+    wf_status (*lower)(lowering *l, MlirOperation op);
+} RULES[] = {
+    {"wf.weight", lower_nothing},
+    {"wf.rope_table", lower_nothing},
+    {"func.return", lower_nothing},
+    {"wf.embed", lower_embed},
+    {"wf.select_rows", lower_select_rows},
+    {"wf.rms_norm", lower_rms_norm},
+    {"wf.linear", lower_linear},
+    {"wf.columns", lower_columns},
+    {"wf.rope", lower_rope},
+    {"wf.rope_store", lower_rope_store},
+    {"wf.attention", lower_attention},
+    {"wf.cached_attention", call_cached_attention},
+    {"wf.swiglu", lower_swiglu},
+    {"wf.quantize", lower_quantize},
+    {"arith.addf", lower_add},
+};
+
+static wf_status lower_op(lowering *l, MlirOperation op)
+{
+    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
+        if (op_is(op, RULES[i].op)) return RULES[i].lower(l, op);
+    return fail_op(l, op, "no kernel computes this op");
+}
+
+static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf_error *err)
+{
+    out->architecture = arena_strdup(&out->memory, view_of(facts->architecture));
+    out->name = arena_strdup(&out->memory, view_of(facts->name));
+    out->kv_type = arena_strdup(&out->memory, view_of(kv_f32 ? "f32" : "f16"));
+    plan_rope *ropes = arena_alloc(&out->memory, facts->n_ropes, sizeof *ropes);
+    if (!out->architecture || !out->name || !out->kv_type || !ropes) return error_memory(err, 0);
+    for (uint32_t i = 0; i < facts->n_ropes; i++) {
+        size_t n = (size_t)facts->ropes[i].n_dims / 2;
+        double *inv_freq = arena_alloc(&out->memory, n, sizeof *inv_freq);
+        if (!inv_freq) return error_memory(err, n * sizeof *inv_freq);
+        memcpy(inv_freq, facts->ropes[i].inv_freq, n * sizeof *inv_freq);
+        ropes[i] = facts->ropes[i];
+        ropes[i].inv_freq = inv_freq;
+    }
+    out->n_ropes = facts->n_ropes;
+    out->ropes = ropes;
+    out->n_vocab = facts->n_vocab;
+    out->n_ctx_train = facts->n_ctx_train;
+    out->n_layer = facts->n_layer;
+    out->n_embd = facts->n_embd;
+    out->kv_bytes =
+        affine_of(DIM_CONTEXT, facts->n_layer * kv_bytes_per_position(facts->n_kv_heads, facts->head_dim, kv_f32));
+    return WF_OK;
+}
+
+wf_status lower_to_plan(MlirOperation function, const gguf_file *file, const model_facts *facts,
+                        const compile_options *options, builder *kernels, plan *out, wf_error *err)
+{
+    TRY(copy_facts(facts, options->kv_f32, out, err));
+    lowering l = {.file = file, .facts = facts, .kv_f32 = options->kv_f32, .kernels = kernels, .err = err};
+    plan_builder_init(&l.p, out, kernels);
+    wf_status status = WF_OK;
+    MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    for (MlirOperation op = mlirBlockGetFirstOperation(block); status == WF_OK && op.ptr;
+         op = mlirOperationGetNextInBlock(op))
+        status = lower_op(&l, op);
+    if (status == WF_OK) status = plan_finish(&l.p, err);
+    plan_builder_free(&l.p);
+    free(l.placed);
+    return status;
+}

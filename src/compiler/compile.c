@@ -1,0 +1,99 @@
+// The compiler, top to bottom: checkpoint, graph, passes, plan and kernels, object, image.
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/codegen/context.h"
+#include "compiler/codegen/lower.h"
+#include "compiler/codegen/object.h"
+#include "compiler/export.h"
+#include "compiler/frontend/checkpoint.h"
+#include "compiler/pass/pass.h"
+#include "runtime/compiler.h"
+#include "runtime/program.h"
+
+// Whether `name` stands in the comma-separated list.
+static bool list_has(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == len && !memcmp(p, name, len)) return true;
+    return false;
+}
+
+static wf_status check_names(const char *list, const char *option, wf_error *err)
+{
+    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        const pass *found = pass_find(p, len);
+        if (!found) return error_set(err, WF_ERROR_USAGE, "%s: there is no pass \"%.*s\"", option, (int)len, p);
+        if (found->group != PASS_FUSE && !strcmp(option, "no-fuse"))
+            return error_set(err, WF_ERROR_USAGE, "%s: \"%.*s\" is not a fusion", option, (int)len, p);
+    }
+    return WF_OK;
+}
+
+static void print_graph_after(const char *name, MlirOperation module)
+{
+    buffer text = {0};
+    print_operation(module, &text);
+    fprintf(stderr, "// ---- after %s\n%s\n", name, buffer_view(&text).data);
+    buffer_free(&text);
+}
+
+static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperation function, const compile_options *options, wf_error *err)
+{
+    const char *print = options->print_ir_after;
+    bool all = print && !strcmp(print, "all");
+    if (print && !all && strcmp(print, "frontend")) TRY(check_names(print, "print-ir-after", err));
+    TRY(check_names(options->no_fuse, "no-fuse", err));
+    if (all || (print && !strcmp(print, "frontend"))) print_graph_after("frontend", mlirModuleGetOperation(module));
+    for (const pass *p = PASSES; p->name; p++) {
+        if (list_has(options->no_fuse, p->name)) continue;
+        p->run(function);
+        wf_error reason = {0};
+        compiler_context_watch(c, &reason);
+        bool valid = mlirOperationVerify(mlirModuleGetOperation(module));
+        compiler_context_watch(c, NULL);
+        if (!valid) return error_set(err, WF_ERROR_COMPILE, "after pass %s: %s", p->name, reason.message);
+        if (all || list_has(print, p->name)) print_graph_after(p->name, mlirModuleGetOperation(module));
+    }
+    return WF_OK;
+}
+
+static wf_status compile_graph(compiler_context *c, const gguf_file *file, const model_facts *facts, MlirModule module,
+                               const compile_options *options, buffer *image, wf_error *err)
+{
+    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
+    TRY(run_passes(c, module, function, options, err));
+    builder kernels;
+    builder_init(&kernels, c->mlir, &options->cpu);
+    plan p = {0};
+    buffer object = {0};
+    wf_status status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
+    if (status == WF_OK) status = object_emit(c, kernels.module, &options->cpu, &object, NULL, err);
+    if (status == WF_OK) program_write(&p, object.data, object.len, image);
+    if (status == WF_OK && image->failed) status = error_memory(err, object.len);
+    buffer_free(&object);
+    plan_free(&p);
+    mlirModuleDestroy(kernels.module);
+    return status;
+}
+
+WF_EXPORT compile_fn welford_compile;
+
+wf_status welford_compile(const gguf_file *file, const compile_options *options, buffer *image, wf_error *err)
+{
+    compiler_context c;
+    TRY(compiler_context_create(&c, err));
+    arena memory = {0};
+    model_facts facts;
+    MlirModule module;
+    wf_status status = checkpoint_graph(file, &c, &memory, &facts, &module, err);
+    if (status == WF_OK) {
+        status = compile_graph(&c, file, &facts, module, options, image, err);
+        mlirModuleDestroy(module);
+    }
+    arena_free(&memory);
+    compiler_context_destroy(&c);
+    return status;
+}

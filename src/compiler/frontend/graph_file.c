@@ -1,0 +1,44 @@
+#include "compiler/frontend/graph_file.h"
+
+#include <mlir-c/Dialect/Affine.h>
+#include <mlir-c/Dialect/Bufferization.h>
+#include <mlir-c/Dialect/Complex.h>
+#include <mlir-c/Dialect/Index.h>
+#include <mlir-c/Dialect/Linalg.h>
+#include <mlir-c/Dialect/MLProgram.h>
+#include <mlir-c/Dialect/Math.h>
+#include <mlir-c/Dialect/MemRef.h>
+#include <mlir-c/Dialect/Quant.h>
+#include <mlir-c/Dialect/Shape.h>
+#include <mlir-c/Dialect/Tosa.h>
+
+// What compiler_context_create leaves out, since no checkpoint needs it.
+static void load_graph_dialects(MlirContext ctx)
+{
+    MlirDialectHandle dialects[] = {
+        mlirGetDialectHandle__tosa__(),    mlirGetDialectHandle__linalg__(),        mlirGetDialectHandle__math__(),
+        mlirGetDialectHandle__memref__(),  mlirGetDialectHandle__bufferization__(), mlirGetDialectHandle__affine__(),
+        mlirGetDialectHandle__index__(),   mlirGetDialectHandle__shape__(),         mlirGetDialectHandle__quant__(),
+        mlirGetDialectHandle__complex__(), mlirGetDialectHandle__ml_program__(),
+    };
+    for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++) mlirDialectHandleLoadDialect(dialects[i], ctx);
+}
+
+// Text from memory has the name "-" in messages; what comes without a place gets the file's name as well.
+static wf_status name_error(const wf_error *inner, const char *name, wf_error *err)
+{
+    const char *message = inner->message[0] ? inner->message : "the parser gives no reason";
+    if (message[0] == '-' && message[1] == ':') return error_set(err, WF_ERROR_FORMAT, "%s%s", name, message + 1);
+    return error_set(err, WF_ERROR_FORMAT, "%s: %s", name, message);
+}
+
+wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
+                          wf_error *err)
+{
+    load_graph_dialects(c->mlir);
+    wf_error inner = {0};
+    compiler_context_watch(c, &inner);
+    *module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes)); // verifies too
+    compiler_context_watch(c, NULL);
+    return mlirModuleIsNull(*module) ? name_error(&inner, name, err) : WF_OK;
+}

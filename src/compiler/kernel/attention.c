@@ -1,0 +1,397 @@
+#include "compiler/kernel/attention.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/kernel/kv.h"
+#include "compiler/kernel/math.h"
+#include "compiler/kernel/q8.h"
+
+enum {
+    KEYS = 64,        // positions a block
+    TARGET_ROWS = 48, // of a tile: Q, S and O together stay in the L2 cache, K and V blocks are used so many times
+};
+
+static const double LOG2_E = 1.44269504088896341;
+static const double NO_MAXIMUM = -1e30; // finite, so that the difference of two is a number
+
+static int64_t group_of(const attention_kernel *k) { return k->n_heads / k->n_kv_heads; }
+
+bool attention_can_q8(const attention_kernel *k) { return group_of(k) * k->head_dim % Q8_BLOCK == 0; }
+
+void attention_name(const attention_kernel *k, char name[96])
+{
+    float numbers[] = {(float)k->scale, (float)k->softcap};
+    uint32_t bits[2];
+    memcpy(bits, numbers, sizeof bits);
+    char extras[48] = "";
+    if (k->window || k->softcap != 0)
+        snprintf(extras, sizeof extras, "_w%lld_cap%08x", (long long)k->window, bits[1]);
+    snprintf(name, 96, "attention_%lld_%lldx%lld_s%08x%s%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
+             (long long)k->head_dim, bits[0], extras, k->kv_f32 ? "_f32" : "", k->out_q8 ? "_q8" : "");
+}
+
+// ---- shapes of register tiles
+
+typedef struct shape {
+    int rows;
+    int key_vectors;     // of scores, side by side
+    int feature_vectors; // of outputs
+} shape;
+
+// Accumulators that leave room for a vector or two of K or V and a broadcast.
+static int accumulators(const kernel_target *target) { return target->registers == 32 ? 24 : 12; }
+
+static int most_rows(const kernel_target *target) { return accumulators(target) / 2; }
+
+static shape shape_for(const kernel_target *target, int rows, int64_t head_dim)
+{
+    shape s = {.rows = rows, .key_vectors = 1, .feature_vectors = 1};
+    int most = accumulators(target) / rows, features = (int)head_dim / target->lanes;
+    while (2 * s.key_vectors <= most && 2 * s.key_vectors * target->lanes <= KEYS) s.key_vectors *= 2;
+    for (int n = 2; n <= most && n <= 8; n++)
+        if (features % n == 0) s.feature_vectors = n;
+    return s;
+}
+
+// The rows of one token, in as few equal tiles as can be.
+static int rows_of_one_token(const attention_kernel *k, const kernel_target *target)
+{
+    int group = (int)group_of(k), tiles = (group + most_rows(target) - 1) / most_rows(target);
+    return (group + tiles - 1) / tiles;
+}
+
+static int64_t gcd(int64_t x, int64_t y) { return y ? gcd(y, x % y) : x; }
+
+attention_tiles attention_tiles_for(const attention_kernel *k, const kernel_target *target)
+{
+    // whole register tiles
+    int64_t rows = most_rows(target), group = group_of(k), unit = rows / gcd(rows, group);
+    int64_t units = TARGET_ROWS / group / unit;
+    return (attention_tiles){.tokens = units > 1 ? units * unit : unit};
+}
+
+// ---- emission
+
+typedef struct emitter {
+    builder *b;
+    const attention_kernel *k;
+    int64_t group, element; // element: bytes of one in the cache
+    type vf, half;          // a vector of f32, the same as the cache holds it
+    value q, s, o, m, l, c; // scratch
+    // of the tile
+    value first, n_tokens; // tokens
+    value n_rows;
+    value keys, values; // the key head's parts of the cache
+    value position;     // of the first token
+} emitter;
+
+static value row_address(const emitter *e, value base, value row, int64_t row_bytes)
+{
+    return at(e->b, base, mul_i(e->b, row, row_bytes), 0);
+}
+
+// Positions of the block at k0 that some row of a register tile sees: at most KEYS, maybe none (or less).
+static value visible_keys(const emitter *e, value row, int rows, value k0)
+{
+    builder *b = e->b;
+    value token = div_i(b, add_i(b, row, rows - 1), e->group);
+    token = min_s(b, token, add_i(b, e->n_tokens, -1));
+    value end = add_i(b, add(b, e->position, token), 1);
+    return min_s(b, sub(b, end, k0), const_i(b, KEYS));
+}
+
+// acc[r][v] += broadcast(f32 at scalars + r * scalar_stride) * (cache elements at vectors + vector_offsets[v]). The
+// smaller side stays in registers, the other passes by one at a time: more would not fit beside the accumulators.
+static void multiply(const emitter *e, int rows, int n, value scalars, int64_t scalar_stride, value vectors,
+                     const int64_t *vector_offsets, value *acc)
+{
+    builder *b = e->b;
+    value x[LOOP_MAX], y[LOOP_MAX];
+    bool keep_scalars = rows < n;
+    for (int outer = 0; outer < (keep_scalars ? n : rows); outer++)
+        for (int inner = 0; inner < (keep_scalars ? rows : n); inner++) {
+            int r = keep_scalars ? inner : outer, v = keep_scalars ? outer : inner;
+            if (v == 0) x[r] = splat(b, load(b, scalars, (value){0}, r * scalar_stride, b->f32), b->target.lanes);
+            if (r == 0) y[v] = to_f32(b, load(b, vectors, (value){0}, vector_offsets[v], e->half));
+            acc[r * n + v] = fma_(b, x[r], y[v], acc[r * n + v]);
+        }
+}
+
+// S = Q K^T for the block of positions whose keys start at `keys`.
+static void emit_scores(const emitter *e, const shape *t, value keys, value k0)
+{
+    builder *b = e->b;
+    int n = t->key_vectors, lanes_ = b->target.lanes, step = n * lanes_, unroll = 2;
+    int64_t dims = e->k->head_dim;
+    loop rows, cols, features;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, t->rows, 0, NULL);
+    value q_row = row_address(e, e->q, rows.iv, 4 * dims), s_row = row_address(e, e->s, rows.iv, 4 * KEYS);
+    loop_begin(b, &cols, const_i(b, 0), visible_keys(e, rows.iv, t->rows, k0), step, 0, NULL);
+    value key = at(b, keys, mul_i(b, cols.iv, dims * e->element), 0), acc[LOOP_MAX];
+    for (int i = 0; i < t->rows * n; i++) acc[i] = const_f(b, e->vf, 0);
+    loop_begin(b, &features, const_i(b, 0), const_i(b, dims), unroll, t->rows * n, acc);
+    memcpy(acc, features.args, sizeof acc);
+    value k_at = at(b, key, mul_i(b, features.iv, KV_GROUP * e->element), 0);
+    value q_at = at(b, q_row, mul_i(b, features.iv, 4), 0);
+    for (int u = 0; u < unroll; u++) {
+        int64_t offsets[KEYS / 8];
+        for (int v = 0; v < n; v++) {
+            int group = v * lanes_ / KV_GROUP, lane = v * lanes_ % KV_GROUP;
+            offsets[v] = ((group * dims + u) * KV_GROUP + lane) * e->element;
+        }
+        multiply(e, t->rows, n, at(b, q_at, (value){0}, 4 * u), 4 * dims, k_at, offsets, acc);
+    }
+    loop_end(b, &features, acc);
+    value s_at = at(b, s_row, mul_i(b, cols.iv, 4), 0);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < n; v++)
+            store(b, features.results[r * n + v], s_at, (value){0}, 4 * (r * KEYS + v * lanes_));
+    loop_end(b, &cols, NULL);
+    loop_end(b, &rows, NULL);
+}
+
+// O = C O + S V for the block of positions whose values start at `values`. Positions that no row of a register tile
+// sees are not read: they may hold NaN, and 0 * NaN is no 0.
+static void emit_outputs(const emitter *e, const shape *t, value values, value k0)
+{
+    builder *b = e->b;
+    int n = t->feature_vectors, lanes_ = b->target.lanes;
+    int64_t dims = e->k->head_dim;
+    loop rows, cols, positions;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, t->rows, 0, NULL);
+    value o_row = row_address(e, e->o, rows.iv, 4 * dims), s_row = row_address(e, e->s, rows.iv, 4 * KEYS);
+    value c_row = row_address(e, e->c, rows.iv, 4), end = visible_keys(e, rows.iv, t->rows, k0);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n * lanes_, 0, NULL);
+    value v_col = at(b, values, mul_i(b, cols.iv, e->element), 0), o_at = at(b, o_row, mul_i(b, cols.iv, 4), 0);
+    value acc[LOOP_MAX];
+    for (int r = 0; r < t->rows; r++) {
+        value correction = splat(b, load(b, c_row, (value){0}, 4 * r, b->f32), lanes_);
+        for (int v = 0; v < n; v++) {
+            value o = load(b, o_at, (value){0}, 4 * (r * dims + v * lanes_), e->vf);
+            acc[r * n + v] = mul_f(b, o, correction);
+        }
+    }
+    loop_begin(b, &positions, const_i(b, 0), end, 1, t->rows * n, acc);
+    memcpy(acc, positions.args, sizeof acc);
+    int64_t offsets[KEYS / 8];
+    for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
+    value v_at = row_address(e, v_col, positions.iv, dims * e->element);
+    multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
+    loop_end(b, &positions, acc);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < n; v++)
+            store(b, positions.results[r * n + v], o_at, (value){0}, 4 * (r * dims + v * lanes_));
+    loop_end(b, &cols, NULL);
+    loop_end(b, &rows, NULL);
+}
+
+// Calls `emit` with the shape for a single token, or else the one for many.
+static void emit_either(const emitter *e, void (*emit)(const emitter *, const shape *, value, value), value part, value k0)
+{
+    builder *b = e->b;
+    shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->k->head_dim);
+    shape many = shape_for(&b->target, most_rows(&b->target), e->k->head_dim);
+    if (one.rows == many.rows) {
+        emit(e, &many, part, k0);
+        return;
+    }
+    branch br;
+    if_begin(b, &br, cmp_i(b, CMP_EQ, e->n_tokens, const_i(b, 1)), 0, NULL);
+    emit(e, &one, part, k0);
+    if_else(b, &br, NULL);
+    emit(e, &many, part, k0);
+    if_end(b, &br, NULL);
+}
+
+// Scores come out of Q K^T as score / softcap.
+static void emit_softcap(const emitter *e)
+{
+    builder *b = e->b;
+    value cap = const_f(b, e->vf, e->k->softcap * LOG2_E);
+    loop l;
+    loop_begin(b, &l, const_i(b, 0), mul_i(b, e->n_rows, KEYS), b->target.lanes, 0, NULL);
+    value offset = mul_i(b, l.iv, 4), x = load(b, e->s, offset, 0, e->vf);
+    store(b, mul_f(b, math_tanh(b, x), cap), e->s, offset, 0);
+    loop_end(b, &l, NULL);
+}
+
+// Scores of positions that a row does not see become -inf; what was there before, even NaN, is gone.
+static void emit_mask(const emitter *e, value k0)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    type ints = vec(b, n, b->i32);
+    value hidden = const_f(b, e->vf, -__builtin_inf());
+    loop rows;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value s = row_address(e, e->s, rows.iv, 4 * KEYS);
+    value end = add_i(b, sub(b, add(b, e->position, div_i(b, rows.iv, e->group)), k0), 1);
+    value end_lanes = splat(b, trunc_i(b, end, b->i32), n);
+    for (int v = 0; v < KEYS / n; v++) {
+        value position = add_i(b, iota(b, n, b->i32), v * n);
+        value seen = cmp_i(b, CMP_LT, position, end_lanes);
+        if (e->k->window) {
+            value begin = sub(b, end_lanes, const_int(b, ints, e->k->window));
+            seen = and_(b, seen, cmp_i(b, CMP_GE, position, begin));
+        }
+        store(b, select_(b, seen, load(b, s, (value){0}, 4 * v * n, e->vf), hidden), s, (value){0}, 4 * v * n);
+    }
+    loop_end(b, &rows, NULL);
+}
+
+static void emit_mask_where_needed(const emitter *e, value k0)
+{
+    builder *b = e->b;
+    value first_end = add_i(b, e->position, 1);
+    value needed = cmp_i(b, CMP_GT, add_i(b, k0, KEYS), first_end);
+    if (e->k->window) {
+        value last_begin = add_i(b, add(b, e->position, e->n_tokens), -e->k->window);
+        needed = or_(b, needed, cmp_i(b, CMP_LT, k0, last_begin));
+    }
+    branch br;
+    if_begin(b, &br, needed, 0, NULL);
+    emit_mask(e, k0);
+    if_end(b, &br, NULL);
+}
+
+// M' = max(M, S), S = 2^(S - M'), C = 2^(M - M'), L = C L + S; L is kept as a vector of partial sums.
+static void emit_softmax(const emitter *e)
+{
+    builder *b = e->b;
+    int n = b->target.lanes, n_vectors = KEYS / n;
+    loop rows;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value s = row_address(e, e->s, rows.iv, 4 * KEYS), l = row_address(e, e->l, rows.iv, 4 * n);
+    value row = mul_i(b, rows.iv, 4), scores[KEYS / 8], tree[KEYS / 8];
+    for (int v = 0; v < n_vectors; v++) tree[v] = scores[v] = load(b, s, (value){0}, 4 * v * n, e->vf);
+    for (int width = n_vectors / 2; width; width /= 2)
+        for (int v = 0; v < width; v++) tree[v] = max_f(b, tree[v], tree[v + width]);
+    value before = load(b, e->m, row, 0, b->f32), maximum = max_f(b, max_of_f(b, tree[0]), before);
+    store(b, maximum, e->m, row, 0);
+    value maxima = splat(b, maximum, n), correction = math_exp2_nonpositive(b, sub_f(b, splat(b, before, n), maxima));
+    store(b, extract(b, correction, 0), e->c, row, 0);
+    value sum = {0};
+    for (int v = 0; v < n_vectors; v++) {
+        value p = math_exp2_nonpositive(b, sub_f(b, scores[v], maxima));
+        store(b, p, s, (value){0}, 4 * v * n);
+        sum = v ? add_f(b, sum, p) : p;
+    }
+    store(b, fma_(b, load(b, l, (value){0}, 0, e->vf), correction, sum), l, (value){0}, 0);
+    loop_end(b, &rows, NULL);
+}
+
+// Q = scaled queries, O = 0, M, L.
+static void emit_start(const emitter *e, value q_tile)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    int64_t features = e->group * e->k->head_dim, row_bytes = 4 * e->k->n_heads * e->k->head_dim;
+    double scale = e->k->softcap != 0 ? e->k->scale / e->k->softcap : e->k->scale * LOG2_E;
+    loop tokens, cols, rows;
+    loop_begin(b, &tokens, const_i(b, 0), e->n_tokens, 1, 0, NULL);
+    value from = row_address(e, q_tile, tokens.iv, row_bytes), to = mul_i(b, tokens.iv, 4 * features);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, features), n, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4), x = load(b, from, offset, 0, e->vf);
+    store(b, mul_f(b, x, const_f(b, e->vf, scale)), at(b, e->q, to, 0), offset, 0);
+    store(b, const_f(b, e->vf, 0), at(b, e->o, to, 0), offset, 0);
+    loop_end(b, &cols, NULL);
+    loop_end(b, &tokens, NULL);
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    store(b, const_f(b, b->f32, NO_MAXIMUM), e->m, mul_i(b, rows.iv, 4), 0);
+    store(b, const_f(b, e->vf, 0), e->l, mul_i(b, rows.iv, 4 * n), 0);
+    loop_end(b, &rows, NULL);
+}
+
+// O / sum of weights, to where it goes: y is the row of the tile's first token.
+static void emit_finish(const emitter *e, value y, value head)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    int64_t dims = e->k->head_dim, features = e->group * dims, all = e->k->n_heads * dims;
+    loop rows, cols, tokens, blocks;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
+    value scale = splat(b, div_f(b, const_f(b, b->f32, 1), sum), n);
+    value o = row_address(e, e->o, rows.iv, 4 * dims);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4);
+    store(b, mul_f(b, load(b, o, offset, 0, e->vf), scale), o, offset, 0);
+    loop_end(b, &cols, NULL);
+    loop_end(b, &rows, NULL);
+
+    int64_t y_bytes = e->k->out_q8 ? q8_row_bytes(all) : 4 * all;
+    int step = e->k->out_q8 ? Q8_BLOCK : n;
+    value head_features = mul_i(b, head, features);
+    loop_begin(b, &tokens, const_i(b, 0), e->n_tokens, 1, 0, NULL);
+    value y_row = row_address(e, y, tokens.iv, y_bytes), o_row = row_address(e, e->o, tokens.iv, 4 * features);
+    loop_begin(b, &blocks, const_i(b, 0), const_i(b, features), step, 0, NULL);
+    value from = mul_i(b, blocks.iv, 4), to = add(b, head_features, blocks.iv), x[Q8_BLOCK / 8];
+    for (int v = 0; v < step / n; v++) x[v] = load(b, o_row, from, 4 * v * n, e->vf);
+    if (e->k->out_q8)
+        q8_store_block(b, x, y_row, div_i(b, to, Q8_BLOCK), all);
+    else
+        store(b, x[0], y_row, mul_i(b, to, 4), 0);
+    loop_end(b, &blocks, NULL);
+    loop_end(b, &tokens, NULL);
+}
+
+static void emit_blocks(const emitter *e)
+{
+    builder *b = e->b;
+    value start = const_i(b, 0), end = add(b, e->position, e->n_tokens);
+    if (e->k->window) {
+        value first = max_s(b, add_i(b, e->position, 1 - e->k->window), start);
+        start = and_i(b, first, -KEYS);
+    }
+    loop blocks;
+    loop_begin(b, &blocks, start, end, KEYS, 0, NULL);
+    value offset = mul_i(b, blocks.iv, e->k->head_dim * e->element);
+    emit_either(e, emit_scores, at(b, e->keys, offset, 0), blocks.iv);
+    if (e->k->softcap != 0) emit_softcap(e);
+    emit_mask_where_needed(e, blocks.iv);
+    emit_softmax(e);
+    emit_either(e, emit_outputs, at(b, e->values, offset, 0), blocks.iv);
+    loop_end(b, &blocks, NULL);
+}
+
+void attention_build(builder *b, const attention_kernel *k, const char *name)
+{
+    assert(k->head_dim % KV_GROUP == 0 && (!k->out_q8 || attention_can_q8(k)));
+    kernel_begin(b, name);
+    int n = b->target.lanes;
+    int64_t tile_tokens = attention_tiles_for(k, &b->target).tokens, group = group_of(k), dims = k->head_dim;
+    int64_t most = tile_tokens * group + most_rows(&b->target); // rows; the last register tile may reach beyond
+    emitter e = {.b = b, .k = k, .group = group, .element = kv_element_bytes(k->kv_f32)};
+    e.vf = vec(b, n, b->f32);
+    e.half = vec(b, n, k->kv_f32 ? b->f32 : b->f16);
+    e.q = scratch(b, most * dims * 4);
+    e.o = scratch(b, most * dims * 4);
+    e.s = scratch(b, most * KEYS * 4);
+    e.l = scratch(b, most * n * 4);
+    e.m = scratch(b, most * 4);
+    e.c = scratch(b, most * 4);
+    value q = operand(b, 0), k_cache = operand(b, 1), v_cache = operand(b, 2), y = operand(b, 3);
+    value n_tokens = dim(b, 0), past = dim(b, 1), n_ctx = dim(b, 2);
+    value n_blocks = div_i(b, add_i(b, n_tokens, tile_tokens - 1), tile_tokens);
+    loop tiles;
+    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    // the last tokens first: they see the most positions, and threads should end together
+    value head = rem_i(b, tiles.iv, k->n_kv_heads);
+    value block = sub(b, add_i(b, n_blocks, -1), div_i(b, tiles.iv, k->n_kv_heads));
+    e.first = mul_i(b, block, tile_tokens);
+    e.n_tokens = min_s(b, sub(b, n_tokens, e.first), const_i(b, tile_tokens));
+    e.n_rows = mul_i(b, e.n_tokens, group);
+    e.position = add(b, past, e.first);
+    value head_offset = mul(b, mul_i(b, head, kv_head_offset(1, dims, k->kv_f32)), n_ctx);
+    e.keys = at(b, k_cache, head_offset, 0);
+    e.values = at(b, v_cache, head_offset, 0);
+    value q_row = at(b, q, mul_i(b, e.first, 4 * k->n_heads * dims), 0);
+    emit_start(&e, at(b, q_row, mul_i(b, head, 4 * group * dims), 0));
+    emit_blocks(&e);
+    int64_t y_bytes = k->out_q8 ? q8_row_bytes(k->n_heads * dims) : 4 * k->n_heads * dims;
+    emit_finish(&e, at(b, y, mul_i(b, e.first, y_bytes), 0), head);
+    loop_end(b, &tiles, NULL);
+    kernel_end(b);
+}

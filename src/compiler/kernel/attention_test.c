@@ -1,0 +1,361 @@
+// Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows, soft
+// caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
+#define _GNU_SOURCE
+#include "compiler/kernel/attention.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "compiler/kernel/harness.h"
+#include "compiler/kernel/kv.h"
+#include "compiler/kernel/q8.h"
+
+static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
+enum { N_CPUS = sizeof CPUS / sizeof *CPUS, CONTEXT = 320 };
+
+typedef struct rng {
+    uint64_t state;
+} rng;
+
+static uint32_t random_bits(rng *r)
+{
+    r->state = r->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(r->state >> 32);
+}
+
+static float random_normal(rng *r)
+{
+    double sum = 0;
+    for (int i = 0; i < 12; i++) sum += random_bits(r) / 4294967296.0;
+    return (float)(sum - 6);
+}
+
+static unsigned char *filled(size_t bytes, int byte)
+{
+    bytes = (bytes + 127) / 64 * 64; // with something behind the end
+    unsigned char *p = aligned_alloc(64, bytes);
+    assert_non_null(p);
+    return memset(p, byte, bytes);
+}
+
+// One call: its inputs, and what a reference needs.
+typedef struct call {
+    attention_kernel k;
+    kernel_fn function;
+    int64_t tile_tokens, n_tokens, n_past;
+    float *q;                  // [n_tokens, n_heads * head_dim]
+    float *keys, *vals;        // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
+    unsigned char *k_cache, *v_cache;
+} call;
+
+static int64_t positions(const call *c) { return c->n_past + c->n_tokens; }
+
+static size_t cache_bytes(const call *c)
+{
+    return (size_t)(CONTEXT * kv_bytes_per_position(c->k.n_kv_heads, c->k.head_dim, c->k.kv_f32) / 2);
+}
+
+// Puts a value into the cache; returns what the cache holds.
+static float put(const call *c, unsigned char *cache, int64_t element, float x)
+{
+    if (c->k.kv_f32) {
+        memcpy(cache + 4 * element, &x, 4);
+        return x;
+    }
+    uint16_t h = half_from_float(x);
+    memcpy(cache + 2 * element, &h, 2);
+    return half_to_float(h);
+}
+
+static call make_call(const attention_kernel *k, kernel_fn function, int64_t tile_tokens, int64_t n_tokens, int64_t n_past,
+                      float sharpness, rng *r)
+{
+    call c = {.k = *k, .function = function, .tile_tokens = tile_tokens, .n_tokens = n_tokens, .n_past = n_past};
+    int64_t dims = k->head_dim, n = positions(&c), n_q = n_tokens * k->n_heads * dims, n_kv = k->n_kv_heads * n * dims;
+    assert_true(n <= CONTEXT);
+    c.q = (float *)(void *)filled((size_t)n_q * 4, 0xff);
+    c.keys = malloc((size_t)n_kv * 4);
+    c.vals = malloc((size_t)n_kv * 4);
+    assert_true(c.keys && c.vals);
+    c.k_cache = filled(cache_bytes(&c), 0xff);
+    c.v_cache = filled(cache_bytes(&c), 0xff);
+    for (int64_t i = 0; i < n_q; i++) c.q[i] = sharpness * random_normal(r);
+    for (int64_t h = 0; h < k->n_kv_heads; h++)
+        for (int64_t p = 0; p < n; p++)
+            for (int64_t d = 0; d < dims; d++) {
+                int64_t i = (h * n + p) * dims + d, head = h * CONTEXT * dims;
+                int64_t k_at = head + (p / KV_GROUP * dims + d) * KV_GROUP + p % KV_GROUP;
+                c.keys[i] = put(&c, c.k_cache, k_at, random_normal(r));
+                c.vals[i] = put(&c, c.v_cache, head + p * dims + d, random_normal(r));
+            }
+    return c;
+}
+
+static void free_call(call *c)
+{
+    free(c->q);
+    free(c->keys);
+    free(c->vals);
+    free(c->k_cache);
+    free(c->v_cache);
+}
+
+static int64_t row_bytes(const call *c)
+{
+    int64_t features = c->k.n_heads * c->k.head_dim;
+    return c->k.out_q8 ? q8_row_bytes(features) : 4 * features;
+}
+
+static int64_t n_tiles(const call *c) { return c->k.n_kv_heads * ((c->n_tokens + c->tile_tokens - 1) / c->tile_tokens); }
+
+static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
+{
+    void *buffers[] = {c->q, c->k_cache, c->v_cache, y};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT};
+    c->function(buffers, dims, begin, end);
+}
+
+// out [head_dim] of one token and head; returns the largest score's magnitude.
+static double reference(const call *c, int64_t token, int64_t head, double *out)
+{
+    const attention_kernel *k = &c->k;
+    int64_t dims = k->head_dim, last = c->n_past + token, first = 0, n = positions(c);
+    if (k->window && last - k->window + 1 > 0) first = last - k->window + 1;
+    const float *q = c->q + (token * k->n_heads + head) * dims;
+    const float *keys = c->keys + head / (k->n_heads / k->n_kv_heads) * n * dims;
+    const float *vals = c->vals + head / (k->n_heads / k->n_kv_heads) * n * dims;
+    double scores[CONTEXT], most = -INFINITY, sum = 0, largest = 0;
+    for (int64_t p = first; p <= last; p++) {
+        double s = 0;
+        for (int64_t d = 0; d < dims; d++) s += (double)q[d] * (double)keys[p * dims + d];
+        s *= k->scale;
+        if (k->softcap != 0) s = k->softcap * tanh(s / k->softcap);
+        scores[p] = s;
+        most = fmax(most, s);
+        largest = fmax(largest, fabs(s));
+    }
+    for (int64_t d = 0; d < dims; d++) out[d] = 0;
+    for (int64_t p = first; p <= last; p++) {
+        double w = exp(scores[p] - most);
+        sum += w;
+        for (int64_t d = 0; d < dims; d++) out[d] += w * (double)vals[p * dims + d];
+    }
+    for (int64_t d = 0; d < dims; d++) out[d] /= sum;
+    return largest;
+}
+
+// What y says about a feature, and how far off that may be for its form.
+static double read_output(const call *c, const unsigned char *y, int64_t token, int64_t feature, double *slack)
+{
+    const unsigned char *row = y + token * row_bytes(c);
+    float x;
+    *slack = 0;
+    if (!c->k.out_q8) {
+        memcpy(&x, row + 4 * feature, 4);
+        return (double)x;
+    }
+    memcpy(&x, row + q8_scale_offset(c->k.n_heads * c->k.head_dim) + feature / Q8_BLOCK * 4, 4);
+    *slack = 0.501 * (double)x;
+    return (double)x * (int8_t)row[feature];
+}
+
+static void check_token(const call *c, const char *what, const unsigned char *y, int64_t token)
+{
+    double want[256];
+    int64_t dims = c->k.head_dim;
+    for (int64_t head = 0; head < c->k.n_heads; head++) {
+        double largest = reference(c, token, head, want);
+        // a score's error is an error of its weight's logarithm; values are below 6
+        double bound = 6 * (1e-6 + 3e-7 * largest);
+        for (int64_t d = 0; d < dims; d++) {
+            double slack, got = read_output(c, y, token, head * dims + d, &slack), error = fabs(got - want[d]);
+            if (!(error <= bound + slack))
+                fail_msg("%s, n_tokens %d, n_past %d: token %d, head %d, feature %d is %.9g, not %.9g", what,
+                         (int)c->n_tokens, (int)c->n_past, (int)token, (int)head, (int)d, got, want[d]);
+        }
+    }
+}
+
+// The token alone, as the decode step that it could have been.
+static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token)
+{
+    call one = *c;
+    one.n_tokens = 1;
+    one.n_past = c->n_past + token;
+    one.q = c->q + token * c->k.n_heads * c->k.head_dim;
+    size_t bytes = (size_t)row_bytes(c);
+    unsigned char *alone = filled(bytes, 0x7f), *q = filled((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
+    memcpy(q, one.q, (size_t)(4 * c->k.n_heads * c->k.head_dim));
+    one.q = (float *)(void *)q;
+    run(&one, alone, 0, n_tiles(&one));
+    if (memcmp(alone, y + (size_t)token * bytes, bytes))
+        fail_msg("%s, n_tokens %d, n_past %d: token %d differs when computed alone", what, (int)c->n_tokens,
+                 (int)c->n_past, (int)token);
+    free(q);
+    free(alone);
+}
+
+static void check_call(const call *c, const char *what)
+{
+    size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
+    unsigned char *y = filled(bytes, 0x7f), *split = filled(bytes, 0x7f);
+    run(c, y, 0, n_tiles(c));
+    for (int i = 0; i < 64; i++) assert_int_equal(y[bytes + (size_t)i], 0x7f);
+    for (int64_t t = n_tiles(c); t-- > 0;) run(c, split, t, t + 1);
+    if (memcmp(y, split, bytes)) fail_msg("%s: the split of tiles shows", what);
+    int64_t step = 1 + c->n_tokens / 8; // with the first and the last token
+    for (int64_t t = 0; t < c->n_tokens; t += step) check_token(c, what, y, t);
+    check_token(c, what, y, c->n_tokens - 1);
+    check_alone(c, what, y, 0);
+    check_alone(c, what, y, c->n_tokens / 2);
+    check_alone(c, what, y, c->n_tokens - 1);
+    free(y);
+    free(split);
+}
+
+static const int64_t CALLS[] = {1, 7, 16, 33, 200}, PASTS[] = {0, 1, 15, 64, 100};
+
+static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_dim)
+{
+    return (attention_kernel){.n_heads = group * n_kv_heads,
+                              .n_kv_heads = n_kv_heads,
+                              .head_dim = head_dim,
+                              .scale = 1 / sqrt((double)head_dim)};
+}
+
+// Compiles kernels and calls each in `n_sizes` of the 25 sizes, starting where the kernel before ended.
+static void check_kernels(const char *cpu, const attention_kernel *kernels, int n, int n_sizes, float sharpness)
+{
+    harness h;
+    wf_error err = {0};
+    char names[32][96];
+    const char *pointers[32];
+    kernel_fn functions[32];
+    if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
+    for (int i = 0; i < n; i++) {
+        attention_name(&kernels[i], names[i]);
+        pointers[i] = names[i];
+        attention_build(&h.builder, &kernels[i], names[i]);
+    }
+    kernel_target target = h.builder.target;
+    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    rng r = {42};
+    int size = 0;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n_sizes; j++, size++) {
+            // every length in turn, the pasts shifted against them each round
+            int64_t n_tokens = CALLS[size % 5], n_past = PASTS[(size + size / 5) % 5];
+            call c = make_call(&kernels[i], functions[i], attention_tiles_for(&kernels[i], &target).tokens, n_tokens,
+                               n_past, sharpness, &r);
+            char what[160];
+            snprintf(what, sizeof what, "%s, %s", cpu, names[i]);
+            check_call(&c, what);
+            free_call(&c);
+        }
+    harness_close(&h);
+}
+
+static void test_shapes(void **state)
+{
+    static const int64_t groups[] = {1, 3, 4, 6, 8}, dims[] = {64, 80, 96, 128, 256};
+    attention_kernel kernels[25];
+    for (int i = 0; i < 25; i++) kernels[i] = basic(groups[i % 5], 2, dims[i / 5]);
+    check_kernels(*state, kernels, 25, 3, 1);
+}
+
+static void test_all_sizes(void **state)
+{
+    attention_kernel kernels[] = {basic(3, 2, 64), basic(7, 1, 32)};
+    check_kernels(*state, kernels, 2, 25, 1);
+}
+
+static void test_forms(void **state)
+{
+    attention_kernel kernels[8];
+    for (int i = 0; i < 8; i++) {
+        kernels[i] = basic(i % 2 ? 1 : 3, 2, i % 2 ? 64 : 80);
+        kernels[i].kv_f32 = i & 2;
+        kernels[i].out_q8 = i & 4;
+        if (!attention_can_q8(&kernels[i])) kernels[i].n_heads = 2 * kernels[i].n_kv_heads;
+    }
+    check_kernels(*state, kernels, 8, 5, 1);
+}
+
+static void test_windows_and_caps(void **state)
+{
+    attention_kernel kernels[6];
+    static const int64_t windows[] = {1, 16, 50, 64, 100, 0};
+    for (int i = 0; i < 6; i++) {
+        kernels[i] = basic(1 + i % 3, 2, 64);
+        kernels[i].window = windows[i];
+        if (i % 2) kernels[i].softcap = 5;
+    }
+    check_kernels(*state, kernels, 6, 10, 4);
+}
+
+// Scores of hundreds: one position takes all, maxima move by more than floats can tell exponentials apart.
+static void test_sharp(void **state)
+{
+    attention_kernel kernels[] = {basic(3, 1, 64), basic(1, 2, 128)};
+    check_kernels(*state, kernels, 2, 10, 100);
+}
+
+static void test_can_q8(void **state)
+{
+    (void)state;
+    attention_kernel k = basic(1, 2, 80);
+    assert_false(attention_can_q8(&k));
+    k = basic(2, 2, 80);
+    assert_true(attention_can_q8(&k));
+    k = basic(1, 3, 64);
+    assert_true(attention_can_q8(&k));
+}
+
+// A NaN in one query spoils that head of that token and no other.
+static void test_nan_query(void **state)
+{
+    harness h;
+    wf_error err = {0};
+    attention_kernel k = basic(3, 2, 64);
+    char name[96];
+    kernel_fn function;
+    if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
+    attention_name(&k, name);
+    attention_build(&h.builder, &k, name);
+    if (harness_compile(&h, (const char *[]){name}, 1, &function, &err) != WF_OK) fail_msg("%s", err.message);
+    rng r = {7};
+    call c = make_call(&k, function, attention_tiles_for(&k, &h.builder.target).tokens, 20, 50, 1, &r);
+    int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;
+    c.q[token * features + head * k.head_dim + 13] = NAN;
+    float *y = (float *)(void *)filled((size_t)(20 * features * 4), 0);
+    run(&c, (unsigned char *)y, 0, n_tiles(&c));
+    for (int64_t i = 0; i < 20 * features; i++)
+        assert_true(isnan(y[i]) == (i / features == token && i % features / k.head_dim == head));
+    free(y);
+    free_call(&c);
+    harness_close(&h);
+}
+
+int main(void)
+{
+    static const CMUnitTestFunction tests[] = {test_shapes, test_all_sizes, test_forms, test_windows_and_caps,
+                                               test_sharp, test_nan_query};
+    static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
+    enum { N = sizeof tests / sizeof *tests };
+    struct CMUnitTest all[N * N_CPUS + 1];
+    static char labels[N * N_CPUS][64];
+    for (int i = 0; i < N * N_CPUS; i++) {
+        snprintf(labels[i], sizeof labels[i], "%s@%s", names[i % N], CPUS[i / N]);
+        all[i] = (struct CMUnitTest){labels[i], tests[i % N], NULL, NULL, (void *)(uintptr_t)CPUS[i / N]};
+    }
+    all[N * N_CPUS] = (struct CMUnitTest)cmocka_unit_test(test_can_q8);
+    return cmocka_run_group_tests(all, NULL, NULL);
+}

@@ -1,0 +1,25 @@
+// Compiles single kernels and loads them into this process: for tests and benchmarks of kernels.
+#ifndef WELFORD_COMPILER_KERNEL_HARNESS_H
+#define WELFORD_COMPILER_KERNEL_HARNESS_H
+
+#include "compiler/codegen/context.h"
+#include "compiler/kernel/builder.h"
+#include "runtime/kernel.h"
+
+typedef struct harness {
+    compiler_context context;
+    cpu_features cpu;
+    builder builder; // add kernels to this, then call harness_compile
+    void *code;
+    size_t code_bytes;
+} harness;
+
+// `cpu_name`: as WELFORD_CPU takes it; "native" for all that this CPU has. "emulated-avx512" generates the code of 512-bit
+// kernels with its special instructions written out in plain vector arithmetic, so that any AVX2 CPU runs their logic.
+wf_status harness_open(harness *h, const char *cpu_name, wf_error *err);
+
+// Compiles what was built and looks up `n` kernels by name. Once a harness. WELFORD_DUMP_ASM=FILE keeps the assembly.
+wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn *functions, wf_error *err);
+void harness_close(harness *h);
+
+#endif

@@ -1,0 +1,30 @@
+// What the files of the linear kernel share: linear.c walks tiles, rows and columns and finishes what was summed;
+// linear_quant.c and linear_float.c are the inner loops.
+#ifndef WELFORD_COMPILER_KERNEL_LINEAR_PARTS_H
+#define WELFORD_COMPILER_KERNEL_LINEAR_PARTS_H
+
+#include "compiler/kernel/linear.h"
+
+enum { MAX_ROWS = 12, MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a register tile: rows of x times vectors of a panel
+
+typedef struct linear {
+    builder *b;
+    const linear_kernel *k;
+    const quant_format *quant; // of the weights; NULL for floats
+    int nv;                    // vectors a panel: 1 or 2
+    type vf;                   // a vector of f32
+    int64_t x_bytes;           // of one row of x
+    int64_t panel_bytes;
+    value x, w, y, bias, residual, stride, n_tiles;
+} linear;
+
+// One step over the columns of a register tile of `rows` rows: sums[row * nv + v] becomes next[...].
+
+// Block `block` (i64) of 32 columns.
+void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
+
+// Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
+void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
+                          const value *sums, value *next);
+
+#endif

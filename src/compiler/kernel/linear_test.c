@@ -1,0 +1,290 @@
+// Linear kernels against float64 with the dequantised weights: all layouts, row counts, odd sizes, epilogues; AVX2 code
+// and the logic of AVX-512 code on any CPU.
+#define _GNU_SOURCE
+#include "compiler/kernel/linear.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "compiler/kernel/harness.h"
+#include "compiler/kernel/q8.h"
+#include "runtime/unpack.h"
+
+typedef struct rng {
+    uint64_t state;
+} rng;
+
+static uint32_t random_bits(rng *r)
+{
+    r->state = r->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(r->state >> 32);
+}
+
+static float random_normal(rng *r)
+{
+    double sum = 0;
+    for (int i = 0; i < 12; i++) sum += random_bits(r) / 4294967296.0;
+    return (float)(sum - 6);
+}
+
+static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
+enum { N_CPUS = sizeof CPUS / sizeof *CPUS };
+
+// One product to try.
+typedef struct product {
+    linear_kernel k;
+    int64_t features; // of y
+} product;
+
+static void *aligned(size_t bytes)
+{
+    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    assert_non_null(p);
+    return memset(p, 0x7f, (bytes + 127) / 64 * 64); // NaN where nothing is written
+}
+
+// Random packed weights with sensible scales; quants take all their values, -128 included.
+static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t panels, size_t *panel_bytes)
+{
+    assert_true(layout_panel_bytes(k->layout, k->cols, panel_bytes));
+    size_t bytes = (size_t)panels * *panel_bytes;
+    unsigned char *w = aligned(bytes);
+    size_t block = k->layout == LAYOUT_Q8_0_X16 ? 544 : k->layout == LAYOUT_Q4_0_X16 ? 288 : 320;
+    for (size_t i = 0; i < bytes; i++) w[i] = (unsigned char)random_bits(r);
+    if (linear_takes_q8(k->layout)) {
+        size_t scales = block == 320 ? 32 : 16; // and mins
+        for (size_t at = 0; at < bytes; at += block)
+            for (size_t i = 0; i < scales; i++) {
+                uint16_t h = half_from_float(0.01f * random_normal(r));
+                memcpy(w + at + 2 * i, &h, 2);
+            }
+        return w;
+    }
+    int64_t padded = k->layout == LAYOUT_BF16_X16 ? (k->cols + 1) / 2 * 2 : k->cols;
+    for (int64_t i = 0; i < panels * 16 * padded; i++) {
+        float x = 0.05f * random_normal(r);
+        uint16_t h = k->layout == LAYOUT_F16_X16 ? half_from_float(x) : bfloat_from_float(x);
+        if (k->layout == LAYOUT_F32_X16)
+            memcpy(w + 4 * i, &x, 4);
+        else
+            memcpy(w + 2 * i, &h, 2);
+    }
+    return w;
+}
+
+// x as the kernel reads it; what it stands for goes back into x.
+static unsigned char *activations(const linear_kernel *k, float *x, int64_t n_rows)
+{
+    if (!linear_takes_q8(k->layout)) {
+        unsigned char *same = aligned((size_t)(n_rows * k->cols * 4));
+        memcpy(same, x, (size_t)(n_rows * k->cols * 4));
+        return same;
+    }
+    unsigned char *rows = aligned((size_t)(n_rows * q8_row_bytes(k->cols)));
+    for (int64_t i = 0; i < n_rows * k->cols / 32; i++) {
+        int64_t row = i / (k->cols / 32), block = i % (k->cols / 32);
+        unsigned char *out = rows + row * q8_row_bytes(k->cols);
+        float *values = x + i * 32, largest = 0;
+        for (int j = 0; j < 32; j++) largest = fmaxf(largest, fabsf(values[j]));
+        float d = largest / 127;
+        int sum = 0;
+        for (int j = 0; j < 32; j++) {
+            int q = d > 0 ? (int)lrintf(values[j] / d) : 0;
+            out[block * 32 + j] = (unsigned char)(int8_t)q;
+            sum += q;
+            values[j] = d * (float)q;
+        }
+        float s = d * (float)sum;
+        memcpy(out + q8_scale_offset(k->cols) + 4 * block, &d, 4);
+        memcpy(out + q8_sum_offset(k->cols) + 4 * block, &s, 4);
+    }
+    return rows;
+}
+
+static double dot(const float *x, const float *w, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)w[i];
+    return sum;
+}
+
+static double reference(const product *p, const float *x, const unsigned char *w, size_t panel_bytes, int64_t feature,
+                        float *row)
+{
+    const linear_kernel *k = &p->k;
+    if (!k->swiglu) {
+        weight_unpack_row(k->layout, w, k->cols, feature, row);
+        return dot(x, row, k->cols);
+    }
+    // panels alternate: features 16i.. of the gate, the same of up
+    const unsigned char *gate = w + (size_t)(feature / 16 * 2) * panel_bytes;
+    weight_unpack_row(k->layout, gate, k->cols, feature % 16, row);
+    double g = dot(x, row, k->cols);
+    weight_unpack_row(k->layout, gate + panel_bytes, k->cols, feature % 16, row);
+    return g / (1 + exp(-g)) * dot(x, row, k->cols);
+}
+
+static void check_product(kernel_fn f, const product *p, int64_t n_rows, rng *r)
+{
+    const linear_kernel *k = &p->k;
+    int64_t panels = (p->features + 15) / 16 * (k->swiglu ? 2 : 1), n = p->features;
+    int64_t tiles = (n + linear_tile_features(k) - 1) / linear_tile_features(k);
+    size_t panel_bytes;
+    unsigned char *w = random_weights(r, k, panels, &panel_bytes);
+    float *x = aligned((size_t)(n_rows * k->cols * 4)), *row = aligned((size_t)(k->cols + 2) * 4);
+    for (int64_t i = 0; i < n_rows * k->cols; i++) x[i] = random_normal(r);
+    unsigned char *x_packed = activations(k, x, n_rows);
+    int64_t y_row = k->q8_features ? q8_row_bytes(n) : 4 * n;
+    unsigned char *y = aligned((size_t)(n_rows * y_row));
+    float *bias = aligned((size_t)(n + 16) * 4), *residual = aligned((size_t)(n_rows * n * 4));
+    for (int64_t i = 0; i < n; i++) bias[i] = random_normal(r);
+    for (int64_t i = 0; i < n_rows * n; i++) residual[i] = random_normal(r);
+
+    void *operands[5] = {x_packed, w, y};
+    int n_operands = 3;
+    if (k->bias) operands[n_operands++] = bias;
+    if (k->residual) operands[n_operands++] = residual;
+    int64_t dims[] = {n_rows, n, tiles};
+    int64_t middle = tiles / 2; // in two parts: a tile must not touch others
+    f(operands, dims, 0, middle);
+    f(operands, dims, middle, tiles);
+
+    double error = 0, power = 0;
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double want = reference(p, x + i * k->cols, w, panel_bytes, j, row), got;
+            if (k->bias) want += bias[j];
+            if (k->residual) want += residual[i * n + j];
+            if (k->q8_features) {
+                float d;
+                memcpy(&d, y + i * y_row + q8_scale_offset(n) + j / 32 * 4, 4);
+                got = (double)d * (int8_t)y[i * y_row + j];
+            } else {
+                float v;
+                memcpy(&v, y + i * y_row + 4 * j, 4);
+                got = v;
+            }
+            error += (got - want) * (got - want);
+            power += want * want;
+        }
+    // what is left is f32 rounding, and that of 8-bit results where asked for
+    double limit = k->q8_features ? 1e-4 : 1e-12;
+    if (!(error <= limit * power)) {
+        char name[96];
+        linear_name(k, name);
+        fail_msg("%s, %d rows, %d features: NMSE %g", name, (int)n_rows, (int)n, error / power);
+    }
+    free(w), free(x), free(row), free(x_packed), free(y), free(bias), free(residual);
+}
+
+static void check_products(const char *cpu, const product *products, int n)
+{
+    harness h;
+    wf_error err = {0};
+    if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    char names[32][96];
+    const char *pointers[32];
+    kernel_fn functions[32];
+    for (int i = 0; i < n; i++) {
+        linear_name(&products[i].k, names[i]);
+        pointers[i] = names[i];
+        linear_build(&h.builder, &products[i].k, names[i]);
+    }
+    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    static const int64_t rows[] = {1, 2, 3, 4, 8, 12, 23, 60};
+    rng r = {42};
+    for (int i = 0; i < n; i++)
+        for (size_t j = 0; j < sizeof rows / sizeof *rows; j++) check_product(functions[i], &products[i], rows[j], &r);
+    harness_close(&h);
+}
+
+static void test_layouts(void **state)
+{
+    (void)state;
+    product products[12];
+    int n = 0;
+    for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
+        products[n++] = (product){{.layout = (weight_layout)layout, .cols = 96}, .features = 48};
+        bool blocks = linear_takes_q8((weight_layout)layout);
+        products[n++] = (product){{.layout = (weight_layout)layout, .cols = blocks ? 32 : 37, .tail = 5}, .features = 37};
+    }
+    for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
+}
+
+static void test_epilogues(void **state)
+{
+    (void)state;
+    product products[16];
+    int n = 0;
+    static const weight_layout layouts[] = {LAYOUT_Q4_1_X16, LAYOUT_F16_X16};
+    for (int i = 0; i < 2; i++) {
+        linear_kernel k = {.layout = layouts[i], .cols = 64};
+        linear_kernel bias = k, residual = k, both_tail = k, swiglu = k, swiglu_q8 = k;
+        bias.bias = residual.residual = true;
+        both_tail.bias = both_tail.residual = true;
+        both_tail.tail = 3;
+        swiglu.swiglu = swiglu_q8.swiglu = true;
+        swiglu_q8.q8_features = 64;
+        products[n++] = (product){bias, .features = 32};
+        products[n++] = (product){residual, .features = 32};
+        products[n++] = (product){both_tail, .features = 35};
+        products[n++] = (product){swiglu, .features = 48};
+        products[n++] = (product){swiglu_q8, .features = 64};
+    }
+    for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
+}
+
+// The 16-bit sums of the AVX2 path at their extremes: all weights 15 or -128, all activations +-127.
+static void test_extremes(void **state)
+{
+    (void)state;
+    static const weight_layout layouts[] = {LAYOUT_Q4_0_X16, LAYOUT_Q4_1_X16, LAYOUT_Q8_0_X16};
+    for (int c = 0; c < N_CPUS; c++)
+        for (int i = 0; i < 3; i++) {
+            harness h;
+            wf_error err = {0};
+            linear_kernel k = {.layout = layouts[i], .cols = 32};
+            char name[96];
+            const char *pointer = name;
+            kernel_fn f;
+            linear_name(&k, name);
+            assert_int_equal(harness_open(&h, CPUS[c], &err), WF_OK);
+            linear_build(&h.builder, &k, name);
+            assert_int_equal(harness_compile(&h, &pointer, 1, &f, &err), WF_OK);
+            size_t bytes;
+            layout_panel_bytes(k.layout, 32, &bytes);
+            unsigned char *w = aligned(bytes);
+            memset(w, layouts[i] == LAYOUT_Q8_0_X16 ? 0x80 : 0xff, bytes);
+            uint16_t one = half_from_float(1);
+            for (int j = 0; j < (layouts[i] == LAYOUT_Q4_1_X16 ? 32 : 16); j++) memcpy(w + 2 * j, &one, 2);
+            for (int sign = -1; sign <= 1; sign += 2) {
+                float x[32], row[32], y[16] = {0};
+                for (int j = 0; j < 32; j++) x[j] = (float)(sign * 127);
+                unsigned char *packed = activations(&k, x, 1);
+                void *operands[] = {packed, w, y};
+                int64_t dims[] = {1, 16, 1};
+                f(operands, dims, 0, 1);
+                weight_unpack_row(k.layout, w, 32, 7, row);
+                assert_true(fabs(y[7] - dot(x, row, 32)) <= 1e-6 * fabs(dot(x, row, 32)));
+                free(packed);
+            }
+            free(w);
+            harness_close(&h);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_extremes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

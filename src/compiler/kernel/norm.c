@@ -1,0 +1,268 @@
+// The kernel around the statistics: rows, results, and rows whose squares leave the range of f32.
+//
+// A row is read once for its sum (of values or squares), by layer_norm a second time for the variance, and once more to
+// be written. While one row is written, the next is read for its sum in the same loop: so memory is busy throughout,
+// which for [1024, 1536] f32 brings ... of the time (docs/norms.md). Rows too long for the cache gain nothing by it.
+//
+//     sum(row 0)
+//     for each row: statistics(row);  write(row) with sum(row + 1);  or write(row), for the last
+//
+// What is written is x * factor, centred, * scale: factor is a power of two and 1 for nearly all rows. Squares overflow
+// beyond 2^64 and lose bits below 2^-63; then the statistics are taken again on x * 2^-70 or x * 2^98 (two constants
+// suffice, as in J. L. Blue's norm, ACM TOMS 4, 1978; see wide_range).
+//
+// Cost: 4 (rms_norm) or 8 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache.
+#include "compiler/kernel/norm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/kernel/norm_parts.h"
+#include "compiler/kernel/q8.h"
+
+// Rows of more bytes are read by the online form. ...
+enum { TWO_PASS_BYTES = 256 * 1024 };
+
+static bool is_online(const norm_builder *m)
+{
+    if (!m->centred) return false;
+    if (m->k->strategy != NORM_BY_SIZE) return m->k->strategy == NORM_ONLINE;
+    return m->k->cols * 4 > TWO_PASS_BYTES;
+}
+
+static bool is_pipelined(const norm_builder *m) { return !is_online(m) && m->k->cols * 4 <= TWO_PASS_BYTES; }
+
+// ---- statistics to factors
+
+// y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is always 1.
+typedef struct scaling {
+    value factor, scale, mean, shift;
+} scaling;
+
+static norm_moments moments(const norm_builder *m, const norm_row *row, value total)
+{
+    if (!m->centred)
+        return (norm_moments){.square = mul_f(m->b, total, const_f(m->b, m->b->f64, 1.0 / (double)m->k->cols))};
+    return is_online(m) ? norm_online(m, row) : norm_two_pass(m, row, total);
+}
+
+// f64 statistics to f32 factors.
+static scaling finish(const norm_builder *m, norm_moments s, value eps)
+{
+    builder *b = m->b;
+    value zero = const_f(b, b->f64, 0);
+    // rounding may leave a variance of nearly 0 below 0; a NaN stays
+    value square = m->centred ? select_(b, cmp_f(b, CMP_LT, s.square, zero), zero, s.square) : s.square;
+    value scale = div_f(b, const_f(b, b->f64, 1), sqrt_f(b, add_f(b, square, eps)));
+    scaling f = {.scale = trunc_f(b, scale, b->f32)};
+    if (!m->centred) return f;
+    f.mean = trunc_f(b, s.mean, b->f32);
+    value rest = sub_f(b, s.mean, ext_f(b, f.mean, b->f64));
+    f.shift = trunc_f(b, neg_f(b, mul_f(b, rest, scale)), b->f32);
+    return f;
+}
+
+// ---- reading and writing rows
+
+typedef struct row_pass {
+    const norm_row *next;     // to sum up, or NULL
+    value row, y;             // to write, where `scaling` is not NULL: the row (h where there is one) and its result
+    const scaling *scaling;
+} row_pass;
+
+static value normalise(const norm_builder *m, const row_pass *pass, value column, int64_t constant, int width)
+{
+    builder *b = m->b;
+    const norm_kernel *k = m->k;
+    const scaling *s = pass->scaling;
+    value v = norm_load(m, k->x, pass->row, column, constant, width), scale = splat(b, s->scale, width);
+    if (m->centred) {
+        value mean = splat(b, s->mean, width);
+        v = s->factor.ptr ? fma_(b, v, splat(b, s->factor, width), neg_f(b, mean)) : sub_f(b, v, mean);
+        v = fma_(b, v, scale, splat(b, s->shift, width));
+    } else {
+        if (s->factor.ptr) v = mul_f(b, v, splat(b, s->factor, width));
+        v = mul_f(b, v, scale);
+    }
+    if (k->round_before_gamma) v = norm_round(m, k->x, v);
+    value gamma = {0}, beta = {0};
+    if (k->gamma) gamma = norm_load(m, k->weight, m->gamma, column, constant, width);
+    if (k->gamma && k->plus_one) gamma = add_f(b, gamma, const_f(b, mlirValueGetType(gamma), 1));
+    if (k->beta) beta = norm_load(m, k->weight, m->beta, column, constant, width);
+    if (k->gamma && k->beta) return fma_(b, v, gamma, beta);
+    return k->gamma ? mul_f(b, v, gamma) : k->beta ? add_f(b, v, beta) : v;
+}
+
+static void visit_row(const norm_builder *m, void *context, value column, int64_t constant, int width, int count,
+                      value *sums)
+{
+    const row_pass *pass = context;
+    builder *b = m->b;
+    for (int c = 0; c < count && pass->next; c++) {
+        value v = norm_widen(m, norm_read(m, pass->next, column, constant + c * width, width));
+        sums[c] = m->centred ? add_f(b, v, sums[c]) : fma_(b, v, v, sums[c]);
+    }
+    if (!pass->scaling) return;
+    value results[NORM_CHAINS];
+    for (int c = 0; c < count; c++) {
+        results[c] = normalise(m, pass, column, constant + c * width, width);
+        if (!m->k->out_q8) norm_store(m, m->k->y, results[c], pass->y, column, constant + c * width);
+    }
+    for (int c = 0; m->k->out_q8 && c < count; c += Q8_BLOCK / width) {
+        value first = column.ptr ? add_i(b, column, constant + c * width) : const_i(b, constant + c * width);
+        q8_store_block(b, results + c, pass->y, div_i(b, first, Q8_BLOCK), m->k->cols);
+    }
+}
+
+// The sum of `next` (f64; null without it) while `row` is written.
+static value pass_row(const norm_builder *m, const norm_row *next, const scaling *s, value row)
+{
+    builder *b = m->b;
+    row_pass pass = {.next = next, .scaling = s};
+    if (s) {
+        pass.row = norm_row_at(m, m->k->x, m->k->residual ? m->h : m->x, row);
+        pass.y = m->k->out_q8 ? at(b, m->y, mul_i(b, row, q8_row_bytes(m->k->cols)), 0)
+                              : norm_row_at(m, m->k->y, m->y, row);
+    }
+    value total = {0};
+    norm_for_row(m, visit_row, &pass, next ? 1 : 0, &total);
+    return total;
+}
+
+static norm_row row_at(const norm_builder *m, value row)
+{
+    return (norm_row){.x = norm_row_at(m, m->k->x, m->x, row),
+                      .residual = norm_row_at(m, m->k->x, m->residual, row),
+                      .h = norm_row_at(m, m->k->x, m->h, row)};
+}
+
+// The row once it has been read: h in place of x + residual.
+static norm_row row_read(const norm_builder *m, value row)
+{
+    return (norm_row){.x = norm_row_at(m, m->k->x, m->k->residual ? m->h : m->x, row)};
+}
+
+// ---- range
+
+static const double TOO_SMALL = 0x1p-100;
+
+// f16 has no values whose squares leave the range of f32.
+static bool may_leave_range(const norm_builder *m) { return m->k->x != TENSOR_F16; }
+
+// 1: the row is fine. Else the power of two that brings it into range, as the mean square shows:
+// - not finite: some |x| is above 2^59 (2^24 columns), and 2^-70 brings the largest between 2^-11 and 2^58, or, less a
+//   mean, 2^59. Sums of NORM_STEPS * NORM_CHAINS squares stay below 2^126.
+// - below 2^-100, unless eps drowns that: all |x| are below 2^-38, and 2^98 brings those that are not 0 between 2^-51 and
+//   2^60; all their squares are normal. With a mean above 2^-10 so small a variance is that of a constant row.
+static value wide_range(const norm_builder *m, norm_moments s)
+{
+    builder *b = m->b;
+    value one = const_f(b, b->f32, 1);
+    value finite = cmp_f(b, CMP_LE, s.square, const_f(b, b->f64, 0x1p200));
+    value factor = select_(b, finite, one, const_f(b, b->f32, 0x1p-70));
+    if (m->k->eps >= TOO_SMALL) return factor;
+    value small = cmp_f(b, CMP_LT, s.square, const_f(b, b->f64, TOO_SMALL));
+    if (m->centred) {
+        value near = const_f(b, b->f64, 0x1p-10);
+        small = and_(b, small, cmp_f(b, CMP_LT, abs_f(b, s.mean), near));
+    }
+    return select_(b, small, const_f(b, b->f32, 0x1p98), factor);
+}
+
+static scaling row_scaling(const norm_builder *m, const norm_row *row, value row_number, value total)
+{
+    builder *b = m->b;
+    value eps = const_f(b, b->f64, m->k->eps);
+    norm_moments s = moments(m, row, total);
+    if (!may_leave_range(m)) return finish(m, s, eps);
+    value factor = wide_range(m, s), mean = m->centred ? s.mean : eps; // rms_norm has no mean: any f64 will do
+    type types[] = {b->f64, b->f64, b->f64};
+    branch again;
+    if_begin(b, &again, cmp_f(b, CMP_NE, factor, const_f(b, b->f32, 1)), 3, types);
+    norm_row scaled = row_read(m, row_number);
+    scaled.factor = factor;
+    norm_moments t = moments(m, &scaled, is_online(m) ? total : pass_row(m, &scaled, NULL, row_number));
+    value f = ext_f(b, factor, b->f64);
+    if_else(b, &again, (value[]){m->centred ? t.mean : mean, t.square, mul_f(b, mul_f(b, eps, f), f)});
+    if_end(b, &again, (value[]){mean, s.square, eps});
+    const value *r = again.results;
+    scaling result = finish(m, (norm_moments){.mean = r[0], .square = r[1]}, r[2]);
+    result.factor = factor;
+    return result;
+}
+
+// ---- the kernel
+
+static void build_rows(const norm_builder *m)
+{
+    builder *b = m->b;
+    loop rows;
+    loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
+    norm_row row = row_at(m, rows.iv);
+    value total = is_online(m) ? (value){0} : pass_row(m, &row, NULL, rows.iv);
+    norm_row again = row_read(m, rows.iv);
+    scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, total);
+    pass_row(m, NULL, &s, rows.iv);
+    loop_end(b, &rows, NULL);
+}
+
+static void build_pipelined_rows(const norm_builder *m)
+{
+    builder *b = m->b;
+    branch any;
+    if_begin(b, &any, cmp_i(b, CMP_LT, b->begin, b->end), 0, NULL);
+    norm_row first = row_at(m, b->begin);
+    value total = pass_row(m, &first, NULL, b->begin);
+    loop rows;
+    loop_begin(b, &rows, b->begin, b->end, 1, 1, &total);
+    norm_row row = row_read(m, rows.iv);
+    scaling s = row_scaling(m, &row, rows.iv, rows.args[0]);
+    value next_number = add_i(b, rows.iv, 1);
+    branch more;
+    if_begin(b, &more, cmp_i(b, CMP_LT, next_number, b->end), 1, &b->f64);
+    norm_row next = row_at(m, next_number);
+    value next_total = pass_row(m, &next, &s, rows.iv);
+    if_else(b, &more, &next_total);
+    pass_row(m, NULL, &s, rows.iv);
+    value none = const_f(b, b->f64, 0);
+    if_end(b, &more, &none);
+    loop_end(b, &rows, more.results);
+    if_end(b, &any, NULL);
+}
+
+static void build(builder *b, const norm_kernel *k, const char *name, bool centred)
+{
+    kernel_begin(b, name);
+    int n = b->target.lanes, next = 0, step = NORM_CHAINS * n;
+    norm_builder m = {.b = b, .k = k, .centred = centred, .n = n, .whole = k->cols / step * step};
+    m.vf = vec(b, n, b->f32);
+    m.vd = vec(b, n, b->f64);
+    m.x = operand(b, next++);
+    m.y = operand(b, next++);
+    if (k->gamma) m.gamma = operand(b, next++);
+    if (k->beta) m.beta = operand(b, next++);
+    if (k->residual) m.residual = operand(b, next++);
+    if (k->residual) m.h = operand(b, next++);
+    if (is_pipelined(&m))
+        build_pipelined_rows(&m);
+    else
+        build_rows(&m);
+    kernel_end(b);
+}
+
+static void make_name(const norm_kernel *k, const char *kind, char name[96])
+{
+    static const char *const types[] = {[TENSOR_F32] = "f32", [TENSOR_F16] = "f16", [TENSOR_BF16] = "bf16"};
+    static const char *const strategies[] = {[NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
+    uint64_t eps; // part of the code: its bits are part of the name
+    memcpy(&eps, &k->eps, sizeof eps);
+    snprintf(name, 96, "%s_%lld_eps%016llx_%s_%s%s%s%s%s_%s%s", kind, (long long)k->cols, (unsigned long long)eps,
+             types[k->x], k->out_q8 ? "q8" : types[k->y], k->residual ? "_residual" : "",
+             k->round_before_gamma ? "_rounded" : "", k->gamma ? k->plus_one ? "_gamma1" : "_gamma" : "",
+             k->beta ? "_beta" : "", types[k->weight], strategies[k->strategy]);
+}
+
+void rms_norm_name(const norm_kernel *k, char name[96]) { make_name(k, "rms_norm", name); }
+void rms_norm_build(builder *b, const norm_kernel *k, const char *name) { build(b, k, name, false); }
+void layer_norm_name(const norm_kernel *k, char name[96]) { make_name(k, "layer_norm", name); }
+void layer_norm_build(builder *b, const norm_kernel *k, const char *name) { build(b, k, name, true); }

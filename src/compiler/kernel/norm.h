@@ -1,0 +1,48 @@
+// RMSNorm and LayerNorm of rows.
+//
+//   rms_norm    y = x / sqrt(mean(x^2) + eps) * gamma             https://arxiv.org/abs/1910.07467
+//   layer_norm  y = (x - mean(x)) / sqrt(var(x) + eps) * gamma    https://arxiv.org/abs/1607.06450
+//
+//   x, residual, h [n_rows, cols]   f32, f16 or bf16, all three the same
+//   y              [n_rows, cols]   f32, f16, bf16 or q8 rows (kernel/q8.h); its element type is independent of x's
+//   gamma, beta    [cols]           f32, f16 or bf16
+//
+// All arithmetic is f32, statistics are finished in f64; y is rounded once. One tile is one row. y may be x, and h may be
+// x or residual, where their element types agree.
+//
+// Inf and NaN: a row with a NaN gives NaN throughout. rms_norm of a row with an inf gives NaN there and zeros elsewhere;
+// layer_norm gives NaN throughout. These are PyTorch's results too. Finite rows give finite results even where their
+// squares overflow or underflow f32, and there PyTorch gives zeros.
+#ifndef WELFORD_COMPILER_KERNEL_NORM_H
+#define WELFORD_COMPILER_KERNEL_NORM_H
+
+#include "compiler/kernel/builder.h"
+#include "format/gguf.h"
+
+// How layer_norm finds mean and variance; rms_norm reads a row once either way. docs/norms.md has the measurements.
+typedef enum norm_strategy {
+    NORM_BY_SIZE = 0, // two-pass for rows that fit in the second-level cache, else online
+    NORM_TWO_PASS,    // mean, then the sums of x - mean and its square, which also correct the mean (norm_two_pass.c)
+    NORM_ONLINE,      // Welford's update in vector lanes, merged by Chan's formula (norm_online.c)
+} norm_strategy;
+
+typedef struct norm_kernel {
+    int64_t cols; // 1 .. 2^24
+    double eps;   // added to the mean square or variance, inside the root
+    bool gamma;
+    bool out_q8;              // y is q8 rows; cols must be a multiple of 32
+    bool plus_one;            // multiplies by 1 + gamma
+    bool beta;                // added last
+    bool residual;            // norm of h = x + residual, rounded to their type; h is written as well
+    bool round_before_gamma;  // rounds to x's type between the normalisation and gamma, as Llama in bf16 does
+    tensor_type x, y, weight; // F32 (which is 0), F16 or BF16; weight: of gamma and beta
+    norm_strategy strategy;
+} norm_kernel;
+
+// Operands: 0 x, 1 y, then those asked for, in this order: gamma, beta, residual, h. No sizes.
+void rms_norm_name(const norm_kernel *k, char name[96]);
+void rms_norm_build(builder *b, const norm_kernel *k, const char *name);
+void layer_norm_name(const norm_kernel *k, char name[96]);
+void layer_norm_build(builder *b, const norm_kernel *k, const char *name);
+
+#endif

@@ -1,0 +1,77 @@
+// What the two strategies of norm kernels share: a row seen as vectors, and sums over it that stay accurate.
+//
+// A row of `cols` values is cut into steps of NORM_CHAINS whole vectors, then what is left of whole vectors, then vectors
+// of half the lanes, a quarter and so on, down to one value:
+//
+//     | step | step | ... | step | vector ... | n/2 | n/4 | ... | 1 |
+//     0                          whole                              cols
+#ifndef WELFORD_COMPILER_KERNEL_NORM_PARTS_H
+#define WELFORD_COMPILER_KERNEL_NORM_PARTS_H
+
+#include "compiler/kernel/norm.h"
+
+enum {
+    NORM_CHAINS = 4,  // independent sums, so that additions do not wait for each other
+    NORM_STEPS = 48,  // of f32 sums, before they are added up in f64: bounds their relative error by 51 * 2^-24
+    NORM_SUMS_MAX = 2 // sums taken in one pass
+};
+
+typedef struct norm_builder {
+    builder *b;
+    const norm_kernel *k;
+    bool centred;           // layer_norm
+    int n;                  // lanes of a vector
+    int64_t whole;          // columns in steps
+    type vf, vd;            // n x f32, n x f64
+    value x, y, gamma, beta, residual, h; // operands; null: there is none
+} norm_builder;
+
+// One row to read: x (+ residual, kept in h), times a power of two.
+typedef struct norm_row {
+    value x;
+    value residual, h; // null: none
+    value factor;      // f32; null: 1
+} norm_row;
+
+// Values of columns column + constant ... as `width` f32 lanes. norm_read stores h where the row has one, norm_peek does not.
+value norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width);
+value norm_peek(const norm_builder *m, const norm_row *row, int64_t constant, int width);
+
+// f32 lanes at columns column + constant ... of an array of `t`; column may be null.
+value norm_load(const norm_builder *m, tensor_type t, value array, value column, int64_t constant, int width);
+void norm_store(const norm_builder *m, tensor_type t, value v, value array, value column, int64_t constant);
+value norm_round(const norm_builder *m, tensor_type t, value v); // to `t` and back to f32
+
+// Address of row number `row` (i64) of [n_rows, cols]; null of null.
+value norm_row_at(const norm_builder *m, tensor_type t, value array, value row);
+
+// Handles `count` neighbouring vectors of `width` lanes from column + constant on, adding to sums: sum s, chain c is
+// sums[s * NORM_CHAINS + c], of n lanes whatever the width.
+typedef void norm_visit(const norm_builder *m, void *context, value column, int64_t constant, int width, int count,
+                        value *sums);
+
+// Visits the whole row and gives n_sums sums in f64 (n_sums may be 0).
+void norm_for_row(const norm_builder *m, norm_visit *visit, void *context, int n_sums, value *totals);
+
+value norm_widen(const norm_builder *m, value v); // zeros in the lanes from its width on
+
+// The vectors behind the last step, in order. At most NORM_CHAINS - 1 whole ones and 4 narrow ones (n <= 16).
+typedef struct norm_piece {
+    int64_t column;
+    int width;
+} norm_piece;
+enum { NORM_PIECES_MAX = NORM_CHAINS + 4 };
+int norm_pieces(const norm_builder *m, norm_piece pieces[NORM_PIECES_MAX]);
+
+// f64: mean of the row (layer_norm only), and the mean square of x (rms_norm) or of x - mean (layer_norm).
+typedef struct norm_moments {
+    value mean, square;
+} norm_moments;
+
+// layer_norm in two passes over `row`; `total` (f64) is the sum of its values, found while it was read the first time.
+norm_moments norm_two_pass(const norm_builder *m, const norm_row *row, value total);
+
+// layer_norm in one pass, which writes h where the row has one.
+norm_moments norm_online(const norm_builder *m, const norm_row *row);
+
+#endif

@@ -1,0 +1,26 @@
+// Activations as 8-bit integers, the form in which quantised linear kernels read them.
+//
+// A row of n features (n a multiple of 32) is
+//
+//     i8  q[n]         quants, -127..127
+//     f32 d[n/32]      scale of each block of 32: max|x| / 127
+//     f32 s[n/32]      d * (sum of the block's quants), for weights with an offset
+//     i16 t[n/16]      sum of each 16 quants, for weights with an offset and a scale for each 16
+//
+// padded to a multiple of 64 bytes. x is about d * q, rounded to nearest even.
+#ifndef WELFORD_COMPILER_KERNEL_Q8_H
+#define WELFORD_COMPILER_KERNEL_Q8_H
+
+#include "compiler/kernel/builder.h"
+
+enum { Q8_BLOCK = 32 };
+
+static inline int64_t q8_row_bytes(int64_t n) { return (n + n / 4 + n / 8 + 63) / 64 * 64; }
+static inline int64_t q8_scale_offset(int64_t n) { return n; }         // of d[0] in a row
+static inline int64_t q8_sum_offset(int64_t n) { return n + n / 8; }   // of s[0] in a row
+static inline int64_t q8_half_offset(int64_t n) { return n + n / 4; }  // of t[0] in a row
+
+// Stores block `block` (i64) of a row at address `row`: x holds its 32 values as 32 / lanes f32 vectors, in order.
+void q8_store_block(builder *b, const value *x, value row, value block, int64_t n);
+
+#endif

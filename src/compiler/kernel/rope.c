@@ -1,0 +1,211 @@
+#include "compiler/kernel/rope.h"
+
+#include <stdio.h>
+
+#include "compiler/kernel/kv.h"
+
+void rope_name(const rope_kernel *k, char name[96])
+{
+    snprintf(name, 96, "rope_%lldx%lld_n%lld%s", (long long)k->n_heads, (long long)k->head_dim, (long long)k->n_dims,
+             k->interleaved ? "_interleaved" : "");
+}
+
+void kv_store_name(const kv_store_kernel *k, char name[96])
+{
+    snprintf(name, 96, "kv_store_%lldx%lld%s", (long long)k->n_kv_heads, (long long)k->head_dim,
+             k->kv_f32 ? "_f32" : "");
+}
+
+void rope_store_name(const rope_store_kernel *k, char name[96])
+{
+    snprintf(name, 96, "rope_store_%lld_%lldx%lld_n%lld%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
+             (long long)k->head_dim, (long long)k->n_dims, k->interleaved ? "_interleaved" : "",
+             k->kv_f32 ? "_f32" : "");
+}
+
+// Where the features of a head go: to successive elements, or to a lane of successive 16-key vectors of K.
+typedef struct sink {
+    value address;  // of feature 0
+    type element;   // f16 or f32
+    int64_t stride; // bytes between features
+} sink;
+
+static sink row_sink(builder *b, value address) { return (sink){address, b->f32, 4}; }
+
+static void put(builder *b, const sink *out, value x, int64_t feature)
+{
+    int n = lanes(mlirValueGetType(x));
+    int64_t bytes = mlirTypeEqual(out->element, b->f32) ? 4 : 2;
+    value y = from_f32(b, x, out->element);
+    if (n == 1 || out->stride == bytes) {
+        store(b, y, out->address, (value){0}, feature * out->stride);
+        return;
+    }
+    // lane by lane: neighbours belong to other tokens, which other threads may be writing
+    for (int i = 0; i < n; i++) store(b, extract(b, y, i), out->address, (value){0}, (feature + i) * out->stride);
+}
+
+static value load_f32(builder *b, value address, int64_t feature, int n)
+{
+    return load(b, address, (value){0}, feature * 4, vec(b, n, b->f32));
+}
+
+// The widest vector that fits into the rest.
+static int width_for(const builder *b, int64_t rest)
+{
+    int n = b->target.lanes;
+    while (n > rest) n /= 2;
+    return n;
+}
+
+static void copy_features(builder *b, value x, int64_t from, int64_t to, const sink *out)
+{
+    int n;
+    for (int64_t i = from; i < to; i += n) {
+        n = width_for(b, to - i);
+        put(b, out, load_f32(b, x, i, n), i);
+    }
+}
+
+static void rotate_halves(builder *b, int64_t n_dims, value x, value table, const sink *out)
+{
+    int64_t half = n_dims / 2;
+    int n;
+    for (int64_t i = 0; i < half; i += n) {
+        n = width_for(b, half - i);
+        value cosine = load_f32(b, table, i, n), sine = load_f32(b, table, half + i, n);
+        value low = load_f32(b, x, i, n), high = load_f32(b, x, half + i, n);
+        put(b, out, sub_f(b, mul_f(b, low, cosine), mul_f(b, high, sine)), i);
+        put(b, out, add_f(b, mul_f(b, high, cosine), mul_f(b, low, sine)), half + i);
+    }
+}
+
+// x[0] x[0] x[1] x[1] ... of n/2 values from the table
+static value load_twice(builder *b, value table, int64_t i, int n)
+{
+    int64_t mask[16];
+    value x = load_f32(b, table, i, n / 2);
+    for (int j = 0; j < n; j++) mask[j] = j / 2;
+    return n == 2 ? splat(b, x, 2) : shuffle(b, x, x, n, mask);
+}
+
+static void rotate_pairs(builder *b, int64_t n_dims, value x, value table, const sink *out)
+{
+    int64_t half = n_dims / 2, swapped[16], alternate[16];
+    int n;
+    for (int64_t i = 0; i < n_dims; i += n) {
+        n = width_for(b, n_dims - i);
+        for (int j = 0; j < n; j++) swapped[j] = j ^ 1, alternate[j] = j % 2 ? n + j : j;
+        value cosine = load_twice(b, table, i / 2, n), sine = load_twice(b, table, half + i / 2, n);
+        value ab = load_f32(b, x, i, n);
+        value direct = mul_f(b, ab, cosine), crossed = mul_f(b, shuffle(b, ab, ab, n, swapped), sine);
+        put(b, out, shuffle(b, sub_f(b, direct, crossed), add_f(b, direct, crossed), n, alternate), i);
+    }
+}
+
+static void rotate_head(builder *b, int64_t head_dim, int64_t n_dims, bool interleaved, value x, value table,
+                        const sink *out)
+{
+    (interleaved ? rotate_pairs : rotate_halves)(b, n_dims, x, table, out);
+    copy_features(b, x, n_dims, head_dim, out);
+}
+
+// The table's row of a position.
+static value table_row(builder *b, value table, value position, int64_t n_dims)
+{
+    return at(b, table, mul_i(b, position, 4 * n_dims), 0);
+}
+
+// Where a token's key and value of one head go; cache is K or V.
+static value head_in_cache(builder *b, value cache, value head, value n_ctx, int64_t head_dim, bool f32)
+{
+    return at(b, cache, mul(b, mul_i(b, head, kv_head_offset(1, head_dim, f32)), n_ctx), 0);
+}
+
+static sink key_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
+{
+    value group = mul_i(b, div_i(b, position, KV_GROUP), head_dim * kv_key_stride(f32));
+    value lane = mul_i(b, rem_i(b, position, KV_GROUP), kv_element_bytes(f32));
+    return (sink){at(b, head, add(b, group, lane), 0), f32 ? b->f32 : b->f16, kv_key_stride(f32)};
+}
+
+static sink value_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
+{
+    int64_t bytes = kv_element_bytes(f32);
+    return (sink){at(b, head, mul_i(b, position, head_dim * bytes), 0), f32 ? b->f32 : b->f16, bytes};
+}
+
+static void loop_heads(builder *b, loop *l, int64_t n) { loop_begin(b, l, const_i(b, 0), const_i(b, n), 1, 0, NULL); }
+
+void rope_build(builder *b, const rope_kernel *k, const char *name)
+{
+    kernel_begin(b, name);
+    value x_base = operand(b, 0), table_base = operand(b, 1), y_base = operand(b, 2), past = dim(b, 1);
+    value x_bytes = mul_i(b, dim(b, 2), 4);
+    int64_t head_bytes = 4 * k->head_dim;
+    loop tokens, heads;
+    loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
+    value x = at(b, x_base, mul(b, tokens.iv, x_bytes), 0);
+    value y = at(b, y_base, mul_i(b, tokens.iv, k->n_heads * head_bytes), 0);
+    value table = table_row(b, table_base, add(b, past, tokens.iv), k->n_dims);
+    loop_heads(b, &heads, k->n_heads);
+    value offset = mul_i(b, heads.iv, head_bytes);
+    sink out = row_sink(b, at(b, y, offset, 0));
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, offset, 0), table, &out);
+    loop_end(b, &heads, NULL);
+    loop_end(b, &tokens, NULL);
+    kernel_end(b);
+}
+
+void kv_store_build(builder *b, const kv_store_kernel *k, const char *name)
+{
+    kernel_begin(b, name);
+    value k_base = operand(b, 0), v_base = operand(b, 1), k_cache = operand(b, 2), v_cache = operand(b, 3);
+    value past = dim(b, 1), n_ctx = dim(b, 2), k_bytes = mul_i(b, dim(b, 3), 4), v_bytes = mul_i(b, dim(b, 4), 4);
+    loop tokens, heads;
+    loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
+    value key = at(b, k_base, mul(b, tokens.iv, k_bytes), 0), val = at(b, v_base, mul(b, tokens.iv, v_bytes), 0);
+    value position = add(b, past, tokens.iv);
+    loop_heads(b, &heads, k->n_kv_heads);
+    value offset = mul_i(b, heads.iv, 4 * k->head_dim);
+    value k_head = head_in_cache(b, k_cache, heads.iv, n_ctx, k->head_dim, k->kv_f32);
+    value v_head = head_in_cache(b, v_cache, heads.iv, n_ctx, k->head_dim, k->kv_f32);
+    sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
+    sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
+    copy_features(b, at(b, key, offset, 0), 0, k->head_dim, &k_out);
+    copy_features(b, at(b, val, offset, 0), 0, k->head_dim, &v_out);
+    loop_end(b, &heads, NULL);
+    loop_end(b, &tokens, NULL);
+    kernel_end(b);
+}
+
+void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
+{
+    kernel_begin(b, name);
+    value qkv = operand(b, 0), table_base = operand(b, 1), q_base = operand(b, 2);
+    value k_cache = operand(b, 3), v_cache = operand(b, 4), past = dim(b, 1), n_ctx = dim(b, 2);
+    int64_t head_bytes = 4 * k->head_dim, q_bytes = k->n_heads * head_bytes, kv_bytes = k->n_kv_heads * head_bytes;
+    loop tokens, q_heads, kv_heads;
+    loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
+    value x = at(b, qkv, mul_i(b, tokens.iv, q_bytes + 2 * kv_bytes), 0);
+    value q = at(b, q_base, mul_i(b, tokens.iv, q_bytes), 0), position = add(b, past, tokens.iv);
+    value table = table_row(b, table_base, position, k->n_dims);
+
+    loop_heads(b, &q_heads, k->n_heads);
+    value q_offset = mul_i(b, q_heads.iv, head_bytes);
+    sink q_out = row_sink(b, at(b, q, q_offset, 0));
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, q_offset, 0), table, &q_out);
+    loop_end(b, &q_heads, NULL);
+
+    loop_heads(b, &kv_heads, k->n_kv_heads);
+    value offset = mul_i(b, kv_heads.iv, head_bytes);
+    value k_head = head_in_cache(b, k_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
+    value v_head = head_in_cache(b, v_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
+    sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
+    sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, offset, q_bytes), table, &k_out);
+    copy_features(b, at(b, x, offset, q_bytes + kv_bytes), 0, k->head_dim, &v_out);
+    loop_end(b, &kv_heads, NULL);
+    loop_end(b, &tokens, NULL);
+    kernel_end(b);
+}

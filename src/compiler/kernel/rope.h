@@ -1,0 +1,47 @@
+// Rotary position embedding (https://arxiv.org/abs/2104.09864) and the way of keys and values into the cache (kv.h).
+//
+// Of every head's head_dim features the first n_dims are rotated, pair (a, b) by the angle of the token's position:
+//
+//     a' = a cos - b sin,  b' = b cos + a sin
+//
+// interleaved: pairs are features 2i and 2i+1; otherwise i and i + n_dims/2. The rotation table is [n_ctx, n_dims] f32,
+// a row = cos[n_dims/2], sin[n_dims/2]. One tile is one token. Cost: 4 bytes read and written a feature, 3 flops.
+#ifndef WELFORD_COMPILER_KERNEL_ROPE_H
+#define WELFORD_COMPILER_KERNEL_ROPE_H
+
+#include "compiler/kernel/builder.h"
+
+// Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 table, 2 y f32 [n_tokens, n_heads*head_dim].
+// Sizes: 0 n_tokens, 1 n_past, 2 stride of x in floats. y may be x when the stride is n_heads*head_dim.
+typedef struct rope_kernel {
+    int64_t n_heads, head_dim;
+    int64_t n_dims; // even, at most head_dim
+    bool interleaved;
+} rope_kernel;
+
+void rope_name(const rope_kernel *k, char name[96]);
+void rope_build(builder *b, const rope_kernel *k, const char *name);
+
+// Operands: 0 k, 1 v, rows of n_kv_heads*head_dim f32 at strides, 2 K cache, 3 V cache of the layer.
+// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 stride of k, 4 stride of v in floats.
+typedef struct kv_store_kernel {
+    int64_t n_kv_heads, head_dim;
+    bool kv_f32;
+} kv_store_kernel;
+
+void kv_store_name(const kv_store_kernel *k, char name[96]);
+void kv_store_build(builder *b, const kv_store_kernel *k, const char *name);
+
+// Both in one: q is rotated into its own rows, k is rotated into the cache, v goes there as it is.
+// Operands: 0 qkv f32 [n_tokens, (n_heads + 2 n_kv_heads) * head_dim], 1 table, 2 q f32 [n_tokens, n_heads*head_dim],
+// 3 K cache, 4 V cache of the layer. Sizes: 0 n_tokens, 1 n_past, 2 n_ctx.
+typedef struct rope_store_kernel {
+    int64_t n_heads, n_kv_heads, head_dim;
+    int64_t n_dims;
+    bool interleaved, kv_f32;
+} rope_store_kernel;
+
+void rope_store_name(const rope_store_kernel *k, char name[96]);
+void rope_store_build(builder *b, const rope_store_kernel *k, const char *name);
+
+#endif

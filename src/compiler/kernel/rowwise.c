@@ -1,0 +1,61 @@
+#include "compiler/kernel/rowwise.h"
+
+#include <stdio.h>
+
+#include "compiler/kernel/math.h"
+#include "compiler/kernel/q8.h"
+
+void rowwise_name(const rowwise_kernel *k, char name[96])
+{
+    static const char *const ops[] = {
+        [ROWWISE_ADD] = "add", [ROWWISE_SWIGLU] = "swiglu", [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather"};
+    bool q8 = k->out_q8 && k->op != ROWWISE_QUANTIZE;
+    snprintf(name, 96, "%s_%lld%s", ops[k->op], (long long)k->cols, q8 ? "_q8" : "");
+}
+
+static value compute(builder *b, const rowwise_kernel *k, value x, value y, value offset, int64_t constant, int n)
+{
+    type t = vec(b, n, b->f32);
+    value v = load(b, x, offset, constant, t);
+    if (k->op == ROWWISE_QUANTIZE || k->op == ROWWISE_GATHER) return v;
+    value w = load(b, y, offset, constant, t);
+    return k->op == ROWWISE_ADD ? add_f(b, v, w) : mul_f(b, math_silu(b, v), w);
+}
+
+void rowwise_build(builder *b, const rowwise_kernel *k, const char *name)
+{
+    kernel_begin(b, name);
+    int n = b->target.lanes;
+    bool unary = k->op == ROWWISE_QUANTIZE, q8 = k->out_q8 || unary;
+    value x_base = operand(b, 0), y_base = unary ? (value){0} : operand(b, 1), out_base = operand(b, unary ? 1 : 2);
+    loop rows;
+    loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
+    value row_bytes = mul_i(b, rows.iv, 4 * k->cols), x_bytes = row_bytes, y = {0};
+    if (k->op == ROWWISE_GATHER)
+        x_bytes = mul_i(b, ext_s(b, load(b, y_base, mul_i(b, rows.iv, 4), 0, b->i32), b->i64), 4 * k->cols);
+    else if (!unary)
+        y = at(b, y_base, row_bytes, 0);
+    value x = at(b, x_base, x_bytes, 0);
+    value out = at(b, out_base, q8 ? mul_i(b, rows.iv, q8_row_bytes(k->cols)) : row_bytes, 0);
+    int step = q8 ? Q8_BLOCK : n;
+    int64_t whole = k->cols / step * step;
+    loop l;
+    loop_begin(b, &l, const_i(b, 0), const_i(b, whole), step, 0, NULL);
+    value offset = mul_i(b, l.iv, 4), block[Q8_BLOCK / 8];
+    for (int v = 0; v < step / n; v++) block[v] = compute(b, k, x, y, offset, v * n * 4, n);
+    if (q8)
+        q8_store_block(b, block, out, div_i(b, l.iv, Q8_BLOCK), k->cols);
+    else
+        store(b, block[0], out, offset, 0);
+    loop_end(b, &l, NULL);
+    if (whole < k->cols) { // fewer values than a vector
+        loop rest;
+        loop_begin(b, &rest, const_i(b, whole), const_i(b, k->cols), 1, 0, NULL);
+        value one = mul_i(b, rest.iv, 4);
+        // a vector of one lane: the functions of kernel/math.h take vectors
+        store(b, compute(b, k, x, y, one, 0, 1), out, one, 0);
+        loop_end(b, &rest, NULL);
+    }
+    loop_end(b, &rows, NULL);
+    kernel_end(b);
+}

@@ -1,0 +1,26 @@
+// Small kernels that work row by row: what is left between the matrix products when it is not fused into them.
+//
+// One tile is one row of `cols` f32 values.
+#ifndef WELFORD_COMPILER_KERNEL_ROWWISE_H
+#define WELFORD_COMPILER_KERNEL_ROWWISE_H
+
+#include "compiler/kernel/builder.h"
+
+typedef enum rowwise_op {
+    ROWWISE_ADD,      // x + y
+    ROWWISE_SWIGLU,   // silu(x) * y
+    ROWWISE_QUANTIZE, // x as q8
+    ROWWISE_GATHER,   // x[which[row]]: selects rows
+} rowwise_op;
+
+typedef struct rowwise_kernel {
+    rowwise_op op;
+    int64_t cols;
+    bool out_q8; // the result is quantised (cols a multiple of 32); always for QUANTIZE, never for GATHER
+} rowwise_kernel;
+
+// Operands: 0 x, 1 y or which [n_rows] i32 (QUANTIZE: none), then the output. No sizes.
+void rowwise_name(const rowwise_kernel *k, char name[96]);
+void rowwise_build(builder *b, const rowwise_kernel *k, const char *name);
+
+#endif

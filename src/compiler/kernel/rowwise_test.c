@@ -1,0 +1,146 @@
+// The small kernels: add, swiglu, quantize, gather, embed, against plain C.
+#define _GNU_SOURCE
+#include "compiler/kernel/rowwise.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "compiler/kernel/embed.h"
+#include "compiler/kernel/harness.h"
+#include "compiler/kernel/q8.h"
+#include "runtime/unpack.h"
+
+enum { ROWS = 3, MAX_COLS = 192 };
+static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
+
+static kernel_fn compile_one(harness *h, const char *cpu, const char *name, void (*build)(builder *, const void *, const char *),
+                             const void *params)
+{
+    wf_error err = {0};
+    kernel_fn f = NULL;
+    if (harness_open(h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    build(&h->builder, params, name);
+    if (harness_compile(h, &name, 1, &f, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    return f;
+}
+
+static void build_rowwise(builder *b, const void *params, const char *name) { rowwise_build(b, params, name); }
+static void build_embed(builder *b, const void *params, const char *name) { embed_build(b, params, name); }
+
+static float value_at(int64_t i) { return (float)sin((double)i * 0.7) * (i % 5 ? 1.0f : 20.0f); }
+
+static double expected(rowwise_op op, double x, double y)
+{
+    return op == ROWWISE_ADD ? x + y : op == ROWWISE_SWIGLU ? x / (1 + exp(-x)) * y : x;
+}
+
+static void check_rowwise(const char *cpu, const rowwise_kernel *k)
+{
+    _Alignas(64) static float x[ROWS * MAX_COLS], y[ROWS * MAX_COLS];
+    _Alignas(64) static unsigned char out[ROWS * MAX_COLS * 4 + 64];
+    static const int32_t which[] = {2, 0, 2};
+    int64_t cols = k->cols;
+    for (int64_t i = 0; i < ROWS * cols; i++) x[i] = value_at(i), y[i] = value_at(i + 1000);
+    if (k->out_q8) memset(x, 0, 32 * sizeof *x); // a block of zeros must stay zeros
+    memset(out, 0xff, sizeof out);
+    char name[96];
+    rowwise_name(k, name);
+    harness h;
+    kernel_fn f = compile_one(&h, cpu, name, build_rowwise, k);
+    bool unary = k->op == ROWWISE_QUANTIZE, gather = k->op == ROWWISE_GATHER;
+    void *operands[] = {x, unary ? (void *)out : gather ? (void *)(intptr_t)which : y, out};
+    f(operands, NULL, 0, 1);
+    f(operands, NULL, 1, ROWS);
+    int64_t row_bytes = k->out_q8 ? q8_row_bytes(cols) : 4 * cols;
+    for (int64_t r = 0; r < ROWS; r++)
+        for (int64_t c = 0; c < cols; c++) {
+            int64_t source = gather ? which[r] : r;
+            double want = expected(k->op, x[source * cols + c], y[r * cols + c]), got, tolerance;
+            const unsigned char *row = out + r * row_bytes;
+            if (k->out_q8) {
+                float d, s;
+                memcpy(&d, row + q8_scale_offset(cols) + c / 32 * 4, 4);
+                memcpy(&s, row + q8_sum_offset(cols) + c / 32 * 4, 4);
+                got = (double)d * (int8_t)row[c];
+                tolerance = 0.5001 * d + 1e-6;
+                int sum = 0;
+                for (int j = 0; j < 32; j++) sum += (int8_t)row[c / 32 * 32 + j];
+                assert_true(fabs((double)d * sum - s) <= 1e-6 * fabs(s) + 1e-9);
+            } else {
+                float v;
+                memcpy(&v, row + 4 * c, 4);
+                got = v;
+                tolerance = 4e-7 * fabs(want);
+            }
+            if (!(fabs(got - want) <= tolerance)) fail_msg("%s on %s: row %d col %d: %g, not %g", name, cpu, (int)r, (int)c, got, want);
+        }
+    harness_close(&h);
+}
+
+static void test_rowwise(void **state)
+{
+    (void)state;
+    static const rowwise_kernel kernels[] = {
+        {ROWWISE_ADD, 33, false},    {ROWWISE_ADD, 1, false},       {ROWWISE_SWIGLU, 50, false}, {ROWWISE_SWIGLU, 64, true},
+        {ROWWISE_QUANTIZE, 96, true}, {ROWWISE_GATHER, 41, false},
+    };
+    for (size_t c = 0; c < sizeof CPUS / sizeof *CPUS; c++)
+        for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) check_rowwise(CPUS[c], &kernels[i]);
+}
+
+static void test_embed(void **state)
+{
+    (void)state;
+    enum { VOCABULARY = 37, COLS = 64 };
+    for (size_t c = 0; c < sizeof CPUS / sizeof *CPUS; c++)
+        for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
+            embed_kernel k = {.layout = (weight_layout)layout, .cols = COLS, .scale = layout % 2 ? 1 : 8};
+            size_t panel;
+            assert_true(layout_panel_bytes(k.layout, COLS, &panel));
+            unsigned char *table = aligned_alloc(64, 3 * panel);
+            assert_non_null(table);
+            // the same small half floats everywhere: valid scales, valid values of every type
+            uint16_t half = half_from_float(0.37f), bfloat = bfloat_from_float(0.37f);
+            float full = 0.37f;
+            for (size_t i = 0; i < 3 * panel; i++) table[i] = (unsigned char)(i * 7);
+            for (size_t i = 0; i + 4 <= 3 * panel; i += 2) {
+                if (layout == LAYOUT_F16_X16) memcpy(table + i, &half, 2);
+                if (layout == LAYOUT_BF16_X16) memcpy(table + i, &bfloat, 2);
+                if (layout == LAYOUT_F32_X16 && i % 4 == 0) memcpy(table + i, &full, 4);
+            }
+            size_t block = layout == LAYOUT_Q8_0_X16 ? 544 : layout == LAYOUT_Q4_0_X16 ? 288 : 320;
+            for (size_t at = 0; layout >= LAYOUT_Q8_0_X16 && at < 3 * panel; at += block)
+                for (size_t i = 0; i < (block == 320 ? 32 : 16); i++) {
+                    uint16_t d = half_from_float(0.01f * (float)(i + 1));
+                    memcpy(table + at + 2 * i, &d, 2);
+                }
+            char name[96];
+            embed_name(&k, name);
+            harness h;
+            kernel_fn f = compile_one(&h, CPUS[c], name, build_embed, &k);
+            const int32_t tokens[] = {36, 0, 15, 16, 21};
+            float y[5][COLS], row[COLS];
+            void *operands[] = {(void *)(intptr_t)tokens, table, y};
+            f(operands, NULL, 0, 5);
+            for (int t = 0; t < 5; t++) {
+                weight_unpack_row(k.layout, table, COLS, tokens[t], row);
+                for (int i = 0; i < COLS; i++)
+                    if (!(fabs(y[t][i] - k.scale * row[i]) <= 1e-6 * fabs(k.scale * row[i])))
+                        fail_msg("%s on %s: token %d col %d: %g, not %g", name, CPUS[c], tokens[t], i, y[t][i], k.scale * row[i]);
+            }
+            harness_close(&h);
+            free(table);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rowwise), cmocka_unit_test(test_embed)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

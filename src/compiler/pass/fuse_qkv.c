@@ -1,0 +1,57 @@
+// In:  q = linear(x, wq [, bq]), k = linear(x, wk [, bk]), v = linear(x, wv [, bv]) that feed one attention
+// Out: qkv = linear(x, wq, wk, wv [, bq, bk, bv]); q, k, v = columns(qkv)
+//
+// One call instead of three: x is read once, and its small k and v parts share the threads with q. The weights must be of
+// one type and fill whole panels of 16 output features.
+#include "compiler/pass/pass.h"
+
+// The linear behind a value, looking through a rope.
+static MlirOperation projection(MlirValue v)
+{
+    MlirOperation op = defining_op(v);
+    if (op_is(op, "wf.rope")) op = defining_op(mlirOperationGetOperand(op, 0));
+    return op;
+}
+
+static void fuse(MlirOperation attention, void *context)
+{
+    (void)context;
+    if (!op_is(attention, "wf.attention")) return;
+    linear_parts parts[3], all = {0};
+    MlirOperation ops[3];
+    int64_t features = 0;
+    for (int i = 0; i < 3; i++) {
+        ops[i] = projection(mlirOperationGetOperand(attention, i));
+        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i])) return;
+        if (!mlirValueEqual(parts[i].x, parts[0].x) || parts[i].n_biases != parts[0].n_biases) return;
+        if (!mlirTypeEqual(element_type_of(parts[i].weights[0]), element_type_of(parts[0].weights[0]))) return;
+        int64_t rows = dim_of(parts[i].weights[0], 0);
+        if (rows < 0 || rows % 16) return;
+        features += rows;
+        all.weights[i] = parts[i].weights[0];
+        if (parts[i].n_biases) all.biases[i] = parts[i].biases[0];
+    }
+    if (mlirOperationEqual(ops[0], ops[1]) || mlirOperationEqual(ops[1], ops[2])) return;
+    all.x = parts[0].x;
+    all.n_weights = 3;
+    all.n_biases = parts[0].n_biases ? 3 : 0;
+    MlirType element = mlirShapedTypeGetElementType(parts[0].result);
+    all.result = tensor2(-1, features, element);
+
+    // after the last of the three and the weights it needs, before their first user: they stand together
+    op_builder b = op_builder_before(mlirOperationGetNextInBlock(ops[2]));
+    MlirValue qkv = linear_write(&b, &all);
+    int64_t first = 0;
+    for (int i = 0; i < 3; i++) {
+        MlirNamedAttribute attribute = named_int(&b, "first", first);
+        MlirValue part = build_value(&b, "wf.columns", parts[i].result, 1, &qkv, 1, &attribute);
+        replace_value(mlirOperationGetResult(ops[i], 0), part);
+        first += dim_of(parts[i].weights[0], 0);
+    }
+}
+
+void pass_fuse_qkv(MlirOperation function)
+{
+    for_each_op(function, fuse, NULL);
+    wf_erase_dead(function);
+}

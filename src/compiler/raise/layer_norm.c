@@ -1,0 +1,113 @@
+// In:  (x - mean(x)) * (variance + eps)^-1/2 [* gamma] [+ beta], where
+//      variance = mean((x - mean(x))^2)  or  mean(x^2) - mean(x)^2, either of them in f64 or with a mean of its own
+// Out: wf.layer_norm x, gamma, beta {eps}
+//
+// https://arxiv.org/abs/1607.06450. The kernel is stable: what E[x^2] - E[x]^2 loses to cancellation is not kept.
+#include "compiler/raise/norm_parts.h"
+
+// a - b, or a + (-b)
+static bool read_difference(matcher *m, const node *n, ref *a, ref *b)
+{
+    if (n->kind == N_SUB) {
+        *a = n->in[0];
+        *b = n->in[1];
+        return true;
+    }
+    if (n->kind != N_ADD) return false;
+    for (int i = 0; i < 2; i++) {
+        node negated = read_unwidened(&m->r, &n->in[i]);
+        if (negated.kind != N_NEG) continue;
+        *a = n->in[1 - i];
+        *b = negated.in[0];
+        return true;
+    }
+    return false;
+}
+
+// Whether `mean` is the mean of what is x at the root, over the given axes.
+static bool is_mean_of(matcher *m, const norm_core *core, const ref *mean, const ref *x, unsigned axes, int n_axes)
+{
+    affine_sum sum;
+    unsigned mean_axes;
+    if (!read_affine_sum(m, mean, &sum) || sum.eps != 0) return false;
+    if (!is_summed(m, core, x, &sum.argument, &sum, &mean_axes)) return near_miss(m, "mean of another value than x");
+    if (mean_axes != axes) return near_miss(m, "mean and variance are over different axes");
+    return is_mean(m, core, &sum, 1, n_axes);
+}
+
+// Within the sum of the variance x has other axes, but its mean has not: the mean must be that of the root.
+static bool is_centred(matcher *m, const norm_core *core, const ref *squared, const ref *x, const affine_sum *variance,
+                       unsigned *axes, ref *mean)
+{
+    ref inner;
+    node n = read_unwidened(&m->r, squared);
+    return read_difference(m, &n, &inner, mean) && is_summed(m, core, x, &inner, variance, axes);
+}
+
+// mean(x^2) - mean(x)^2: reads the second term, leaving the sum of the first.
+static bool read_moments(matcher *m, const ref *statistic, affine_sum *square_sum, ref *mean, double *eps)
+{
+    node n = read_uncast(&m->r, statistic);
+    constant c;
+    *eps = 0;
+    for (int step = 0; step < 8 && (n.kind == N_ADD || n.kind == N_MAX); step++) {
+        int i = read_constant(&m->r, &n.in[1], &c) ? 1 : read_constant(&m->r, &n.in[0], &c) ? 0 : -1;
+        if (i < 0) break; // a + (-b)
+        if (n.kind == N_MAX && c.value != 0) return false;
+        if (n.kind == N_ADD) *eps += c.value;
+        n = read_uncast(&m->r, &n.in[1 - i]);
+    }
+    ref first, second;
+    buffer *explain = m->explain;
+    m->explain = NULL; // any other difference is no near miss
+    bool found = read_difference(m, &n, &first, &second) && read_square(m, &second, mean);
+    m->explain = explain;
+    return found && read_affine_sum(m, &first, square_sum) && square_sum->eps == 0;
+}
+
+typedef struct statistics {
+    affine_sum sum;
+    ref mean; // as the variance has it
+    double eps;
+    unsigned axes;
+} statistics;
+
+static bool read_statistics(matcher *m, const norm_core *core, const ref *x, statistics *s)
+{
+    ref squared;
+    if (read_moments(m, &core->statistic, &s->sum, &s->mean, &s->eps))
+        return read_square(m, &s->sum.argument, &squared) && is_summed(m, core, x, &squared, &s->sum, &s->axes);
+    if (!read_affine_sum(m, &core->statistic, &s->sum)) return false;
+    s->eps = s->sum.eps;
+    return read_square(m, &s->sum.argument, &squared) &&
+           is_centred(m, core, &squared, x, &s->sum, &s->axes, &s->mean);
+}
+
+bool raise_layer_norm(matcher *m, MlirOperation op)
+{
+    norm_core core;
+    if (!read_core(m, op, &core)) return false;
+    for (int i = 0; i < core.n_pairs; i++) {
+        ref x, mean;
+        statistics s = {0};
+        norm_result n = {0};
+        node centred = read_unwidened(&m->r, &core.pairs[i].scaled);
+        if (!read_difference(m, &centred, &x, &mean) || !is_full(m, &core, &core.pairs[i].scaled)) continue;
+        if (core.eps_outside) {
+            affine_sum sum;
+            return read_affine_sum(m, &mean, &sum) && near_miss(m, "eps is outside the root");
+        }
+        if (!read_statistics(m, &core, &x, &s)) continue;
+        if (!are_last_axes(m, &core, s.axes, &n.n_axes)) return false;
+        if (!is_mean_of(m, &core, &mean, &x, s.axes, n.n_axes)) return false;
+        if (!is_mean_of(m, &core, &s.mean, &x, s.axes, n.n_axes)) return false;
+        if (!is_mean(m, &core, &s.sum, core.factor, n.n_axes)) return false;
+        if (core.factor < 0) return near_miss(m, "the result is negated");
+        n.eps = s.eps / (core.factor * core.factor);
+        if (n.eps < 0) return near_miss(m, "eps is negative");
+        if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, true, &n)) return false;
+        write_norm(&n, "wf.layer_norm");
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,71 @@
+// What rms_norm and layer_norm share: the two differ in what stands under the root and above it.
+//
+//     scaled      x, or x - mean(x) for layer_norm
+//     statistic   mean(scaled^2) + eps
+//     core        scaled * statistic^-1/2, however that is spelled: factors of a product with their exponents
+//     result      the core [rounded] [* gamma] [+ beta]
+//
+// The core is found at a product or quotient; from there the match grows through its users, one at a time.
+#ifndef WELFORD_COMPILER_RAISE_NORM_PARTS_H
+#define WELFORD_COMPILER_RAISE_NORM_PARTS_H
+
+#include "compiler/raise/raise.h"
+
+// scale * sum(argument) + eps
+typedef struct affine_sum {
+    double scale, eps;
+    int bits;     // significant bits of the narrowest constant in `scale`
+    node size;    // divides the sum; kind N_SIZE when that is the size of an axis, not known before run time
+    ref argument; // what is summed
+    signed char bound[MAX_AXES]; // the axes that the sum runs over
+    int n_bound;
+} affine_sum;
+
+enum { MAX_PAIRS = 4 };
+typedef struct norm_core {
+    ref root;      // the product
+    int rank;      // of the root's tensor
+    ref statistic; // what is under the root
+    bool eps_outside; // x / (sqrt(..) + eps): near, but another function; nothing else is filled in but pairs[0]
+    double factor; // root = factor * scaled * statistic^-1/2 [* gamma]
+    // Ways to see the other factors: one is scaled, one may be gamma (null value: none).
+    struct { ref scaled, gamma; } pairs[MAX_PAIRS];
+    int n_pairs;
+} norm_core;
+
+typedef struct norm_result {
+    MlirValue x, gamma, beta; // gamma, beta null when absent
+    double eps;
+    int n_axes;               // trailing axes that are normalised
+    bool plus_one;            // times (1 + gamma)
+    MlirType rounded;         // the normalised value, and its product with gamma, are rounded to it; null: they are not
+    MlirValue result;         // what the op replaces
+} norm_result;
+
+// False when there is no sum behind constants and casts. Notes an eps that is no constant, or a lower bound.
+bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum);
+
+// False when the op is no product with an inverse root of a sum.
+bool read_core(matcher *m, MlirOperation op, norm_core *core);
+
+// Whether `inner`, within a sum, is the value that is `outer` at the root, but for the axes that the sum runs over.
+// Their places at the root become bits of *axes.
+bool is_summed(matcher *m, const norm_core *core, const ref *outer, const ref *inner, const affine_sum *sum,
+               unsigned *axes);
+// Whether these are the last of the root's axes; how many. Notes where not.
+bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes);
+// Whether the sum, times 1 / factor^2, is a mean over the last n_axes. Notes another divisor.
+bool is_mean(matcher *m, const norm_core *core, const affine_sum *sum, double factor, int n_axes);
+
+// The argument of a square: x * x, pow(x, 2), |x| taken as x. False with a note when it is another power.
+bool read_square(matcher *m, const ref *from, ref *argument);
+// Whether the factor varies along all of the root's axes, as what a norm scales does, and gamma does not.
+bool is_full(matcher *m, const norm_core *core, const ref *factor);
+
+// Fills in x, gamma, beta, plus_one, rounded and result around a core whose eps and n_axes are known. False, with a note,
+// when x is no tensor, or a vector along other axes follows.
+bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out);
+
+void write_norm(const norm_result *n, const char *name);
+
+#endif

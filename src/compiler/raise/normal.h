@@ -1,0 +1,95 @@
+// The normal form that raising rules match on: one way to look at a value, whatever dialect computed it.
+//
+// Nothing is rewritten. A `ref` names a value together with what indexes it; read_node says which primitive computes
+// it, from which refs. So one rule reads TOSA, linalg (generic and named), and arith and math on tensors:
+//
+//   %7 = tosa.mul %x, %r               MUL  x[0, 1, 2]  r[0, 1, -]
+//   %7 = linalg.generic { mulf %in, %in_0 }    the same; the body's arguments are looked through to %x and %r
+//
+//   axes of a ref   0 1 2 …   an axis of the root, the result that the rule started from
+//                   AXIS_ZERO the dimension has size 1 (broadcast, or kept by a reduction)
+//                   AXIS_BOUND + i   runs inside the i-th reduction that was entered
+//
+// Looked through, because refs express them: broadcasts, transpositions, reshapes that add or drop dimensions of size 1,
+// tensor.cast, identity. A scalar in the body of a structured op is a value like any other; its axes are the op's loops.
+#ifndef WELFORD_COMPILER_RAISE_NORMAL_H
+#define WELFORD_COMPILER_RAISE_NORMAL_H
+
+#include "compiler/dialect/wf.h"
+
+enum { MAX_AXES = 8, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 100 };
+
+typedef struct ref {
+    MlirValue v;
+    int n; // axes: a tensor's rank, or the loops of the op in whose body a scalar stands
+    signed char axis[MAX_AXES];
+} ref;
+
+typedef enum node_kind {
+    N_LEAF, // an argument, or an op that the normal form does not know
+    N_CONST,
+    N_ADD, N_SUB, N_MUL, N_DIV, N_POW, N_MAX, N_MIN, N_AND, N_OR,
+    N_NEG, N_ABS, N_SQRT, N_RSQRT, N_RECIP, N_EXP, N_SIGMOID, N_SIN, N_COS, N_TANH, N_NOT, N_CAST,
+    N_SELECT,                        // condition, then, else
+    N_EQ, N_GT, N_GE, N_LT, N_LE,
+    N_INDEX,                         // the index along axis[0] of `self`
+    N_SIZE,                          // of axis `dim` of in[0], as a number
+    N_SUM, N_REDUCE_MAX, N_REDUCE_AND // over the bound axes [bound, bound + n_bound) of in[0]
+} node_kind;
+
+typedef struct node {
+    node_kind kind;
+    ref self;        // the value that the primitive computes, all else looked through
+    ref first;       // the first tensor on the way there, and
+    ref tensor;      // the last: what an op can take as operand; null value: none
+    MlirOperation op;
+    int n_in;
+    ref in[3];
+    double value;    // N_CONST
+    int bound, n_bound, dim;
+} node;
+
+// Reading enters reductions, and each gets axes of its own.
+typedef struct reader {
+    int n_bound;
+} reader;
+
+// The ref of a root: a tensor, or a scalar in the body of an elementwise structured op whose result has the loops' axes.
+// False when the value is neither, or has more than MAX_AXES axes.
+bool root_ref(MlirValue v, ref *r);
+// The tensor that a root ref stands for: itself, or the result of its structured op.
+MlirValue root_tensor(const ref *root);
+
+node read_node(reader *r, const ref *from);
+// As read_node, looking through casts to wider floats too (f16, bf16 → f32 → f64: they change no value).
+node read_unwidened(reader *r, const ref *from);
+// As read_node, looking through every cast between floats.
+node read_uncast(reader *r, const ref *from);
+
+// A splat constant behind casts. `bits`: significant bits of the narrowest float type it went through.
+typedef struct constant {
+    double value;
+    int bits;
+} constant;
+bool read_constant(reader *r, const ref *from, constant *c);
+
+bool same_ref(const ref *a, const ref *b);
+bool same_value(reader *r, const ref *a, const ref *b); // read through widening casts, both are the same
+
+int float_bits_of(MlirType t); // significant bits: bf16 8, f16 11, f32 24, f64 53; 0: no such float
+
+// ---- ops by shape, for rules that look at the layout itself
+
+// The input of a reshape of any dialect (tosa.reshape, tensor.expand_shape, collapse_shape, reshape): null when v is none.
+MlirValue reshape_input(MlirValue v);
+// The input of a transposition; result dimension i is input dimension perm[i].
+MlirValue transpose_input(MlirValue v, int perm[MAX_AXES]);
+
+// A structured op of linalg on tensors: `body` its block.
+bool is_structured(MlirOperation op, MlirBlock *body);
+MlirAffineMap indexing_map(MlirOperation op, intptr_t operand);
+
+// The integers of a dense constant or a tosa.const_shape; the count, -1 when v is no such constant or too long.
+int read_integers(MlirValue v, int64_t out[], int max);
+
+#endif

@@ -1,0 +1,52 @@
+// Raising: primitive ops → wf ops, by rules over the normal form (normal.h).
+//
+// A rule is one file with one match function, and one line in the table RULES. It is offered every op, in order; it either
+// replaces a result by a wf op and returns true, or returns false, saying why where the op was nearly a match:
+//
+//     if (!is_last_axis(…)) return near_miss(m, "sum over axis %d, not the last", axis);
+//
+// What a replaced result leaves without use is erased after each rule. Values of a pattern that others use stay as they
+// are, computed beside the wf op.
+#ifndef WELFORD_COMPILER_RAISE_RAISE_H
+#define WELFORD_COMPILER_RAISE_RAISE_H
+
+#include "base/buffer.h"
+#include "compiler/raise/normal.h"
+
+typedef struct rule rule;
+
+typedef struct matcher {
+    reader r;
+    const rule *rule;
+    MlirOperation root;  // what is being matched
+    const char *file;    // stands in messages for the name "-" that text from memory has
+    buffer *explain;     // near misses, a line each: "file:line:col: rule: reason"; NULL: not wanted
+} matcher;
+
+struct rule {
+    const char *name;
+    bool (*match)(matcher *m, MlirOperation op);
+    const char *help; // one line
+};
+
+// In the order in which they run; ends with a null name.
+extern const rule RULES[];
+
+// NULL when there is none of that name.
+const rule *rule_find(const char *name, size_t len);
+
+// Runs one rule over a function until it finds nothing more, then erases what has no use.
+void rule_run(const rule *which, MlirOperation function, const char *file, buffer *explain);
+
+// Notes why the op at the root is no match. Returns false.
+bool near_miss(matcher *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+bool raise_layer_norm(matcher *m, MlirOperation op);
+bool raise_rms_norm(matcher *m, MlirOperation op);
+bool raise_softmax(matcher *m, MlirOperation op);
+bool raise_swiglu(matcher *m, MlirOperation op);
+bool raise_rope(matcher *m, MlirOperation op);
+bool raise_attention(matcher *m, MlirOperation op);
+bool raise_linear(matcher *m, MlirOperation op);
+
+#endif

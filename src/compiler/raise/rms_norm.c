@@ -1,0 +1,34 @@
+// In:  x * (mean(x^2) + eps)^-1/2 [rounded] [* gamma]   or with (1 + gamma)
+// Out: wf.rms_norm x, gamma {eps}
+//
+// https://arxiv.org/abs/1910.07467. Near, but refused: x / (sqrt(mean(x^2)) + eps), the "x.norm" form.
+#include "compiler/raise/norm_parts.h"
+
+bool raise_rms_norm(matcher *m, MlirOperation op)
+{
+    norm_core core;
+    affine_sum sum;
+    ref squared;
+    norm_result n = {0};
+    unsigned axes = 0;
+    if (!read_core(m, op, &core)) return false;
+    if (core.eps_outside) return near_miss(m, "eps is outside the root");
+    if (!read_affine_sum(m, &core.statistic, &sum)) return false;
+    if (!read_square(m, &sum.argument, &squared)) return false;
+    int pair = -1;
+    for (int i = 0; i < core.n_pairs && pair < 0; i++)
+        if (is_summed(m, &core, &core.pairs[i].scaled, &squared, &sum, &axes)) pair = i;
+    if (pair < 0) {
+        // gamma * root, with x still to come, is no near miss
+        if (is_full(m, &core, &core.pairs[0].scaled)) near_miss(m, "square of another value than the one scaled");
+        return false;
+    }
+    if (!are_last_axes(m, &core, axes, &n.n_axes)) return false;
+    if (!is_mean(m, &core, &sum, core.factor, n.n_axes)) return false;
+    if (core.factor < 0) return near_miss(m, "the result is negated");
+    n.eps = sum.eps / (core.factor * core.factor);
+    if (n.eps < 0) return near_miss(m, "eps is negative");
+    if (!grow_norm(m, &core, &core.pairs[pair].scaled, &core.pairs[pair].gamma, false, &n)) return false;
+    write_norm(&n, "wf.rms_norm");
+    return true;
+}

@@ -1,0 +1,56 @@
+// The door to the compiler library, which is opened only when no compiled program is in the cache.
+//
+// libwelford_compiler.so links MLIR and LLVM; nothing else does. It exports
+//
+//   welford_compile   compile_fn   a checkpoint to a program
+//   welford_opt       opt_fn       a graph file through passes
+//   welford_list      list_fn      the tables of passes and rules
+#ifndef WELFORD_RUNTIME_COMPILER_H
+#define WELFORD_RUNTIME_COMPILER_H
+
+#include "base/buffer.h"
+#include "base/cpu.h"
+#include "base/status.h"
+#include "format/gguf.h"
+
+typedef struct compile_options {
+    cpu_features cpu;           // what kernels may use
+    bool kv_f32;                // KV cache in f32 instead of f16
+    const char *no_fuse;        // comma-separated names of fusions that are off; NULL: all on
+    const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr; NULL: nothing
+} compile_options;
+
+// Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`.
+typedef wf_status compile_fn(const gguf_file *file, const compile_options *options, buffer *image, wf_error *err);
+
+typedef struct opt_options {
+    const char *name;           // of the graph file, for messages
+    const char *passes;         // comma-separated names of passes, rules and groups, run in this order; NULL: all
+    const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; NULL: all
+    const char *print_ir_after; // comma-separated names, "frontend" or "all": the graph after these goes to the notes
+    bool explain;               // near misses of the raising rules go to the notes, a line each
+    bool bytecode;              // writes MLIR bytecode, not text
+} opt_options;
+
+// Parses a graph file of `bytes` bytes, zero-terminated after them, runs passes and appends the result to `out`. WF_ERROR_USAGE:
+// a name in the options is none; WF_ERROR_FORMAT: the file does not parse ("name:line:column: reason").
+typedef wf_status opt_fn(const char *text, size_t bytes, const opt_options *options, buffer *out, buffer *notes,
+                         wf_error *err);
+
+// Appends the tables of rules and passes, for people.
+typedef wf_status list_fn(buffer *out, wf_error *err);
+
+// An open compiler library and the one function that was asked for.
+typedef struct compiler_door {
+    void *library, *function;
+} compiler_door;
+
+// Opens $WELFORD_COMPILER, else the library beside the program, else the installed one, and finds a function in it.
+// WF_ERROR_COMPILE says where it was looked for. The caller closes the door.
+wf_status compiler_open(const char *function, compiler_door *door, wf_error *err);
+void compiler_close(compiler_door *door);
+
+// Raised by hand whenever the same checkpoint would compile to another program: part of every cache key.
+#define WELFORD_COMPILER_VERSION "1"
+
+#endif

@@ -1,0 +1,302 @@
+// The walker on a hand-made plan with kernels in C: every tile once, calls in order, the same bytes for any number of
+// threads, pointers and sizes as the affine forms say.
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "runtime/execute.h"
+
+enum { N = 512, MIXES = 60 }; // values of an array; calls of the mixing plan
+
+// out[i] = 3 * in[(7 i + k) mod n] + i + k: reads what other threads wrote in the call before. A tile is 16 values.
+static void mix(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    const uint32_t *in = buffers[0];
+    uint32_t *out = buffers[1];
+    int64_t k = dims[0], n = dims[1];
+    for (int64_t i = 16 * begin; i < 16 * end && i < n; i++) out[i] = 3 * in[(7 * i + k) % n] + (uint32_t)(i + k);
+}
+
+// One tile: adds the sum of all values to each.
+static void add_sum(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    uint32_t *values = buffers[0], sum = 0;
+    if (begin != 0 || end != 1) return;
+    for (int64_t i = 0; i < dims[0]; i++) sum += values[i];
+    for (int64_t i = 0; i < dims[0]; i++) values[i] += sum;
+}
+
+static void count_tiles(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    unsigned char *counts = buffers[0];
+    (void)dims;
+    for (int64_t i = begin; i < end; i++) counts[i]++;
+}
+
+static void note_thread(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    pthread_t self = pthread_self();
+    (void)dims;
+    if (begin == 0 && end == 1) memcpy(buffers[0], &self, sizeof self);
+}
+
+static void note_call(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    int64_t *out = buffers[0];
+    out[0] = (int64_t)(uintptr_t)buffers[1];
+    out[1] = (int64_t)(uintptr_t)buffers[2];
+    memcpy(out + 2, dims, PLAN_MAX_DIMS * sizeof *dims);
+    out[10] = begin;
+    out[11] = end;
+}
+
+enum { MIX, ADD_SUM, COUNT_TILES, NOTE_THREAD, NOTE_CALL, N_KERNELS };
+static const char *const NAMES[N_KERNELS] = {"mix", "add_sum", "count_tiles", "note_thread", "note_call"};
+
+typedef struct machine {
+    plan_call calls[MIXES * 3];
+    kernel_fn kernels[N_KERNELS];
+    program prog;
+    _Alignas(64) unsigned char memory[8 * N * 4];
+    unsigned char *bases[BASE_COUNT];
+} machine;
+
+static machine *make_machine(void)
+{
+    machine *m = aligned_alloc(64, sizeof *m);
+    assert_non_null(m);
+    memset(m, 0, sizeof *m);
+    const kernel_fn kernels[N_KERNELS] = {mix, add_sum, count_tiles, note_thread, note_call};
+    memcpy(m->kernels, kernels, sizeof kernels);
+    m->prog.plan = (plan){.n_kernels = N_KERNELS, .kernels = NAMES, .calls = m->calls};
+    m->prog.kernels = m->kernels;
+    for (int i = 0; i < BASE_COUNT; i++) m->bases[i] = m->memory;
+    return m;
+}
+
+static plan_call *add_call(machine *m, uint32_t kernel, affine tiles, int64_t divisor)
+{
+    plan_call *call = &m->calls[m->prog.plan.n_calls++];
+    *call = (plan_call){.kernel = kernel, .label = "test", .tiles = {.a = tiles, .divisor = divisor, .factor = 1}};
+    return call;
+}
+
+static affine constant(int64_t value)
+{
+    return (affine){{[DIM_ONE] = value}};
+}
+
+static void add_buffer(plan_call *call, int64_t offset)
+{
+    // An extent that makes some calls long enough to be cut in pieces, though nothing here touches so much.
+    call->buffers[call->n_buffers++] =
+        (plan_buffer){.base = BASE_ARENA, .offset = constant(offset), .bytes = constant(1 << 22), .written = true};
+}
+
+static void run(machine *m, int n_threads, const int64_t dims[DIM_COUNT], execute_trace *trace)
+{
+    thread_pool *pool;
+    assert_int_equal(thread_pool_create(n_threads, &pool, NULL), WF_OK);
+    execute_plan(&m->prog, pool, m->bases, dims, trace);
+    thread_pool_free(pool);
+}
+
+// Two arrays in turn; now and then single-tile calls in a row, and calls without tiles.
+static machine *make_mixing_machine(int64_t n_values)
+{
+    machine *m = make_machine();
+    for (int i = 0; i < MIXES; i++) {
+        plan_call *call = add_call(m, MIX, constant(i % 7 == 3 ? 16 : n_values), 16); // sometimes one tile
+        add_buffer(call, i % 2 * N * 4);
+        add_buffer(call, (i + 1) % 2 * N * 4);
+        call->n_dims = 2;
+        call->dims[0] = constant(i);
+        call->dims[1] = constant(n_values);
+        if (i % 3 == 1) call->buffers[0].bytes = call->buffers[1].bytes = constant(64); // a short call: one piece
+        if (i % 5 == 2) add_call(m, COUNT_TILES, constant(0), 1);
+        if (i % 5 == 0)
+            for (int j = 0; j <= i % 2; j++) {
+                call = add_call(m, ADD_SUM, constant(1), 1);
+                add_buffer(call, (i + 1) % 2 * N * 4);
+                call->n_dims = 1;
+                call->dims[0] = constant(n_values);
+            }
+    }
+    for (int i = 0; i < 2 * N; i++) ((uint32_t *)(void *)m->memory)[i] = (uint32_t)i * 2654435761u;
+    return m;
+}
+
+static void test_same_for_any_threads(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {N, 17, 100};
+    const int threads[] = {1, 2, 3, 8};
+    const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        machine *reference = make_mixing_machine(sizes[s]);
+        for (uint32_t i = 0; i < reference->prog.plan.n_calls; i++) { // the plan as a plain loop
+            const plan_call *call = &reference->calls[i];
+            void *buffers[PLAN_MAX_BUFFERS];
+            int64_t sizes_of_call[PLAN_MAX_DIMS];
+            for (uint32_t b = 0; b < call->n_buffers; b++)
+                buffers[b] = reference->memory + call->buffers[b].offset.c[DIM_ONE];
+            for (uint32_t d = 0; d < call->n_dims; d++) sizes_of_call[d] = call->dims[d].c[DIM_ONE];
+            int64_t n_tiles = (call->tiles.a.c[DIM_ONE] + call->tiles.divisor - 1) / call->tiles.divisor;
+            for (int64_t t = 0; t < n_tiles; t++) reference->kernels[call->kernel](buffers, sizes_of_call, t, t + 1);
+        }
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)
+            for (int round = 0; round < 5; round++) {
+                machine *m = make_mixing_machine(sizes[s]);
+                run(m, threads[t], dims, NULL);
+                assert_memory_equal(m->memory, reference->memory, sizeof m->memory);
+                free(m);
+            }
+        free(reference);
+    }
+}
+
+static void test_every_tile_once(void **state)
+{
+    (void)state;
+    const int64_t counts[] = {0, 1, 2, 5, 64, 4000};
+    const int threads[] = {1, 2, 3, 8};
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+            machine *m = make_machine();
+            for (int i = 0; i < 20; i++) add_buffer(add_call(m, COUNT_TILES, (affine){{[DIM_TOKENS] = 1}}, 1), 64);
+            const int64_t dims[DIM_COUNT] = {1, counts[c], 0, 0, 64};
+            run(m, threads[t], dims, NULL);
+            for (int64_t i = 0; i < (int64_t)sizeof m->memory - 64; i++)
+                if (m->memory[64 + i] != (i < counts[c] ? 20 : 0))
+                    fail_msg("tile %d ran %d times", (int)i, m->memory[64 + i]);
+            free(m);
+        }
+}
+
+static void test_single_tile_runs_on_caller(void **state)
+{
+    (void)state;
+    machine *m = make_machine();
+    for (int i = 0; i < 100; i++) add_buffer(add_call(m, NOTE_THREAD, constant(1), 1), 64 * i);
+    const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
+    run(m, 3, dims, NULL);
+    for (int i = 0; i < 100; i++) {
+        pthread_t ran;
+        memcpy(&ran, m->memory + 64 * i, sizeof ran);
+        assert_true(pthread_equal(ran, pthread_self()));
+    }
+    free(m);
+}
+
+static void test_resolution(void **state)
+{
+    (void)state;
+    machine *m = make_machine();
+    static unsigned char kv[4096];
+    m->bases[BASE_KV] = kv;
+    plan_call *call = add_call(m, NOTE_CALL, (affine){{[DIM_TOKENS] = 1, [DIM_PAST] = 1}}, 64);
+    call->n_buffers = 3;
+    call->buffers[0] = (plan_buffer){.base = BASE_ARENA, .written = true};
+    call->buffers[1] = (plan_buffer){.base = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
+    call->buffers[2] = (plan_buffer){.base = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
+    call->n_dims = PLAN_MAX_DIMS;
+    for (int i = 0; i < PLAN_MAX_DIMS; i++)
+        call->dims[i] = (affine){{[DIM_ONE] = i, [DIM_TOKENS] = 10, [DIM_PAST] = -i}};
+    const int64_t dims[DIM_COUNT] = {1, 30, 34, 1, 128}; // 64 positions: one tile
+    run(m, 2, dims, NULL);
+    int64_t noted[12];
+    memcpy(noted, m->memory, sizeof noted);
+    assert_true((uintptr_t)noted[0] == (uintptr_t)(kv + 64 + 60 + 102 + 5 + 896));
+    assert_true((uintptr_t)noted[1] == (uintptr_t)(m->memory + 512));
+    for (int i = 0; i < PLAN_MAX_DIMS; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
+    assert_int_equal(noted[10], 0);
+    assert_int_equal(noted[11], 1);
+    free(m);
+}
+
+static void test_empty_plan(void **state)
+{
+    (void)state;
+    machine *m = make_machine();
+    const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
+    run(m, 2, dims, NULL);
+    add_call(m, COUNT_TILES, constant(0), 1); // nothing but calls without tiles
+    run(m, 2, dims, NULL);
+    free(m);
+}
+
+static void test_trace(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/welford-trace-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unsetenv("WELFORD_TRACE");
+    assert_null(execute_trace_from_environment());
+    execute_trace_free(NULL);
+    setenv("WELFORD_TRACE", path, 1);
+    execute_trace *trace = execute_trace_from_environment();
+    assert_non_null(trace);
+
+    machine *m = make_machine();
+    add_buffer(add_call(m, COUNT_TILES, (affine){{[DIM_TOKENS] = 1}}, 1), 64);
+    add_call(m, COUNT_TILES, constant(0), 1);
+    plan_call *call = add_call(m, NOTE_THREAD, constant(1), 1);
+    add_buffer(call, 0);
+    call->label = "blk.3 last";
+    call->flops = constant(1000000);
+    call->n_dims = 2;
+    call->dims[0] = constant(77);
+    call->dims[1] = (affine){{[DIM_PAST] = 2}};
+    const int64_t dims[DIM_COUNT] = {1, 9, 4, 1, 64};
+    run(m, 2, dims, trace);
+    run(m, 1, dims, trace);
+    execute_trace_free(trace);
+    unsetenv("WELFORD_TRACE");
+    for (int i = 0; i < 9; i++) assert_int_equal(m->memory[64 + i], 2);
+    free(m);
+
+    char *text;
+    size_t bytes;
+    assert_int_equal(file_read(path, &text, &bytes, NULL), WF_OK);
+    unlink(path);
+    int n_lines = 0;
+    for (const char *p = text; *p; p++) n_lines += *p == '\n';
+    assert_int_equal(n_lines, 2 * 3); // a line for each run and each call with tiles
+    const char *const words[] = {"n_tokens 9 n_past 4",
+                                 "   0 count_tiles",
+                                 "tiles 9 ",
+                                 "   2 note_thread",
+                                 "blk.3 last",
+                                 "dims 77,8 ",
+                                 " us ",
+                                 "GFLOP/s",
+                                 "GB/s"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strstr(text, words[i])) fail_msg("the trace lacks \"%s\":\n%s", words[i], text);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_for_any_threads),
+        cmocka_unit_test(test_every_tile_once),
+        cmocka_unit_test(test_single_tile_runs_on_caller),
+        cmocka_unit_test(test_resolution),
+        cmocka_unit_test(test_empty_plan),
+        cmocka_unit_test(test_trace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,31 @@
+// A model: a checkpoint, its program and its pack, each from the cache where it holds a good one.
+#ifndef WELFORD_RUNTIME_MODEL_H
+#define WELFORD_RUNTIME_MODEL_H
+
+#include "format/gguf.h"
+#include "runtime/compiler.h"
+#include "runtime/pack.h"
+#include "runtime/program.h"
+
+typedef struct model_options {
+    bool kv_f32, no_cache;
+    const char *no_fuse, *print_ir_after; // as in compile_options
+    bool print_plan;                      // the plan as a table to stderr
+    void (*progress)(void *context, const char *what, size_t done, size_t all); // "packing"; may be NULL
+    void *progress_context;
+} model_options;
+
+typedef struct model {
+    gguf_file *file;
+    program program;
+    pack pack;
+    bool program_cached, pack_cached; // came from the cache
+    double compile_seconds, pack_seconds;
+} model;
+
+// Opens a checkpoint: key from its header, CPU and options; program from the cache or from the compiler library
+// (dlopen'ed only then); pack from the cache or built by `pool`.
+wf_status model_open(const char *path, const model_options *options, thread_pool *pool, model **m, wf_error *err);
+void model_close(model *m);
+
+#endif

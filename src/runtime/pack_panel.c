@@ -1,0 +1,292 @@
+// The simple layouts come from one move: a transpose of words, [16 rows][n] -> [n][16 rows]. A word is 4 bytes: one f32,
+// two bf16, four or eight quants, two f16 (which are parted afterwards). The others are read block by block into single
+// quants first, since their bits lie in another order. Blocks of the file:
+//
+//     Q8_0   f16 d;           i8 q[32]                          34 bytes   w = d q
+//     Q4_0   f16 d;           u8 q[16]                          18         w = d (q - 8)     value j in the low nibble
+//     Q4_1   f16 d; f16 m;    u8 q[16]                          20         w = d q + m       of q[j], value 16 + j in its
+//     Q5_0   f16 d;           u32 h; u8 q[16]                   22         w = d (q - 16)    high nibble; bit 4 of value j
+//     Q5_1   f16 d; f16 m;    u32 h; u8 q[16]                   24         w = d q + m       in bit j of h
+//     Q4_K   f16 d; f16 dmin; u8 s[12]; u8 q[128]              144         w = d a q - dmin b
+//     Q5_K   f16 d; f16 dmin; u8 s[12]; u8 h[32]; u8 q[128]    176
+//     Q6_K   u8 q[128]; u8 h[64]; i8 a[16]; f16 d              210         w = d a (q - 32)
+//
+// K types have 256 values a block. Q4_K and Q5_K: value 64p + i in the low and 64p + 32 + i in the high nibble of
+// q[32p + i], fifth bits in bits 2p and 2p + 1 of h[i]; a and b of eight times 32 values, six bits each, in s (see
+// unpack_scales). Q6_K: value 128p + i and 128p + 64 + i in the nibbles of q[64p + i] (i < 64), their upper two bits in
+// bits 2j, 2j + 1 of h[32p + i % 32], where j = 0..3 is which 32 values of the 128 they are; a for each 16 values.
+//
+// Source: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
+#include "runtime/pack_panel.h"
+
+#include <string.h>
+
+#include "base/half.h"
+
+enum { WORD = 4, HALF_BYTES = 2, LINE = PANEL_ROWS * WORD };
+
+bool panel_takes(weight_layout layout, tensor_type type)
+{
+    switch (layout) {
+    case LAYOUT_VECTOR_F32:
+        return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16;
+    case LAYOUT_F32_X16:
+        return type == TENSOR_F32;
+    case LAYOUT_F16_X16:
+        return type == TENSOR_F16;
+    case LAYOUT_BF16_X16:
+        return type == TENSOR_BF16;
+    case LAYOUT_Q8_0_X16:
+        return type == TENSOR_Q8_0;
+    case LAYOUT_Q4_0_X16:
+        return type == TENSOR_Q4_0;
+    case LAYOUT_Q4_1_X16:
+        return type == TENSOR_Q4_1;
+    case LAYOUT_Q5_0_X16:
+        return type == TENSOR_Q5_0;
+    case LAYOUT_Q5_1_X16:
+        return type == TENSOR_Q5_1;
+    case LAYOUT_Q4_K_X16:
+        return type == TENSOR_Q4_K;
+    case LAYOUT_Q5_K_X16:
+        return type == TENSOR_Q5_K;
+    case LAYOUT_Q6_K_X16:
+        return type == TENSOR_Q6_K;
+    default:
+        return false;
+    }
+}
+
+// Inlined everywhere so that sizes which the caller knows become constants here.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void transpose_words(const unsigned char *in, size_t row_bytes, size_t n_rows, size_t n_words,
+                                   unsigned char *out)
+{
+    for (size_t w = 0; w < n_words; w++)
+        for (size_t r = 0; r < n_rows; r++) memcpy(out + w * LINE + r * WORD, in + r * row_bytes + w * WORD, WORD);
+}
+
+ALWAYS_INLINE void copy_halves(const unsigned char *in, size_t row_bytes, size_t n_rows, unsigned char *out)
+{
+    for (size_t r = 0; r < n_rows; r++) memcpy(out + r * HALF_BYTES, in + r * row_bytes, HALF_BYTES);
+}
+
+// n_scales numbers of f16 and n_words words of quants a block.
+ALWAYS_INLINE void pack_blocks(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, size_t n_scales,
+                               size_t n_words, unsigned char *out)
+{
+    for (int64_t b = 0; b < cols / QUANT_BLOCK; b++) {
+        for (size_t s = 0; s < n_scales; s++, out += PANEL_ROWS * HALF_BYTES, in += HALF_BYTES)
+            copy_halves(in, row_bytes, n_rows, out);
+        transpose_words(in, row_bytes, n_rows, n_words, out);
+        in += n_words * WORD;
+        out += n_words * LINE;
+    }
+}
+
+ALWAYS_INLINE void pack_f32(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+{
+    transpose_words(in, row_bytes, n_rows, (size_t)cols, out);
+}
+
+// Pairs of columns are words; an odd last column leaves the upper halves of its words zero.
+ALWAYS_INLINE void pack_bf16(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+{
+    size_t pairs = (size_t)cols / 2;
+    transpose_words(in, row_bytes, n_rows, pairs, out);
+    if (cols % 2 == 0) return;
+    memset(out + pairs * LINE, 0, LINE);
+    for (size_t r = 0; r < n_rows; r++)
+        memcpy(out + pairs * LINE + r * WORD, in + r * row_bytes + pairs * WORD, HALF_BYTES);
+}
+
+// A pair of columns is a line of words, whose lower halves are the first column and whose upper halves the second.
+ALWAYS_INLINE void pack_f16(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+{
+    uint32_t line[PANEL_ROWS] = {0};
+    uint16_t columns[2][PANEL_ROWS];
+    for (int64_t pair = 0; pair < cols / 2; pair++, in += WORD, out += LINE) {
+        for (size_t r = 0; r < n_rows; r++) memcpy(&line[r], in + r * row_bytes, WORD);
+        for (size_t r = 0; r < PANEL_ROWS; r++) columns[0][r] = (uint16_t)line[r];
+        for (size_t r = 0; r < PANEL_ROWS; r++) columns[1][r] = (uint16_t)(line[r] >> 16);
+        memcpy(out, columns, LINE);
+    }
+    if (cols % 2) copy_halves(in, row_bytes, n_rows, out);
+}
+
+// ---- blocks whose bits lie in another order
+
+enum { STEP_COLUMNS = 256, STEP_BLOCKS = 8 };
+
+// One row's block, its quants apart.
+typedef struct quants {
+    unsigned char d[HALF_BYTES], m[HALF_BYTES];
+    unsigned char scales[STEP_BLOCKS][2]; // a and b, or a of the first and of the last 16 values
+    unsigned char q[STEP_COLUMNS];
+} quants;
+
+static void read_q5(const unsigned char *in, bool min, quants *out)
+{
+    memcpy(out->d, in, HALF_BYTES);
+    if (min) memcpy(out->m, in + HALF_BYTES, HALF_BYTES);
+    const unsigned char *high = in + (min ? 2 : 1) * HALF_BYTES, *low = high + 4;
+    for (int i = 0; i < 16; i++) {
+        out->q[i] = (unsigned char)((low[i] & 15) | (high[i / 8] >> i % 8 & 1) << 4);
+        out->q[16 + i] = (unsigned char)(low[i] >> 4 | (high[2 + i / 8] >> i % 8 & 1) << 4);
+    }
+}
+
+// Six bits each of a[8] and b[8]. The low six bits of s[0..3] and s[4..7] are a[0..3] and b[0..3]; the nibbles of
+// s[8..11] are the low four bits of a[4..7] and b[4..7], and the top two bits of s[0..7] their upper two.
+static void unpack_scales(const unsigned char s[12], unsigned char scales[STEP_BLOCKS][2])
+{
+    for (int i = 0; i < 4; i++) {
+        scales[i][0] = s[i] & 63;
+        scales[i][1] = s[4 + i] & 63;
+        scales[4 + i][0] = (unsigned char)((s[8 + i] & 15) | s[i] >> 6 << 4);
+        scales[4 + i][1] = (unsigned char)(s[8 + i] >> 4 | s[4 + i] >> 6 << 4);
+    }
+}
+
+static void read_q45_k(const unsigned char *in, bool five, quants *out)
+{
+    memcpy(out->d, in, HALF_BYTES);
+    memcpy(out->m, in + HALF_BYTES, HALF_BYTES);
+    out->m[1] ^= 0x80; // the sign: the minimum is subtracted in the file
+    unpack_scales(in + 4, out->scales);
+    const unsigned char *high = in + 16, *low = five ? high + 32 : high;
+    for (int p = 0; p < 4; p++)
+        for (int i = 0; i < 32; i++) {
+            unsigned char pair = low[32 * p + i], *q = out->q + 64 * p + i;
+            q[0] = pair & 15;
+            q[32] = pair >> 4;
+            if (!five) continue;
+            q[0] |= (unsigned char)((high[i] >> 2 * p & 1) << 4);
+            q[32] |= (unsigned char)((high[i] >> (2 * p + 1) & 1) << 4);
+        }
+}
+
+static void read_q6_k(const unsigned char *in, quants *out)
+{
+    const unsigned char *scales = in + 192;
+    memcpy(out->scales, scales, sizeof out->scales);
+    memcpy(out->d, scales + sizeof out->scales, HALF_BYTES);
+    for (int p = 0; p < 2; p++) {
+        const unsigned char *low = in + 64 * p, *high = in + 128 + 32 * p;
+        unsigned char *q = out->q + 128 * p;
+        for (int i = 0; i < 32; i++) {
+            q[i] = (unsigned char)((low[i] & 15) | (high[i] & 3) << 4);
+            q[32 + i] = (unsigned char)((low[32 + i] & 15) | (high[i] >> 2 & 3) << 4);
+            q[64 + i] = (unsigned char)(low[i] >> 4 | (high[i] >> 4 & 3) << 4);
+            q[96 + i] = (unsigned char)(low[32 + i] >> 4 | high[i] >> 6 << 4);
+        }
+    }
+}
+
+// Writes one row of a step of a panel.
+static void write_quants(const quant_format *f, const quants *in, size_t row, unsigned char *step)
+{
+    memcpy(step + HALF_BYTES * row, in->d, HALF_BYTES);
+    if (f->min) memcpy(step + HALF_BYTES * (PANEL_ROWS + row), in->m, HALF_BYTES);
+    for (int b = 0; b < f->blocks; b++) {
+        unsigned char *block = step + quant_header_bytes(f) + b * quant_block_bytes(f), word[WORD];
+        for (size_t s = 0; f->scales && s < 2; s++) block[s * PANEL_ROWS + row] = in->scales[b][s];
+        const unsigned char *q = in->q + b * QUANT_BLOCK;
+        unsigned char *low = block + quant_low_offset(f) + row * WORD, *high = block + quant_high_offset(f) + row * WORD;
+        for (int g = 0; g < 4; g++, low += LINE) {
+            for (int j = 0; j < WORD; j++)
+                word[j] = (unsigned char)((q[4 * g + j] & 15) | (q[16 + 4 * g + j] & 15) << 4);
+            memcpy(low, word, WORD);
+        }
+        int groups = f->high_bits ? 8 / f->high_bits : 0; // of four columns a line
+        for (int line = 0; line < f->high_bits; line++, high += LINE, q += groups * WORD) {
+            memset(word, 0, WORD);
+            for (int g = 0; g < groups; g++)
+                for (int j = 0; j < WORD; j++) word[j] |= (unsigned char)(q[4 * g + j] >> 4 << g * f->high_bits);
+            memcpy(high, word, WORD);
+        }
+    }
+}
+
+static void pack_quants(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows, int64_t cols,
+                        unsigned char *out)
+{
+    const quant_format *f = layout_quant(layout);
+    int64_t steps = cols / (f->blocks * QUANT_BLOCK);
+    size_t block_bytes = row_bytes / (size_t)steps;
+    for (int64_t s = 0; s < steps; s++, rows += block_bytes, out += quant_step_bytes(f))
+        for (size_t r = 0; r < n_rows; r++) {
+            const unsigned char *in = rows + r * row_bytes;
+            quants block;
+            if (layout == LAYOUT_Q6_K_X16)
+                read_q6_k(in, &block);
+            else if (f->blocks > 1)
+                read_q45_k(in, f->high_bits > 0, &block);
+            else
+                read_q5(in, f->min, &block);
+            write_quants(f, &block, r, out);
+        }
+}
+
+ALWAYS_INLINE void pack_rows(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows,
+                             int64_t cols, unsigned char *out)
+{
+    switch (layout) {
+    case LAYOUT_F32_X16:
+        pack_f32(rows, row_bytes, n_rows, cols, out);
+        break;
+    case LAYOUT_F16_X16:
+        pack_f16(rows, row_bytes, n_rows, cols, out);
+        break;
+    case LAYOUT_BF16_X16:
+        pack_bf16(rows, row_bytes, n_rows, cols, out);
+        break;
+    case LAYOUT_Q8_0_X16:
+        pack_blocks(rows, row_bytes, n_rows, cols, 1, 8, out);
+        break;
+    case LAYOUT_Q4_0_X16:
+        pack_blocks(rows, row_bytes, n_rows, cols, 1, 4, out);
+        break;
+    case LAYOUT_Q4_1_X16:
+        pack_blocks(rows, row_bytes, n_rows, cols, 2, 4, out);
+        break;
+    case LAYOUT_Q5_0_X16:
+    case LAYOUT_Q5_1_X16:
+    case LAYOUT_Q4_K_X16:
+    case LAYOUT_Q5_K_X16:
+    case LAYOUT_Q6_K_X16:
+        pack_quants(layout, rows, row_bytes, n_rows, cols, out);
+        break;
+    default:
+        break;
+    }
+}
+
+void panel_pack(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows, int64_t cols,
+                unsigned char *out)
+{
+    size_t panel_bytes;
+    if (n_rows == PANEL_ROWS) {
+        pack_rows(layout, rows, row_bytes, PANEL_ROWS, cols, out);
+    } else if (layout_panel_bytes(layout, cols, &panel_bytes)) {
+        memset(out, 0, panel_bytes); // d = 0 and m = 0: a quantised row of zeros is zero whatever its quants
+        pack_rows(layout, rows, row_bytes, n_rows, cols, out);
+    }
+}
+
+void panel_pack_vector(tensor_type type, const unsigned char *values, int64_t cols, bool plus_one, unsigned char *out)
+{
+    for (size_t c = 0; c < (size_t)cols; c++) {
+        float x;
+        uint16_t half;
+        if (type == TENSOR_F32) {
+            memcpy(&x, values + 4 * c, sizeof x);
+        } else {
+            memcpy(&half, values + 2 * c, sizeof half);
+            x = type == TENSOR_F16 ? half_to_float(half) : bfloat_to_float(half);
+        }
+        if (plus_one) x += 1;
+        memcpy(out + 4 * c, &x, sizeof x);
+    }
+}

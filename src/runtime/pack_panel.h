@@ -1,0 +1,19 @@
+// One panel of a pack: 16 rows of a checkpoint's tensor, turned into the layout that kernels stream.
+#ifndef WELFORD_RUNTIME_PACK_PANEL_H
+#define WELFORD_RUNTIME_PACK_PANEL_H
+
+#include "format/gguf.h"
+#include "runtime/layout.h"
+
+// Whether tensors of `type` can be packed in `layout`: a matrix keeps its numbers as they are, a vector becomes f32.
+bool panel_takes(weight_layout layout, tensor_type type);
+
+// Packs n_rows (1..16) consecutive rows of `cols` values, `row_bytes` apart, to `out` [layout_panel_bytes]; rows that
+// are missing become zeros. Any alignment of `rows` will do. The layout takes the type, and cols suits both.
+void panel_pack(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows, int64_t cols,
+                unsigned char *out);
+
+// A vector [cols] of F32, F16 or BF16 as f32, with 1 added if plus_one.
+void panel_pack_vector(tensor_type type, const unsigned char *values, int64_t cols, bool plus_one, unsigned char *out);
+
+#endif

@@ -1,0 +1,624 @@
+#define _GNU_SOURCE
+#include "runtime/pack.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/half.h"
+#include "runtime/unpack.h"
+
+static const char KEY[] = "0123456789abcdef0123456789abcdef";
+
+enum { MAX_TENSORS = 8, MAX_COLS = 512 };
+
+// ---- checkpoints made here
+
+typedef struct spec {
+    const char *name;
+    tensor_type type;
+    int64_t rows, cols;
+} spec;
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+static void put(buffer *b, uint64_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) buffer_append_char(b, (char)(value >> (8 * i) & 255));
+}
+
+static float random_float(uint32_t *random)
+{
+    return (float)((double)next_random(random) / (1 << 23) - 1);
+}
+
+// One block of random numbers of a type, its scales finite.
+static void put_block(buffer *b, tensor_type type, uint32_t *random)
+{
+    switch (type) {
+    case TENSOR_F32:
+        put(b, float_bits(random_float(random)), 4);
+        return;
+    case TENSOR_F16:
+        put(b, half_from_float(random_float(random)), 2);
+        return;
+    case TENSOR_BF16:
+        put(b, bfloat_from_float(random_float(random)), 2);
+        return;
+    default:
+        break;
+    }
+    put(b, half_from_float(random_float(random)), 2);
+    if (type == TENSOR_Q4_1) put(b, half_from_float(random_float(random) * 0x1p-10f), 2);
+    for (int i = 0; i < (type == TENSOR_Q8_0 ? 32 : 16); i++) put(b, next_random(random) & 255, 1);
+}
+
+// A GGUF file with these tensors.
+static void make_checkpoint(const spec *specs, size_t n, uint32_t random, buffer *file)
+{
+    buffer data = {0};
+    buffer_append(file, "GGUF", 4);
+    put(file, 3, 4);
+    put(file, n, 8);
+    put(file, 0, 8);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(specs[i].name);
+        put(file, len, 8);
+        buffer_append(file, specs[i].name, len);
+        put(file, 2, 4);
+        put(file, (uint64_t)specs[i].cols, 8);
+        put(file, (uint64_t)specs[i].rows, 8);
+        put(file, specs[i].type, 4);
+        put(file, data.len, 8);
+        int64_t blocks = specs[i].rows * specs[i].cols / (int64_t)gguf_type_layout(specs[i].type)->block_values;
+        for (int64_t b = 0; b < blocks; b++) put_block(&data, specs[i].type, &random);
+        while (data.len % 32) buffer_append_char(&data, 0);
+    }
+    while (file->len % 32) buffer_append_char(file, 0);
+    buffer_append_view(file, buffer_view(&data));
+    buffer_free(&data);
+    assert_false(file->failed);
+}
+
+static gguf_file *parse_checkpoint(const buffer *b)
+{
+    gguf_file *file;
+    wf_error err = {0};
+    if (gguf_parse((const unsigned char *)b->data, b->len, "test.gguf", &file, &err) != WF_OK)
+        fail_msg("%s", err.message);
+    return file;
+}
+
+// ---- what the file says, read without the packer's help
+
+static uint16_t u16_at(const unsigned char *p)
+{
+    return (uint16_t)(p[0] + 256 * p[1]);
+}
+
+static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
+{
+    const tensor_layout *layout = gguf_type_layout(t->type);
+    size_t index = (size_t)(row * t->dims[0] + col), j = index % layout->block_values;
+    const unsigned char *block = t->data + index / layout->block_values * layout->block_bytes;
+    float x;
+    switch (t->type) {
+    case TENSOR_F32:
+        memcpy(&x, block, 4);
+        return x;
+    case TENSOR_F16:
+        return half_to_float(u16_at(block));
+    case TENSOR_BF16:
+        return bfloat_to_float(u16_at(block));
+    case TENSOR_Q8_0:
+        return half_to_float(u16_at(block)) * (float)(int8_t)block[2 + j];
+    case TENSOR_Q4_0:
+        return half_to_float(u16_at(block)) * (float)((j < 16 ? block[2 + j] & 15 : block[2 + j - 16] >> 4) - 8);
+    case TENSOR_Q4_1: {
+        int q = j < 16 ? block[4 + j] & 15 : block[4 + j - 16] >> 4;
+        return half_to_float(u16_at(block)) * (float)q + half_to_float(u16_at(block + 2));
+    }
+    default:
+        return NAN;
+    }
+}
+
+static weight_layout layout_of(tensor_type type)
+{
+    switch (type) {
+    case TENSOR_F32:
+        return LAYOUT_F32_X16;
+    case TENSOR_F16:
+        return LAYOUT_F16_X16;
+    case TENSOR_BF16:
+        return LAYOUT_BF16_X16;
+    case TENSOR_Q8_0:
+        return LAYOUT_Q8_0_X16;
+    case TENSOR_Q4_0:
+        return LAYOUT_Q4_0_X16;
+    default:
+        return LAYOUT_Q4_1_X16;
+    }
+}
+
+static plan_weight make_weight(const spec *specs, uint32_t n)
+{
+    plan_weight w = {.layout = layout_of(specs[0].type), .n_sources = n, .cols = specs[0].cols};
+    for (uint32_t s = 0; s < n; s++) {
+        w.sources[s] = specs[s].name;
+        w.types[s] = specs[s].type;
+        w.rows[s] = specs[s].rows;
+    }
+    assert_true(plan_weight_bytes(&w, &w.bytes));
+    return w;
+}
+
+// Row `packed_row` of the pack is row `row` of the tensor, or zero where row < 0.
+static void assert_row(const plan_weight *w, const unsigned char *packed, int64_t packed_row, const gguf_tensor *t,
+                       int64_t row)
+{
+    float values[MAX_COLS];
+    weight_unpack_row(w->layout, packed, w->cols, packed_row, values);
+    for (int64_t c = 0; c < w->cols; c++) {
+        float wanted = row < 0 ? 0 : value_at(t, row, c);
+        if (values[c] != wanted)
+            fail_msg("row %d column %d: %g, not %g", (int)row, (int)c, (double)values[c], (double)wanted);
+    }
+}
+
+static void assert_packed(const gguf_file *file, const plan_weight *w, const unsigned char *packed)
+{
+    int64_t base = 0; // first panel of the source, where they follow each other
+    for (uint32_t s = 0; s < w->n_sources; s++) {
+        const gguf_tensor *t = gguf_find_tensor(file, w->sources[s]);
+        int64_t panels = (w->rows[s] + 15) / 16;
+        for (int64_t row = 0; row < panels * 16; row++) {
+            int64_t panel = w->interleave ? row / 16 * w->n_sources + s : base + row / 16;
+            assert_row(w, packed, panel * 16 + row % 16, t, row < w->rows[s] ? row : -1);
+        }
+        base += panels;
+    }
+}
+
+// Packs into memory that ends where the pack does and was full of rubbish before.
+static void check_weight(const gguf_file *file, const plan_weight *w)
+{
+    unsigned char *packed = malloc(w->bytes);
+    wf_error err = {0};
+    assert_non_null(packed);
+    memset(packed, 0xa5, w->bytes);
+    if (pack_weight(file, w, packed, &err) != WF_OK) fail_msg("%s", err.message);
+    assert_packed(file, w, packed);
+    free(packed);
+}
+
+static const tensor_type TYPES[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1};
+
+static void test_packs_every_type_and_shape(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = {1, 2, 15, 16, 17, 48, 50}, cols[] = {1, 2, 3, 7, 32, 33, 64, 96, 160};
+    for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
+                const spec one = {"w", TYPES[t], rows[r], cols[c]};
+                if (cols[c] % (int64_t)gguf_type_layout(TYPES[t])->block_values) continue;
+                buffer bytes = {0};
+                make_checkpoint(&one, 1, (uint32_t)(t * 1000 + r * 10 + c), &bytes);
+                gguf_file *file = parse_checkpoint(&bytes);
+                plan_weight w = make_weight(&one, 1);
+                check_weight(file, &w);
+                gguf_close(file);
+                buffer_free(&bytes);
+            }
+}
+
+// The exact bytes of one block, as layout.h draws them.
+static void test_layout_of_a_block(void **state)
+{
+    (void)state;
+    const spec one = {"w", TENSOR_Q4_1, 16, 64};
+    buffer bytes = {0};
+    make_checkpoint(&one, 1, 5, &bytes);
+    gguf_file *file = parse_checkpoint(&bytes);
+    plan_weight w = make_weight(&one, 1);
+    unsigned char packed[640];
+    assert_int_equal(w.bytes, sizeof packed);
+    assert_int_equal(pack_weight(file, &w, packed, NULL), WF_OK);
+    const unsigned char *block = packed + 320, *source = gguf_find_tensor(file, "w")->data + 20; // columns 32..63
+    for (size_t row = 0; row < 16; row++) {
+        assert_memory_equal(block + 2 * row, source + row * 40, 2);
+        assert_memory_equal(block + 32 + 2 * row, source + row * 40 + 2, 2);
+        for (size_t g = 0; g < 4; g++)
+            assert_memory_equal(block + 64 + g * 64 + row * 4, source + row * 40 + 4 + g * 4, 4);
+    }
+    gguf_close(file);
+    buffer_free(&bytes);
+}
+
+static void test_packs_several_sources(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++) {
+        const spec specs[] = {{"q", TYPES[t], 36, 64}, {"k", TYPES[t], 36, 64}, {"v", TYPES[t], 5, 64}};
+        buffer bytes = {0};
+        make_checkpoint(specs, 3, (uint32_t)t, &bytes);
+        gguf_file *file = parse_checkpoint(&bytes);
+        plan_weight w = make_weight(specs, 3);
+        check_weight(file, &w);
+        w = make_weight(specs, 2);
+        check_weight(file, &w);
+        w.interleave = true;
+        check_weight(file, &w);
+        w = make_weight(specs, 3);
+        w.interleave = true;
+        unsigned char *packed = malloc(w.bytes);
+        assert_int_equal(pack_weight(file, &w, packed, NULL), WF_ERROR_FORMAT);
+        free(packed);
+        gguf_close(file);
+        buffer_free(&bytes);
+    }
+}
+
+static void test_packs_vectors(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < 3; t++) {
+        const spec one = {"norm", TYPES[t], 1, 37};
+        buffer bytes = {0};
+        make_checkpoint(&one, 1, 9, &bytes);
+        gguf_file *file = parse_checkpoint(&bytes);
+        for (int plus_one = 0; plus_one < 2; plus_one++) {
+            plan_weight w = {.layout = LAYOUT_VECTOR_F32,
+                             .n_sources = 1,
+                             .sources = {"norm"},
+                             .types = {TYPES[t]},
+                             .rows = {1},
+                             .cols = 37,
+                             .plus_one = plus_one,
+                             .bytes = 37 * 4};
+            float packed[37], row[37];
+            assert_int_equal(pack_weight(file, &w, (unsigned char *)packed, NULL), WF_OK);
+            weight_unpack_row(w.layout, (unsigned char *)packed, 37, 0, row);
+            for (int64_t c = 0; c < 37; c++) {
+                float wanted = value_at(gguf_find_tensor(file, "norm"), 0, c) + (plus_one ? 1.0f : 0.0f);
+                assert_true(packed[c] == wanted && row[c] == wanted);
+            }
+        }
+        gguf_close(file);
+        buffer_free(&bytes);
+    }
+}
+
+static void assert_pack_fails(const gguf_file *file, const plan_weight *w, wf_status status, const char *reason)
+{
+    unsigned char packed[8192];
+    wf_error err = {0};
+    assert_int_equal(pack_weight(file, w, packed, &err), status);
+    if (!strstr(err.message, reason)) fail_msg("'%s' does not say '%s'", err.message, reason);
+    assert_non_null(strstr(err.message, "test.gguf: "));
+}
+
+static void test_refuses_other_checkpoints(void **state)
+{
+    (void)state;
+    const spec specs[] = {{"a", TENSOR_Q8_0, 3, 64}, {"b", TENSOR_F32, 3, 64}};
+    buffer bytes = {0};
+    make_checkpoint(specs, 2, 1, &bytes);
+    gguf_file *file = parse_checkpoint(&bytes);
+    plan_weight good = make_weight(specs, 1), w = good;
+    w.sources[0] = "c";
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "tensor 'c' is missing");
+    w = good, w.sources[0] = "b";
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "has type F32");
+    w = good, w.rows[0] = 4;
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "[3, 64]");
+    w = good, w.cols = 32, w.bytes = 544;
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "[3, 64]");
+    w = good, w.bytes--;
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "do not fit");
+    w = good, w.layout = LAYOUT_F32_X16, w.bytes = 64 * 64;
+    assert_pack_fails(file, &w, WF_ERROR_UNSUPPORTED, "cannot be packed as f32x16");
+    w = good, w.n_sources = 4;
+    assert_pack_fails(file, &w, WF_ERROR_FORMAT, "do not fit");
+    gguf_close(file);
+    buffer_free(&bytes);
+}
+
+// ---- whole packs, in a folder of their own
+
+enum { N_MODEL_TENSORS = 6, N_MODEL_WEIGHTS = 4 };
+
+static const spec MODEL[N_MODEL_TENSORS] = {
+    {"embed", TENSOR_Q8_0, 3001, 320}, {"norm", TENSOR_F32, 1, 320},   {"gate", TENSOR_Q4_0, 1600, 320},
+    {"up", TENSOR_Q4_0, 1600, 320},    {"down", TENSOR_F16, 320, 500}, {"k", TENSOR_F16, 20, 500},
+};
+
+typedef struct fixture {
+    char folder[64], model_path[96], pack_path[96];
+    gguf_file *file;
+    plan_weight weights[N_MODEL_WEIGHTS];
+    plan p;
+} fixture;
+
+static void make_plan(fixture *f)
+{
+    f->weights[0] = make_weight(&MODEL[0], 1);
+    f->weights[1] = (plan_weight){
+        .layout = LAYOUT_VECTOR_F32, .n_sources = 1, .sources = {"norm"}, .rows = {1}, .cols = 320, .bytes = 320 * 4};
+    f->weights[2] = make_weight(&MODEL[2], 2);
+    f->weights[2].interleave = true;
+    f->weights[3] = make_weight(&MODEL[4], 2);
+    size_t end = 0;
+    for (int i = 0; i < N_MODEL_WEIGHTS; i++) {
+        f->weights[i].offset = (end + 63) / 64 * 64;
+        end = f->weights[i].offset + f->weights[i].bytes;
+    }
+    f->p = (plan){.architecture = "llama",
+                  .name = "test",
+                  .kv_type = "f16",
+                  .n_vocab = 1,
+                  .n_ctx_train = 64,
+                  .n_layer = 1,
+                  .n_embd = 1,
+                  .weights_bytes = end + 100,
+                  .n_weights = N_MODEL_WEIGHTS,
+                  .weights = f->weights};
+}
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    buffer bytes = {0};
+    wf_error err = {0};
+    assert_non_null(f);
+    strcpy(f->folder, "/tmp/welford-pack-test.XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->model_path, sizeof f->model_path, "%s/model.gguf", f->folder);
+    snprintf(f->pack_path, sizeof f->pack_path, "%s/pack", f->folder);
+    make_checkpoint(MODEL, N_MODEL_TENSORS, 77, &bytes);
+    assert_int_equal(file_write_atomic(f->model_path, bytes.data, bytes.len, &err), WF_OK);
+    buffer_free(&bytes);
+    assert_int_equal(gguf_open(f->model_path, &f->file, &err), WF_OK);
+    make_plan(f);
+    *state = f;
+    return 0;
+}
+
+static int n_files(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    int n = 0;
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));) n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    gguf_close(f->file);
+    unlink(f->pack_path);
+    unlink(f->model_path);
+    int left = rmdir(f->folder); // fails when a temporary file was left behind
+    free(f);
+    return left;
+}
+
+typedef struct progress_log {
+    int calls;
+    size_t done, all;
+} progress_log;
+
+static void log_progress(void *context, size_t done, size_t all)
+{
+    progress_log *log = context;
+    log->calls++;
+    log->done = done;
+    log->all = all;
+    assert_true(done <= all);
+}
+
+static void assert_pack(const fixture *f, const unsigned char *data)
+{
+    for (int i = 0; i < N_MODEL_WEIGHTS; i++) {
+        const plan_weight *w = &f->weights[i];
+        if (w->layout == LAYOUT_VECTOR_F32)
+            assert_memory_equal(data + w->offset, gguf_find_tensor(f->file, "norm")->data, w->bytes);
+        else
+            assert_packed(f->file, w, data + w->offset);
+    }
+}
+
+static thread_pool *make_pool(int n_threads)
+{
+    thread_pool *pool;
+    assert_int_equal(thread_pool_create(n_threads, &pool, NULL), WF_OK);
+    return pool;
+}
+
+static void test_builds_with_any_number_of_threads(void **state)
+{
+    const fixture *f = *state;
+    unsigned char *out = malloc(f->p.weights_bytes);
+    assert_non_null(out);
+    for (int n = 0; n <= 3; n++) {
+        thread_pool *pool = n ? make_pool(n) : NULL;
+        progress_log log = {0};
+        memset(out, 0xa5, f->p.weights_bytes);
+        assert_int_equal(pack_build(f->file, &f->p, pool, log_progress, &log, out, NULL), WF_OK);
+        assert_pack(f, out);
+        assert_true(log.calls > 0 && log.done == f->p.weights_bytes && log.all == f->p.weights_bytes);
+        thread_pool_free(pool);
+    }
+    free(out);
+}
+
+// Opens, checks the weights, and says whether it was built anew.
+static bool open_and_check(const fixture *f, const char *path, const char *key, bool cached)
+{
+    thread_pool *pool = make_pool(2);
+    pack k;
+    progress_log log = {0};
+    wf_error err = {0};
+    if (pack_open(f->file, &f->p, path, key, pool, log_progress, &log, &k, &err) != WF_OK) fail_msg("%s", err.message);
+    assert_int_equal(k.cached, cached);
+    assert_int_equal((uintptr_t)k.data % 4096, 0);
+    assert_pack(f, k.data);
+    pack_close(&k);
+    thread_pool_free(pool);
+    return log.calls > 0;
+}
+
+static void test_caches(void **state)
+{
+    const fixture *f = *state;
+    assert_true(open_and_check(f, f->pack_path, KEY, true));
+    assert_false(open_and_check(f, f->pack_path, KEY, true));
+    assert_int_equal(n_files(f->folder), 2);
+    assert_true(open_and_check(f, f->pack_path, "ffffffffffffffffffffffffffffffff", true));
+    assert_false(open_and_check(f, f->pack_path, "ffffffffffffffffffffffffffffffff", true));
+    pack k;
+    assert_int_equal(pack_open(f->file, &f->p, f->pack_path, "short", NULL, NULL, NULL, &k, NULL), WF_ERROR_USAGE);
+}
+
+static void flip_byte(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, at, SEEK_SET);
+    int c = fgetc(file);
+    fseek(file, at, SEEK_SET);
+    fputc(c ^ 1, file);
+    fclose(file);
+}
+
+static void test_rebuilds_what_is_damaged(void **state)
+{
+    const fixture *f = *state;
+    assert_true(open_and_check(f, f->pack_path, KEY, true));
+    const plan_weight *last = &f->weights[N_MODEL_WEIGHTS - 1];
+    const long places[] = {
+        0, 9, 40, 48, 56, 64, 100, 4095, 4096, 500000, 4096 + (long)(last->offset + last->bytes) - 1};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        flip_byte(f->pack_path, places[i]);
+        assert_true(open_and_check(f, f->pack_path, KEY, true));
+        assert_false(open_and_check(f, f->pack_path, KEY, true));
+    }
+    const off_t sizes[] = {0, 1, 4096, 500000, (off_t)(4096 + f->p.weights_bytes + 1)};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(truncate(f->pack_path, sizes[i]), 0);
+        assert_true(open_and_check(f, f->pack_path, KEY, true));
+    }
+    assert_int_equal(n_files(f->folder), 2);
+}
+
+static void test_does_without_a_cache(void **state)
+{
+    const fixture *f = *state;
+    assert_true(open_and_check(f, NULL, NULL, false));
+    assert_true(open_and_check(f, "/dev/null/pack", KEY, false));
+    assert_true(open_and_check(f, "/proc/pack", KEY, false)); // a folder in which even root cannot write
+    char path[5000];
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    assert_true(open_and_check(f, path, KEY, false));
+}
+
+// A limit on the size of files stands for a full disk: writing fails halfway.
+static void test_survives_a_full_disk(void **state)
+{
+    const fixture *f = *state;
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t limit = 0; limit < f->p.weights_bytes + 4096; limit += 700000) {
+        small.rlim_cur = limit;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        assert_true(open_and_check(f, f->pack_path, KEY, false));
+        assert_int_equal(n_files(f->folder), 1);
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+}
+
+static void test_two_processes_at_once(void **state)
+{
+    const fixture *f = *state;
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            pack k;
+            bool good = true;
+            for (int n = 0; n < 8 && good; n++) {
+                good = pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, NULL) == WF_OK && k.cached;
+                float row[MAX_COLS];
+                weight_unpack_row(f->weights[0].layout, k.data, 320, 3000, row);
+                good = good && row[319] == value_at(gguf_find_tensor(f->file, "embed"), 3000, 319);
+                pack_close(&k);
+                if (i == 0) unlink(f->pack_path);
+            }
+            _exit(good ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        int result = -1;
+        assert_int_equal(waitpid(children[i], &result, 0), children[i]);
+        assert_int_equal(result, 0);
+    }
+}
+
+static void test_reports_a_wrong_checkpoint(void **state)
+{
+    fixture *f = *state;
+    pack k;
+    wf_error err = {0};
+    f->weights[3].sources[1] = "missing";
+    assert_int_equal(pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "model.gguf: tensor 'missing' is missing"));
+    assert_null(k.map);
+    assert_int_equal(n_files(f->folder), 1);
+    f->weights[3].offset += 4;
+    assert_int_equal(pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
+}
+
+#define ON_MODEL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packs_every_type_and_shape),
+        cmocka_unit_test(test_layout_of_a_block),
+        cmocka_unit_test(test_packs_several_sources),
+        cmocka_unit_test(test_packs_vectors),
+        cmocka_unit_test(test_refuses_other_checkpoints),
+        ON_MODEL(test_builds_with_any_number_of_threads),
+        ON_MODEL(test_caches),
+        ON_MODEL(test_rebuilds_what_is_damaged),
+        ON_MODEL(test_does_without_a_cache),
+        ON_MODEL(test_survives_a_full_disk),
+        ON_MODEL(test_two_processes_at_once),
+        ON_MODEL(test_reports_a_wrong_checkpoint),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

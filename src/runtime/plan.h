@@ -1,0 +1,133 @@
+// The plan: what a compiled model does for one call, as a flat list of kernel calls over a few memory areas.
+//
+//   calls[0]  embed            tokens, weights+0            -> arena+0          tiles n_tokens
+//   calls[1]  rms_norm_q8      arena+0, weights+28311552    -> arena+...        tiles n_tokens
+//   ...
+//
+// Every address is base + offset, every size a small affine form of the call's dimensions, so that one plan serves a
+// prefill of 512 tokens and a decode of one. A plan is also a file format (plan_write, plan_read): little endian, checked
+// completely when read. plan_print shows it as a table for people.
+#ifndef WELFORD_RUNTIME_PLAN_H
+#define WELFORD_RUNTIME_PLAN_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/status.h"
+#include "runtime/layout.h"
+
+// The dimensions that change from call to call. DIM_ONE is the constant term of an affine form.
+typedef enum plan_dim {
+    DIM_ONE,
+    DIM_TOKENS,  // n_tokens: tokens of this call
+    DIM_PAST,    // n_past: tokens already in the cache
+    DIM_OUTPUTS, // n_outputs: tokens of this call whose logits are wanted
+    DIM_CONTEXT, // n_ctx: capacity of the KV cache, a multiple of 64
+    DIM_COUNT
+} plan_dim;
+
+// value = sum over d of c[d] * dims[d], with dims[DIM_ONE] = 1
+typedef struct affine {
+    int64_t c[DIM_COUNT];
+} affine;
+
+int64_t affine_eval(const affine *a, const int64_t dims[DIM_COUNT]);
+// "64*n_tokens + 128" into out (always terminated); "0" for zero.
+void affine_print(const affine *a, buffer *out);
+
+// The memory areas that a session provides.
+typedef enum plan_base {
+    BASE_ARENA,   // values between calls
+    BASE_WEIGHTS, // the pack, read-only
+    BASE_KV,      // the KV cache
+    BASE_ROPE,    // rotation tables: for each plan_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
+    BASE_TOKENS,  // [n_tokens] i32: the input
+    BASE_ROWS,    // [n_outputs] i32: which of the call's tokens want logits
+    BASE_LOGITS,  // [n_outputs, n_vocab] f32: the output
+    BASE_COUNT
+} plan_base;
+
+typedef struct plan_buffer {
+    plan_base base;
+    affine offset; // bytes
+    affine bytes;  // extent that the call may touch: for checks, traces and the poison test
+    bool written;  // the call writes it
+} plan_buffer;
+
+// factor * ceil(a / divisor). With the divisor PLAN_ALL_ROWS: factor when there are any rows, else 0.
+#define PLAN_ALL_ROWS (INT64_C(1) << 40)
+typedef struct plan_count {
+    affine a;
+    int64_t divisor, factor;
+} plan_count;
+
+int64_t plan_count_eval(const plan_count *count, const int64_t dims[DIM_COUNT]);
+
+enum { PLAN_MAX_BUFFERS = 12, PLAN_MAX_DIMS = 8 };
+
+typedef struct plan_call {
+    uint32_t kernel;   // index into plan.kernels
+    const char *label; // what it computes, for tables and traces: "blk.3 attention"
+    uint32_t n_buffers, n_dims;
+    plan_buffer buffers[PLAN_MAX_BUFFERS];
+    affine dims[PLAN_MAX_DIMS];
+    plan_count tiles;
+    affine flops;  // arithmetic of the whole call, for profiles; attention's n_tokens * n_past term is left out
+} plan_call;
+
+// One weight in the pack: one or two or three checkpoint tensors in one layout.
+enum { PLAN_MAX_SOURCES = 3 };
+typedef struct plan_weight {
+    weight_layout layout;
+    uint32_t n_sources;
+    const char *sources[PLAN_MAX_SOURCES]; // tensor names
+    uint32_t types[PLAN_MAX_SOURCES];      // their tensor_type (format/gguf.h), to check against the file
+    int64_t rows[PLAN_MAX_SOURCES];        // of each source; 1 for vectors
+    int64_t cols;
+    bool interleave; // panels alternate between the (two) sources instead of following each other
+    bool plus_one;   // VECTOR_F32: 1 is added to every value ((1 + w) norms)
+    size_t offset, bytes; // in the pack; offset is a multiple of 64
+} plan_weight;
+
+// Panels of source `s` in the pack: its rows in panels of 16, the last one padded. A vector is one panel.
+int64_t plan_source_panels(const plan_weight *w, uint32_t s);
+// What w->bytes has to be, from layout, rows and cols; false on overflow or when cols does not suit the layout.
+bool plan_weight_bytes(const plan_weight *w, size_t *bytes);
+
+typedef struct plan_rope {
+    int64_t n_dims;         // rotated dimensions of a head, even
+    const double *inv_freq; // [n_dims/2] radians a token, scaling included
+    double magnitude;       // factor on cos and sin (YaRN's attention factor); 1 otherwise
+} plan_rope;
+
+typedef struct plan {
+    // facts that a session needs
+    const char *architecture, *name;
+    int64_t n_vocab, n_ctx_train, n_layer, n_embd;
+    const char *kv_type;       // "f16" or "f32"
+    affine kv_bytes;           // of BASE_KV; in n_ctx
+    affine arena_bytes;        // of BASE_ARENA; in n_tokens and n_outputs
+    size_t weights_bytes;      // of BASE_WEIGHTS
+    uint32_t n_ropes;
+    const plan_rope *ropes;
+    uint32_t n_weights;
+    const plan_weight *weights;
+    uint32_t n_kernels;
+    const char *const *kernels; // symbol names
+    uint32_t n_calls;
+    const plan_call *calls;
+    arena memory; // owns everything above
+} plan;
+
+// Checks what plan_read checks too: indices, offsets inside their areas for the smallest and the largest call of a
+// context of n_ctx_train, alignment, terms that overflow.
+wf_status plan_check(const plan *p, wf_error *err);
+
+void plan_write(const plan *p, buffer *out);
+// `name` stands for the file in messages. On success the plan owns all it points to; free with plan_free.
+wf_status plan_read(const void *data, size_t bytes, const char *name, plan *p, wf_error *err);
+void plan_free(plan *p);
+
+// The table: weights, then calls with kernel, operands, tiles.
+void plan_print(const plan *p, buffer *out);
+
+#endif

@@ -1,0 +1,338 @@
+// The plan as a file, little endian:
+//
+//     0    magic "WFPLAN01"; the last two digits count versions of this format
+//     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
+//     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
+//          affine kv_bytes, arena_bytes; u64 weights_bytes
+//          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
+//          u32 n_kernels, each: str name
+//          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
+//                               n_sources of: str name, u32 type, i64 rows
+//          u32 n_calls,   each: u32 kernel, str label, u32 n_buffers, n_dims, affine flops, tiles.a,
+//                               i64 tiles.divisor, tiles.factor;
+//                               n_buffers of: u32 base, u32 written, affine offset, bytes; n_dims of: affine
+//     str = u32 length, then its bytes, none of them zero; affine = i64 c[5]
+//
+// Reading: the first failure sticks to the reader, after which every read gives zero; callers look at their end, and
+// loops stop early. A count is believed only when that many of the smallest possible items fit in the bytes left.
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "runtime/plan.h"
+#include "runtime/plan_check.h"
+
+enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 * DIM_COUNT };
+enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
+enum {
+    SMALLEST_ROPE = 8 + 8 + 8, // bytes
+    SMALLEST_KERNEL = 4,
+    SMALLEST_WEIGHT = 3 * 4 + 3 * 8 + 4 + 4 + 8,
+    SMALLEST_CALL = 4 * 4 + 2 * AFFINE_BYTES + 2 * 8,
+};
+
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '1'};
+
+// ---- writing
+
+static void put_number(buffer *out, uint64_t value, size_t bytes)
+{
+    char little[8];
+    for (size_t i = 0; i < bytes; i++) little[i] = (char)(value >> (8 * i) & 255);
+    buffer_append(out, little, bytes);
+}
+
+static void put_u32(buffer *out, uint32_t value)
+{
+    put_number(out, value, 4);
+}
+static void put_i64(buffer *out, int64_t value)
+{
+    put_number(out, (uint64_t)value, 8);
+}
+
+static void put_f64(buffer *out, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_number(out, bits, 8);
+}
+
+static void put_text(buffer *out, const char *text)
+{
+    view v = view_of(text);
+    put_u32(out, (uint32_t)v.len);
+    buffer_append_view(out, v);
+}
+
+static void put_affine(buffer *out, const affine *a)
+{
+    for (int d = 0; d < DIM_COUNT; d++) put_i64(out, a->c[d]);
+}
+
+static void put_rope(buffer *out, const plan_rope *rope)
+{
+    put_i64(out, rope->n_dims);
+    put_f64(out, rope->magnitude);
+    for (int64_t d = 0; d < rope->n_dims / 2; d++) put_f64(out, rope->inv_freq[d]);
+}
+
+static void put_weight(buffer *out, const plan_weight *w)
+{
+    put_u32(out, (uint32_t)w->layout);
+    put_u32(out, w->n_sources);
+    put_u32(out, (w->interleave ? FLAG_INTERLEAVE : 0) | (w->plus_one ? FLAG_PLUS_ONE : 0));
+    put_i64(out, w->cols);
+    put_number(out, w->offset, 8);
+    put_number(out, w->bytes, 8);
+    for (uint32_t s = 0; s < w->n_sources; s++) {
+        put_text(out, w->sources[s]);
+        put_u32(out, w->types[s]);
+        put_i64(out, w->rows[s]);
+    }
+}
+
+static void put_call(buffer *out, const plan_call *call)
+{
+    put_u32(out, call->kernel);
+    put_text(out, call->label);
+    put_u32(out, call->n_buffers);
+    put_u32(out, call->n_dims);
+    put_affine(out, &call->flops);
+    put_affine(out, &call->tiles.a);
+    put_i64(out, call->tiles.divisor);
+    put_i64(out, call->tiles.factor);
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        put_u32(out, (uint32_t)call->buffers[i].base);
+        put_u32(out, call->buffers[i].written);
+        put_affine(out, &call->buffers[i].offset);
+        put_affine(out, &call->buffers[i].bytes);
+    }
+    for (uint32_t i = 0; i < call->n_dims; i++) put_affine(out, &call->dims[i]);
+}
+
+void plan_write(const plan *p, buffer *out)
+{
+    buffer body = {0};
+    put_text(&body, p->architecture);
+    put_text(&body, p->name);
+    put_i64(&body, p->n_vocab);
+    put_i64(&body, p->n_ctx_train);
+    put_i64(&body, p->n_layer);
+    put_i64(&body, p->n_embd);
+    put_text(&body, p->kv_type);
+    put_affine(&body, &p->kv_bytes);
+    put_affine(&body, &p->arena_bytes);
+    put_number(&body, p->weights_bytes, 8);
+    put_u32(&body, p->n_ropes);
+    for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(&body, &p->ropes[i]);
+    put_u32(&body, p->n_kernels);
+    for (uint32_t i = 0; i < p->n_kernels; i++) put_text(&body, p->kernels[i]);
+    put_u32(&body, p->n_weights);
+    for (uint32_t i = 0; i < p->n_weights; i++) put_weight(&body, &p->weights[i]);
+    put_u32(&body, p->n_calls);
+    for (uint32_t i = 0; i < p->n_calls; i++) put_call(&body, &p->calls[i]);
+
+    buffer_append(out, MAGIC, sizeof MAGIC);
+    put_number(out, HEADER_BYTES + body.len, 8);
+    buffer_append_view(out, buffer_view(&body));
+    out->failed = out->failed || body.failed;
+    buffer_free(&body);
+}
+
+// ---- reading
+
+typedef struct reader {
+    const unsigned char *data;
+    size_t bytes, at;    // at <= bytes
+    const char *failure; // the first one; NULL: none so far
+    size_t failed_at;
+    wf_status status; // of the failure
+    arena *memory;
+} reader;
+
+static void fail(reader *r, wf_status status, const char *reason)
+{
+    if (r->failure) return;
+    r->failure = reason;
+    r->failed_at = r->at;
+    r->status = status;
+}
+
+static const unsigned char *take(reader *r, size_t bytes)
+{
+    if (!r->data || bytes > r->bytes - r->at) fail(r, WF_ERROR_FORMAT, "the plan ends early");
+    if (r->failure) return NULL;
+    r->at += bytes;
+    return r->data + r->at - bytes;
+}
+
+static uint64_t get_number(reader *r, size_t bytes)
+{
+    const unsigned char *p = take(r, bytes);
+    uint64_t value = 0;
+    for (size_t i = 0; p && i < bytes; i++) value |= (uint64_t)p[i] << (8 * i);
+    return value;
+}
+
+static uint32_t get_u32(reader *r)
+{
+    return (uint32_t)get_number(r, 4);
+}
+static int64_t get_i64(reader *r)
+{
+    return (int64_t)get_number(r, 8);
+}
+
+static double get_f64(reader *r)
+{
+    uint64_t bits = get_number(r, 8);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t get_u32_to(reader *r, uint32_t max, const char *fault)
+{
+    uint32_t value = get_u32(r);
+    if (value > max) fail(r, WF_ERROR_FORMAT, fault);
+    return r->failure ? 0 : value;
+}
+
+static void *get_memory(reader *r, size_t count, size_t size)
+{
+    void *p = r->failure ? NULL : arena_alloc(r->memory, count, size);
+    if (!p) fail(r, WF_ERROR_MEMORY, "out of memory");
+    return p;
+}
+
+// A count and memory for that many items, of which the smallest takes `smallest` bytes of the file.
+static void *get_table(reader *r, uint32_t *count, size_t smallest, size_t size)
+{
+    *count = get_u32(r);
+    if (*count > (r->bytes - r->at) / smallest) fail(r, WF_ERROR_FORMAT, "a count is larger than the bytes left allow");
+    void *table = get_memory(r, *count, size);
+    if (!table) *count = 0;
+    return table;
+}
+
+static const char *get_text(reader *r)
+{
+    uint32_t len = get_u32(r);
+    const unsigned char *p = take(r, len);
+    if (p && memchr(p, 0, len)) fail(r, WF_ERROR_FORMAT, "a zero byte in a string");
+    char *text = get_memory(r, (size_t)len + 1, 1); // zeroed, hence terminated
+    if (text && p) memcpy(text, p, len);
+    return text;
+}
+
+static affine get_affine(reader *r)
+{
+    affine a;
+    for (int d = 0; d < DIM_COUNT; d++) a.c[d] = get_i64(r);
+    return a;
+}
+
+static void get_rope(reader *r, plan_rope *rope)
+{
+    rope->n_dims = get_i64(r);
+    rope->magnitude = get_f64(r);
+    int64_t n = rope->n_dims / 2;
+    if (n < 1 || (uint64_t)n > (r->bytes - r->at) / 8)
+        fail(r, WF_ERROR_FORMAT, "a rotation table's size is out of range");
+    double *inv_freq = get_memory(r, (size_t)n, sizeof *inv_freq);
+    for (int64_t d = 0; inv_freq && d < n; d++) inv_freq[d] = get_f64(r);
+    rope->inv_freq = inv_freq;
+}
+
+static void get_weight(reader *r, plan_weight *w)
+{
+    w->layout = (weight_layout)get_u32_to(r, LAYOUT_COUNT - 1, "unknown layout of a weight");
+    w->n_sources = get_u32_to(r, PLAN_MAX_SOURCES, "too many sources of a weight");
+    uint32_t flags = get_u32_to(r, FLAG_INTERLEAVE | FLAG_PLUS_ONE, "unknown flags of a weight");
+    w->interleave = flags & FLAG_INTERLEAVE;
+    w->plus_one = flags & FLAG_PLUS_ONE;
+    w->cols = get_i64(r);
+    w->offset = get_number(r, 8);
+    w->bytes = get_number(r, 8);
+    for (uint32_t s = 0; s < w->n_sources; s++) {
+        w->sources[s] = get_text(r);
+        w->types[s] = get_u32(r);
+        w->rows[s] = get_i64(r);
+    }
+}
+
+static void get_call(reader *r, plan_call *call)
+{
+    call->kernel = get_u32(r);
+    call->label = get_text(r);
+    call->n_buffers = get_u32_to(r, PLAN_MAX_BUFFERS, "too many buffers of a call");
+    call->n_dims = get_u32_to(r, PLAN_MAX_DIMS, "too many dimensions of a call");
+    call->flops = get_affine(r);
+    call->tiles.a = get_affine(r);
+    call->tiles.divisor = get_i64(r);
+    call->tiles.factor = get_i64(r);
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        plan_buffer *b = &call->buffers[i];
+        b->base = (plan_base)get_u32_to(r, BASE_COUNT - 1, "unknown memory area");
+        b->written = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
+        b->offset = get_affine(r);
+        b->bytes = get_affine(r);
+    }
+    for (uint32_t i = 0; i < call->n_dims; i++) call->dims[i] = get_affine(r);
+}
+
+static void get_header(reader *r)
+{
+    const unsigned char *magic = take(r, sizeof MAGIC);
+    if (magic && memcmp(magic, MAGIC, sizeof MAGIC)) fail(r, WF_ERROR_FORMAT, "not a plan of this version");
+    uint64_t bytes = get_number(r, 8);
+    bool good = bytes >= HEADER_BYTES && bytes <= r->bytes && r->bytes - bytes < PADDING;
+    for (size_t i = bytes; good && i < r->bytes; i++) good = r->data[i] == 0;
+    if (!good) fail(r, WF_ERROR_FORMAT, "the plan's size is not that of its data");
+    if (!r->failure) r->bytes = bytes;
+}
+
+static void get_facts(reader *r, plan *p)
+{
+    p->architecture = get_text(r);
+    p->name = get_text(r);
+    p->n_vocab = get_i64(r);
+    p->n_ctx_train = get_i64(r);
+    p->n_layer = get_i64(r);
+    p->n_embd = get_i64(r);
+    p->kv_type = get_text(r);
+    p->kv_bytes = get_affine(r);
+    p->arena_bytes = get_affine(r);
+    p->weights_bytes = get_number(r, 8);
+}
+
+static void get_tables(reader *r, plan *p)
+{
+    plan_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
+    p->ropes = ropes;
+    for (uint32_t i = 0; i < p->n_ropes && !r->failure; i++) get_rope(r, &ropes[i]);
+    const char **kernels = get_table(r, &p->n_kernels, SMALLEST_KERNEL, sizeof *kernels);
+    p->kernels = kernels;
+    for (uint32_t i = 0; i < p->n_kernels && !r->failure; i++) kernels[i] = get_text(r);
+    plan_weight *weights = get_table(r, &p->n_weights, SMALLEST_WEIGHT, sizeof *weights);
+    p->weights = weights;
+    for (uint32_t i = 0; i < p->n_weights && !r->failure; i++) get_weight(r, &weights[i]);
+    plan_call *calls = get_table(r, &p->n_calls, SMALLEST_CALL, sizeof *calls);
+    p->calls = calls;
+    for (uint32_t i = 0; i < p->n_calls && !r->failure; i++) get_call(r, &calls[i]);
+}
+
+wf_status plan_read(const void *data, size_t bytes, const char *name, plan *p, wf_error *err)
+{
+    *p = (plan){0};
+    reader r = {.data = data, .bytes = bytes, .memory = &p->memory};
+    get_header(&r);
+    get_facts(&r, p);
+    get_tables(&r, p);
+    if (r.at != r.bytes) fail(&r, WF_ERROR_FORMAT, "bytes are left after the plan's end");
+    wf_status status = r.failure ? error_set(err, r.status, "%s: offset %zu: %s", name, r.failed_at, r.failure)
+                                 : plan_check_named(p, name, err);
+    if (status != WF_OK) plan_free(p);
+    return status;
+}

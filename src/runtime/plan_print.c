@@ -1,0 +1,192 @@
+// The plan as a table for people:
+//
+//     smollm2 (llama): 30 layers, n_embd 576, n_vocab 49152, context 8192
+//     arena      4608*n_tokens bytes
+//     ...
+//     weights
+//        #     offset      bytes  layout    rows x cols   tensors
+//     calls
+//        #  kernel     label              tiles     dims        operands
+//        0  embed      embed              n_tokens  n_tokens    tokens, weights+0 -> arena+0
+#include <inttypes.h>
+
+#include "runtime/plan.h"
+
+static const char *const DIM_NAMES[DIM_COUNT] = {"", "n_tokens", "n_past", "n_outputs", "n_ctx"};
+static const char *const BASE_NAMES[BASE_COUNT] = {"arena", "weights", "kv", "rope", "tokens", "rows", "logits"};
+
+enum { N_COLUMNS = 4, GAP = 2 }; // kernel, label, tiles, dims; operands follow unpadded
+
+static void print_term(buffer *out, int64_t c, const char *name, bool *first)
+{
+    if (!c) return;
+    uint64_t magnitude = c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
+    if (!*first)
+        buffer_printf(out, c < 0 ? " - " : " + ");
+    else if (c < 0)
+        buffer_append_char(out, '-');
+    *first = false;
+    if (!*name)
+        buffer_printf(out, "%" PRIu64, magnitude);
+    else if (magnitude == 1)
+        buffer_printf(out, "%s", name);
+    else
+        buffer_printf(out, "%" PRIu64 "*%s", magnitude, name);
+}
+
+void affine_print(const affine *a, buffer *out)
+{
+    bool first = true;
+    for (int d = DIM_ONE + 1; d < DIM_COUNT; d++) print_term(out, a->c[d], DIM_NAMES[d], &first);
+    print_term(out, a->c[DIM_ONE], "", &first);
+    if (first) buffer_append_char(out, '0');
+}
+
+// More than one term, so that it needs brackets inside an expression.
+static bool is_sum(const affine *a)
+{
+    int terms = 0;
+    for (int d = 0; d < DIM_COUNT; d++) terms += a->c[d] != 0;
+    return terms > 1;
+}
+
+static void print_inside(buffer *out, const affine *a)
+{
+    if (is_sum(a)) buffer_append_char(out, '(');
+    affine_print(a, out);
+    if (is_sum(a)) buffer_append_char(out, ')');
+}
+
+// Names come from files: control characters must not reach a terminal.
+static void print_text(buffer *out, const char *text)
+{
+    for (; *text; text++) buffer_append_char(out, (unsigned char)*text < 32 || *text == 127 ? '?' : *text);
+}
+
+static void print_tiles(buffer *out, const plan_count *tiles)
+{
+    if (tiles->factor != 1) buffer_printf(out, "%" PRId64 "*", tiles->factor);
+    if (tiles->divisor == 1) {
+        print_inside(out, &tiles->a);
+        return;
+    }
+    buffer_printf(out, "ceil(");
+    print_inside(out, &tiles->a);
+    buffer_printf(out, "/%" PRId64 ")", tiles->divisor);
+}
+
+static void print_operand(buffer *out, const plan_buffer *b)
+{
+    buffer_printf(out, "%s", BASE_NAMES[b->base]);
+    if (b->base == BASE_TOKENS || b->base == BASE_ROWS || b->base == BASE_LOGITS) return;
+    buffer_append_char(out, '+');
+    print_inside(out, &b->offset);
+}
+
+static void print_operands(buffer *out, const plan_call *call, bool written)
+{
+    bool first = true;
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        if (call->buffers[i].written != written) continue;
+        if (!first) buffer_printf(out, ", ");
+        first = false;
+        print_operand(out, &call->buffers[i]);
+    }
+}
+
+static void print_cell(const plan *p, const plan_call *call, int column, buffer *out)
+{
+    switch (column) {
+    case 0:
+        print_text(out, p->kernels[call->kernel]);
+        break;
+    case 1:
+        print_text(out, call->label);
+        break;
+    case 2:
+        print_tiles(out, &call->tiles);
+        break;
+    default:
+        for (uint32_t i = 0; i < call->n_dims; i++) {
+            if (i) buffer_printf(out, ", ");
+            affine_print(&call->dims[i], out);
+        }
+    }
+}
+
+static void pad_to(buffer *out, size_t start, size_t width)
+{
+    while (!out->failed && out->len < start + width) buffer_append_char(out, ' ');
+}
+
+static void print_calls(const plan *p, buffer *out)
+{
+    static const char *const TITLES[N_COLUMNS] = {"kernel", "label", "tiles", "dims"};
+    size_t widths[N_COLUMNS];
+    buffer cell = {0};
+    for (int column = 0; column < N_COLUMNS; column++) {
+        widths[column] = view_of(TITLES[column]).len;
+        for (uint32_t i = 0; i < p->n_calls; i++) {
+            buffer_clear(&cell);
+            print_cell(p, &p->calls[i], column, &cell);
+            if (cell.len > widths[column]) widths[column] = cell.len;
+        }
+    }
+    buffer_free(&cell);
+    buffer_printf(out, "calls\n%6s  ", "#");
+    for (int column = 0; column < N_COLUMNS; column++)
+        buffer_printf(out, "%-*s", (int)widths[column] + GAP, TITLES[column]);
+    buffer_printf(out, "operands\n");
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        buffer_printf(out, "%6" PRIu32 "  ", i);
+        for (int column = 0; column < N_COLUMNS; column++) {
+            size_t start = out->len;
+            print_cell(p, &p->calls[i], column, out);
+            pad_to(out, start, widths[column] + GAP);
+        }
+        print_operands(out, &p->calls[i], false);
+        buffer_printf(out, " -> ");
+        print_operands(out, &p->calls[i], true);
+        buffer_append_char(out, '\n');
+    }
+}
+
+static void print_weights(const plan *p, buffer *out)
+{
+    buffer_printf(out, "weights\n%6s  %14s  %14s  %-8s  %-20s  %s\n", "#", "offset", "bytes", "layout", "rows x cols",
+                  "tensors");
+    for (uint32_t i = 0; i < p->n_weights; i++) {
+        const plan_weight *w = &p->weights[i];
+        buffer_printf(out, "%6" PRIu32 "  %14zu  %14zu  %-8s  ", i, w->offset, w->bytes, layout_name(w->layout));
+        size_t start = out->len;
+        for (uint32_t s = 0; s < w->n_sources; s++) buffer_printf(out, "%s%" PRId64, s ? "+" : "", w->rows[s]);
+        buffer_printf(out, " x %" PRId64, w->cols);
+        pad_to(out, start, 20);
+        buffer_printf(out, "  ");
+        for (uint32_t s = 0; s < w->n_sources; s++) {
+            if (s) buffer_printf(out, w->interleave ? " | " : ", ");
+            print_text(out, w->sources[s]);
+        }
+        buffer_printf(out, "%s\n", w->plus_one ? " + 1" : "");
+    }
+}
+
+void plan_print(const plan *p, buffer *out)
+{
+    print_text(out, p->name);
+    buffer_printf(out, " (");
+    print_text(out, p->architecture);
+    buffer_printf(out, "): %" PRId64 " layers, n_embd %" PRId64 ", n_vocab %" PRId64 ", context %" PRId64 "\n",
+                  p->n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
+    buffer_printf(out, "arena      ");
+    affine_print(&p->arena_bytes, out);
+    buffer_printf(out, " bytes\nkv         ");
+    affine_print(&p->kv_bytes, out);
+    buffer_printf(out, " bytes of %s\nrotations ", p->kv_type);
+    for (uint32_t i = 0; i < p->n_ropes; i++)
+        buffer_printf(out, "%s[n_ctx, %" PRId64 "]", i ? ", " : " ", p->ropes[i].n_dims);
+    buffer_printf(out, "%s\nweights    %zu bytes\n\n", p->n_ropes ? "" : " none", p->weights_bytes);
+    print_weights(p, out);
+    buffer_append_char(out, '\n');
+    print_calls(p, out);
+}

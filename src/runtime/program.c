@@ -1,0 +1,353 @@
+// Program images, and a loader for the relocatable objects in them.
+//
+// The object is mapped so, each part starting on a page:
+//
+//   [ 64 bytes int3 | sections with code   ]  read and execute
+//   [ other sections: constants, tables    ]  read
+//
+// Relocations are applied while the whole is writable and not executable. Kernels keep no state: an object with
+// writable data is refused. Source: System V ABI, AMD64 supplement, 4.4 (relocation types), and the gABI, chapter 4.
+#define _GNU_SOURCE
+#include "runtime/program.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/checked.h"
+
+// --- the image -----------------------------------------------------------------------------------------------------
+
+static const char MAGIC[] = "WFPROG01";
+enum { MAGIC_BYTES = 8, HEADER_BYTES = 48, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16 };
+
+static uint64_t load_u64(const unsigned char *p)
+{
+    uint64_t value;
+    memcpy(&value, p, sizeof value);
+    return value;
+}
+
+static void append_padded(buffer *out, const void *data, size_t bytes)
+{
+    static const char zeros[IMAGE_ALIGNMENT];
+    buffer_append(out, data, bytes);
+    buffer_append(out, zeros, -bytes % IMAGE_ALIGNMENT);
+}
+
+void program_write(const plan *p, const void *object, size_t object_bytes, buffer *out)
+{
+    buffer plan_bytes = {0};
+    plan_write(p, &plan_bytes);
+    size_t start = out->len;
+    uint64_t header[HEADER_BYTES / 8] = {0};
+    memcpy(header, MAGIC, MAGIC_BYTES);
+    header[3] = plan_bytes.len;
+    header[4] = object_bytes;
+    buffer_append(out, header, sizeof header);
+    append_padded(out, plan_bytes.data, plan_bytes.len);
+    append_padded(out, object, object_bytes);
+    if (plan_bytes.failed) out->failed = true;
+    buffer_free(&plan_bytes);
+    if (out->failed) return;
+    unsigned char *image = (unsigned char *)out->data + start;
+    size_t bytes = out->len - start;
+    header[1] = bytes;
+    header[2] = XXH3_64bits(image + CHECKED_FROM, bytes - CHECKED_FROM);
+    memcpy(image, header, CHECKED_FROM);
+}
+
+wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err)
+{
+    *prog = (program){0};
+    const unsigned char *p = image;
+    if (bytes < HEADER_BYTES || memcmp(p, MAGIC, MAGIC_BYTES))
+        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG01 missing)", name);
+    if (load_u64(p + 8) != bytes)
+        return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes, its header says %llu", name, bytes,
+                         (unsigned long long)load_u64(p + 8));
+    if (load_u64(p + 16) != XXH3_64bits(p + CHECKED_FROM, bytes - CHECKED_FROM))
+        return error_set(err, WF_ERROR_FORMAT, "%s: wrong checksum", name);
+    size_t plan_bytes = load_u64(p + 24), object_bytes = load_u64(p + 32), object_at, end;
+    if (!checked_align(plan_bytes, IMAGE_ALIGNMENT, &object_at) || !checked_add(object_at, HEADER_BYTES, &object_at) ||
+        !checked_align(object_bytes, IMAGE_ALIGNMENT, &end) || !checked_add(end, object_at, &end) || end != bytes)
+        return error_set(err, WF_ERROR_FORMAT, "%s: plan and object do not fill the image", name);
+
+    TRY(plan_read(p + HEADER_BYTES, plan_bytes, name, &prog->plan, err));
+    size_t n = prog->plan.n_kernels;
+    prog->kernels = calloc(n + 1, sizeof *prog->kernels);
+    wf_status status = prog->kernels ? object_load(p + object_at, object_bytes, name, prog->plan.kernels, n,
+                                                   prog->kernels, &prog->code, &prog->code_bytes, err)
+                                     : error_memory(err, n * sizeof *prog->kernels);
+    if (status != WF_OK) program_free(prog);
+    return status;
+}
+
+void program_free(program *prog)
+{
+    plan_free(&prog->plan);
+    free(prog->kernels);
+    object_unload(prog->code, prog->code_bytes);
+    *prog = (program){0};
+}
+
+// --- the object ----------------------------------------------------------------------------------------------------
+
+enum {
+    LEAD_IN = 64, // before the first function: checkers (clang's -fsanitize=function) read some bytes before an entry
+    MAX_ALIGNMENT = 4096,
+};
+static const size_t NOT_LOADED = SIZE_MAX;
+
+typedef struct object {
+    const unsigned char *data;
+    size_t bytes;
+    const char *name;
+    Elf64_Shdr *sections; // [n_sections] copies
+    size_t *places;       // [n_sections] offset in the mapping or NOT_LOADED
+    size_t n_sections;
+    size_t symbols_at, n_symbols, symtab; // symtab: index of the section, 0 when there is none
+    const char *strings;                  // of the symbols: zero-terminated as a whole
+    size_t strings_bytes;
+    const char *section_names; // as `strings`
+    size_t section_names_bytes;
+    size_t code_bytes; // of the executable part, whole pages
+    unsigned char *map;
+    size_t map_bytes;
+} object;
+
+static wf_status bad_object(const object *o, wf_error *err, const char *what, size_t index)
+{
+    return error_set(err, WF_ERROR_FORMAT, "%s: object: section %zu: %s", o->name, index, what);
+}
+
+static bool is_inside(size_t offset, size_t length, size_t all)
+{
+    return offset <= all && length <= all - offset;
+}
+
+static wf_status read_sections(object *o, wf_error *err)
+{
+    Elf64_Ehdr header;
+    if (o->bytes < sizeof header)
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: %zu bytes, too short for an ELF header", o->name, o->bytes);
+    memcpy(&header, o->data, sizeof header);
+    if (memcmp(header.e_ident, ELFMAG, SELFMAG) || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_type != ET_REL || header.e_machine != EM_X86_64)
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: no relocatable ELF file for x86-64", o->name);
+    size_t n = header.e_shnum;
+    if (header.e_shentsize != sizeof(Elf64_Shdr) || n == 0 || header.e_shstrndx >= n ||
+        !is_inside(header.e_shoff, n * sizeof(Elf64_Shdr), o->bytes))
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: %zu section headers at offset %llu do not fit", o->name, n,
+                         (unsigned long long)header.e_shoff);
+    o->sections = calloc(n, sizeof *o->sections);
+    o->places = calloc(n, sizeof *o->places);
+    if (!o->sections || !o->places) return error_memory(err, n * (sizeof *o->sections + sizeof *o->places));
+    o->n_sections = n;
+    memcpy(o->sections, o->data + header.e_shoff, n * sizeof *o->sections);
+    for (size_t i = 0; i < n; i++) {
+        const Elf64_Shdr *s = &o->sections[i];
+        o->places[i] = NOT_LOADED;
+        if (s->sh_type == SHT_NULL || s->sh_type == SHT_NOBITS) continue;
+        if (!is_inside(s->sh_offset, s->sh_size, o->bytes)) return bad_object(o, err, "beyond the end", i);
+        if (s->sh_addralign & (s->sh_addralign - 1) && s->sh_addralign) return bad_object(o, err, "odd alignment", i);
+    }
+    const Elf64_Shdr *names = &o->sections[header.e_shstrndx];
+    if (names->sh_type != SHT_STRTAB || !names->sh_size || o->data[names->sh_offset + names->sh_size - 1])
+        return bad_object(o, err, "no table of section names", header.e_shstrndx);
+    o->section_names = (const char *)o->data + names->sh_offset;
+    o->section_names_bytes = names->sh_size;
+    return WF_OK;
+}
+
+static wf_status read_symbol_table(object *o, wf_error *err)
+{
+    for (size_t i = 0; i < o->n_sections; i++) {
+        const Elf64_Shdr *s = &o->sections[i];
+        if (s->sh_type != SHT_SYMTAB) continue;
+        if (o->symtab) return bad_object(o, err, "second symbol table", i);
+        if (s->sh_entsize != sizeof(Elf64_Sym) || s->sh_size % sizeof(Elf64_Sym) || s->sh_link >= o->n_sections)
+            return bad_object(o, err, "damaged symbol table", i);
+        const Elf64_Shdr *strings = &o->sections[s->sh_link];
+        if (strings->sh_type != SHT_STRTAB || !strings->sh_size || o->data[strings->sh_offset + strings->sh_size - 1])
+            return bad_object(o, err, "symbols without names", i);
+        o->symtab = i;
+        o->symbols_at = s->sh_offset;
+        o->n_symbols = s->sh_size / sizeof(Elf64_Sym);
+        o->strings = (const char *)o->data + strings->sh_offset;
+        o->strings_bytes = strings->sh_size;
+    }
+    return WF_OK;
+}
+
+static Elf64_Sym symbol_at(const object *o, size_t index)
+{
+    Elf64_Sym symbol;
+    memcpy(&symbol, o->data + o->symbols_at + index * sizeof symbol, sizeof symbol);
+    return symbol;
+}
+
+static const char *symbol_name(const object *o, const Elf64_Sym *symbol)
+{
+    return symbol->st_name < o->strings_bytes ? o->strings + symbol->st_name : "?";
+}
+
+// Which sections are mapped: code and constants. Unwind tables and notes are left out, whatever else a running program
+// would need is refused.
+static wf_status choose_section(const object *o, size_t i, bool *load, wf_error *err)
+{
+    const Elf64_Shdr *s = &o->sections[i];
+    const char *name = s->sh_name < o->section_names_bytes ? o->section_names + s->sh_name : "";
+    *load = false;
+    if (!(s->sh_flags & SHF_ALLOC) || !s->sh_size || s->sh_type == SHT_NOTE || s->sh_type == SHT_X86_64_UNWIND ||
+        !strcmp(name, ".eh_frame"))
+        return WF_OK;
+    if (s->sh_type != SHT_PROGBITS) return bad_object(o, err, "neither code nor constants", i);
+    if (s->sh_flags & SHF_TLS || (s->sh_flags & SHF_WRITE && strncmp(name, ".data.rel.ro", 12)))
+        return bad_object(o, err, "writable data, which a kernel must not have", i);
+    if (s->sh_addralign > MAX_ALIGNMENT) return bad_object(o, err, "alignment above 4096", i);
+    *load = true;
+    return WF_OK;
+}
+
+static wf_status place_sections(object *o, wf_error *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), at = LEAD_IN, sum = 0;
+    for (int code = 1; code >= 0; code--) {
+        for (size_t i = 0; i < o->n_sections; i++) {
+            const Elf64_Shdr *s = &o->sections[i];
+            bool load;
+            TRY(choose_section(o, i, &load, err));
+            if (!load || (s->sh_flags & SHF_EXECINSTR ? 1 : 0) != code) continue;
+            // Sections do not overlap in a good file, so their sum is bounded by it; the mapping then is bounded too:
+            // file + 4096 a section.
+            sum += s->sh_size;
+            if (sum > o->bytes) return bad_object(o, err, "sections overlap", i);
+            checked_align(at, s->sh_addralign ? s->sh_addralign : 1, &at);
+            o->places[i] = at;
+            at += s->sh_size;
+        }
+        checked_align(at, page, &at);
+        if (code) o->code_bytes = at;
+    }
+    if (at > INT32_MAX)
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: %zu bytes of code are too many", o->name, at);
+    void *map = mmap(NULL, at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) return error_memory(err, at);
+    o->map = map;
+    o->map_bytes = at;
+    memset(o->map, 0xcc, o->code_bytes);
+    for (size_t i = 0; i < o->n_sections; i++)
+        if (o->places[i] != NOT_LOADED)
+            memcpy(o->map + o->places[i], o->data + o->sections[i].sh_offset, o->sections[i].sh_size);
+    return WF_OK;
+}
+
+static wf_status apply_relocation(object *o, size_t section, size_t target, const Elf64_Rela *r, wf_error *err)
+{
+    uint32_t type = ELF64_R_TYPE(r->r_info);
+    if (type == R_X86_64_NONE) return WF_OK;
+    if (type != R_X86_64_PC32 && type != R_X86_64_PLT32 && type != R_X86_64_64)
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: section %zu: relocation type %u", o->name, section, type);
+    size_t width = type == R_X86_64_64 ? 8 : 4;
+    if (!is_inside(r->r_offset, width, o->sections[target].sh_size))
+        return bad_object(o, err, "relocation beyond its section", section);
+    if (ELF64_R_SYM(r->r_info) >= o->n_symbols) return bad_object(o, err, "relocation to no symbol", section);
+    Elf64_Sym symbol = symbol_at(o, ELF64_R_SYM(r->r_info));
+    if (symbol.st_shndx == SHN_UNDEF)
+        return error_set(err, WF_ERROR_FORMAT, "%s: object: it needs the outside symbol \"%.80s\"", o->name,
+                         symbol_name(o, &symbol));
+    if (symbol.st_shndx >= o->n_sections || o->places[symbol.st_shndx] == NOT_LOADED ||
+        symbol.st_value > o->sections[symbol.st_shndx].sh_size)
+        return bad_object(o, err, "relocation to a symbol outside code and constants", section);
+
+    // Offsets in the mapping are below 2^31, so these sums overflow only by a wild addend.
+    int64_t place = (int64_t)(o->places[target] + r->r_offset), value;
+    if (__builtin_add_overflow((int64_t)(o->places[symbol.st_shndx] + symbol.st_value), r->r_addend, &value) ||
+        value < INT32_MIN || value > INT32_MAX || value - place < INT32_MIN || value - place > INT32_MAX)
+        return bad_object(o, err, "relocation out of range", section);
+    if (type == R_X86_64_64) {
+        uint64_t address = (uint64_t)(uintptr_t)o->map + (uint64_t)value;
+        memcpy(o->map + place, &address, sizeof address);
+    } else {
+        int32_t distance = (int32_t)(value - place);
+        memcpy(o->map + place, &distance, sizeof distance);
+    }
+    return WF_OK;
+}
+
+static wf_status apply_relocations(object *o, wf_error *err)
+{
+    for (size_t i = 0; i < o->n_sections; i++) {
+        const Elf64_Shdr *s = &o->sections[i];
+        if (s->sh_type != SHT_RELA && s->sh_type != SHT_REL) continue;
+        if (s->sh_info >= o->n_sections) return bad_object(o, err, "relocations of no section", i);
+        if (o->places[s->sh_info] == NOT_LOADED) continue;
+        if (s->sh_type == SHT_REL || s->sh_entsize != sizeof(Elf64_Rela) || s->sh_size % sizeof(Elf64_Rela) ||
+            s->sh_link != o->symtab)
+            return bad_object(o, err, "damaged relocations", i);
+        for (size_t at = 0; at < s->sh_size; at += sizeof(Elf64_Rela)) {
+            Elf64_Rela r;
+            memcpy(&r, o->data + s->sh_offset + at, sizeof r);
+            TRY(apply_relocation(o, i, s->sh_info, &r, err));
+        }
+    }
+    return WF_OK;
+}
+
+static wf_status find_function(const object *o, const char *name, kernel_fn *function, wf_error *err)
+{
+    for (size_t i = 0; i < o->n_symbols; i++) {
+        Elf64_Sym symbol = symbol_at(o, i);
+        if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || ELF64_ST_BIND(symbol.st_info) == STB_LOCAL ||
+            strcmp(symbol_name(o, &symbol), name))
+            continue;
+        size_t section = symbol.st_shndx;
+        if (section >= o->n_sections || o->places[section] == NOT_LOADED ||
+            !(o->sections[section].sh_flags & SHF_EXECINSTR) || symbol.st_value >= o->sections[section].sh_size)
+            break;
+        *function = (kernel_fn)(uintptr_t)(o->map + o->places[section] + symbol.st_value);
+        return WF_OK;
+    }
+    return error_set(err, WF_ERROR_FORMAT, "%s: object: it has no function \"%.80s\"", o->name, name);
+}
+
+static wf_status protect(const object *o, wf_error *err)
+{
+    size_t rest = o->map_bytes - o->code_bytes;
+    if (mprotect(o->map, o->code_bytes, PROT_READ | PROT_EXEC) ||
+        (rest && mprotect(o->map + o->code_bytes, rest, PROT_READ)))
+        return error_set(err, WF_ERROR_IO, "%s: the system refuses executable memory: %s", o->name, strerror(errno));
+    return WF_OK;
+}
+
+wf_status object_load(const void *data, size_t bytes, const char *name, const char *const *symbols, size_t n,
+                      kernel_fn *functions, void **code, size_t *code_bytes, wf_error *err)
+{
+    *code = NULL;
+    *code_bytes = 0;
+    object o = {.data = data, .bytes = bytes, .name = name};
+    wf_status status;
+    TRY_GOTO(read_sections(&o, err), done);
+    TRY_GOTO(read_symbol_table(&o, err), done);
+    TRY_GOTO(place_sections(&o, err), done);
+    TRY_GOTO(apply_relocations(&o, err), done);
+    for (size_t i = 0; i < n; i++) TRY_GOTO(find_function(&o, symbols[i], &functions[i], err), done);
+    TRY_GOTO(protect(&o, err), done);
+    *code = o.map;
+    *code_bytes = o.map_bytes;
+done:
+    if (status != WF_OK) object_unload(o.map, o.map_bytes);
+    free(o.sections);
+    free(o.places);
+    return status;
+}
+
+void object_unload(void *code, size_t code_bytes)
+{
+    if (code) munmap(code, code_bytes);
+}

@@ -1,0 +1,324 @@
+// The object loader on objects of the system's compiler: good ones run, damaged ones are refused without a crash.
+#define _GNU_SOURCE
+#include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "runtime/program.h"
+
+// Constants in .rodata and in sections for merging, a call within the object, a table of addresses (.data.rel.ro), a
+// 64-byte aligned table.
+static const char KERNELS[] =
+    "typedef long long i64;\n"
+    "static const float table[16] __attribute__((aligned(64))) = {1, 2, 3, 4, 5, 6, 7, 8};\n"
+    "static const char *const words[] = {\"zero\", \"one\", \"two\"};\n"
+    "__attribute__((noinline)) float multiply(float x, i64 i) { return x * table[i & 7] + 0.1f; }\n"
+    "void scale(void *const *b, const i64 *d, i64 begin, i64 end) {\n"
+    "    for (i64 i = begin; i < end; i++) ((float *)b[1])[i] = multiply(((const float *)b[0])[i], i + d[0]);\n"
+    "}\n"
+    "void spell(void *const *b, const i64 *d, i64 begin, i64 end) {\n"
+    "    for (i64 i = begin; i < end; i++) ((char *)b[0])[i] = words[d[0]][i];\n"
+    "}\n"
+    "void where(void *const *b, const i64 *d, i64 begin, i64 end) { *(const void **)b[0] = table; }\n";
+static const char *const NAMES[] = {"scale", "spell", "where"};
+enum { N_NAMES = 3 };
+
+typedef struct object {
+    char *data;
+    size_t bytes;
+} object;
+
+static object compile(const char *source, const char *flags)
+{
+    char folder[] = "/tmp/welford-program-XXXXXX", path[64], command[512];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/k.c", folder);
+    assert_int_equal(file_write_atomic(path, source, strlen(source), NULL), WF_OK);
+    snprintf(command, sizeof command, "${CC:-cc} -c -O2 -fPIC -fvisibility=hidden %s %s/k.c -o %s/k.o", flags, folder,
+             folder);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/k.o", folder);
+    object o;
+    assert_int_equal(file_read(path, &o.data, &o.bytes, NULL), WF_OK);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    return o;
+}
+
+static void check_kernels(kernel_fn const functions[N_NAMES])
+{
+    float in[8] = {1, -1, 0.5f, 3, 4, 5, 6, 7}, out[8];
+    int64_t offset = 2;
+    void *buffers[] = {in, out};
+    functions[0](buffers, &offset, 0, 8);
+    const float table[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int i = 0; i < 8; i++) assert_float_equal(out[i], in[i] * table[(i + 2) & 7] + 0.1f, 1e-6);
+
+    char word[4] = {0};
+    void *text[] = {word};
+    int64_t index = 1;
+    functions[1](text, &index, 0, 3);
+    assert_string_equal(word, "one");
+
+    const void *address;
+    void *result[] = {&address};
+    functions[2](result, &index, 0, 1);
+    assert_int_equal((uintptr_t)address % 64, 0);
+}
+
+// The permissions of the mapping that holds `address`: "r-xp".
+static void find_permissions(const void *address, char permissions[5])
+{
+    char *text, *line;
+    size_t bytes;
+    assert_int_equal(file_read("/proc/self/maps", &text, &bytes, NULL), WF_OK);
+    permissions[0] = 0;
+    for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        unsigned long begin, end;
+        char found[5];
+        if (sscanf(line, "%lx-%lx %4s", &begin, &end, found) == 3 && (uintptr_t)address >= begin &&
+            (uintptr_t)address < end)
+            memcpy(permissions, found, 5);
+    }
+    free(text);
+}
+
+static void test_good_object(void **state)
+{
+    (void)state;
+    const char *const flags[] = {"", "-ffunction-sections -fdata-sections", "-fno-asynchronous-unwind-tables -g",
+                                 "-mavx2 -O3"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        object o = compile(KERNELS, flags[i]);
+        kernel_fn functions[N_NAMES];
+        void *code;
+        size_t code_bytes;
+        wf_error err = {0};
+        wf_status status = object_load(o.data, o.bytes, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
+        if (status != WF_OK) fail_msg("%s", err.message);
+        free(o.data); // the loaded code does not need it
+        check_kernels(functions);
+
+        char permissions[5];
+        find_permissions((void *)(uintptr_t)functions[0], permissions);
+        assert_string_equal(permissions, "r-xp");
+        const void *address;
+        void *result[] = {&address};
+        functions[2](result, NULL, 0, 1);
+        find_permissions(address, permissions);
+        assert_string_equal(permissions, "r--p");
+        object_unload(code, code_bytes);
+    }
+}
+
+static void expect_refusal(const char *source, const char *flags, const char *symbol, const char *reason)
+{
+    object o = compile(source, flags);
+    kernel_fn function;
+    void *code;
+    size_t code_bytes;
+    wf_error err = {0};
+    wf_status status = object_load(o.data, o.bytes, "test", &symbol, 1, &function, &code, &code_bytes, &err);
+    if (status != WF_ERROR_FORMAT) fail_msg("status %d, not refused for \"%s\"", (int)status, reason);
+    assert_null(code);
+    if (!strstr(err.message, reason)) fail_msg("\"%s\" does not say \"%s\"", err.message, reason);
+    free(o.data);
+}
+
+static void test_refused_objects(void **state)
+{
+    (void)state;
+    expect_refusal("extern void g(void); void f(void) { g(); }", "-fvisibility=default", "f", "outside symbol \"g\"");
+    expect_refusal("int n = 3; void f(void) { n++; }", "", "f", "writable data");
+    expect_refusal("static int n; void f(void) { n++; } int g(void) { return n; }", "", "f",
+                   "neither code nor constants");
+    expect_refusal("_Thread_local int n = 1; void f(void) { n++; }", "", "f", "writable data");
+    expect_refusal("__attribute__((constructor)) void f(void) { __asm__ volatile(\"nop\"); }", "", "f",
+                   "neither code nor constants");
+    expect_refusal("const char *const t[] = {\"a\", \"b\"}; const char *f(int i) { return t[i]; }",
+                   "-fno-pic -mcmodel=small", "f", "relocation type");
+    expect_refusal("void f(void) {}", "", "g", "no function \"g\"");
+    expect_refusal("static __attribute__((used)) void f(void) {}", "", "f", "no function \"f\"");
+    expect_refusal("const int f = 3;", "", "f", "no function \"f\"");
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+    return *state = *state * 1664525u + 1013904223u;
+}
+
+// Loads without running. An exact-size copy on the heap lets AddressSanitizer see reads beyond its end.
+static bool loads(const char *data, size_t bytes)
+{
+    char *copy = malloc(bytes ? bytes : 1);
+    assert_non_null(copy);
+    memcpy(copy, data, bytes);
+    kernel_fn functions[N_NAMES];
+    void *code;
+    size_t code_bytes;
+    wf_error err = {0};
+    wf_status status = object_load(copy, bytes, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
+    free(copy);
+    if (status == WF_OK) {
+        object_unload(code, code_bytes);
+        return true;
+    }
+    assert_true(status == WF_ERROR_FORMAT || status == WF_ERROR_MEMORY);
+    assert_true(err.message[0] && !strchr(err.message, '\n'));
+    assert_null(code);
+    return false;
+}
+
+static void test_cut_objects(void **state)
+{
+    (void)state;
+    object o = compile(KERNELS, "");
+    assert_true(loads(o.data, o.bytes));
+    for (size_t bytes = 0; bytes < o.bytes; bytes++) // the section headers come last, so no shorter file is whole
+        assert_false(loads(o.data, bytes));
+    free(o.data);
+}
+
+static void test_damaged_objects(void **state)
+{
+    (void)state;
+    object o = compile(KERNELS, "");
+    char *damaged = malloc(o.bytes);
+    assert_non_null(damaged);
+    Elf64_Ehdr header;
+    memcpy(&header, o.data, sizeof header);
+    uint32_t random = 1;
+    int n_refused = 0;
+    for (int round = 0; round < 6000; round++) {
+        memcpy(damaged, o.data, o.bytes);
+        int n_changes = 1 + (int)(next_random(&random) >> 8) % 4;
+        for (int i = 0; i < n_changes; i++) {
+            size_t at = (next_random(&random) >> 4) % o.bytes;
+            // Half of the changes hit the header and the section headers, which random positions seldom do.
+            if (round % 2) {
+                at = (next_random(&random) >> 4) % (sizeof header + header.e_shnum * sizeof(Elf64_Shdr));
+                if (at >= sizeof header) at += header.e_shoff - sizeof header;
+            }
+            const unsigned char values[] = {0, 0xff, 0x7f, 0x80, (unsigned char)(next_random(&random) >> 16)};
+            damaged[at] = (char)values[(next_random(&random) >> 8) % 5];
+        }
+        n_refused += !loads(damaged, o.bytes);
+    }
+    assert_true(n_refused > 1000);
+    free(damaged);
+    free(o.data);
+}
+
+// Sections that claim the whole file again and again must not become a huge mapping.
+static void test_overlapping_sections(void **state)
+{
+    (void)state;
+    object o = compile(KERNELS, "");
+    Elf64_Ehdr header;
+    memcpy(&header, o.data, sizeof header);
+    for (size_t i = 1; i < header.e_shnum; i++) {
+        Elf64_Shdr section;
+        char *at = o.data + header.e_shoff + i * sizeof section;
+        memcpy(&section, at, sizeof section);
+        if (section.sh_type != SHT_PROGBITS || !(section.sh_flags & SHF_ALLOC)) continue;
+        section.sh_offset = 0;
+        section.sh_size = o.bytes;
+        memcpy(at, &section, sizeof section);
+    }
+    assert_false(loads(o.data, o.bytes));
+    free(o.data);
+}
+
+// A plan of one call of "scale": tokens -> arena.
+static const char *const PLAN_KERNELS[] = {"scale", "where"};
+static const plan_call CALL = {
+    .kernel = 0,
+    .label = "test",
+    .n_buffers = 2,
+    .n_dims = 1,
+    .buffers = {{.base = BASE_TOKENS, .bytes = {{[DIM_TOKENS] = 4}}},
+                {.base = BASE_ARENA, .bytes = {{[DIM_TOKENS] = 4}}, .written = true}},
+    .dims = {{{[DIM_ONE] = 2}}},
+    .tiles = {.a = {{[DIM_TOKENS] = 1}}, .divisor = 1, .factor = 1},
+};
+
+static plan make_plan(void)
+{
+    return (plan){
+        .architecture = "test",
+        .name = "test",
+        .n_vocab = 8,
+        .n_ctx_train = 64,
+        .n_layer = 1,
+        .n_embd = 64,
+        .kv_type = "f16",
+        .kv_bytes = {{[DIM_CONTEXT] = 64}},
+        .arena_bytes = {{[DIM_TOKENS] = 64}},
+        .n_kernels = 2,
+        .kernels = PLAN_KERNELS,
+        .n_calls = 1,
+        .calls = &CALL,
+    };
+}
+
+static void test_image(void **state)
+{
+    (void)state;
+    object o = compile(KERNELS, "");
+    plan p = make_plan();
+    buffer image = {0};
+    program_write(&p, o.data, o.bytes, &image);
+    free(o.data);
+    assert_false(image.failed);
+    assert_int_equal(image.len % 16, 0);
+
+    program prog;
+    wf_error err = {0};
+    wf_status status = program_load(image.data, image.len, "test", &prog, &err);
+    if (status != WF_OK) fail_msg("%s", err.message);
+    assert_int_equal(prog.plan.n_calls, 1);
+    assert_string_equal(prog.plan.kernels[1], "where");
+    float in[8] = {1, 2, 3}, out[8];
+    int64_t offset = 0;
+    void *buffers[] = {in, out};
+    prog.kernels[0](buffers, &offset, 0, 3);
+    assert_float_equal(out[2], 9.1f, 1e-6);
+    program_free(&prog);
+    program_free(&prog); // freed twice does no harm
+
+    // The checksum sees every change, and every cut changes the size.
+    uint32_t random = 7;
+    for (int round = 0; round < 500; round++) {
+        size_t at = (next_random(&random) >> 4) % image.len;
+        image.data[at] = (char)(image.data[at] ^ (1 << round % 8));
+        assert_int_equal(program_load(image.data, image.len, "test", &prog, &err), WF_ERROR_FORMAT);
+        image.data[at] = (char)(image.data[at] ^ (1 << round % 8));
+    }
+    for (size_t bytes = 0; bytes < image.len; bytes += 13) {
+        char *copy = malloc(bytes + 1);
+        assert_non_null(copy);
+        memcpy(copy, image.data, bytes);
+        assert_int_equal(program_load(copy, bytes, "test", &prog, &err), WF_ERROR_FORMAT);
+        free(copy);
+    }
+    buffer_free(&image);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good_object),          cmocka_unit_test(test_refused_objects),
+        cmocka_unit_test(test_cut_objects),          cmocka_unit_test(test_damaged_objects),
+        cmocka_unit_test(test_overlapping_sections), cmocka_unit_test(test_image),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,314 @@
+// The thread pool, its barrier and its tile queues.
+//
+//   thread 0 (the caller)   run: body, raise start ── body(0) ──────────┐ barrier ── return
+//   thread 1..n-1           wait for start ────────── body(t) ──────────┘ barrier ── wait for start
+//
+// All waiting is done on events: counters that only grow. A waiter that saw value v waits until the counter differs
+// from v: it spins, then yields, then sleeps on a futex. Lost wake-ups cannot happen: a waiter counts itself as a
+// sleeper before the kernel compares the counter with v, the raiser changes the counter before it looks for sleepers,
+// and both in sequentially consistent order, so that one of the two sees the other.
+#define _GNU_SOURCE
+#include "runtime/threads.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum {
+    CACHE_LINE = 64,
+    SPINS = 2000, // pauses before yielding: 20 to 80 µs, longer than the gap between two calls or two tokens
+    SPINS_OVERSUBSCRIBED = 20,
+    YIELDS = 40,
+    MAX_THREADS = 1024,
+};
+
+typedef struct event {
+    _Alignas(CACHE_LINE) _Atomic uint32_t value;
+    _Atomic uint32_t sleepers;
+} event;
+
+// One thread's part of a call's tiles: taken from `next` on, by the owner and by thieves alike.
+typedef struct tile_share {
+    _Alignas(CACHE_LINE) _Atomic int64_t next;
+    int64_t end;
+} tile_share;
+
+struct tile_queue {
+    int n_shares;
+    int64_t grain;
+    tile_share *shares; // [pool size]
+};
+
+typedef struct worker {
+    thread_pool *pool;
+    int index;
+    pthread_t handle;
+} worker;
+
+struct thread_pool {
+    int n_threads, n_started; // n_started: workers that run, 0..n_threads-1
+    int spins;
+    void (*body)(void *, int); // NULL: workers end
+    void *context;
+    worker *workers; // [n_threads]; number 0 is the caller and stays unused
+    tile_queue queues[2];
+    event start;   // raised once a run
+    event barrier; // raised when the last thread has arrived
+    _Alignas(CACHE_LINE) _Atomic int arrived;
+};
+
+static void event_raise(event *e)
+{
+    atomic_fetch_add(&e->value, 1);
+    if (atomic_load(&e->sleepers)) syscall(SYS_futex, &e->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void event_wait(event *e, uint32_t seen, int spins)
+{
+    for (int i = 0; i < spins; i++) {
+        if (atomic_load_explicit(&e->value, memory_order_acquire) != seen) return;
+        __builtin_ia32_pause();
+    }
+    for (int i = 0; i < YIELDS; i++) {
+        if (atomic_load_explicit(&e->value, memory_order_acquire) != seen) return;
+        sched_yield();
+    }
+    atomic_fetch_add(&e->sleepers, 1);
+    while (atomic_load(&e->value) == seen) syscall(SYS_futex, &e->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    atomic_fetch_sub(&e->sleepers, 1);
+}
+
+void thread_pool_barrier(thread_pool *pool, int thread)
+{
+    (void)thread;
+    if (pool->n_threads == 1) return;
+    // Read before arriving: it cannot change until this thread has arrived.
+    uint32_t seen = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->n_threads) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+        event_raise(&pool->barrier);
+    } else {
+        event_wait(&pool->barrier, seen, pool->spins);
+    }
+}
+
+static void *run_worker(void *argument)
+{
+    worker *self = argument;
+    thread_pool *pool = self->pool;
+    for (uint32_t seen = 0;; seen++) {
+        event_wait(&pool->start, seen, pool->spins);
+        if (!pool->body) return NULL;
+        pool->body(pool->context, self->index);
+        thread_pool_barrier(pool, self->index);
+    }
+}
+
+void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread), void *context)
+{
+    if (pool->n_threads > 1) {
+        pool->body = body;
+        pool->context = context;
+        event_raise(&pool->start);
+    }
+    body(context, 0);
+    thread_pool_barrier(pool, 0);
+}
+
+int thread_pool_size(const thread_pool *pool)
+{
+    return pool->n_threads;
+}
+
+tile_queue *thread_pool_queue(thread_pool *pool, int which)
+{
+    return &pool->queues[which];
+}
+
+wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
+{
+    *out = NULL;
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        return error_set(err, WF_ERROR_USAGE, "%d threads: must be 1 to %d", n_threads, MAX_THREADS);
+    size_t n = (size_t)n_threads;
+    thread_pool *pool = aligned_alloc(_Alignof(thread_pool), sizeof *pool);
+    if (!pool) return error_memory(err, sizeof *pool);
+    memset(pool, 0, sizeof *pool);
+    pool->n_threads = n_threads;
+    pool->spins = n_threads > threads_usable() ? SPINS_OVERSUBSCRIBED : SPINS;
+    pool->workers = calloc(n, sizeof *pool->workers);
+    for (int i = 0; i < 2; i++) pool->queues[i].shares = aligned_alloc(CACHE_LINE, n * sizeof(tile_share));
+    if (!pool->workers || !pool->queues[0].shares || !pool->queues[1].shares) {
+        thread_pool_free(pool);
+        return error_memory(err, n * (sizeof(worker) + 2 * sizeof(tile_share)));
+    }
+    for (int i = 0; i < 2; i++) memset(pool->queues[i].shares, 0, n * sizeof(tile_share));
+    for (int i = 1; i < n_threads; i++) {
+        pool->workers[i] = (worker){.pool = pool, .index = i};
+        int reason = pthread_create(&pool->workers[i].handle, NULL, run_worker, &pool->workers[i]);
+        if (reason) {
+            thread_pool_free(pool);
+            return error_set(err, WF_ERROR_IO, "thread %d of %d: %s", i + 1, n_threads, strerror(reason));
+        }
+        pool->n_started++;
+    }
+    *out = pool;
+    return WF_OK;
+}
+
+void thread_pool_free(thread_pool *pool)
+{
+    if (!pool) return;
+    pool->body = NULL;
+    event_raise(&pool->start);
+    for (int i = 1; i <= pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
+    for (int i = 0; i < 2; i++) free(pool->queues[i].shares);
+    free(pool->workers);
+    free(pool);
+}
+
+void tiles_reset(tile_queue *queue, int n_threads, int64_t n, int64_t grain)
+{
+    if (n < 0) n = 0;
+    int64_t each = n / n_threads, rest = n % n_threads, begin = 0;
+    for (int i = 0; i < n_threads; i++) {
+        int64_t end = begin + each + (i < rest);
+        atomic_store_explicit(&queue->shares[i].next, begin, memory_order_relaxed);
+        queue->shares[i].end = end;
+        begin = end;
+    }
+    queue->n_shares = n_threads;
+    // No larger than a share: what a cursor passes its end by stays small.
+    queue->grain = grain < 1 ? 1 : grain > each ? each + 1 : grain;
+}
+
+tile_range tiles_take(tile_queue *queue, int thread)
+{
+    for (int i = 0; i < queue->n_shares; i++) {
+        int owner = thread + i < queue->n_shares ? thread + i : thread + i - queue->n_shares;
+        tile_share *share = &queue->shares[owner];
+        // Looking first keeps the cursor of an empty share from growing without bound: it passes `end` by at most a
+        // grain a thread.
+        if (atomic_load_explicit(&share->next, memory_order_relaxed) >= share->end) continue;
+        int64_t begin = atomic_fetch_add_explicit(&share->next, queue->grain, memory_order_relaxed);
+        if (begin >= share->end) continue;
+        int64_t left = share->end - begin;
+        return (tile_range){begin, left < queue->grain ? share->end : begin + queue->grain};
+    }
+    return (tile_range){0, 0};
+}
+
+// --- how many threads make sense -----------------------------------------------------------------------------------
+
+static int count_affine_cores(void)
+{
+    // The kernel refuses a mask smaller than its own, so grow until it fits.
+    for (size_t n_cpus = 1024; n_cpus <= 1 << 20; n_cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC(n_cpus);
+        if (!set) break;
+        size_t bytes = CPU_ALLOC_SIZE(n_cpus);
+        int failed = sched_getaffinity(0, bytes, set), reason = errno;
+        int count = failed ? 0 : CPU_COUNT_S(bytes, set);
+        CPU_FREE(set);
+        if (!failed) return count;
+        if (reason != EINVAL) break;
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 && online < INT_MAX ? (int)online : 1;
+}
+
+// Reads up to two numbers from a file in a folder; false when it is missing or says "max" or -1.
+static bool read_numbers(const char *folder, const char *file, long long *first, long long *second)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (n < 0 || (size_t)n >= sizeof path) return false;
+    char *text;
+    size_t bytes;
+    if (file_read(path, &text, &bytes, NULL) != WF_OK) return false;
+    int found = sscanf(text, second ? "%lld %lld" : "%lld", first, second);
+    free(text);
+    return found == (second ? 2 : 1) && *first > 0 && (!second || *second > 0);
+}
+
+// The smallest quota on the way from mount/group up to mount, in cores rounded up; `limit` where there is none smaller.
+static int find_quota(const char *mount, view group, bool v2, int limit)
+{
+    char folder[PATH_MAX];
+    size_t root = strlen(mount);
+    int n = snprintf(folder, sizeof folder, "%s%.*s", mount, VIEW_ARG(group));
+    if (n < 0 || (size_t)n >= sizeof folder) return limit;
+    for (;;) {
+        long long quota, period;
+        bool found = v2 ? read_numbers(folder, "cpu.max", &quota, &period)
+                        : read_numbers(folder, "cpu.cfs_quota_us", &quota, NULL) &&
+                              read_numbers(folder, "cpu.cfs_period_us", &period, NULL);
+        long long cores = found ? quota / period + (quota % period != 0) : 0;
+        if (found && (!limit || cores < limit)) limit = cores < INT_MAX ? (int)cores : INT_MAX;
+        char *slash = strrchr(folder, '/');
+        if (!slash || (size_t)(slash - folder) < root) return limit;
+        *slash = 0;
+    }
+}
+
+// Whether a comma-separated list holds "cpu".
+static bool lists_cpu(view list)
+{
+    while (list.len) {
+        const char *comma = memchr(list.data, ',', list.len);
+        size_t len = comma ? (size_t)(comma - list.data) : list.len;
+        if (view_is((view){list.data, len}, "cpu")) return true;
+        if (comma) len++;
+        list.data += len;
+        list.len -= len;
+    }
+    return false;
+}
+
+// A line is "hierarchy:controllers:/group"; version 2 has hierarchy 0 and no controllers. Version 1 mounts each list of
+// controllers as a folder of that name; version 2 is the mount itself, or its folder "unified" beside version 1.
+int threads_quota(const char *proc_cgroup, const char *mount)
+{
+    char *text;
+    size_t bytes;
+    if (file_read(proc_cgroup, &text, &bytes, NULL) != WF_OK) return 0;
+    int limit = 0;
+    for (char *line = text, *next; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        size_t len = (size_t)(next - line);
+        if (*next) next++;
+        const char *first = memchr(line, ':', len);
+        const char *second = first ? memchr(first + 1, ':', len - (size_t)(first + 1 - line)) : NULL;
+        if (!second) continue;
+        view controllers = {first + 1, (size_t)(second - first - 1)},
+             group = {second + 1, len - (size_t)(second + 1 - line)};
+        char folder[PATH_MAX];
+        if (controllers.len == 0) {
+            limit = find_quota(mount, group, true, limit);
+            snprintf(folder, sizeof folder, "%s/unified", mount);
+            limit = find_quota(folder, group, true, limit);
+        } else if (lists_cpu(controllers)) {
+            snprintf(folder, sizeof folder, "%s/%.*s", mount, VIEW_ARG(controllers));
+            limit = find_quota(folder, group, false, limit);
+        }
+    }
+    free(text);
+    return limit;
+}
+
+int threads_usable(void)
+{
+    int cores = count_affine_cores(), quota = threads_quota("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (quota && quota < cores) cores = quota;
+    return cores > 0 ? cores : 1;
+}

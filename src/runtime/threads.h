@@ -1,0 +1,41 @@
+// A pool of threads that walks a plan inside one parallel region, with barriers between calls.
+//
+// Waiting spins for some microseconds, then yields, then sleeps on a futex: short gaps cost nothing, an idle pool uses
+// no CPU, and an oversubscribed machine does not collapse. The calling thread is thread 0 and works too.
+#ifndef WELFORD_RUNTIME_THREADS_H
+#define WELFORD_RUNTIME_THREADS_H
+
+#include "base/status.h"
+
+typedef struct thread_pool thread_pool;
+
+// Cores that this process may use: affinity mask and cgroup (v1 and v2) CPU quota, at least 1.
+int threads_usable(void);
+
+// Cores that the CPU quota of this process's cgroups allows, rounded up; 0: no limit. `proc_cgroup` has the form of
+// /proc/self/cgroup, `mount` of /sys/fs/cgroup: threads_usable gives these, tests give others.
+int threads_quota(const char *proc_cgroup, const char *mount);
+
+// n_threads >= 1 in all, the caller included.
+wf_status thread_pool_create(int n_threads, thread_pool **pool, wf_error *err);
+void thread_pool_free(thread_pool *pool);
+int thread_pool_size(const thread_pool *pool);
+
+// Runs body(context, thread) once on every thread and returns when all are done.
+void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread), void *context);
+// Inside a body only: waits until every thread of the pool is here.
+void thread_pool_barrier(thread_pool *pool, int thread);
+
+// Hands out tiles [0, n) of one call. Every thread first takes grains from its own contiguous share (one stream of
+// weights a thread), then helps the others. Inside a body; all threads must have passed a barrier since tiles_reset.
+typedef struct tile_queue tile_queue;
+typedef struct tile_range {
+    int64_t begin, end;
+} tile_range; // empty: begin == end
+
+// Two queues alternate between calls, so that one barrier a call is enough.
+tile_queue *thread_pool_queue(thread_pool *pool, int which); // which: 0 or 1
+void tiles_reset(tile_queue *queue, int n_threads, int64_t n, int64_t grain);
+tile_range tiles_take(tile_queue *queue, int thread);
+
+#endif

@@ -1,0 +1,39 @@
+// A conversation: the messages so far, and the session that answers them.
+//
+// Each turn renders the whole conversation by the model's template and evaluates only what is new: the session keeps the
+// tokens that the new prompt begins with. Where the model has no chat template a turn is plain completion of its text.
+#ifndef WELFORD_SESSION_CONVERSATION_H
+#define WELFORD_SESSION_CONVERSATION_H
+
+#include "session/engine.h"
+#include "session/generate.h"
+
+typedef struct conversation {
+    const engine *e;
+    session *s;
+    sampler *choose;
+    json_t *messages; // array of {"role", "content"}
+} conversation;
+
+// `system` may be NULL. What it points to must outlive it.
+wf_status conversation_create(const engine *e, session *s, sampler *choose, const char *system, conversation *c,
+                              wf_error *err);
+void conversation_free(conversation *c);
+
+// Forgets all but the system message.
+void conversation_reset(conversation *c);
+
+typedef struct conversation_turn {
+    view text; // what the user says
+    bool raw;  // send it as it is, special tokens parsed, without what was said before
+    int64_t n_max;
+    wf_generate_callback *callback;
+    void *context;
+} conversation_turn;
+
+// Says `text` and generates the answer; both join the messages, the answer also when it was stopped half-way. On failure
+// the messages are as before. `answer` (may be NULL) receives the answer's ids.
+wf_status conversation_say(conversation *c, const conversation_turn *turn, token_list *answer, wf_generation *result,
+                           wf_error *err);
+
+#endif

@@ -1,0 +1,144 @@
+#include "session/engine.h"
+
+#include <stdlib.h>
+
+#include "text/utf8.h"
+
+enum { TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3 }; // tokenizer.h: the special types
+
+static bool is_special(const tokenizer *t, int32_t id)
+{
+    int type = tokenizer_token_type(t, id);
+    return (type == TOKEN_UNKNOWN || type == TOKEN_CONTROL) && tokenizer_token_text(t, id).len > 0;
+}
+
+static wf_status collect_specials(engine *e, wf_error *err)
+{
+    int32_t n_tokens = tokenizer_count(e->t);
+    size_t n = 0;
+    for (int32_t id = 0; id < n_tokens; id++) n += is_special(e->t, id);
+    e->specials = calloc(n ? n : 1, sizeof *e->specials);
+    if (!e->specials) return error_memory(err, n * sizeof *e->specials);
+    for (int32_t id = 0; id < n_tokens; id++)
+        if (is_special(e->t, id)) e->specials[e->n_specials++] = tokenizer_token_text(e->t, id);
+    return WF_OK;
+}
+
+static void open_chat(engine *e, const char *path)
+{
+    view source = {0};
+    wf_status status = gguf_get_string_or(e->m->file, "tokenizer.chat_template", &source, &e->chat_error);
+    e->has_chat = status != WF_OK || source.len > 0;
+    if (status != WF_OK || !e->has_chat) return;
+    view bos = tokenizer_token_text(e->t, tokenizer_bos(e->t)), eos = tokenizer_token_text(e->t, tokenizer_eos(e->t));
+    chat_template_create(source, path, bos, eos, &e->chat, &e->chat_error);
+}
+
+wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err)
+{
+    return thread_pool_create(n_threads > 0 ? n_threads : threads_usable(), pool, err);
+}
+
+model_options engine_model_options(const wf_model_options *o)
+{
+    return (model_options){
+        .kv_f32 = o->kv_f32,
+        .no_cache = o->no_cache,
+        .no_fuse = o->no_fuse,
+        .print_ir_after = o->print_ir_after,
+        .print_plan = o->print_plan,
+        .progress = o->progress,
+        .progress_context = o->progress_context,
+    };
+}
+
+int64_t engine_count_parameters(const gguf_file *file)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(file, i);
+        int64_t product = 1; // checked by gguf_open
+        for (int d = 0; d < 4; d++) product *= t->dims[d];
+        if (__builtin_add_overflow(n, product, &n)) return INT64_MAX;
+    }
+    return n;
+}
+
+wf_status engine_open(const char *path, const wf_model_options *options, engine *e, wf_error *err)
+{
+    static const wf_model_options defaults;
+    if (!options) options = &defaults;
+    *e = (engine){0};
+    model_options runtime_options = engine_model_options(options);
+    wf_status status;
+    TRY_GOTO(engine_create_pool(options->n_threads, &e->pool, err), failed);
+    TRY_GOTO(model_open(path, &runtime_options, e->pool, &e->m, err), failed);
+    TRY_GOTO(tokenizer_create(e->m->file, &e->t, err), failed);
+    if (tokenizer_count(e->t) > e->m->program.plan.n_vocab) {
+        status = error_set(err, WF_ERROR_FORMAT, "%s: %d tokens in the tokenizer, %lld in the model", path,
+                           tokenizer_count(e->t), (long long)e->m->program.plan.n_vocab);
+        goto failed;
+    }
+    open_chat(e, path);
+    TRY_GOTO(collect_specials(e, err), failed);
+    e->n_parameters = engine_count_parameters(e->m->file);
+    return WF_OK;
+failed:
+    engine_close(e);
+    return status;
+}
+
+void engine_close(engine *e)
+{
+    free(e->specials);
+    chat_template_free(e->chat);
+    tokenizer_free(e->t);
+    if (e->m) model_close(e->m);
+    if (e->pool) thread_pool_free(e->pool);
+    *e = (engine){0};
+}
+
+static wf_status encode_with_bos(const engine *e, view text, bool parse_special, const size_t *blocked,
+                                 size_t n_blocked, token_list *out, wf_error *err)
+{
+    token_list ids = {0};
+    wf_status status;
+    int32_t bos = tokenizer_bos(e->t);
+    TRY_GOTO(tokenizer_encode(e->t, text, parse_special, blocked, n_blocked, &ids, err), done);
+    if (tokenizer_add_bos(e->t) && (ids.count == 0 || ids.ids[0] != bos))
+        TRY_GOTO(token_list_append(out, bos, err), done);
+    for (size_t i = 0; i < ids.count; i++) TRY_GOTO(token_list_append(out, ids.ids[i], err), done);
+done:
+    token_list_free(&ids);
+    return status;
+}
+
+wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err)
+{
+    return encode_with_bos(e, text, parse_special, NULL, 0, out, err);
+}
+
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
+{
+    if (!e->has_chat) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: no chat template", gguf_path(e->m->file));
+    if (!e->chat) return error_set(err, e->chat_error.status, "%s", e->chat_error.message);
+    buffer prompt = {0};
+    size_t *blocked = NULL, n_blocked = 0;
+    wf_status status;
+    TRY_GOTO(chat_template_apply(e->chat, messages, true, e->specials, e->n_specials, &prompt, &blocked, &n_blocked,
+                                 err), done);
+    TRY_GOTO(encode_with_bos(e, buffer_view(&prompt), true, blocked, n_blocked, out, err), done);
+done:
+    free(blocked);
+    buffer_free(&prompt);
+    return status;
+}
+
+json_t *chat_message(const char *role, view content)
+{
+    buffer repaired = {0};
+    utf8_append_repaired(&repaired, content);
+    json_t *text = repaired.failed ? NULL : json_stringn(repaired.data ? repaired.data : "", repaired.len);
+    buffer_free(&repaired);
+    return json_pack("{s:s, s:o}", "role", role, "content", text); // frees `text` on failure; fails when it is NULL
+}

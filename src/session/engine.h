@@ -1,0 +1,43 @@
+// An engine: all that a model file gives once it is open: program and pack, threads, tokenizer, chat template.
+#ifndef WELFORD_SESSION_ENGINE_H
+#define WELFORD_SESSION_ENGINE_H
+
+#include <jansson.h>
+
+#include "runtime/model.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+typedef struct engine {
+    thread_pool *pool;
+    model *m;
+    tokenizer *t;
+    bool has_chat;       // the file has a chat template
+    chat_template *chat; // NULL: it has none, or chat_error says why it cannot be used
+    wf_error chat_error;
+    view *specials;      // texts of special tokens, which a message must not spell
+    size_t n_specials;
+    int64_t n_parameters;
+} engine;
+
+// Opens everything. On failure *e is all zero and the error names the file. A chat template that cannot be used is no
+// failure here: plain completion needs none, so engine_encode_chat reports it.
+wf_status engine_open(const char *path, const wf_model_options *options, engine *e, wf_error *err);
+void engine_close(engine *e);
+
+// n_threads <= 0: the usable cores. Turns the public options into the runtime's.
+wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err);
+model_options engine_model_options(const wf_model_options *options);
+int64_t engine_count_parameters(const gguf_file *file);
+
+// Appends the ids of a text, BOS first where the model wants it and it is not there.
+wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err);
+
+// Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
+// WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used.
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err);
+
+// A message {"role", "content"} for such an array; ill-formed UTF-8 in the text is repaired. NULL: out of memory.
+json_t *chat_message(const char *role, view content);
+
+#endif

@@ -1,0 +1,137 @@
+// For tests: a model whose every logit can be computed by hand, so that caching, chunking and truncation show in them.
+//
+// Its plan has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the arena.
+// `logits` sums the cache over all positions up to the row's own: a token that was forgotten, misplaced or stored twice
+// changes every later logit. The weights are a script: [n_ctx] i32, the token that stands out after each position,
+// FAKE_NAN for logits that are not numbers, FAKE_NOISE for none.
+#ifndef WELFORD_SESSION_FAKE_MODEL_H
+#define WELFORD_SESSION_FAKE_MODEL_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "session/session.h"
+
+// A row of logits, 4 * 261 bytes, is no multiple of 64.
+enum { FAKE_VOCAB = 261, FAKE_CTX = 300, FAKE_CAPACITY = 320, FAKE_ROPE_DIMS = 4, FAKE_NOISE = -1, FAKE_NAN = -2 };
+
+static const double FAKE_INV_FREQ[FAKE_ROPE_DIMS / 2] = {1.0, 0.01};
+
+static inline uint64_t fake_hash(int64_t token, int64_t position)
+{
+    uint64_t h = (uint64_t)token * 0x9e3779b97f4a7c15 + (uint64_t)position * 0xd1342543de82ef95;
+    return (h ^ h >> 29) * 0xbf58476d1ce4e5b9;
+}
+
+// Noise in [0, 1), which depends on all that came before.
+static inline float fake_logit(uint64_t sum, int64_t token, int32_t script)
+{
+    uint64_t h = fake_hash((int64_t)sum, token);
+    if (script == FAKE_NAN) return NAN;
+    return (float)(h >> 40) * 0x1p-24f + (token == script ? 10.0f : 0.0f);
+}
+
+static inline void fake_check_aligned(void *const *buffers, int n)
+{
+    for (int i = 0; i < n; i++) assert_int_equal((uintptr_t)buffers[i] % 64, 0);
+}
+
+// buffers: tokens [n_tokens] i32, rope, kv [n_ctx] u64, arena [n_tokens][8] u64; dims: n_past; tiles: n_tokens
+static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    fake_check_aligned(buffers, 4);
+    const int32_t *tokens = buffers[0];
+    const float *rope = buffers[1];
+    uint64_t *kv = buffers[2], *hashes = buffers[3];
+    for (int64_t i = begin; i < end; i++) {
+        int64_t position = dims[0] + i;
+        const float *row = rope + position * FAKE_ROPE_DIMS;
+        for (int d = 0; d < FAKE_ROPE_DIMS / 2; d++) {
+            assert_true(row[d] == (float)(2 * cos((double)position * FAKE_INV_FREQ[d])));
+            assert_true(row[FAKE_ROPE_DIMS / 2 + d] == (float)(2 * sin((double)position * FAKE_INV_FREQ[d])));
+        }
+        kv[position] = hashes[8 * i] = fake_hash(tokens[i], position);
+    }
+}
+
+// buffers: script [n_ctx] i32, kv, arena, rows [n_outputs] i32, logits [n_outputs, n_vocab] f32; dims: n_past; tiles: n_outputs
+static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    fake_check_aligned(buffers, 5);
+    const int32_t *script = buffers[0], *rows = buffers[3];
+    const uint64_t *kv = buffers[1], *hashes = buffers[2];
+    float *logits = buffers[4];
+    for (int64_t o = begin; o < end; o++) {
+        int64_t position = dims[0] + rows[o];
+        uint64_t sum = hashes[8 * rows[o]] - kv[position]; // 0
+        for (int64_t i = 0; i <= position; i++) sum += kv[i];
+        for (int64_t v = 0; v < FAKE_VOCAB; v++) logits[o * FAKE_VOCAB + v] = fake_logit(sum, v, script[position]);
+    }
+}
+
+typedef struct fake_model {
+    model m;
+    thread_pool *pool;
+    plan_call calls[2];
+    plan_rope rope;
+    kernel_fn kernels[2];
+    const char *names[2];
+    _Alignas(64) int32_t script[FAKE_CAPACITY];
+} fake_model;
+
+static inline plan_buffer fake_buffer(plan_base base, plan_dim dim, int64_t unit, bool written)
+{
+    plan_buffer b = {.base = base, .written = written};
+    b.bytes.c[dim] = unit;
+    return b;
+}
+
+static inline void fake_model_create(fake_model *f, int n_threads)
+{
+    *f = (fake_model){0};
+    f->rope = (plan_rope){FAKE_ROPE_DIMS, FAKE_INV_FREQ, 2.0};
+    f->names[0] = "store", f->names[1] = "logits";
+    f->kernels[0] = fake_store, f->kernels[1] = fake_logits;
+    const int64_t rope_unit = FAKE_ROPE_DIMS * sizeof(float), logits_unit = FAKE_VOCAB * sizeof(float);
+    f->calls[0] = (plan_call){
+        .kernel = 0, .label = "store", .n_buffers = 4, .n_dims = 1,
+        .buffers = {fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
+                    fake_buffer(BASE_KV, DIM_CONTEXT, 8, true), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
+        .dims = {{.c = {[DIM_PAST] = 1}}},
+        .tiles = {{.c = {[DIM_TOKENS] = 1}}, 1, 1},
+    };
+    f->calls[1] = (plan_call){
+        .kernel = 1, .label = "logits", .n_buffers = 5, .n_dims = 1,
+        .buffers = {fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, false),
+                    fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false), fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
+                    fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)},
+        .dims = {{.c = {[DIM_PAST] = 1}}},
+        .tiles = {{.c = {[DIM_OUTPUTS] = 1}}, 1, 1},
+    };
+    f->m.program.plan = (plan){
+        .architecture = "fake", .name = "fake", .n_vocab = FAKE_VOCAB, .n_ctx_train = FAKE_CTX, .n_layer = 1, .n_embd = 8,
+        .kv_type = "f32", .kv_bytes = {{[DIM_CONTEXT] = 8}}, .arena_bytes = {{[DIM_TOKENS] = 64}},
+        .weights_bytes = sizeof f->script, .n_ropes = 1, .ropes = &f->rope, .n_kernels = 2, .kernels = f->names,
+        .n_calls = 2, .calls = f->calls,
+    };
+    f->m.program.kernels = f->kernels;
+    f->m.pack.data = (const unsigned char *)f->script;
+    for (int i = 0; i < FAKE_CAPACITY; i++) f->script[i] = FAKE_NOISE;
+    assert_int_equal(thread_pool_create(n_threads, &f->pool, NULL), WF_OK);
+}
+
+static inline void fake_model_free(fake_model *f) { thread_pool_free(f->pool); }
+
+// The logit after tokens[0 .. n) by definition, without session or plan.
+static inline float fake_expected(const fake_model *f, const int32_t *tokens, int64_t n, int64_t v)
+{
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += fake_hash(tokens[i], i);
+    return fake_logit(sum, v, f->script[n - 1]);
+}
+
+#endif

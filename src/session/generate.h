@@ -1,0 +1,31 @@
+// Generation: a prompt's tokens in, an answer as a stream of whole characters out.
+#ifndef WELFORD_SESSION_GENERATE_H
+#define WELFORD_SESSION_GENERATE_H
+
+#include "session/sampler.h"
+#include "session/session.h"
+#include "text/tokenizer.h"
+
+typedef struct generate_request {
+    session *s;
+    sampler *choose;
+    const tokenizer *t;
+    const int32_t *prompt;
+    int64_t n_prompt;               // >= 1
+    int64_t n_max;                  // tokens to make; < 0: until the model ends or the context is full
+    wf_generate_callback *callback; // as in welford.h; may be NULL
+    void *context;
+} generate_request;
+
+// Makes the session's sequence equal to the prompt, evaluating only what its cache does not hold (at least the last
+// token, for its logits), then draws token after token. Appends the answer's ids, without the end token, to `answer`
+// (may be NULL). The end token and the last token drawn are not in the cache afterwards.
+wf_status generate(const generate_request *request, token_list *answer, wf_generation *result, wf_error *err);
+
+// "stop", "length", "context", "interrupted"
+const char *finish_name(wf_finish finish);
+
+// Seconds of a clock that never goes back.
+double clock_seconds(void);
+
+#endif

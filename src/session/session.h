@@ -1,0 +1,49 @@
+// A session: one sequence of tokens on a model, with its KV cache, its rotation tables and its logits.
+//
+//     cache      [0 .. n_past)           tokens already evaluated; session_tokens gives their ids
+//     context    n_past + n <= n_ctx     checked before anything is computed
+//     chunk      n <= n_batch            one walk over the plan; longer inputs are cut, the result is the same
+//
+// All areas are reserved once as virtual memory; pages that no call touches cost nothing.
+#ifndef WELFORD_SESSION_SESSION_H
+#define WELFORD_SESSION_SESSION_H
+
+#include "runtime/model.h"
+
+typedef struct session session;
+
+enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
+
+// n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
+// n_batch: tokens evaluated in one walk over the plan; 0: 512. `m` and `pool` must outlive the session; a pool serves
+// one call at a time. WF_ERROR_USAGE for sizes out of range.
+wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s,
+                         wf_error *err);
+void session_free(session *s); // NULL is fine
+
+// What session_eval would refuse: an id outside the vocabulary (WF_ERROR_USAGE), more tokens than the context has room
+// for (WF_ERROR_LIMIT).
+wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_error *err);
+
+// Appends `n` >= 1 tokens to the sequence and computes the logits that follow each of tokens[first_logits .. n):
+// first_logits = 0 means all, n - 1 the last, n none. On a refusal (see session_check) nothing has changed.
+wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err);
+
+// Row `row` of the last session_eval's logits, [n_vocab] f32, row 0 belonging to tokens[first_logits]; NULL when there is
+// no such row. Owned by the session; valid until the next session_eval.
+const float *session_logits(const session *s, int64_t row);
+int64_t session_logits_count(const session *s);
+
+// Forgets all but the first n_past tokens (and the logits). WF_ERROR_USAGE when there are fewer.
+wf_status session_truncate(session *s, int64_t n_past, wf_error *err);
+
+// How many of `tokens` equal the start of the sequence.
+int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n);
+
+int64_t session_past(const session *s); // tokens in the cache
+int64_t session_context(const session *s);
+int64_t session_batch(const session *s);
+int64_t session_vocabulary(const session *s);
+const int32_t *session_tokens(const session *s); // [n_past]
+
+#endif

@@ -1,0 +1,149 @@
+// Chat templates: the context that templates expect, and which special tokens in the result came from a message.
+#include "text/chat.h"
+
+#include <stdlib.h>
+
+#include "text/jinja.h"
+
+struct chat_template {
+    jinja_template *jinja;
+    json_t *bos, *eos; // NULL: the model has none, the variable is undefined
+};
+
+wf_status chat_template_create(view source, const char *name, view bos_token, view eos_token, chat_template **t,
+                               wf_error *err)
+{
+    *t = NULL;
+    chat_template *made = calloc(1, sizeof *made);
+    if (!made) return error_memory(err, sizeof *made);
+    wf_status status = jinja_compile(source, name, &made->jinja, err);
+    if (status == WF_OK) {
+        made->bos = bos_token.len ? json_stringn(bos_token.data, bos_token.len) : NULL;
+        made->eos = eos_token.len ? json_stringn(eos_token.data, eos_token.len) : NULL;
+        if ((bos_token.len && !made->bos) || (eos_token.len && !made->eos)) // or out of memory: jansson does not say
+            status = error_set(err, WF_ERROR_FORMAT, "%s: the text of the bos or eos token is not valid UTF-8", name);
+    }
+    if (status == WF_OK)
+        *t = made;
+    else
+        chat_template_free(made);
+    return status;
+}
+
+void chat_template_free(chat_template *t)
+{
+    if (!t) return;
+    jinja_free(t->jinja);
+    json_decref(t->bos);
+    json_decref(t->eos);
+    free(t);
+}
+
+static json_t *make_context(const chat_template *t, const json_t *messages, bool add_generation_prompt)
+{
+    // Counting a reference writes to the value, but not to what a caller can see of it.
+    return json_pack("{s:O, s:O*, s:O*, s:b, s:n, s:n}", "messages", (json_t *)(uintptr_t)messages, "bos_token", t->bos,
+                     "eos_token", t->eos, "add_generation_prompt", (int)add_generation_prompt, "tools", "documents");
+}
+
+// ---- specials: sorted, so that those that agree with the text so far are a range, which each byte narrows
+
+typedef struct special_index {
+    view *sorted;
+    size_t n;
+} special_index;
+
+static int compare_views(const void *left, const void *right)
+{
+    const view *a = left, *b = right;
+    size_t n = a->len < b->len ? a->len : b->len;
+    int order = n ? memcmp(a->data, b->data, n) : 0;
+    return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+static wf_status index_specials(const view *specials, size_t n, special_index *index, wf_error *err)
+{
+    *index = (special_index){.sorted = calloc(n ? n : 1, sizeof(view))};
+    if (!index->sorted) return error_memory(err, n * sizeof(view));
+    for (size_t i = 0; i < n; i++)
+        if (specials[i].len) index->sorted[index->n++] = specials[i];
+    qsort(index->sorted, index->n, sizeof(view), compare_views);
+    return WF_OK;
+}
+
+// The first special in [low, high) whose byte `k` is at least `least`; all in the range are longer than k.
+static size_t find_bound(const view *sorted, size_t low, size_t high, size_t k, unsigned least)
+{
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if ((unsigned char)sorted[middle].data[k] < least)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// A special begins at `pos` and reaches into foreign text, and none begins there that does not.
+static bool is_blocked(const special_index *index, view text, const char *origin, size_t pos)
+{
+    size_t low = 0, high = index->n;
+    bool foreign = false;
+    for (size_t k = 0; low < high && k < text.len - pos; k++) {
+        unsigned byte = (unsigned char)text.data[pos + k];
+        low = find_bound(index->sorted, low, high, k, byte);
+        high = find_bound(index->sorted, low, high, k, byte + 1);
+        foreign |= origin[pos + k] != 0;
+        if (low == high || index->sorted[low].len > k + 1) continue;
+        return foreign; // the shortest one; where it is foreign, longer ones, which begin with it, are too
+    }
+    return false;
+}
+
+static wf_status find_blocked(const special_index *index, view text, const char *origin, size_t base, size_t **blocked,
+                              size_t *n_blocked, wf_error *err)
+{
+    size_t capacity = 0;
+    for (size_t pos = 0; pos < text.len; pos++) {
+        if (!is_blocked(index, text, origin, pos)) continue;
+        if (*n_blocked == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            size_t *more = realloc(*blocked, capacity * sizeof *more);
+            if (!more) return error_memory(err, capacity * sizeof *more);
+            *blocked = more;
+        }
+        (*blocked)[(*n_blocked)++] = base + pos;
+    }
+    return WF_OK;
+}
+
+wf_status chat_template_apply(const chat_template *t, const json_t *messages, bool add_generation_prompt,
+                              const view *specials, size_t n_specials, buffer *out, size_t **blocked, size_t *n_blocked,
+                              wf_error *err)
+{
+    static const char *const foreign[] = {"messages", NULL};
+    bool search = specials && blocked && n_blocked;
+    if (blocked) *blocked = NULL;
+    if (n_blocked) *n_blocked = 0;
+    if (!json_is_array(messages)) return error_set(err, WF_ERROR_FORMAT, "the messages are not a JSON array");
+    json_t *context = make_context(t, messages, add_generation_prompt);
+    if (!context) return error_memory(err, 0);
+    buffer text = {0}, origin = {0};
+    special_index index = {0};
+    wf_status status = jinja_render_origin(t->jinja, context, foreign, &text, search ? &origin : NULL, err);
+    if (status == WF_OK && search) status = index_specials(specials, n_specials, &index, err);
+    if (status == WF_OK && search)
+        status = find_blocked(&index, buffer_view(&text), buffer_view(&origin).data, out->len, blocked, n_blocked, err);
+    if (status == WF_OK && !buffer_reserve(out, text.len)) status = error_memory(err, text.len);
+    if (status == WF_OK) buffer_append_view(out, buffer_view(&text));
+    if (status != WF_OK && search) {
+        free(*blocked);
+        *blocked = NULL;
+        *n_blocked = 0;
+    }
+    free(index.sorted);
+    buffer_free(&text);
+    buffer_free(&origin);
+    json_decref(context);
+    return status;
+}

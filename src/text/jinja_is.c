@@ -1,0 +1,133 @@
+// Tests: what may stand after "is".
+#include "text/jinja_internal.h"
+
+static jinja_value operand(jinja_run *r, const jinja_args *args)
+{
+    if (!args->n) jinja_fail(r, WF_ERROR_FORMAT, "the test needs an argument");
+    return args->items[0];
+}
+
+static int64_t integer(jinja_run *r, jinja_value v)
+{
+    int64_t i;
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "the test needs an int, not %s", jinja_type_name(v));
+    return i;
+}
+
+#define TEST(name) static bool name(jinja_run *r, jinja_value v, const jinja_args *args)
+#define KIND_TEST(name, condition)                                                                                     \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        (void)r;                                                                                                       \
+        (void)args;                                                                                                    \
+        return condition;                                                                                              \
+    }
+
+KIND_TEST(is_defined, v.kind != JINJA_UNDEFINED)
+KIND_TEST(is_undefined, v.kind == JINJA_UNDEFINED)
+KIND_TEST(is_none, v.kind == JINJA_NONE)
+KIND_TEST(is_boolean, v.kind == JINJA_BOOL)
+KIND_TEST(is_true, v.kind == JINJA_BOOL && v.boolean)
+KIND_TEST(is_false, v.kind == JINJA_BOOL && !v.boolean)
+KIND_TEST(is_integer, v.kind == JINJA_INT)
+KIND_TEST(is_float, v.kind == JINJA_FLOAT)
+KIND_TEST(is_number, v.kind == JINJA_INT || v.kind == JINJA_FLOAT || v.kind == JINJA_BOOL)
+KIND_TEST(is_string, v.kind == JINJA_STRING)
+KIND_TEST(is_mapping, v.kind == JINJA_DICT)
+KIND_TEST(is_iterable, jinja_is_iterable(v))
+// Undefined has a length and subscripts, so jinja2 takes it for a sequence, and for callable.
+KIND_TEST(is_sequence, v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE ||
+                           v.kind == JINJA_RANGE || v.kind == JINJA_DICT || v.kind == JINJA_UNDEFINED)
+KIND_TEST(is_callable, v.kind == JINJA_MACRO || v.kind == JINJA_FUNCTION || v.kind == JINJA_METHOD ||
+                           v.kind == JINJA_LOOP || v.kind == JINJA_UNDEFINED)
+KIND_TEST(is_escaped, v.kind == JINJA_STRING && v.string->markup)
+KIND_TEST(is_odd, (integer(r, v) & 1) == 1)
+KIND_TEST(is_even, (integer(r, v) & 1) == 0)
+KIND_TEST(is_equal, jinja_equal(r, v, operand(r, args)))
+KIND_TEST(is_unequal, !jinja_equal(r, v, operand(r, args)))
+KIND_TEST(is_in, jinja_contains(r, operand(r, args), v))
+KIND_TEST(is_less, jinja_order(r, v, operand(r, args)) < 0)
+KIND_TEST(is_greater, jinja_order(r, v, operand(r, args)) == 1)
+KIND_TEST(is_at_most, jinja_order(r, v, operand(r, args)) <= 0)
+KIND_TEST(is_at_least, jinja_order(r, operand(r, args), v) <= 0)
+KIND_TEST(is_filter, v.kind == JINJA_STRING && jinja_find_filter(jinja_string_view(v.string)) != NULL)
+KIND_TEST(is_test, v.kind == JINJA_STRING && jinja_find_test(jinja_string_view(v.string)) != NULL)
+
+TEST(is_divisible)
+{
+    int64_t divisor = integer(r, operand(r, args)), i = integer(r, v);
+    if (!divisor) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
+    return divisor == -1 || i % divisor == 0;
+}
+
+// The same object: equal for the few that Python keeps once, else the same place in memory.
+TEST(is_same)
+{
+    jinja_value other = operand(r, args);
+    if (v.kind != other.kind) return false;
+    if (v.kind == JINJA_NONE || v.kind == JINJA_BOOL || v.kind == JINJA_INT) return jinja_equal(r, v, other);
+    return v.list == other.list;
+}
+
+static bool is_case(jinja_run *r, jinja_value v, jinja_case how)
+{
+    const jinja_string *s = jinja_to_string(r, v), *upper = jinja_string_case(r, s, CASE_UPPER),
+                       *lower = jinja_string_case(r, s, CASE_LOWER);
+    bool has_letters = !view_equal(jinja_string_view(upper), jinja_string_view(lower));
+    return has_letters && view_equal(jinja_string_view(s), jinja_string_view(how == CASE_UPPER ? upper : lower));
+}
+
+KIND_TEST(is_upper, is_case(r, v, CASE_UPPER))
+KIND_TEST(is_lower, is_case(r, v, CASE_LOWER))
+
+jinja_test_fn *jinja_find_test(view name)
+{
+    static const struct {
+        const char *name;
+        jinja_test_fn *test;
+    } tests[] = {
+        {"defined", is_defined},
+        {"undefined", is_undefined},
+        {"none", is_none},
+        {"boolean", is_boolean},
+        {"true", is_true},
+        {"false", is_false},
+        {"integer", is_integer},
+        {"float", is_float},
+        {"number", is_number},
+        {"string", is_string},
+        {"mapping", is_mapping},
+        {"iterable", is_iterable},
+        {"sequence", is_sequence},
+        {"callable", is_callable},
+        {"escaped", is_escaped},
+        {"odd", is_odd},
+        {"even", is_even},
+        {"divisibleby", is_divisible},
+        {"in", is_in},
+        {"sameas", is_same},
+        {"upper", is_upper},
+        {"lower", is_lower},
+        {"filter", is_filter},
+        {"test", is_test},
+        {"eq", is_equal},
+        {"equalto", is_equal},
+        {"==", is_equal},
+        {"ne", is_unequal},
+        {"!=", is_unequal},
+        {"lt", is_less},
+        {"lessthan", is_less},
+        {"<", is_less},
+        {"gt", is_greater},
+        {"greaterthan", is_greater},
+        {">", is_greater},
+        {"le", is_at_most},
+        {"<=", is_at_most},
+        {"ge", is_at_least},
+        {">=", is_at_least},
+    };
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        if (view_is(name, tests[i].name)) return tests[i].test;
+    return NULL;
+}

@@ -1,0 +1,322 @@
+// welford bench: tokens a second of prefill and decode, apart. Only evaluation is timed: no tokenizer, no sampler.
+//
+// A test is "pp512" (a prompt of 512 tokens, logits of the last), "tg64" (64 tokens one by one, logits of each), or one of
+// these "@ d1024": with 1024 tokens in the cache before. Each is run once to warm up, then `repeats` times.
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <math.h>
+
+#include <jansson.h>
+
+#include "session/engine.h"
+#include "session/generate.h"
+#include "session/session.h"
+#include "tool/model_options.h"
+
+enum { OPTION_HELP = OPTION_OWN, MAX_LIST = 16, MAX_REPEATS = 1000 };
+
+typedef struct int_list {
+    int64_t items[MAX_LIST];
+    int count;
+} int_list;
+
+typedef enum bench_format { FORMAT_MD, FORMAT_JSON, FORMAT_CSV } bench_format;
+
+typedef struct bench_options {
+    const char *path;
+    int_list prompts, answers, depths, threads;
+    int64_t n_batch, repeats;
+    bench_format format;
+    wf_model_options model;
+} bench_options;
+
+static const char HELP[] =
+    "Usage: welford bench [OPTIONS] MODEL\n\n"
+    "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs are numbers separated by\n"
+    "commas.\n\n"
+    "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
+    "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
+    "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
+    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
+    "  -o, --output FORMAT     md (default), json or csv\n"
+    MODEL_OPTIONS_HELP
+    "                          (--threads takes a LIST too)\n"
+    "      --help              this text\n";
+
+// One line of the result.
+typedef struct bench_test {
+    int64_t n_prompt, n_gen, n_depth; // n_prompt or n_gen is 0
+    int n_threads;
+    double samples[MAX_REPEATS]; // tokens a second
+    int64_t n_samples;
+    double mean, deviation;
+} bench_test;
+
+static bool parse_list(const char *verb, const char *option, char *text, int64_t min, int64_t max, int_list *list)
+{
+    list->count = 0;
+    for (char *item = text; item;) {
+        char *comma = strchr(item, ',');
+        if (comma) *comma = 0;
+        if (list->count == MAX_LIST) {
+            tool_fail_usage(verb, "%s: more than %d numbers", option, MAX_LIST);
+            return false;
+        }
+        if (!tool_parse_int(verb, option, item, min, max, &list->items[list->count++])) return false;
+        item = comma ? comma + 1 : NULL;
+    }
+    return true;
+}
+
+// ---- measuring
+
+// Any tokens do: the arithmetic does not depend on them.
+static void fill_tokens(int32_t *tokens, int64_t n, int64_t n_vocab)
+{
+    uint64_t x = 1;
+    for (int64_t i = 0; i < n; i++) {
+        x = x * 6364136223846793005 + 1442695040888963407;
+        tokens[i] = (int32_t)((x >> 33) % (uint64_t)n_vocab);
+    }
+}
+
+static wf_status run_once(session *s, const bench_test *test, const int32_t *tokens, double *seconds, wf_error *err)
+{
+    TRY(session_truncate(s, test->n_depth, err));
+    double start = clock_seconds();
+    if (test->n_prompt) TRY(session_eval(s, tokens, test->n_prompt, test->n_prompt - 1, err));
+    for (int64_t i = 0; i < test->n_gen; i++) TRY(session_eval(s, tokens + i, 1, 0, err));
+    *seconds = clock_seconds() - start;
+    return WF_OK;
+}
+
+static void summarise(bench_test *test)
+{
+    double n = (double)test->n_samples, sum = 0, squares = 0;
+    for (int64_t i = 0; i < test->n_samples; i++) sum += test->samples[i];
+    test->mean = sum / n;
+    for (int64_t i = 0; i < test->n_samples; i++) {
+        double d = test->samples[i] - test->mean;
+        squares += d * d;
+    }
+    test->deviation = n > 1 ? sqrt(squares / (n - 1)) : 0;
+}
+
+static wf_status measure(const model *m, thread_pool *pool, const bench_options *options, bench_test *test, wf_error *err)
+{
+    session *s = NULL;
+    int64_t n = test->n_prompt + test->n_gen, longest = n > test->n_depth ? n : test->n_depth;
+    int32_t *tokens = calloc((size_t)longest, sizeof *tokens);
+    if (!tokens) return error_memory(err, (size_t)longest * sizeof *tokens);
+    fill_tokens(tokens, longest, m->program.plan.n_vocab);
+    wf_status status;
+    TRY_GOTO(session_create(m, pool, test->n_depth + n, options->n_batch, &s, err), done);
+    if (test->n_depth) TRY_GOTO(session_eval(s, tokens, test->n_depth, test->n_depth, err), done);
+    double seconds;
+    TRY_GOTO(run_once(s, test, tokens, &seconds, err), done); // to warm up
+    for (test->n_samples = 0; test->n_samples < options->repeats; test->n_samples++) {
+        TRY_GOTO(run_once(s, test, tokens, &seconds, err), done);
+        test->samples[test->n_samples] = (double)n / seconds;
+    }
+    summarise(test);
+done:
+    session_free(s);
+    free(tokens);
+    return status;
+}
+
+// ---- printing
+
+typedef struct bench_report {
+    const model *m;
+    bench_format format;
+    char name[128]; // model, with the type that most of its bytes have
+    int width;      // of the column of models
+    size_t file_bytes;
+    int64_t n_parameters;
+    json_t *tests; // array; FORMAT_JSON only
+} bench_report;
+
+static const char *main_type(const gguf_file *file)
+{
+    size_t bytes[64] = {0}, best = 0;
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(file, i);
+        if ((size_t)t->type >= sizeof bytes / sizeof *bytes) continue;
+        bytes[t->type] += t->bytes;
+        if (bytes[t->type] > bytes[best]) best = t->type;
+    }
+    const tensor_layout *layout = gguf_type_layout((uint32_t)best);
+    return layout ? layout->name : "?";
+}
+
+static void describe(bench_report *report)
+{
+    const plan *p = &report->m->program.plan;
+    size_t header_bytes;
+    gguf_bytes(report->m->file, &report->file_bytes, &header_bytes);
+    report->n_parameters = engine_count_parameters(report->m->file);
+    const char *name = p->name && *p->name ? p->name : p->architecture;
+    snprintf(report->name, sizeof report->name, "%s %s", name, main_type(report->m->file));
+    for (char *c = report->name; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == '|' || *c == '"' || *c == 0x7f) *c = '?'; // it stands in tables
+    int length = (int)strlen(report->name);
+    report->width = length > 5 ? length : 5;
+}
+
+static void print_head(const bench_report *report)
+{
+    static const char dashes[] = "--------------------------------------------------------------------------------"
+                                 "--------------------------------------------------------------------------------";
+    if (report->format == FORMAT_MD)
+        printf("| %-*s | %10s | %10s | %7s | %15s | %18s |\n| %-*.*s | %.9s: | %.9s: | %.6s: | %.14s: | %.17s: |\n",
+               report->width, "model", "size", "params", "threads", "test", "t/s", report->width, report->width, dashes,
+               dashes, dashes, dashes, dashes, dashes);
+    else if (report->format == FORMAT_CSV)
+        puts("model,size_bytes,n_params,threads,kv_type,n_prompt,n_gen,n_depth,avg_ts,stddev_ts");
+    fflush(stdout);
+}
+
+static void print_markdown(const bench_report *r, const bench_test *test)
+{
+    char size[32], count[32], name[64], speed[64];
+    double parameters = (double)r->n_parameters, mib = (double)r->file_bytes / (1 << 20);
+    snprintf(size, sizeof size, mib < 1024 ? "%.2f MiB" : "%.2f GiB", mib < 1024 ? mib : mib / 1024);
+    snprintf(count, sizeof count, parameters < 1e9 ? "%.2f M" : "%.2f B", parameters / (parameters < 1e9 ? 1e6 : 1e9));
+    int n = snprintf(name, sizeof name, test->n_prompt ? "pp%" PRId64 : "tg%" PRId64, test->n_prompt + test->n_gen);
+    if (test->n_depth) snprintf(name + n, sizeof name - (size_t)n, " @ d%" PRId64, test->n_depth);
+    snprintf(speed, sizeof speed, "%.2f ± %.2f", test->mean, test->deviation);
+    printf("| %-*s | %10s | %10s | %7d | %15s | %19s |\n", r->width, r->name, size, count, test->n_threads, name, speed);
+}
+
+static void print_test(const bench_report *r, const bench_test *test)
+{
+    const char *kv_type = r->m->program.plan.kv_type;
+    if (r->format == FORMAT_MD) {
+        print_markdown(r, test);
+    } else if (r->format == FORMAT_CSV) {
+        printf("\"%s\",%zu,%" PRId64 ",%d,%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%.6f,%.6f\n", r->name, r->file_bytes,
+               r->n_parameters, test->n_threads, kv_type, test->n_prompt, test->n_gen, test->n_depth, test->mean,
+               test->deviation);
+    } else {
+        json_t *samples = json_array();
+        for (int64_t i = 0; i < test->n_samples; i++) json_array_append_new(samples, json_real(test->samples[i]));
+        json_array_append_new(
+            r->tests, json_pack("{s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "model", r->name, "size_bytes",
+                                (json_int_t)r->file_bytes, "n_params", (json_int_t)r->n_parameters, "threads",
+                                test->n_threads, "kv_type", kv_type, "n_prompt", (json_int_t)test->n_prompt, "n_gen",
+                                (json_int_t)test->n_gen, "n_depth", (json_int_t)test->n_depth, "avg_ts", test->mean,
+                                "stddev_ts", test->deviation, "samples_ts", samples));
+    }
+    fflush(stdout);
+}
+
+// ---- the verb
+
+static wf_status run_tests(const bench_report *report, const bench_options *options, int n_threads, wf_error *err)
+{
+    thread_pool *pool;
+    bench_test *test = calloc(1, sizeof *test);
+    if (!test) return error_memory(err, sizeof *test);
+    wf_status status = engine_create_pool(n_threads, &pool, err);
+    if (status != WF_OK) {
+        free(test);
+        return status;
+    }
+    const int_list *lists[] = {&options->prompts, &options->answers};
+    for (int d = 0; d < options->depths.count && status == WF_OK; d++) {
+        for (int kind = 0; kind < 2; kind++) {
+            for (int i = 0; i < lists[kind]->count && status == WF_OK; i++) {
+                int64_t n = lists[kind]->items[i];
+                if (n == 0) continue;
+                *test = (bench_test){.n_depth = options->depths.items[d], .n_threads = thread_pool_size(pool)};
+                *(kind ? &test->n_gen : &test->n_prompt) = n;
+                status = measure(report->m, pool, options, test, err);
+                if (status == WF_OK) print_test(report, test);
+            }
+        }
+    }
+    thread_pool_free(pool);
+    free(test);
+    return status;
+}
+
+static wf_status run_bench(bench_options *options, wf_error *err)
+{
+    thread_pool *pool = NULL;
+    bench_report report = {.format = options->format};
+    model *m = NULL;
+    model_progress bar;
+    wf_status status;
+    TRY_GOTO(engine_create_pool(0, &pool, err), done);
+    model_progress_set(&bar, &options->model);
+    model_options runtime_options = engine_model_options(&options->model);
+    status = model_open(options->path, &runtime_options, pool, &m, err);
+    model_progress_end(&bar);
+    if (status != WF_OK) goto done;
+    report.m = m;
+    describe(&report);
+    report.tests = json_array();
+    print_head(&report);
+    for (int i = 0; i < options->threads.count && status == WF_OK; i++)
+        status = run_tests(&report, options, (int)options->threads.items[i], err);
+    if (status == WF_OK && options->format == FORMAT_JSON) {
+        json_dumpf(report.tests, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    }
+done:
+    json_decref(report.tests);
+    if (m) model_close(m);
+    if (pool) thread_pool_free(pool);
+    return status;
+}
+
+static bool parse_format(const char *verb, const char *text, bench_format *format)
+{
+    static const char *const NAMES[] = {[FORMAT_MD] = "md", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, NAMES[i])) continue;
+        *format = (bench_format)i;
+        return true;
+    }
+    tool_fail_usage(verb, "--output: '%s' is not md, json or csv", text);
+    return false;
+}
+
+int tool_bench(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        MODEL_LONG_OPTIONS,
+        {"n-prompt", required_argument, NULL, 'p'},
+        {"n-gen", required_argument, NULL, 'n'},
+        {"n-depth", required_argument, NULL, 'd'},
+        {"batch", required_argument, NULL, 'b'},
+        {"repetitions", required_argument, NULL, 'r'},
+        {"output", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {0},
+    };
+    const char *verb = argv[0];
+    bench_options o = {.prompts = {{512}, 1}, .answers = {{64}, 1}, .depths = {{0}, 1}, .threads = {{0}, 1}, .repeats = 5};
+    int c;
+    while ((c = getopt_long(argc, argv, "p:n:d:b:r:o:t:", OPTIONS, NULL)) != -1) {
+        bool good = true;
+        switch (c) {
+        case 'p': good = parse_list(verb, "--n-prompt", optarg, 0, INT32_MAX, &o.prompts); break;
+        case 'n': good = parse_list(verb, "--n-gen", optarg, 0, INT32_MAX, &o.answers); break;
+        case 'd': good = parse_list(verb, "--n-depth", optarg, 0, INT32_MAX, &o.depths); break;
+        case 't': good = parse_list(verb, "--threads", optarg, 1, MAX_THREADS, &o.threads); break;
+        case 'b': good = tool_parse_int(verb, "--batch", optarg, 1, INT32_MAX, &o.n_batch); break;
+        case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
+        case 'o': good = parse_format(verb, optarg, &o.format); break;
+        case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: good = model_option_take(verb, c, optarg, &o.model);
+        }
+        if (!good) return EXIT_USAGE;
+    }
+    if (argc - optind != 1) return tool_fail_usage(verb, "one MODEL is needed");
+    o.path = argv[optind];
+    wf_error err = {0};
+    return run_bench(&o, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
+}

@@ -1,0 +1,478 @@
+// welford info: what a model file holds, for people (text) or programs (--json).
+//
+// A file that was cut short after its header is shown as well; it then says how much is missing.
+#define _GNU_SOURCE
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include <utf8proc.h>
+
+#include "format/gguf.h"
+#include "tool/tool.h"
+
+enum {
+    ITEMS_SHOWN = 8,  // of an array
+    TEXT_SHOWN = 72,  // bytes of a string in the text form
+    NAME_COLUMN = 48, // widest column of names
+    TYPE_LIMIT = 64,  // above every known tensor type
+};
+
+typedef struct info_options {
+    const char *path;
+    bool tensors, json;
+} info_options;
+
+typedef struct summary {
+    uint64_t parameters, data_bytes;  // of all tensors; saturated
+    uint64_t end;                     // file offset of the last tensor's end
+    uint64_t type_counts[TYPE_LIMIT]; // tensors of each type
+    size_t file_bytes;
+} summary;
+
+static const char HELP[] =
+    "Usage: welford info [--tensors] [--json] MODEL\n\n"
+    "Shows what a GGUF file holds: sizes, tokenizer, metadata. Long texts and arrays are abbreviated.\n"
+    "A file that was cut short after its header is shown too.\n\n"
+    "  --tensors  list the tensors as well; shapes are written [rows, columns]\n"
+    "  --json     one JSON object; an array is {\"type\", \"count\", \"first\"}, `first` its first items\n"
+    "  --help     this text\n";
+
+static const char *const TYPE_NAMES[] = {
+    [GGUF_U8] = "u8",   [GGUF_I8] = "i8",   [GGUF_U16] = "u16",   [GGUF_I16] = "i16",       [GGUF_U32] = "u32",
+    [GGUF_I32] = "i32", [GGUF_F32] = "f32", [GGUF_BOOL] = "bool", [GGUF_STRING] = "string", [GGUF_ARRAY] = "array",
+    [GGUF_U64] = "u64", [GGUF_I64] = "i64", [GGUF_F64] = "f64",
+};
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t count_values(const gguf_tensor *t)
+{
+    uint64_t product = 1; // gguf_open has checked that it fits
+    for (int i = 0; i < 4; i++) product *= (uint64_t)t->dims[i];
+    return product;
+}
+
+static summary summarise(const gguf_file *file)
+{
+    summary s = {0};
+    size_t header_bytes;
+    gguf_bytes(file, &s.file_bytes, &header_bytes);
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(file, i);
+        s.parameters = add_saturated(s.parameters, count_values(t));
+        s.data_bytes = add_saturated(s.data_bytes, t->bytes);
+        if (t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
+        if ((uint32_t)t->type < TYPE_LIMIT) s.type_counts[t->type]++;
+    }
+    return s;
+}
+
+static double bits_per_weight(const summary *s)
+{
+    return s->parameters ? 8.0 * (double)s->data_bytes / (double)s->parameters : 0.0;
+}
+
+// The value of a string key, or an empty view when it is absent or of another type.
+static view find_string(const gguf_file *file, const char *key)
+{
+    const gguf_value *value = gguf_find(file, key);
+    return value && value->type == GGUF_STRING ? value->s : VIEW_LITERAL("");
+}
+
+// "ARCHITECTURE.context_length"; 0 when absent.
+static int64_t find_context(const gguf_file *file)
+{
+    view architecture = find_string(file, "general.architecture");
+    char key[128];
+    int64_t context = 0;
+    int n = snprintf(key, sizeof key, "%.*s.context_length", VIEW_ARG(architecture));
+    if (n > 0 && (size_t)n < sizeof key) gguf_get_int_or(file, key, 0, INT64_MAX, &context, NULL);
+    return context;
+}
+
+static uint64_t count_tokens(const gguf_file *file)
+{
+    const gguf_value *tokens = gguf_find(file, "tokenizer.ggml.tokens");
+    return tokens && tokens->type == GGUF_ARRAY ? tokens->count : 0;
+}
+
+// ---- strings of unknown content: invalid UTF-8 becomes U+FFFD, control characters are escaped
+
+// Prints the text up to about `limit` bytes. Both forms of output use JSON's escapes; `quotes` escapes '"' and '\' too.
+static void print_escaped(view text, size_t limit, bool quotes)
+{
+    size_t i = 0;
+    while (i < text.len && i < limit) {
+        utf8proc_int32_t c;
+        size_t left = text.len - i;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.data + i, (utf8proc_ssize_t)left, &c);
+        if (n <= 0) {
+            fputs("\xef\xbf\xbd", stdout);
+            i++;
+            continue;
+        }
+        bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+        if (c == '\n')
+            fputs("\\n", stdout);
+        else if (control)
+            printf("\\u%04x", (unsigned)c);
+        else if (quotes && (c == '"' || c == '\\'))
+            printf("\\%c", (char)c);
+        else
+            fwrite(text.data + i, 1, (size_t)n, stdout);
+        i += (size_t)n;
+    }
+}
+
+static void print_quoted(view text, size_t limit)
+{
+    putchar('"');
+    print_escaped(text, limit, true);
+    fputs(text.len > limit ? "…\"" : "\"", stdout);
+}
+
+static void print_json_string(view text)
+{
+    print_quoted(text, SIZE_MAX);
+}
+
+static void print_text_string(view text)
+{
+    print_escaped(text, TEXT_SHOWN, false);
+    if (text.len > TEXT_SHOWN) printf("… (%zu bytes)", text.len);
+}
+
+// With as few digits as give the value back in its own type. JSON has no infinity and no nan.
+static void print_float(double value, gguf_type type, bool json)
+{
+    char text[32];
+    if (!isfinite(value)) {
+        fputs(json ? "null" : isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", stdout);
+        return;
+    }
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        double back = strtod(text, NULL);
+        if (type == GGUF_F32 ? (float)back == (float)value : back == value) break;
+    }
+    fputs(text, stdout);
+}
+
+static void print_item(const gguf_value *array, uint64_t i, bool json)
+{
+    if (array->item_type == GGUF_STRING) {
+        print_quoted(array->strings[i], json ? SIZE_MAX : TEXT_SHOWN);
+    } else if (array->item_type == GGUF_F32 || array->item_type == GGUF_F64) {
+        print_float(gguf_item_float(array, i), array->item_type, json);
+    } else if (array->item_type == GGUF_BOOL) {
+        fputs(gguf_item_int(array, i) ? "true" : "false", stdout);
+    } else {
+        printf("%" PRId64, gguf_item_int(array, i));
+    }
+}
+
+static void print_array(const gguf_value *array, bool json)
+{
+    uint64_t shown = array->count < ITEMS_SHOWN ? array->count : ITEMS_SHOWN;
+    if (json)
+        printf("{\"type\": \"%s\", \"count\": %" PRIu64 ", \"first\": ", TYPE_NAMES[array->item_type], array->count);
+    putchar('[');
+    for (uint64_t i = 0; i < shown; i++) {
+        if (i) fputs(", ", stdout);
+        print_item(array, i, json);
+    }
+    fputs(!json && shown < array->count ? ", …]" : "]", stdout);
+    if (json) putchar('}');
+    if (!json && shown < array->count) printf(" (%" PRIu64 " items)", array->count);
+}
+
+static void print_value(const gguf_value *value, bool json)
+{
+    switch (value->type) {
+    case GGUF_STRING:
+        if (json)
+            print_json_string(value->s);
+        else
+            print_text_string(value->s);
+        break;
+    case GGUF_ARRAY:
+        print_array(value, json);
+        break;
+    case GGUF_F32:
+    case GGUF_F64:
+        print_float(value->f, value->type, json);
+        break;
+    case GGUF_BOOL:
+        fputs(value->u ? "true" : "false", stdout);
+        break;
+    case GGUF_I8:
+    case GGUF_I16:
+    case GGUF_I32:
+    case GGUF_I64:
+        printf("%" PRId64, value->i);
+        break;
+    default:
+        printf("%" PRIu64, value->u);
+        break;
+    }
+}
+
+// [rows, columns]: the file's dimensions in reverse, the contiguous one last.
+static void format_shape(const gguf_tensor *t, char *text, size_t bytes)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (uint32_t i = t->n_dims; i-- > 0 && n < bytes;)
+        n += (size_t)snprintf(text + n, bytes - n, "%s%" PRId64 "%s", i + 1 == t->n_dims ? "[" : ", ", t->dims[i],
+                              i ? "" : "]");
+}
+
+// ---- text
+
+// 134515008 as "134.5 M", in steps of 1000.
+static void print_scaled(uint64_t number, const char *unit)
+{
+    static const char *const PREFIXES[] = {"", "k", "M", "G", "T", "P", "E"};
+    double scaled = (double)number;
+    int step = 0;
+    for (; scaled >= 999.95 && step < 6; step++) scaled /= 1000;
+    printf("%.*f %s%s", step ? 1 : 0, scaled, PREFIXES[step], unit);
+}
+
+static void print_type_counts(const summary *s)
+{
+    const char *separator = ": ";
+    for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
+        if (!s->type_counts[type]) continue;
+        printf("%s%" PRIu64 " %s", separator, s->type_counts[type], gguf_type_layout(type)->name);
+        separator = ", ";
+    }
+    putchar('\n');
+}
+
+static void print_label(const char *label)
+{
+    printf("%-15s ", label);
+}
+
+static void print_string_line(const char *label, view text)
+{
+    print_label(label);
+    print_text_string(text.len ? text : VIEW_LITERAL("-"));
+    putchar('\n');
+}
+
+static void print_tokenizer_line(const gguf_file *file)
+{
+    view model = find_string(file, "tokenizer.ggml.model"), pre = find_string(file, "tokenizer.ggml.pre");
+    print_label("tokenizer");
+    if (!model.len && !count_tokens(file)) {
+        puts("none");
+        return;
+    }
+    print_text_string(model);
+    if (pre.len) {
+        fputs(", ", stdout);
+        print_text_string(pre);
+    }
+    printf(", %" PRIu64 " tokens\n", count_tokens(file));
+}
+
+static void print_summary(const gguf_file *file, const summary *s)
+{
+    print_label("file");
+    print_escaped(view_of(gguf_path(file)), SIZE_MAX, false);
+    putchar('\n');
+    print_label("format");
+    printf("GGUF version %" PRIu32 ", alignment %zu\n", gguf_version(file), gguf_alignment(file));
+    print_string_line("architecture", find_string(file, "general.architecture"));
+    print_string_line("name", find_string(file, "general.name"));
+    print_label("parameters");
+    print_scaled(s->parameters, "");
+    printf(" (%" PRIu64 ")\n", s->parameters);
+    print_label("size");
+    print_scaled(s->file_bytes, "B");
+    printf(" (%zu bytes)\n", s->file_bytes);
+    if (s->end > s->file_bytes) {
+        print_label("CUT SHORT");
+        printf("the tensors need %" PRIu64 " bytes\n", s->end);
+    }
+    print_label("bits per weight");
+    printf("%.2f\n", bits_per_weight(s));
+    print_label("context");
+    printf("%" PRId64 " tokens\n", find_context(file));
+    print_tokenizer_line(file);
+    print_label("chat template");
+    puts(find_string(file, "tokenizer.chat_template").len ? "yes" : "no");
+    print_label("tensors");
+    printf("%zu", gguf_tensor_count(file));
+    print_type_counts(s);
+}
+
+static int name_width(int widest, view name)
+{
+    if (name.len > NAME_COLUMN) return NAME_COLUMN;
+    return (int)name.len > widest ? (int)name.len : widest;
+}
+
+// Escaped, and padded as if every byte took one column: true of all names seen in real files.
+static void print_name(view name, int width)
+{
+    print_escaped(name, SIZE_MAX, false);
+    printf("%*s", name.len < (size_t)width ? width - (int)name.len : 0, "");
+}
+
+static void print_metadata(const gguf_file *file)
+{
+    int width = 0;
+    for (size_t i = 0; i < gguf_value_count(file); i++) width = name_width(width, gguf_value_at(file, i)->key);
+    printf("\nmetadata (%zu)\n", gguf_value_count(file));
+    for (size_t i = 0; i < gguf_value_count(file); i++) {
+        const gguf_value *value = gguf_value_at(file, i);
+        bool is_array = value->type == GGUF_ARRAY;
+        char type[16];
+        snprintf(type, sizeof type, "%s%s", TYPE_NAMES[is_array ? value->item_type : value->type],
+                 is_array ? "[]" : "");
+        fputs("  ", stdout);
+        print_name(value->key, width);
+        printf("  %-8s  ", type);
+        print_value(value, false);
+        putchar('\n');
+    }
+}
+
+static void print_tensors(const gguf_file *file)
+{
+    int width = 4;
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) width = name_width(width, gguf_tensor_at(file, i)->name);
+    printf("\n  %-*s  %-5s  %-20s  %12s  %12s\n", width, "name", "type", "shape", "bytes", "offset");
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(file, i);
+        char shape[128];
+        format_shape(t, shape, sizeof shape);
+        fputs("  ", stdout);
+        print_name(t->name, width);
+        printf("  %-5s  %-20s  %12zu  %12zu\n", gguf_type_layout(t->type)->name, shape, t->bytes, t->offset);
+    }
+}
+
+static void print_text(const gguf_file *file, const summary *s, bool tensors)
+{
+    print_summary(file, s);
+    print_metadata(file);
+    if (tensors) print_tensors(file);
+}
+
+// ---- JSON
+
+static void print_json_field(const char *name, view text)
+{
+    printf(", \"%s\": ", name);
+    print_json_string(text);
+}
+
+static void print_json_metadata(const gguf_file *file)
+{
+    fputs(", \"metadata\": {", stdout);
+    for (size_t i = 0; i < gguf_value_count(file); i++) {
+        const gguf_value *value = gguf_value_at(file, i);
+        if (i) fputs(", ", stdout);
+        print_json_string(value->key);
+        fputs(": ", stdout);
+        print_value(value, true);
+    }
+    putchar('}');
+}
+
+static void print_json_tensors(const gguf_file *file)
+{
+    fputs(", \"tensors\": [", stdout);
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(file, i);
+        char shape[128];
+        format_shape(t, shape, sizeof shape);
+        fputs(i ? ", {\"name\": " : "{\"name\": ", stdout);
+        print_json_string(t->name);
+        printf(", \"type\": \"%s\", \"shape\": %s, \"bytes\": %zu, \"offset\": %zu}", gguf_type_layout(t->type)->name,
+               shape, t->bytes, t->offset);
+    }
+    putchar(']');
+}
+
+static void print_json(const gguf_file *file, const summary *s, bool tensors)
+{
+    fputs("{\"file\": ", stdout);
+    print_json_string(view_of(gguf_path(file)));
+    printf(", \"version\": %" PRIu32 ", \"alignment\": %zu", gguf_version(file), gguf_alignment(file));
+    print_json_field("architecture", find_string(file, "general.architecture"));
+    print_json_field("name", find_string(file, "general.name"));
+    printf(", \"parameters\": %" PRIu64 ", \"file_bytes\": %zu, \"tensor_bytes\": %" PRIu64
+           ", \"bits_per_weight\": %.4f",
+           s->parameters, s->file_bytes, s->data_bytes, bits_per_weight(s));
+    printf(", \"cut_short\": %s, \"context\": %" PRId64, s->end > s->file_bytes ? "true" : "false", find_context(file));
+    print_json_field("tokenizer", find_string(file, "tokenizer.ggml.model"));
+    print_json_field("pre_tokenizer", find_string(file, "tokenizer.ggml.pre"));
+    printf(", \"tokens\": %" PRIu64 ", \"chat_template\": %s, \"tensor_types\": {", count_tokens(file),
+           find_string(file, "tokenizer.chat_template").len ? "true" : "false");
+    const char *separator = "";
+    for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
+        if (!s->type_counts[type]) continue;
+        printf("%s\"%s\": %" PRIu64, separator, gguf_type_layout(type)->name, s->type_counts[type]);
+        separator = ", ";
+    }
+    putchar('}');
+    print_json_metadata(file);
+    if (tensors) print_json_tensors(file);
+    puts("}");
+}
+
+// ---- the verb
+
+// -1 when the verb shall go on, else the exit code.
+static int parse_options(int argc, char **argv, info_options *options)
+{
+    static const struct option LONG[] = {
+        {"tensors", no_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
+        switch (c) {
+        case 't':
+            options->tensors = true;
+            break;
+        case 'j':
+            options->json = true;
+            break;
+        case 'h':
+            fputs(HELP, stdout);
+            return EXIT_SUCCESS;
+        default:
+            return EXIT_USAGE; // getopt_long has said why
+        }
+    }
+    if (optind + 1 != argc)
+        return tool_fail_usage(argv[0], optind == argc ? "no model file given" : "more than one model file given");
+    options->path = argv[optind];
+    return -1;
+}
+
+int tool_info(int argc, char **argv)
+{
+    info_options options = {0};
+    int exit_code = parse_options(argc, argv, &options);
+    if (exit_code >= 0) return exit_code;
+    gguf_file *file;
+    wf_error err;
+    if (gguf_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
+    summary s = summarise(file);
+    if (options.json)
+        print_json(file, &s, options.tensors);
+    else
+        print_text(file, &s, options.tensors);
+    gguf_close(file);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,148 @@
+// welford logits: what a model thinks comes next.
+#define _GNU_SOURCE
+#include <inttypes.h>
+
+#include "format/npy.h"
+#include "session/engine.h"
+#include "session/session.h"
+#include "tool/model_options.h"
+
+enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_HELP };
+
+typedef struct logits_options {
+    const char *path, *text, *file, *output;
+    int64_t top, n_batch;
+    bool raw;
+    wf_model_options model;
+} logits_options;
+
+static const char HELP[] =
+    "Usage: welford logits [OPTIONS] MODEL\n\n"
+    "Prints the likeliest next tokens after a prompt, one a line: the id, a tab, the logit, a tab, the token's text as a\n"
+    "JSON string. The prompt goes through the model's chat template as a user's message, where it has one. Without -p\n"
+    "and -f it comes from standard input.\n\n"
+    "  -p, --prompt TEXT       the prompt\n"
+    "  -f, --file FILE         the prompt is in FILE (- is standard input)\n"
+    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "      --top N             how many tokens (default 8)\n"
+    "      --raw               the prompt as it is: no template, special tokens parsed\n"
+    "  -o, --output FILE       write the logits of the whole vocabulary as a .npy file of f32\n"
+    MODEL_OPTIONS_HELP
+    "      --help              this text\n";
+
+typedef struct scored {
+    float logit;
+    int32_t id;
+} scored;
+
+static int compare_scored(const void *a, const void *b)
+{
+    const scored *x = a, *y = b;
+    if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab, int64_t top, wf_error *err)
+{
+    scored *all = calloc((size_t)n_vocab, sizeof *all);
+    if (!all) return error_memory(err, (size_t)n_vocab * sizeof *all);
+    for (int64_t i = 0; i < n_vocab; i++) all[i] = (scored){logits[i], (int32_t)i};
+    qsort(all, (size_t)n_vocab, sizeof *all, compare_scored);
+    wf_status status = WF_OK;
+    for (int64_t i = 0; i < top && i < n_vocab && status == WF_OK; i++) {
+        buffer text = {0};
+        if (all[i].id < tokenizer_count(e->t)) status = tokenizer_decode_token(e->t, all[i].id, true, &text, err);
+        printf("%" PRId32 "\t%.5f\t", all[i].id, (double)all[i].logit);
+        print_json_string(stdout, buffer_view(&text));
+        putchar('\n');
+        buffer_free(&text);
+    }
+    free(all);
+    return status;
+}
+
+static wf_status encode_prompt(const engine *e, view prompt, bool raw, token_list *ids, wf_error *err)
+{
+    if (raw || !e->has_chat) return engine_encode(e, prompt, raw, ids, err);
+    json_t *messages = json_pack("[o]", chat_message("user", prompt));
+    if (!messages) return error_memory(err, prompt.len);
+    wf_status status = engine_encode_chat(e, messages, ids, err);
+    json_decref(messages);
+    return status;
+}
+
+static wf_status compute(const engine *e, const logits_options *options, view prompt, wf_error *err)
+{
+    session *s = NULL;
+    token_list ids = {0};
+    wf_status status;
+    TRY_GOTO(encode_prompt(e, prompt, options->raw, &ids, err), done);
+    if (ids.count == 0) {
+        status = error_set(err, WF_ERROR_USAGE, "the prompt is empty");
+        goto done;
+    }
+    TRY_GOTO(session_create(e->m, e->pool, e->m->program.plan.n_ctx_train, options->n_batch, &s, err), done);
+    TRY_GOTO(session_eval(s, ids.ids, (int64_t)ids.count, (int64_t)ids.count - 1, err), done);
+    int64_t n_vocab = session_vocabulary(s);
+    if (options->output) TRY_GOTO(npy_write(options->output, NPY_F32, &n_vocab, 1, session_logits(s, 0), err), done);
+    TRY_GOTO(print_top(e, session_logits(s, 0), n_vocab, options->top, err), done);
+done:
+    session_free(s);
+    token_list_free(&ids);
+    return status;
+}
+
+static wf_status run_logits(logits_options *options, wf_error *err)
+{
+    char *data;
+    view prompt;
+    engine e = {0};
+    model_progress bar;
+    TRY(read_prompt(options->text, options->file, options->raw, &data, &prompt, err));
+    model_progress_set(&bar, &options->model);
+    wf_status status = engine_open(options->path, &options->model, &e, err);
+    model_progress_end(&bar);
+    if (status == WF_OK) status = compute(&e, options, prompt, err);
+    engine_close(&e);
+    free(data);
+    return status;
+}
+
+int tool_logits(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        MODEL_LONG_OPTIONS,
+        {"prompt", required_argument, NULL, 'p'},
+        {"file", required_argument, NULL, 'f'},
+        {"output", required_argument, NULL, 'o'},
+        {"batch", required_argument, NULL, 'b'},
+        {"top", required_argument, NULL, OPTION_TOP},
+        {"raw", no_argument, NULL, OPTION_RAW},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {0},
+    };
+    logits_options options = {.top = 8};
+    int c;
+    while ((c = getopt_long(argc, argv, "p:f:o:b:t:", OPTIONS, NULL)) != -1) {
+        switch (c) {
+        case 'p': options.text = optarg; break;
+        case 'f': options.file = optarg; break;
+        case 'o': options.output = optarg; break;
+        case 'b':
+            if (!tool_parse_int(argv[0], "--batch", optarg, 1, INT32_MAX, &options.n_batch)) return EXIT_USAGE;
+            break;
+        case OPTION_TOP:
+            if (!tool_parse_int(argv[0], "--top", optarg, 0, INT32_MAX, &options.top)) return EXIT_USAGE;
+            break;
+        case OPTION_RAW: options.raw = true; break;
+        case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
+        default:
+            if (!model_option_take(argv[0], c, optarg, &options.model)) return EXIT_USAGE;
+        }
+    }
+    if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
+    if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
+    options.path = argv[optind];
+    wf_error err = {0};
+    return run_logits(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
+}

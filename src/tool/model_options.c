@@ -1,0 +1,83 @@
+#define _POSIX_C_SOURCE 200809L
+#include "tool/model_options.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "session/generate.h"
+#include "text/utf8.h"
+
+bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options)
+{
+    int64_t number;
+    switch (option) {
+    case 't':
+        if (!tool_parse_int(verb, "--threads", value, 1, MAX_THREADS, &number)) return false;
+        options->n_threads = (int)number;
+        return true;
+    case OPTION_KV:
+        options->kv_f32 = !strcmp(value, "f32");
+        if (options->kv_f32 || !strcmp(value, "f16")) return true;
+        tool_fail_usage(verb, "--kv: '%s' is neither f16 nor f32", value);
+        return false;
+    case OPTION_NO_CACHE: options->no_cache = true; return true;
+    case OPTION_NO_FUSE: options->no_fuse = value; return true;
+    case OPTION_PRINT_IR: options->print_ir_after = value; return true;
+    case OPTION_PRINT_PLAN: options->print_plan = true; return true;
+    default: return false;
+    }
+}
+
+static void show_progress(void *context, const char *what, size_t done, size_t all)
+{
+    enum { WIDTH = 40 };
+    model_progress *bar = context;
+    double now = clock_seconds();
+    if (bar->started == 0) bar->started = now;
+    if (all == 0 || now - bar->started < 1 || now - bar->shown < 0.1) return;
+    bar->shown = now;
+    int filled = (int)((double)done / (double)all * (double)WIDTH);
+    char cells[WIDTH + 1] = {0};
+    for (int i = 0; i < WIDTH; i++) cells[i] = i < filled ? '#' : ' ';
+    fprintf(stderr, "\r%s [%s] %3.0f %%", what, cells, 100.0 * (double)done / (double)all);
+    fflush(stderr);
+}
+
+void model_progress_set(model_progress *bar, wf_model_options *options)
+{
+    *bar = (model_progress){0};
+    if (!isatty(STDERR_FILENO)) return;
+    options->progress = show_progress;
+    options->progress_context = bar;
+}
+
+void model_progress_end(const model_progress *bar)
+{
+    if (bar->shown > 0) fputs("\r\033[K", stderr);
+}
+
+wf_status read_prompt(const char *text, const char *path, bool exact, char **data, view *prompt, wf_error *err)
+{
+    *data = NULL;
+    if (text) {
+        *prompt = view_of(text);
+        return WF_OK;
+    }
+    size_t bytes;
+    TRY(file_read(path ? path : "-", data, &bytes, err));
+    if (!exact && bytes && (*data)[bytes - 1] == '\n') bytes--;
+    if (!exact && bytes && (*data)[bytes - 1] == '\r') bytes--;
+    *prompt = (view){*data, bytes};
+    return WF_OK;
+}
+
+void print_json_string(FILE *out, view text)
+{
+    buffer repaired = {0};
+    utf8_append_repaired(&repaired, text);
+    json_t *string = json_stringn(buffer_view(&repaired).data, repaired.len);
+    if (string) json_dumpf(string, out, JSON_ENCODE_ANY);
+    json_decref(string);
+    buffer_free(&repaired);
+}

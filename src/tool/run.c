@@ -1,0 +1,385 @@
+// welford run: answers a prompt, or chats.
+//
+//     -p, -f, a pipe     one answer to stdout                        run_once
+//     --json             the same, as one JSON object at the end     run_once
+//     a terminal         turn after turn until Ctrl-D or /exit       run_chat
+//
+// Ctrl-C stops the answer. In a chat the program goes on; at the prompt a second Ctrl-C ends it.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "session/conversation.h"
+#include "tool/line.h"
+#include "tool/model_options.h"
+
+enum {
+    OPTION_TEMP = OPTION_OWN,
+    OPTION_TOP_K,
+    OPTION_TOP_P,
+    OPTION_MIN_P,
+    OPTION_PENALTY,
+    OPTION_SYSTEM,
+    OPTION_RAW,
+    OPTION_JSON,
+    OPTION_STATS,
+    OPTION_HELP,
+    EXIT_INTERRUPTED = 128 + SIGINT,
+};
+
+typedef struct run_options {
+    const char *path, *text, *file, *system;
+    int64_t n_max, n_ctx, n_batch;
+    bool raw, json, stats;
+    wf_sampler_options sampler;
+    wf_model_options model;
+} run_options;
+
+static const char HELP[] =
+    "Usage: welford run [OPTIONS] MODEL\n\n"
+    "Answers a prompt, given with -p, -f or on standard input; on a terminal it chats. The prompt goes through the\n"
+    "model's chat template, where it has one; special tokens in it stay text. Ctrl-C stops an answer.\n\n"
+    "  -p, --prompt TEXT       the prompt\n"
+    "  -f, --file FILE         the prompt is in FILE (- is standard input)\n"
+    "      --system TEXT       the system message\n"
+    "      --raw               the prompt as it is: no template, special tokens parsed\n"
+    "  -n, --n-predict N       stop after N tokens (default: when the model ends or the context is full)\n"
+    "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096)\n"
+    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -s, --seed N            seed of the random draw (default: a random one; --stats shows it)\n"
+    "      --temp X            temperature (default 0.8); 0 always takes the likeliest token\n"
+    "      --top-k N           draw from the N likeliest tokens (default 40; 0: from all)\n"
+    "      --top-p X           ... the likeliest that have probability X together (default 0.95; 1: all)\n"
+    "      --min-p X           ... those at least X times as likely as the likeliest (default 0.05; 0: all)\n"
+    "      --repeat-penalty X  makes the last 64 tokens less likely (default 1: no)\n"
+    "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), finish_reason\n"
+    "                          (stop, length, context or interrupted), stats\n"
+    "      --stats             print speed, memory and what came from the cache to stderr\n"
+    MODEL_OPTIONS_HELP
+    "      --help              this text\n";
+
+static const char CHAT_HELP[] =
+    "/reset  start afresh\n"
+    "/exit   leave (or Ctrl-D)\n"
+    "/help   this text\n"
+    "Ctrl-C stops an answer.\n";
+
+// ---- signals
+
+// The only mutable globals: a handler can reach nothing else.
+static volatile sig_atomic_t interrupted;
+static int interrupt_fd = -1; // an eventfd, readable after an interrupt
+
+static void note_interrupt(int number)
+{
+    (void)number;
+    int saved = errno;
+    interrupted = 1;
+    ssize_t written = write(interrupt_fd, &(uint64_t){1}, sizeof(uint64_t));
+    (void)written; // full: it is readable anyhow
+    errno = saved;
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigaction(SIGINT, &action, NULL);
+}
+
+// ---- a run
+
+typedef struct run_state {
+    const run_options *options;
+    const char *program;
+    engine e;
+    session *s;
+    sampler *choose;
+    conversation talk;
+    double process_start, first_token; // clock_seconds; first_token 0: none yet
+    buffer text;                       // of the answer; --json only
+    int write_error;                   // errno of stdout; 0: none
+    bool in_line;                      // the answer has begun and its last byte was no line break
+} run_state;
+
+// The clock at the process's start: the time that exec and the dynamic linker took was spent on the CPU.
+static double find_process_start(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return clock_seconds() - (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) -
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static bool show_token(void *context, int32_t token, const char *text, size_t bytes)
+{
+    run_state *r = context;
+    if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
+    if (r->options->json) {
+        buffer_append(&r->text, text, bytes);
+    } else if (bytes) {
+        r->in_line = text[bytes - 1] != '\n';
+        if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout)) r->write_error = errno ? errno : EIO;
+    }
+    return !interrupted && !r->write_error;
+}
+
+static wf_status open_run(run_state *r, wf_error *err)
+{
+    const run_options *o = r->options;
+    wf_model_options options = o->model;
+    model_progress bar;
+    model_progress_set(&bar, &options);
+    wf_status status = engine_open(o->path, &options, &r->e, err);
+    model_progress_end(&bar);
+    TRY(status);
+    TRY(session_create(r->e.m, r->e.pool, o->n_ctx, o->n_batch, &r->s, err));
+    TRY(sampler_create(&o->sampler, tokenizer_count(r->e.t), &r->choose, err));
+    TRY(conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err));
+    if (!r->e.has_chat && !o->raw)
+        fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
+    return WF_OK;
+}
+
+static void close_run(run_state *r)
+{
+    conversation_free(&r->talk);
+    sampler_free(r->choose);
+    session_free(r->s);
+    engine_close(&r->e);
+    buffer_free(&r->text);
+}
+
+static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
+{
+    conversation_turn turn = {.text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token,
+                              .context = r};
+    interrupted = 0;
+    r->first_token = 0;
+    r->in_line = false;
+    wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
+    if (r->in_line && !r->write_error) {
+        putchar('\n');
+        fflush(stdout);
+    }
+    if (status == WF_OK && g->finish == WF_FINISH_CONTEXT)
+        fprintf(stderr, "%s: the context of %" PRId64 " tokens is full\n", r->program, session_context(r->s));
+    return status;
+}
+
+// ---- statistics
+
+// Most memory this process has held, in bytes; 0 when the system does not say. (getrusage also counts what the parent
+// held when it forked.)
+static size_t find_peak_memory(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    size_t kib = 0;
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %zu kB", &kib) == 1) break;
+    if (status) fclose(status);
+    return kib * 1024;
+}
+
+static double divide(double a, double b) { return b > 0 ? a / b : 0; }
+
+static void print_stats(const run_state *r, const wf_generation *g)
+{
+    const model *m = r->e.m;
+    int64_t evaluated = g->n_prompt - g->n_reused;
+    fprintf(stderr, "prefill      %" PRId64 " tokens in %.3f s: %.1f tokens/s (%" PRId64 " more were in the KV cache)\n",
+            evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
+    fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
+            divide((double)g->n_decoded, g->decode_seconds));
+    if (r->first_token > 0)
+        fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
+                r->first_token - r->process_start, g->first_token_seconds);
+    fprintf(stderr, "memory       %.1f MB at the peak\n", (double)find_peak_memory() / 1e6);
+    if (m->program_cached)
+        fputs("program      from the cache\n", stderr);
+    else
+        fprintf(stderr, "program      compiled in %.2f s\n", m->compile_seconds);
+    if (m->pack_cached)
+        fputs("weights      from the cache\n", stderr);
+    else
+        fprintf(stderr, "weights      packed in %.2f s\n", m->pack_seconds);
+    fprintf(stderr, "threads      %d\n", thread_pool_size(r->e.pool));
+    fprintf(stderr, "seed         %" PRIu64 "\n", sampler_seed(r->choose));
+}
+
+static json_t *describe_stats(const run_state *r, const wf_generation *g)
+{
+    const model *m = r->e.m;
+    double first_token = r->first_token > 0 ? r->first_token - r->process_start : g->first_token_seconds;
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_prompt",
+                     (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
+                     (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
+                     g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
+                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
+                     m->pack_cached, "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
+                     thread_pool_size(r->e.pool), "seed", (json_int_t)sampler_seed(r->choose));
+}
+
+static json_t *describe_ids(const int32_t *ids, int64_t n)
+{
+    json_t *array = json_array();
+    for (int64_t i = 0; i < n; i++) json_array_append_new(array, json_integer(ids[i]));
+    return array;
+}
+
+static void print_json(run_state *r, const token_list *ids, const wf_generation *g)
+{
+    int64_t n_prompt = session_past(r->s) < g->n_prompt ? session_past(r->s) : g->n_prompt; // interrupted
+    json_t *object = json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens", describe_ids(session_tokens(r->s), n_prompt),
+                               "text", buffer_view(&r->text).data, r->text.len, "tokens",
+                               describe_ids(ids->ids, (int64_t)ids->count), "finish_reason", finish_name(g->finish),
+                               "stats", describe_stats(r, g));
+    json_dumpf(object, stdout, JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(object);
+}
+
+// ---- one answer
+
+static wf_status run_once(run_state *r, wf_error *err)
+{
+    char *data;
+    view prompt;
+    token_list ids = {0};
+    wf_generation g = {0};
+    TRY(read_prompt(r->options->text, r->options->file, r->options->raw, &data, &prompt, err));
+    wf_status status = open_run(r, err);
+    if (status == WF_OK) {
+        catch_interrupts();
+        status = answer(r, prompt, &ids, &g, err);
+    }
+    if (status == WF_OK && r->options->json) print_json(r, &ids, &g);
+    if (status == WF_OK && r->options->stats) print_stats(r, &g);
+    token_list_free(&ids);
+    free(data);
+    return status;
+}
+
+// ---- a chat
+
+static void say(run_state *r, view text)
+{
+    wf_generation g;
+    wf_error err = {0};
+    if (answer(r, text, NULL, &g, &err) != WF_OK) {
+        fprintf(stderr, "%s: %s\n", r->program, err.message);
+        if (err.status == WF_ERROR_LIMIT) fprintf(stderr, "/reset starts afresh.\n");
+    } else if (r->options->stats) {
+        print_stats(r, &g);
+    }
+}
+
+static wf_status run_chat(run_state *r, wf_error *err)
+{
+    TRY(open_run(r, err));
+    catch_interrupts();
+    line_reader *reader = line_reader_create("welford", interrupt_fd);
+    if (!reader) return error_memory(err, 0);
+    fprintf(stderr, "/help shows the commands, Ctrl-D ends.\n");
+    bool again = false; // the last thing was a Ctrl-C at the prompt
+    while (!r->write_error) {
+        view line;
+        interrupted = 0;
+        line_result result = line_read(reader, &line);
+        if (result == LINE_END || (result == LINE_INTERRUPTED && again)) break;
+        again = result == LINE_INTERRUPTED;
+        if (again)
+            fprintf(stderr, "\nCtrl-C again, or Ctrl-D, ends.\n");
+        else if (view_is(line, "/exit"))
+            break;
+        else if (view_is(line, "/help"))
+            fputs(CHAT_HELP, stderr);
+        else if (view_is(line, "/reset"))
+            conversation_reset(&r->talk);
+        else if (line.len)
+            say(r, line);
+    }
+    line_reader_free(reader);
+    return WF_OK;
+}
+
+// ---- the verb
+
+static bool take_option(const char *verb, int c, const char *value, run_options *o)
+{
+    int64_t seed;
+    switch (c) {
+    case 'p': o->text = value; return true;
+    case 'f': o->file = value; return true;
+    case 'n': return tool_parse_int(verb, "--n-predict", value, 0, INT32_MAX, &o->n_max);
+    case 'c': return tool_parse_int(verb, "--ctx", value, 1, INT32_MAX, &o->n_ctx);
+    case 'b': return tool_parse_int(verb, "--batch", value, 1, INT32_MAX, &o->n_batch);
+    case 's':
+        if (!tool_parse_int(verb, "--seed", value, 0, INT64_MAX, &seed)) return false;
+        o->sampler.seed = (uint64_t)seed;
+        return true;
+    case OPTION_TEMP: return tool_parse_float(verb, "--temp", value, 0, 1e6, &o->sampler.temperature);
+    case OPTION_TOP_K: return tool_parse_int(verb, "--top-k", value, 0, INT32_MAX, &o->sampler.top_k);
+    case OPTION_TOP_P: return tool_parse_float(verb, "--top-p", value, 0, 1, &o->sampler.top_p);
+    case OPTION_MIN_P: return tool_parse_float(verb, "--min-p", value, 0, 1, &o->sampler.min_p);
+    case OPTION_PENALTY: return tool_parse_float(verb, "--repeat-penalty", value, 0.01, 100, &o->sampler.repeat_penalty);
+    case OPTION_SYSTEM: o->system = value; return true;
+    case OPTION_RAW: o->raw = true; return true;
+    case OPTION_JSON: o->json = true; return true;
+    case OPTION_STATS: o->stats = true; return true;
+    default: return model_option_take(verb, c, value, &o->model);
+    }
+}
+
+int tool_run(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        MODEL_LONG_OPTIONS,
+        {"prompt", required_argument, NULL, 'p'},
+        {"file", required_argument, NULL, 'f'},
+        {"n-predict", required_argument, NULL, 'n'},
+        {"ctx", required_argument, NULL, 'c'},
+        {"batch", required_argument, NULL, 'b'},
+        {"seed", required_argument, NULL, 's'},
+        {"temp", required_argument, NULL, OPTION_TEMP},
+        {"top-k", required_argument, NULL, OPTION_TOP_K},
+        {"top-p", required_argument, NULL, OPTION_TOP_P},
+        {"min-p", required_argument, NULL, OPTION_MIN_P},
+        {"repeat-penalty", required_argument, NULL, OPTION_PENALTY},
+        {"system", required_argument, NULL, OPTION_SYSTEM},
+        {"raw", no_argument, NULL, OPTION_RAW},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"stats", no_argument, NULL, OPTION_STATS},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {0},
+    };
+    run_options options = {.n_max = -1, .sampler = sampler_defaults()};
+    run_state r = {.options = &options, .program = argv[0], .process_start = find_process_start()};
+    int c;
+    while ((c = getopt_long(argc, argv, "p:f:n:c:b:s:t:", OPTIONS, NULL)) != -1) {
+        if (c == OPTION_HELP) {
+            fputs(HELP, stdout);
+            return EXIT_SUCCESS;
+        }
+        if (!take_option(argv[0], c, optarg, &options)) return EXIT_USAGE;
+    }
+    if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
+    if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
+    if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
+    options.path = argv[optind];
+
+    wf_error err = {0};
+    bool chats = !options.text && !options.file && !options.json && isatty(STDIN_FILENO);
+    wf_status status = chats ? run_chat(&r, &err) : run_once(&r, &err);
+    close_run(&r);
+    if (r.write_error == EPIPE) return EXIT_FAILURE; // the reader has gone: quietly
+    if (r.write_error) error_set(&err, status = WF_ERROR_IO, "cannot write the answer: %s", strerror(r.write_error));
+    if (status != WF_OK) return tool_fail(argv[0], &err);
+    return interrupted && !chats ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+}

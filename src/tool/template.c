@@ -1,0 +1,233 @@
+// welford template: renders a chat template, for people who debug templates.
+#define _GNU_SOURCE
+#include <getopt.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "format/gguf.h"
+#include "text/jinja.h"
+#include "tool/tool.h"
+
+typedef struct template_options {
+    const char *source, *messages, *context;
+    bool no_generation_prompt, lines;
+} template_options;
+
+static const char HELP[] =
+    "Usage: welford template [OPTIONS] MODEL|FILE.jinja\n\n"
+    "Prints a conversation as the chat template of a model, or in a file, makes it: the prompt the model would see.\n"
+    "The conversation is a JSON array of {\"role\", \"content\"} on standard input, or an object with all of the "
+    "template's\n"
+    "variables (\"messages\", \"tools\", ...). A model file that was cut short after its header will do.\n\n"
+    "  -f, --file FILE             the conversation is in FILE (- is standard input)\n"
+    "      --context JSON          more variables for the template, as a JSON object\n"
+    "      --no-generation-prompt  end before the assistant's turn\n"
+    "      --lines                 the input is one JSON document a line; print one line for each: {\"text\": ...}, "
+    "or\n"
+    "                              {\"error\": ...} and exit 1 at the end\n"
+    "      --help                  this text\n";
+
+// What a template needs: the source, and from a model its bos and eos tokens.
+typedef struct template_input {
+    gguf_file *model; // NULL: `file` is the template
+    char *file;
+    view source;
+    json_t *variables; // object; defaults for each document
+} template_input;
+
+static void close_input(template_input *input)
+{
+    gguf_close(input->model);
+    free(input->file);
+    json_decref(input->variables);
+}
+
+static wf_status set_token(template_input *input, const char *key, const char *variable, wf_error *err)
+{
+    const gguf_value *tokens = gguf_find(input->model, "tokenizer.ggml.tokens");
+    int64_t id = -1;
+    if (!tokens || !tokens->strings) return WF_OK;
+    TRY(gguf_get_int_or(input->model, key, 0, INT32_MAX, &id, err));
+    if (id < 0 || (uint64_t)id >= tokens->count) return WF_OK;
+    json_t *text = json_stringn(tokens->strings[id].data, tokens->strings[id].len);
+    if (text && json_object_set_new(input->variables, variable, text) == 0) return WF_OK;
+    return error_set(err, WF_ERROR_FORMAT, "%s: %s: the token's text is not valid UTF-8", gguf_path(input->model), key);
+}
+
+// GGUF files begin with their magic; anything else is a template's text.
+static wf_status open_input(const char *path, template_input *input, wf_error *err)
+{
+    size_t bytes;
+    file_map map;
+    TRY(file_map_open(path, &map, err));
+    bool is_gguf = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);
+    file_map_close(&map);
+    input->variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", 1, "tools", "documents");
+    if (!input->variables) return error_memory(err, 0);
+    if (!is_gguf) {
+        TRY(file_read(path, &input->file, &bytes, err));
+        input->source = (view){input->file, bytes};
+        return WF_OK;
+    }
+    TRY(gguf_open_header(path, &input->model, err));
+    if (!gguf_find(input->model, "tokenizer.chat_template"))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: the model has no chat template", path);
+    TRY(gguf_get_string(input->model, "tokenizer.chat_template", &input->source, err));
+    TRY(set_token(input, "tokenizer.ggml.bos_token_id", "bos_token", err));
+    return set_token(input, "tokenizer.ggml.eos_token_id", "eos_token", err);
+}
+
+static wf_status parse_json(view text, const char *name, json_t **json, wf_error *err)
+{
+    json_error_t reason;
+    *json = json_loadb(text.data, text.len, 0, &reason);
+    if (*json) return WF_OK;
+    return error_set(err, WF_ERROR_FORMAT, "%s: line %d: %s", name, reason.line, reason.text);
+}
+
+static wf_status add_context(const template_options *options, template_input *input, wf_error *err)
+{
+    json_t *more = NULL;
+    if (options->no_generation_prompt) json_object_set_new(input->variables, "add_generation_prompt", json_false());
+    if (!options->context) return WF_OK;
+    TRY(parse_json(view_of(options->context), "--context", &more, err));
+    wf_status status = WF_OK;
+    if (!json_is_object(more))
+        status = error_set(err, WF_ERROR_USAGE, "--context: not a JSON object");
+    else if (json_object_update(input->variables, more))
+        status = error_memory(err, 0);
+    json_decref(more);
+    return status;
+}
+
+// One document: the array of messages, or an object of variables.
+static wf_status render_document(const jinja_template *t, const template_input *input, view text, const char *name,
+                                 buffer *out, wf_error *err)
+{
+    json_t *document = NULL, *context = json_copy(input->variables);
+    wf_status status = context ? parse_json(text, name, &document, err) : error_memory(err, 0);
+    if (status == WF_OK) {
+        int failed = json_is_object(document)  ? json_object_update(context, document)
+                     : json_is_array(document) ? json_object_set(context, "messages", document)
+                                               : 1;
+        if (failed)
+            status = error_set(err, WF_ERROR_FORMAT, "%s: neither a JSON array of messages nor an object", name);
+    }
+    if (status == WF_OK) status = jinja_render(t, context, out, err);
+    json_decref(document);
+    json_decref(context);
+    return status;
+}
+
+// Prints {"NAME": "text"}; the text of a render is valid UTF-8, as all it is made of.
+static void print_json_line(const char *name, view text)
+{
+    json_t *line = json_pack("{s:s%}", name, text.data, text.len);
+    char *dumped = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    puts(dumped ? dumped : "{\"error\":\"the text is not valid UTF-8\"}");
+    free(dumped);
+    json_decref(line);
+}
+
+static wf_status render_lines(const jinja_template *t, const template_input *input, view text, const char *name,
+                              wf_error *err)
+{
+    wf_status first = WF_OK;
+    for (size_t begin = 0, end; begin < text.len; begin = end + 1) {
+        const char *newline = memchr(text.data + begin, '\n', text.len - begin);
+        end = newline ? (size_t)(newline - text.data) : text.len;
+        buffer out = {0};
+        wf_error reason;
+        wf_status status = render_document(t, input, (view){text.data + begin, end - begin}, name, &out, &reason);
+        print_json_line(status == WF_OK ? "text" : "error",
+                        status == WF_OK ? buffer_view(&out) : view_of(reason.message));
+        if (status != WF_OK && first == WF_OK) {
+            first = status;
+            *err = reason;
+        }
+        buffer_free(&out);
+    }
+    return first;
+}
+
+static wf_status render_input(const template_options *options, const jinja_template *t, const template_input *input,
+                              wf_error *err)
+{
+    const char *path = options->messages ? options->messages : "-", *name = strcmp(path, "-") ? path : "standard input";
+    char *text;
+    size_t bytes;
+    buffer out = {0};
+    TRY(file_read(path, &text, &bytes, err));
+    wf_status status;
+    if (options->lines) {
+        status = render_lines(t, input, (view){text, bytes}, name, err);
+    } else {
+        status = render_document(t, input, (view){text, bytes}, name, &out, err);
+        if (status == WF_OK) fwrite(buffer_view(&out).data, 1, out.len, stdout);
+    }
+    buffer_free(&out);
+    free(text);
+    return status;
+}
+
+static wf_status run_template(const template_options *options, wf_error *err)
+{
+    template_input input = {0};
+    jinja_template *t = NULL;
+    wf_status status;
+    TRY_GOTO(open_input(options->source, &input, err), done);
+    TRY_GOTO(add_context(options, &input, err), done);
+    TRY_GOTO(jinja_compile(input.source, options->source, &t, err), done);
+    status = render_input(options, t, &input, err);
+done:
+    jinja_free(t);
+    close_input(&input);
+    return status;
+}
+
+// -1 when the verb shall go on, else the exit code.
+static int parse_options(int argc, char **argv, template_options *options)
+{
+    static const struct option LONG[] = {{"file", required_argument, NULL, 'f'},
+                                         {"context", required_argument, NULL, 'c'},
+                                         {"no-generation-prompt", no_argument, NULL, 'n'},
+                                         {"lines", no_argument, NULL, 'l'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {0}};
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "f:h", LONG, NULL)) != -1;) {
+        switch (c) {
+        case 'f':
+            options->messages = optarg;
+            break;
+        case 'c':
+            options->context = optarg;
+            break;
+        case 'n':
+            options->no_generation_prompt = true;
+            break;
+        case 'l':
+            options->lines = true;
+            break;
+        case 'h':
+            fputs(HELP, stdout);
+            return EXIT_SUCCESS;
+        default:
+            return EXIT_USAGE; // getopt_long has said why
+        }
+    }
+    if (optind + 1 != argc)
+        return tool_fail_usage(argv[0],
+                               optind == argc ? "no model or template given" : "more than one model or template given");
+    options->source = argv[optind];
+    return -1;
+}
+
+int tool_template(int argc, char **argv)
+{
+    template_options options = {0};
+    int exit_code = parse_options(argc, argv, &options);
+    if (exit_code >= 0) return exit_code;
+    wf_error err;
+    return run_template(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
+}

@@ -1,0 +1,45 @@
+// What the verbs of the command line share. A verb is one file with one function, and one line in the table in main.c.
+//
+// Conventions: text goes to stdout, everything else to stderr; exit 0, EXIT_FAILURE (1), or EXIT_USAGE (2) when the
+// command line makes no sense. A failure prints one line, "welford VERB: message".
+#ifndef WELFORD_TOOL_TOOL_H
+#define WELFORD_TOOL_TOOL_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+
+enum { EXIT_USAGE = 2 };
+
+// A verb. argv[0] is "welford VERB", so that getopt_long's messages begin like our own; argv[argc] is NULL.
+typedef int tool_function(int argc, char **argv);
+
+tool_function tool_cache;
+tool_function tool_bench;
+tool_function tool_info;
+tool_function tool_logits;
+tool_function tool_opt;
+tool_function tool_ppl;
+tool_function tool_run;
+tool_function tool_tokenize;
+tool_function tool_template;
+
+// Prints "PROGRAM: message", where `program` is the verb's argv[0]. Returns EXIT_FAILURE, or EXIT_USAGE if that is what
+// err->status says.
+int tool_fail(const char *program, const wf_error *err);
+
+// Prints "PROGRAM: message (see PROGRAM --help)". Returns EXIT_USAGE.
+int tool_fail_usage(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// An option's number: all of `text`, decimal, in [min, max]. False after having printed a usage error that names
+// `option` ("--top-k"); the caller returns EXIT_USAGE.
+bool tool_parse_int(const char *program, const char *option, const char *text, int64_t min, int64_t max,
+                    int64_t *value);
+bool tool_parse_float(const char *program, const char *option, const char *text, double min, double max, double *value);
+
+// Colours are wanted: `stream` is a terminal that is not "dumb", and NO_COLOR is unset or empty.
+bool tool_wants_colour(FILE *stream);
+
+#endif

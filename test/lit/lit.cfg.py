@@ -1,0 +1,25 @@
+"""lit: the tests below this folder are files with RUN lines, checked by FileCheck.
+
+`welford` in a RUN line is the program under test; FileCheck, not and mlir-opt come from the LLVM it was built with.
+A test can ask for a CPU: `REQUIRES: avx512`.
+"""
+import os
+
+import lit.formats
+
+config.name = "welford"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.environ["WELFORD_LIT_OUTPUT"]
+
+folders = [os.path.dirname(os.environ["WELFORD"]), os.environ["WELFORD_LLVM_BIN"], config.environment["PATH"]]
+config.environment["PATH"] = os.pathsep.join(folders)
+for name in ("HOME", "WELFORD_CACHE", "WELFORD_MODELS", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+
+with open("/proc/cpuinfo") as f:
+    flags = next((line.split() for line in f if line.startswith("flags")), [])
+if "avx512bw" in flags:
+    config.available_features.add("avx512")
