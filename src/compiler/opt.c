@@ -106,16 +106,17 @@ static wf_status run_pass(pipeline *p, const pass *which)
     return finish_pass(p, which->name);
 }
 
-// Equal values become one value, so that rules see that they are equal.
-static wf_status prepare_raise(pipeline *p)
+// Equal values become one value, so that rules and passes see that they are equal.
+static wf_status merge_equal(pipeline *p)
 {
     return compiler_run_passes(p->c, p->module, "builtin.module(cse)", p->err);
 }
 
 static wf_status run_raise(pipeline *p)
 {
-    TRY(prepare_raise(p));
+    TRY(merge_equal(p));
     for (const rule *r = RULES; r->name; r++) TRY(run_rule(p, r));
+    TRY(merge_equal(p)); // what rules made twice, such as the tables of several wf.rope
     return finish_pass(p, "raise");
 }
 
@@ -133,7 +134,7 @@ static wf_status run_named(pipeline *p, view name)
     if (view_is(name, "lower")) return run_group(p, PASS_LOWER, "lower");
     const pass *which = pass_find(name.data, name.len);
     if (which) return run_pass(p, which);
-    TRY(prepare_raise(p));
+    TRY(merge_equal(p));
     return run_rule(p, rule_find(name.data, name.len));
 }
 

@@ -672,6 +672,7 @@ wf_status gguf_finish(gguf_file *file, view header, wf_error *err)
     TRY(sort_names(&c, file->tensors_by_name, file->n_tensors, "tensor"));
     file->data = (const unsigned char *)header.data;
     file->header_bytes = header.len;
+    file->bytes = 0;
     for (size_t i = 0; i < file->n_parts; i++) file->bytes += file->parts[i].bytes.len; // all are mapped: the sum fits
     return WF_OK;
 }

@@ -114,7 +114,8 @@ wf_status gguf_take_map(gguf_file *file, file_map *map, wf_error *err);
 wf_status gguf_take_part(gguf_file *file, gguf_file *part, wf_error *err);
 wf_status gguf_add_value(gguf_file *file, const gguf_value *value, wf_error *err);
 wf_status gguf_add_tensor(gguf_file *file, const gguf_tensor *tensor, wf_error *err);
-// WF_ERROR_FORMAT when a key or a tensor's name occurs twice. `header` is what gguf_bytes gives.
+// WF_ERROR_FORMAT when a key or a tensor's name occurs twice. `header` is what gguf_bytes gives. May be called again
+// after more was added.
 wf_status gguf_finish(gguf_file *file, view header, wf_error *err);
 
 // Item `index` of an array of numbers (index < count), as integer or float.

@@ -87,8 +87,8 @@ static wf_status read_shape(const reader *r, const json_t *info, safetensors_ten
 // Leaves t->offset relative to the data.
 static wf_status read_tensor(const reader *r, const char *name, const json_t *info, safetensors_tensor *t)
 {
-    unsigned bits;
-    size_t count, n_bits;
+    unsigned bits = 0;
+    size_t count = 0, n_bits;
     int64_t begin, end;
     *t = (safetensors_tensor){.name = arena_strdup(r->memory, view_of(name))};
     if (!t->name) return error_memory(r->err, strlen(name));

@@ -19,9 +19,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/poison.h"
+
 struct execute_trace {
-    FILE *out;
+    FILE *out;       // NULL: nothing is printed
     bool owned;      // out is ours to close
+    bool poison;     // WELFORD_POISON (runtime/poison.h)
     double *seconds; // [n_calls] of the run being traced
     size_t capacity;
 };
@@ -33,6 +36,7 @@ typedef struct walk {
     unsigned char *const *bases;
     const int64_t *dims;
     double *seconds; // NULL: no trace
+    bool poison;
 } walk;
 
 // One call, ready to run.
@@ -125,6 +129,10 @@ static void walk_plan(void *context, int thread)
             thread_pool_barrier(w->pool, thread);
             if (thread == 0) w->seconds[current->index] = now() - started;
         }
+        if (w->poison) { // nobody may write before it is done: the next call waits
+            if (thread == 0) poison_dead(&w->prog->plan, current->index, w->bases[BASE_ARENA], w->dims);
+            thread_pool_barrier(w->pool, thread);
+        }
         wait = next->index < n_calls && (current->n_tiles > 1 || next->n_tiles > 1);
         swap = current, current = next, next = swap;
     }
@@ -167,16 +175,19 @@ static bool reserve_seconds(execute_trace *trace, size_t n_calls)
 
 execute_trace *execute_trace_from_environment(void)
 {
-    const char *name = getenv("WELFORD_TRACE");
-    if (!name || !*name || !strcmp(name, "0")) return NULL;
+    const char *name = getenv("WELFORD_TRACE"), *poison = getenv("WELFORD_POISON");
+    bool print = name && *name && strcmp(name, "0"), fill = poison && *poison && strcmp(poison, "0");
+    if (!print && !fill) return NULL;
     execute_trace *trace = calloc(1, sizeof *trace);
     if (!trace) return NULL;
+    trace->poison = fill;
+    if (!print) return trace;
     trace->owned = strcmp(name, "1") != 0;
     trace->out = trace->owned ? fopen(name, "we") : stderr;
     if (trace->out) return trace;
     fprintf(stderr, "WELFORD_TRACE: %s cannot be written, no trace\n", name);
-    free(trace);
-    return NULL;
+    trace->owned = false;
+    return trace;
 }
 
 void execute_trace_free(execute_trace *trace)
@@ -193,7 +204,9 @@ void execute_plan(const program *prog, thread_pool *pool, unsigned char *const b
     if (!prog->plan.n_calls) return;
     walk w = {.prog = prog, .pool = pool, .n_threads = thread_pool_size(pool), .bases = bases, .dims = dims};
     if (trace && reserve_seconds(trace, prog->plan.n_calls)) w.seconds = trace->seconds;
+    // filling happens between barriers that only a timed run has
+    w.poison = w.seconds && trace->poison && poison_dead(&prog->plan, UINT32_MAX, bases[BASE_ARENA], dims);
     double started = w.seconds ? now() : 0;
     thread_pool_run(pool, walk_plan, &w);
-    if (w.seconds) print_run(trace, &prog->plan, dims, now() - started);
+    if (w.seconds && trace->out) print_run(trace, &prog->plan, dims, now() - started);
 }

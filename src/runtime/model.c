@@ -1,6 +1,6 @@
 // Opening a model: checkpoint, then program, then pack, each of the two from the cache where it can be.
 //
-//   program key   XXH3-128 of: header of the checkpoint, compiler version, CPU, options
+//   program key   XXH3-128 of: header of the checkpoint, compiler, CPU, options
 //   pack key      XXH3-128 of: header, compiler version, size, time of modification and a sample of the checkpoint's
 //                 data, the plan's table of weights
 //
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "format/checkpoint.h"
 #include "runtime/cache.h"
 
 static double now(void)
@@ -49,8 +50,9 @@ static bool make_program_key(const gguf_file *file, const compile_options *o, ch
 {
     buffer options = {0};
     buffer_printf(&options, "kv_f32=%d no_fuse=%s", o->kv_f32, o->no_fuse ? o->no_fuse : "");
-    const view parts[] = {header_view(file), VIEW_LITERAL(WELFORD_COMPILER_VERSION), view_of(o->cpu.key),
-                          buffer_view(&options)};
+    char compiler[COMPILER_IDENTITY_CHARS];
+    compiler_identity(compiler);
+    const view parts[] = {header_view(file), view_of(compiler), view_of(o->cpu.key), buffer_view(&options)};
     if (!options.failed) cache_key(parts, sizeof parts / sizeof *parts, key);
     buffer_free(&options);
     return !options.failed;
@@ -58,20 +60,23 @@ static bool make_program_key(const gguf_file *file, const compile_options *o, ch
 
 enum { SAMPLES = 64, SAMPLE_BYTES = 4096 };
 
-// Pages spread evenly over the file, first and last included; a small file whole.
-static void append_sample(const gguf_file *file, buffer *out)
+// Pages spread evenly over a file, first and last included; a small file whole.
+static void append_part_sample(view part, buffer *out)
 {
-    size_t bytes, header_bytes;
-    const unsigned char *data = gguf_bytes(file, &bytes, &header_bytes);
-    if (bytes <= SAMPLES * SAMPLE_BYTES) {
-        buffer_append(out, data, bytes);
+    if (part.len <= SAMPLES * SAMPLE_BYTES) {
+        buffer_append_view(out, part);
         return;
     }
-    size_t room = bytes - SAMPLE_BYTES;
+    size_t room = part.len - SAMPLE_BYTES;
     for (size_t i = 0; i < SAMPLES; i++) {
         size_t at = room / (SAMPLES - 1) * i + room % (SAMPLES - 1) * i / (SAMPLES - 1);
-        buffer_append(out, data + at, SAMPLE_BYTES);
+        buffer_append(out, part.data + at, SAMPLE_BYTES);
     }
+}
+
+static void append_sample(const gguf_file *file, buffer *out)
+{
+    for (size_t i = 0; i < gguf_part_count(file); i++) append_part_sample(gguf_part(file, i), out);
 }
 
 // All that decides a pack's bytes; names end with a zero byte, so that no two tables look alike.
@@ -190,7 +195,7 @@ wf_status model_open(const char *path, const model_options *options, thread_pool
     model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
     wf_status status;
-    TRY_GOTO(gguf_open(path, &m->file, err), failed);
+    TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
     TRY_GOTO(open_program(m, options, err), failed);
     if (options->print_plan) print_plan(&m->program.plan);
     TRY_GOTO(open_pack(m, options, pool, err), failed);

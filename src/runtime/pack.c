@@ -154,11 +154,13 @@ wf_status pack_weight(const gguf_file *file, const plan_weight *weight, unsigned
 // maps pages around a fault: the next piece, which begins in the last step, would otherwise map what was just let go.
 static void release_bytes(const gguf_file *file, const unsigned char *begin, const unsigned char *end)
 {
-    size_t bytes, header_bytes;
-    const unsigned char *map = gguf_bytes(file, &bytes, &header_bytes);
     uintptr_t from = (uintptr_t)begin / FAULT_AROUND_BYTES * FAULT_AROUND_BYTES;
-    uintptr_t to = (uintptr_t)end / FAULT_AROUND_BYTES * FAULT_AROUND_BYTES;
-    if (from < (uintptr_t)map) from = (uintptr_t)map;
+    uintptr_t to = (uintptr_t)end / FAULT_AROUND_BYTES * FAULT_AROUND_BYTES, map = 0;
+    for (size_t i = 0; i < gguf_part_count(file); i++) { // the map that holds them begins last before them
+        uintptr_t part = (uintptr_t)gguf_part(file, i).data;
+        if (part <= (uintptr_t)begin && part > map) map = part;
+    }
+    if (from < map) from = map;
     if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 

@@ -114,7 +114,8 @@ static void test_equals_definition(void **state)
     for (int round = 0; round < 500; ++round) {
         toy v;
         make_toy(&v, &seed);
-        bpe_config config = {v.token_views, v.usable, v.n_tokens, v.merge_views, v.n_merges, false};
+        bpe_config config = {.tokens = v.token_views, .usable = v.usable, .n_tokens = v.n_tokens, .merges = v.merge_views,
+                             .n_merges = v.n_merges};
         bpe *b;
         bpe_scratch *s;
         assert_int_equal(bpe_create(&config, &b, NULL), WF_OK);
@@ -154,7 +155,7 @@ static void test_odd_vocabularies(void **state)
     view tokens[] = {view_of("a"), view_of("b"), view_of("ab"), view_of(""), view_of("ab"), view_of("abab")};
     bool usable[] = {true, true, true, true, true, true};
     view merges[] = {view_of("a b"), view_of("b a"), view_of("a b")};
-    bpe_config config = {tokens, usable, 6, merges, 3, false};
+    bpe_config config = {.tokens = tokens, .usable = usable, .n_tokens = 6, .merges = merges, .n_merges = 3};
     CHECK_IDS(&config, "abab", 4, 4); // of equal tokens the last
     CHECK_IDS(&config, "ba", 1, 0);   // a product that is no token falls apart
     CHECK_IDS(&config, "axxb", 4);    // bytes without a token are dropped before merging
@@ -177,7 +178,7 @@ static void test_damaged_merges(void **state)
     bool usable[] = {true};
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; ++i) {
         view merges[] = {view_of("a a"), view_of(damaged[i])};
-        bpe_config config = {tokens, usable, 1, merges, 2, false};
+        bpe_config config = {.tokens = tokens, .usable = usable, .n_tokens = 1, .merges = merges, .n_merges = 2};
         bpe *b = NULL;
         wf_error err;
         assert_int_equal(bpe_create(&config, &b, &err), WF_ERROR_FORMAT);

@@ -176,11 +176,3 @@ wf_status regex_translate(view pattern, buffer *out, wf_error *err)
     }
     return out->failed ? error_memory(err, pattern.len) : WF_OK;
 }
-
-void regex_quote(view text, buffer *out)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] && strchr("\\^$.|?*+()[]{}-&#", text.data[i])) buffer_append_char(out, '\\');
-        buffer_append_char(out, text.data[i]);
-    }
-}

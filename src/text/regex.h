@@ -14,7 +14,4 @@
 // classes, \s \d \p{..}, groups, lookaround, quantifiers, (?i). WF_ERROR_UNSUPPORTED names anything else and its offset.
 wf_status regex_translate(view pattern, buffer *out, wf_error *err);
 
-// Appends an expression that matches exactly `text`.
-void regex_quote(view text, buffer *out);
-
 #endif

@@ -1,21 +1,35 @@
-// Reads the vocabulary of a GGUF file and runs the steps of tokenizer.h.
+// Reads the vocabulary of a checkpoint and runs the steps of tokenizer.h.
 //
-//     tokenizer.ggml.model       STRING, "gpt2"
-//     tokenizer.ggml.pre         STRING, a name of pretokenize.c; "default" when absent
-//     tokenizer.ggml.tokens      [STRING], in byte-level letters; special and user-defined tokens as they are
+//     tokenizer.ggml.model       STRING, "gpt2" (byte letters), "llama" (characters, scores), "bpe" (characters, merges)
+//     tokenizer.ggml.pre         STRING, a name of pretokenize.c; "default" when absent; "gpt2" only
+//     tokenizer.ggml.tokens      [STRING], in byte letters or characters; special and user-defined tokens as they are
 //     tokenizer.ggml.token_type  [I32], as many; all normal when absent
 //     tokenizer.ggml.merges      [STRING], "left right", best first
-//     tokenizer.ggml.bos_token_id, .eos_token_id, .eot_token_id, .eom_token_id, .add_bos_token, .add_eos_token
+//     tokenizer.ggml.scores      [F32], "llama" only
+//     tokenizer.ggml.bos_token_id, .eos_token_id, .eot_token_id, .eom_token_id, .unknown_token_id
+//     tokenizer.ggml.add_bos_token, .add_eos_token, .add_space_prefix ("llama" only)
+//
+// From a tokenizer.json come besides (see format/hf_tokenizer.h):
+//
+//     tokenizer.json.normalizer     [STRING], steps of normalize.h
+//     tokenizer.json.split          [STRING], pairs for pretokenizer_create_patterns; in place of tokenizer.ggml.pre
+//     tokenizer.json.strip          [U8], a token: 1 takes the space on its left, 2 that on its right
+//     tokenizer.json.eos_token_ids  [I32], all that end a text
+//     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start
 #include "text/tokenizer.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <utf8proc.h>
 
 #include "text/bpe.h"
+#include "text/normalize.h"
 #include "text/pretokenize.h"
 #include "text/special.h"
 #include "text/utf8.h"
 
+#define SPACE_LETTER "\xe2\x96\x81" // U+2581, a space in vocabularies of characters
+
+enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
 
 struct tokenizer {
@@ -28,7 +42,12 @@ struct tokenizer {
     bool *eog;            // [count]
     special_set user;     // user-defined tokens
     special_set all;      // and the special ones
-    pretokenizer *pre;
+    const unsigned char *strips; // [count] STRIP_ bits, or NULL
+    bool characters;      // the vocabulary is of characters, not of byte letters
+    bool strip_start;     // the text of a list of tokens loses a space at its start
+    float *scores;        // [count], or NULL
+    normalizer norm;
+    pretokenizer *pre;    // NULL: a stretch of text is one word
     bpe *bpe;
 };
 
@@ -102,7 +121,22 @@ static bool is_eog_text(view text)
     return false;
 }
 
-static wf_status read_end_tokens(const gguf_file *file, tokenizer *t, wf_error *err)
+// The list of a generation_config.json.
+static wf_status read_eos_list(const gguf_file *file, tokenizer *t, wf_error *err)
+{
+    static const char key[] = "tokenizer.json.eos_token_ids";
+    const gguf_value *value = gguf_find(file, key);
+    if (!value) return WF_OK;
+    if (value->type != GGUF_ARRAY || value->item_type != GGUF_I32)
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of ids", t->path, key);
+    for (uint64_t i = 0; i < value->count; ++i) {
+        int64_t id = gguf_item_int(value, i);
+        if (id >= 0 && id < t->count) t->eog[id] = true;
+    }
+    return WF_OK;
+}
+
+static wf_status read_end_tokens(const gguf_file *file, tokenizer *t, bool adds_bos, wf_error *err)
 {
     t->eog = calloc((size_t)t->count, sizeof *t->eog);
     if (!t->eog) return error_memory(err, (size_t)t->count);
@@ -119,7 +153,9 @@ static wf_status read_end_tokens(const gguf_file *file, tokenizer *t, wf_error *
     if (eot >= 0) t->eog[eot] = true;
     if (eom >= 0) t->eog[eom] = true;
 
-    t->add_bos = pretokenizer_adds_bos(t->pre);
+    TRY(read_eos_list(file, t, err));
+
+    t->add_bos = adds_bos;
     TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_bos_token", &t->add_bos, err));
     TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_eos_token", &t->add_eos, err));
     t->add_bos = t->add_bos && t->bos >= 0;
@@ -153,39 +189,153 @@ static wf_status name_path(const tokenizer *t, wf_status status, wf_error *err)
     return error_set(err, status, "%s: tokenizer: %s", t->path, inner.message);
 }
 
-static wf_status create_bpe(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_scores(const gguf_file *file, tokenizer *t, wf_error *err)
+{
+    static const char key[] = "tokenizer.ggml.scores";
+    const gguf_value *value = gguf_find(file, key);
+    bool is_float = value && value->type == GGUF_ARRAY && (value->item_type == GGUF_F32 || value->item_type == GGUF_F64);
+    if (!is_float || value->count != (uint64_t)t->count)
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d numbers", t->path, key, t->count);
+    t->scores = malloc((size_t)t->count * sizeof *t->scores);
+    if (!t->scores) return error_memory(err, (size_t)t->count * sizeof *t->scores);
+    for (int32_t id = 0; id < t->count; ++id) t->scores[id] = (float)gguf_item_float(value, (uint64_t)id);
+    return WF_OK;
+}
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+// The byte of a token "<0xHH>", or -1.
+static int byte_of_text(view text)
+{
+    if (text.len != 6 || !view_starts_with(text, VIEW_LITERAL("<0x")) || text.data[5] != '>') return -1;
+    int high = hex_digit(text.data[3]), low = hex_digit(text.data[4]);
+    return high < 0 || low < 0 ? -1 : 16 * high + low;
+}
+
+static void find_byte_tokens(const tokenizer *t, int32_t tokens[256])
+{
+    for (int byte = 0; byte < 256; ++byte) tokens[byte] = -1;
+    for (int32_t id = 0; id < t->count; ++id) {
+        int byte = t->types[id] == TYPE_BYTE ? byte_of_text(t->texts[id]) : -1;
+        if (byte >= 0) tokens[byte] = id;
+    }
+}
+
+// Words of characters may become user-defined tokens, which SentencePiece's merging does not tell from normal ones.
+static bool is_usable(const tokenizer *t, int32_t id)
+{
+    int type = t->types[id];
+    return t->characters ? !is_special(type) && type != TYPE_BYTE : !is_special(type) && type != TYPE_USER;
+}
+
+static wf_status create_bpe(const gguf_file *file, tokenizer *t, bool ignore_merges, wf_error *err)
 {
     bpe_config config = {
-        .tokens = t->texts, .n_tokens = (size_t)t->count, .ignore_merges = pretokenizer_ignores_merges(t->pre)};
-    TRY(read_strings(file, "tokenizer.ggml.merges", &config.merges, &config.n_merges, err));
+        .tokens = t->texts, .n_tokens = (size_t)t->count, .ignore_merges = ignore_merges, .characters = t->characters};
+    int32_t byte_tokens[256];
+    if (t->scores)
+        config.scores = t->scores;
+    else
+        TRY(read_strings(file, "tokenizer.ggml.merges", &config.merges, &config.n_merges, err));
+    if (t->characters) {
+        find_byte_tokens(t, byte_tokens);
+        config.byte_tokens = byte_tokens;
+        config.fuse_unknown = true;
+        TRY(read_id(file, t, "tokenizer.ggml.unknown_token_id", &config.unknown, err));
+        TRY(gguf_get_bool_or(file, "tokenizer.json.fuse_unknown", &config.fuse_unknown, err));
+    }
     bool *usable = malloc((size_t)t->count * sizeof *usable);
     if (!usable) return error_memory(err, (size_t)t->count);
-    for (int32_t id = 0; id < t->count; ++id) usable[id] = !is_special(t->types[id]) && t->types[id] != TYPE_USER;
+    for (int32_t id = 0; id < t->count; ++id) usable[id] = is_usable(t, id);
     config.usable = usable;
     wf_status status = name_path(t, bpe_create(&config, &t->bpe, err), err);
     free(usable);
     return status;
 }
 
+static wf_status read_strips(const gguf_file *file, tokenizer *t, wf_error *err)
+{
+    static const char key[] = "tokenizer.json.strip";
+    const gguf_value *value = gguf_find(file, key);
+    if (!value) return WF_OK;
+    if (value->type != GGUF_ARRAY || value->item_type != GGUF_U8 || value->count != (uint64_t)t->count)
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d bytes", t->path, key, t->count);
+    t->strips = value->data;
+    return WF_OK;
+}
+
+// What comes before BPE, as a tokenizer.json says it.
+static wf_status read_json_steps(const gguf_file *file, tokenizer *t, wf_error *err)
+{
+    const view *items;
+    size_t n_items;
+    TRY(read_strings(file, "tokenizer.json.normalizer", &items, &n_items, err));
+    TRY(name_path(t, normalizer_read(items, n_items, &t->norm, err), err));
+    TRY(read_strings(file, "tokenizer.json.split", &items, &n_items, err));
+    if (n_items % 2) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.json.split is no list of pairs", t->path);
+    if (n_items) TRY(name_path(t, pretokenizer_create_patterns(items, n_items / 2, &t->pre, err), err));
+    TRY(gguf_get_bool_or(file, "tokenizer.json.strip_start", &t->strip_start, err));
+    return read_strips(file, t, err);
+}
+
+// SentencePiece: spaces become letters of their own, one is put before each stretch of text.
+static wf_status add_sentencepiece_steps(const gguf_file *file, tokenizer *t, wf_error *err)
+{
+    bool add_space_prefix = true;
+    TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_space_prefix", &add_space_prefix, err));
+    t->strip_start = add_space_prefix;
+    if (add_space_prefix)
+        TRY(normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_PREPEND, .to = VIEW_LITERAL(" ")}, err));
+    return normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_REPLACE,
+                                                     .from = VIEW_LITERAL(" "),
+                                                     .to = VIEW_LITERAL(SPACE_LETTER)}, err);
+}
+
+// The steps that a GGUF file only names. *adds_bos: whether such a model wants BOS unless the file says otherwise.
+static wf_status read_named_steps(const gguf_file *file, tokenizer *t, bool *adds_bos, bool *ignore_merges, wf_error *err)
+{
+    view pre = VIEW_LITERAL("default");
+    TRY(gguf_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
+    TRY(name_path(t, pretokenizer_create(pre, &t->pre, err), err));
+    *adds_bos = pretokenizer_adds_bos(t->pre);
+    *ignore_merges = pretokenizer_ignores_merges(t->pre);
+    if (!pretokenizer_normalizes(t->pre)) return WF_OK;
+    return normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_NFC}, err);
+}
+
 static wf_status read_vocabulary(const gguf_file *file, tokenizer *t, wf_error *err)
 {
     t->path = gguf_path(file);
-    view model, pre = VIEW_LITERAL("default");
+    view model;
     TRY(gguf_get_string(file, "tokenizer.ggml.model", &model, err));
-    if (!view_is(model, "gpt2"))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2' is",
-                         t->path, VIEW_ARG(model));
-    TRY(gguf_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
-    TRY(name_path(t, pretokenizer_create(pre, &t->pre, err), err));
-
+    bool scored = view_is(model, "llama"), from_json = gguf_find(file, "tokenizer.json.split") != NULL;
+    t->characters = scored || view_is(model, "bpe");
+    if (!t->characters && !view_is(model, "gpt2"))
+        return error_set(err, WF_ERROR_UNSUPPORTED,
+                         "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2', 'llama' and 'bpe' are", t->path,
+                         VIEW_ARG(model));
     size_t count;
     TRY(read_strings(file, "tokenizer.ggml.tokens", &t->texts, &count, err));
     if (count == 0) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.ggml.tokens is empty", t->path);
     t->count = (int32_t)count;
+    bool adds_bos = scored, ignore_merges = false;
+    if (from_json)
+        TRY(read_json_steps(file, t, err));
+    else if (t->characters)
+        TRY(add_sentencepiece_steps(file, t, err));
+    else
+        TRY(read_named_steps(file, t, &adds_bos, &ignore_merges, err));
+    TRY(gguf_get_bool_or(file, "tokenizer.json.ignore_merges", &ignore_merges, err));
+    if (scored) TRY(read_scores(file, t, err));
     TRY(read_types(file, t, err));
-    TRY(read_end_tokens(file, t, err));
+    TRY(read_end_tokens(file, t, adds_bos, err));
     TRY(collect_special(t, err));
-    return create_bpe(file, t, err);
+    return create_bpe(file, t, ignore_merges, err);
 }
 
 wf_status tokenizer_create(const gguf_file *file, tokenizer **out, wf_error *err)
@@ -207,40 +357,16 @@ void tokenizer_free(tokenizer *t)
     pretokenizer_free(t->pre);
     special_set_free(&t->all);
     special_set_free(&t->user);
+    free(t->scores);
     free(t->eog);
     free(t->types);
     free(t);
 }
 
-// Whether `text`, well-formed, is worth bringing to NFC. Below U+0300 nothing composes or reorders. utf8proc sorts
-// combining marks in quadratic time, so a text with more than 1,024 of them in a row (no language has ten) stays as it
-// is.
-static bool needs_nfc(view text)
-{
-    bool needed = false;
-    int run = 0;
-    for (size_t pos = 0; pos < text.len;) {
-        if ((unsigned char)text.data[pos] < 0xCC) {
-            pos += (unsigned char)text.data[pos] < 0x80 ? 1 : 2;
-            run = 0;
-            continue;
-        }
-        utf8proc_int32_t code;
-        utf8proc_ssize_t length =
-            utf8proc_iterate((const utf8proc_uint8_t *)text.data + pos, (utf8proc_ssize_t)(text.len - pos), &code);
-        if (length <= 0) return false;
-        needed = true;
-        run = utf8proc_get_property(code)->combining_class ? run + 1 : 0;
-        if (run > 1024) return false;
-        pos += (size_t)length;
-    }
-    return needed;
-}
-
 typedef struct encoder {
     const tokenizer *t;
     bpe_scratch *scratch;
-    buffer repaired;
+    buffer repaired, normalized[2];
     token_list *out;
 } encoder;
 
@@ -250,8 +376,8 @@ static wf_status encode_word(void *context, view word, wf_error *err)
     return bpe_encode_word(e->t->bpe, e->scratch, word, e->out, err);
 }
 
-// A stretch of text between special tokens.
-static wf_status encode_segment(encoder *e, view text, wf_error *err)
+// A stretch of text between special tokens; `first`: it begins the whole text.
+static wf_status encode_segment(encoder *e, view text, bool first, wf_error *err)
 {
     if (text.len == 0) return WF_OK;
     if (!utf8_is_valid(text)) {
@@ -260,16 +386,27 @@ static wf_status encode_segment(encoder *e, view text, wf_error *err)
         if (e->repaired.failed) return error_memory(err, text.len);
         text = buffer_view(&e->repaired);
     }
-    if (!pretokenizer_normalizes(e->t->pre) || !needs_nfc(text))
-        return pretokenizer_split(e->t->pre, text, encode_word, e, err);
+    TRY(normalizer_apply(&e->t->norm, first, &text, e->normalized, err));
+    return e->t->pre ? pretokenizer_split(e->t->pre, text, encode_word, e, err) : encode_word(e, text, err);
+}
 
-    utf8proc_uint8_t *nfc = NULL;
-    utf8proc_ssize_t bytes = utf8proc_map((const utf8proc_uint8_t *)text.data, (utf8proc_ssize_t)text.len, &nfc,
-                                          UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (bytes < 0) return error_set(err, WF_ERROR_MEMORY, "the text cannot be normalized: %s", utf8proc_errmsg(bytes));
-    wf_status status = pretokenizer_split(e->t->pre, (view){(const char *)nfc, (size_t)bytes}, encode_word, e, err);
-    free(nfc);
-    return status;
+static size_t skip_space(view text, size_t pos)
+{
+    for (size_t length; pos < text.len; pos += length)
+        if (!(length = utf8_space_at(text, pos))) break;
+    return pos;
+}
+
+// Where the space begins that ends at `pos`, not before `start`.
+static size_t skip_space_back(view text, size_t start, size_t pos)
+{
+    for (size_t length = 1; pos > start && length <= 3 && length <= pos - start;) {
+        if (utf8_space_at(text, pos - length) == length)
+            pos -= length, length = 1;
+        else
+            ++length;
+    }
+    return pos;
 }
 
 static wf_status encode_text(encoder *e, view text, const special_set *set, const size_t *blocked, size_t n_blocked,
@@ -287,11 +424,14 @@ static wf_status encode_text(encoder *e, view text, const special_set *set, cons
             ++pos;
             continue;
         }
-        TRY(encode_segment(e, (view){text.data + start, pos - start}, err));
+        int strip = e->t->strips ? e->t->strips[found->id] : 0;
+        size_t end = strip & STRIP_LEFT ? skip_space_back(text, start, pos) : pos;
+        TRY(encode_segment(e, (view){text.data + start, end - start}, start == 0, err));
         TRY(token_list_append(e->out, found->id, err));
-        start = pos += found->text.len;
+        pos += found->text.len;
+        start = pos = strip & STRIP_RIGHT ? skip_space(text, pos) : pos;
     }
-    return encode_segment(e, (view){text.data + start, text.len - start}, err);
+    return encode_segment(e, (view){text.data + start, text.len - start}, start == 0, err);
 }
 
 wf_status tokenizer_encode(const tokenizer *t, view text, bool parse_special, const size_t *blocked, size_t n_blocked,
@@ -301,6 +441,7 @@ wf_status tokenizer_encode(const tokenizer *t, view text, bool parse_special, co
     TRY(bpe_scratch_create(text.len >= 4096, &e.scratch, err)); // a cache costs more than it saves for a short text
     wf_status status = encode_text(&e, text, parse_special ? &t->all : &t->user, blocked, n_blocked, err);
     buffer_free(&e.repaired);
+    for (int i = 0; i < 2; ++i) buffer_free(&e.normalized[i]);
     bpe_scratch_free(e.scratch);
     return status;
 }
@@ -349,13 +490,30 @@ int32_t tokenizer_find_token(const tokenizer *t, view text)
     return special ? special->id : bpe_find_token(t->bpe, text);
 }
 
+// A token of characters: a byte, or text with letters for spaces.
+static void decode_characters(view text, int type, buffer *out)
+{
+    int byte = type == TYPE_BYTE ? byte_of_text(text) : -1;
+    if (byte >= 0) {
+        buffer_append_char(out, (char)byte);
+        return;
+    }
+    for (size_t pos = 0; pos < text.len;) {
+        bool space = view_starts_with((view){text.data + pos, text.len - pos}, VIEW_LITERAL(SPACE_LETTER));
+        buffer_append_char(out, space ? ' ' : text.data[pos]);
+        pos += space ? sizeof SPACE_LETTER - 1 : 1;
+    }
+}
+
 wf_status tokenizer_decode_token(const tokenizer *t, int32_t id, bool special, buffer *out, wf_error *err)
 {
     if (!has_id(t, id))
         return error_set(err, WF_ERROR_USAGE, "%s: there is no token %d, ids are 0 to %d", t->path, id, t->count - 1);
     int type = t->types[id];
     if (is_special(type) && !special) return WF_OK;
-    if (is_special(type) || type == TYPE_USER)
+    if (t->characters && !is_special(type))
+        decode_characters(t->texts[id], type, out);
+    else if (is_special(type) || type == TYPE_USER)
         buffer_append_view(out, t->texts[id]);
     else
         bpe_decode(t->bpe, t->texts[id], out);
@@ -365,6 +523,11 @@ wf_status tokenizer_decode_token(const tokenizer *t, int32_t id, bool special, b
 wf_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n_ids, bool special, buffer *out,
                            wf_error *err)
 {
+    size_t start = out->len;
     for (size_t i = 0; i < n_ids; ++i) TRY(tokenizer_decode_token(t, ids[i], special, out, err));
+    if (t->strip_start && out->len > start && out->data[start] == ' ') {
+        memmove(out->data + start, out->data + start + 1, out->len - start); // with the zero behind
+        --out->len;
+    }
     return WF_OK;
 }

@@ -1,10 +1,10 @@
-// The tokenizer: text to token ids and back, from the vocabulary that a GGUF file carries.
+// The tokenizer: text to token ids and back, from the vocabulary that a checkpoint carries.
 //
-//     text ─ special tokens cut out ─▶ segments ─ valid UTF-8, NFC ─ pre-tokenizer (regex) ─▶ words ─ byte-level BPE ─▶
-//     ids
+//     text ─ special tokens cut out ─▶ segments ─ valid UTF-8, normalizer ─ pre-tokenizer (regex) ─▶ words ─ BPE ─▶ ids
 //
-// Known: tokenizer.ggml.model "gpt2" (byte-level BPE) with the pre-tokenizers of pretokenize.c. A tokenizer never
-// changes after its creation, so that threads may share it.
+// Known: byte-level BPE with the pre-tokenizers of pretokenize.c (GGUF's "gpt2"), SentencePiece's BPE with scores and
+// byte fallback (GGUF's "llama"), and both kinds as tokenizer.json files describe them. A tokenizer never changes after
+// its creation, so that threads may share it.
 //
 // Token types, as in the file: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. Types 2 and 3 are
 // called special here: they come out of text only when the caller asks (parse_special). User-defined tokens are
@@ -35,7 +35,8 @@ void tokenizer_free(tokenizer *t); // NULL is fine
 //
 // Ill-formed UTF-8 is read as U+FFFD (see utf8.h). Where the original tokenizer normalizes, the text is brought to NFC
 // (see pretokenize.h). A byte for which the vocabulary has no token is dropped, as the reference tokenizers do; a
-// vocabulary with all 256 byte tokens thus gives back any text exactly (its NFC form, if it normalizes).
+// vocabulary with all 256 byte tokens thus gives back any text exactly (its NFC form, if it normalizes). SentencePiece
+// puts a space before each stretch of text between special tokens where the model wants that.
 wf_status tokenizer_encode(const tokenizer *t, view text, bool parse_special, const size_t *blocked, size_t n_blocked,
                            token_list *out, wf_error *err);
 
@@ -57,7 +58,7 @@ int32_t tokenizer_find_token(const tokenizer *t, view text);
 
 // Appends the bytes that a token stands for; a character's bytes may be spread over several tokens. Special tokens give
 // no bytes, or their text when `special`. A normal token that is not byte-level text gives its text as it is.
-// WF_ERROR_USAGE when an id is out of range.
+// WF_ERROR_USAGE when an id is out of range. tokenizer_decode takes away the space that encoding put before a text.
 wf_status tokenizer_decode_token(const tokenizer *t, int32_t id, bool special, buffer *out, wf_error *err);
 wf_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n_ids, bool special, buffer *out,
                            wf_error *err);

@@ -225,7 +225,7 @@ static void test_lookup(void **state)
 // What is left out or damaged, and what the message must say.
 typedef enum damage {
     NO_MODEL,
-    SPM_MODEL,
+    OTHER_MODEL,
     MODEL_IS_INT,
     UNKNOWN_PRE,
     NO_TOKENS,
@@ -269,7 +269,7 @@ static void add_damaged(fixture *f, damage d)
     if (d == MODEL_IS_INT)
         add_int(v, "tokenizer.ggml.model", 1);
     else if (d != NO_MODEL)
-        add_text(v, "tokenizer.ggml.model", d == SPM_MODEL ? "llama" : "gpt2");
+        add_text(v, "tokenizer.ggml.model", d == OTHER_MODEL ? "bert" : "gpt2");
     add_text(v, "tokenizer.ggml.pre", d == UNKNOWN_PRE ? "nonsense" : "smollm");
 
     if (d == TOKENS_ARE_INTS)
@@ -305,7 +305,7 @@ static void test_damaged(void **state)
         if (d == N_DAMAGES) {
             assert_int_equal(status, WF_OK); // the undamaged one
         } else {
-            bool unsupported = d == SPM_MODEL || d == UNKNOWN_PRE;
+            bool unsupported = d == OTHER_MODEL || d == UNKNOWN_PRE;
             assert_int_equal(status, unsupported ? WF_ERROR_UNSUPPORTED : WF_ERROR_FORMAT);
             assert_int_equal(err.status, status);
             if (!strstr(err.message, MESSAGES[d])) fail_msg("case %d: %s", d, err.message);

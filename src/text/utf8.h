@@ -26,6 +26,9 @@ size_t utf8_next(view text, size_t pos, utf8_kind *kind);
 
 bool utf8_is_valid(view text);
 
+// Bytes of the character at text.data[pos] if it has the property White_Space, else 0.
+size_t utf8_space_at(view text, size_t pos);
+
 // Bytes of `text` that a stream may print now: all but a truncated character at the end.
 size_t utf8_complete_prefix(view text);
 

@@ -9,7 +9,7 @@
 
 #include <utf8proc.h>
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "tool/tool.h"
 
 enum {
@@ -26,15 +26,15 @@ typedef struct info_options {
 
 typedef struct summary {
     uint64_t parameters, data_bytes;  // of all tensors; saturated
-    uint64_t end;                     // file offset of the last tensor's end
+    uint64_t end;                     // file offset of the last tensor's end, if there is one file
     uint64_t type_counts[TYPE_LIMIT]; // tensors of each type
     size_t file_bytes;
 } summary;
 
 static const char HELP[] =
     "Usage: welford info [--tensors] [--json] MODEL\n\n"
-    "Shows what a GGUF file holds: sizes, tokenizer, metadata. Long texts and arrays are abbreviated.\n"
-    "A file that was cut short after its header is shown too.\n\n"
+    "Shows what a GGUF file or a Hugging Face folder holds: sizes, tokenizer, metadata. Long texts and arrays are\n"
+    "abbreviated. A file that was cut short after its header is shown too.\n\n"
     "  --tensors  list the tensors as well; shapes are written [rows, columns]\n"
     "  --json     one JSON object; an array is {\"type\", \"count\", \"first\"}, `first` its first items\n"
     "  --help     this text\n";
@@ -66,7 +66,7 @@ static summary summarise(const gguf_file *file)
         const gguf_tensor *t = gguf_tensor_at(file, i);
         s.parameters = add_saturated(s.parameters, count_values(t));
         s.data_bytes = add_saturated(s.data_bytes, t->bytes);
-        if (t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
+        if (gguf_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
         if ((uint32_t)t->type < TYPE_LIMIT) s.type_counts[t->type]++;
     }
     return s;
@@ -289,7 +289,11 @@ static void print_summary(const gguf_file *file, const summary *s)
     print_escaped(view_of(gguf_path(file)), SIZE_MAX, false);
     putchar('\n');
     print_label("format");
-    printf("GGUF version %" PRIu32 ", alignment %zu\n", gguf_version(file), gguf_alignment(file));
+    if (gguf_version(file))
+        printf("GGUF version %" PRIu32 ", alignment %zu\n", gguf_version(file), gguf_alignment(file));
+    else
+        printf("%s, %zu file%s of tensors\n", gguf_find(file, "split.count") ? "split GGUF" : "Hugging Face folder",
+               gguf_part_count(file), gguf_part_count(file) == 1 ? "" : "s");
     print_string_line("architecture", find_string(file, "general.architecture"));
     print_string_line("name", find_string(file, "general.name"));
     print_label("parameters");
@@ -467,7 +471,7 @@ int tool_info(int argc, char **argv)
     if (exit_code >= 0) return exit_code;
     gguf_file *file;
     wf_error err;
-    if (gguf_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
+    if (checkpoint_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
     summary s = summarise(file);
     if (options.json)
         print_json(file, &s, options.tensors);

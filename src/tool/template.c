@@ -2,9 +2,10 @@
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "text/jinja.h"
 #include "tool/tool.h"
 
@@ -54,22 +55,32 @@ static wf_status set_token(template_input *input, const char *key, const char *v
     return error_set(err, WF_ERROR_FORMAT, "%s: %s: the token's text is not valid UTF-8", gguf_path(input->model), key);
 }
 
-// GGUF files begin with their magic; anything else is a template's text.
+// A folder is a model, and a file that begins with GGUF's magic; anything else is a template's text.
+static wf_status is_model(const char *path, bool *model, wf_error *err)
+{
+    struct stat st;
+    file_map map;
+    *model = !stat(path, &st) && S_ISDIR(st.st_mode);
+    if (*model) return WF_OK;
+    TRY(file_map_open(path, &map, err));
+    *model = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);
+    file_map_close(&map);
+    return WF_OK;
+}
+
 static wf_status open_input(const char *path, template_input *input, wf_error *err)
 {
     size_t bytes;
-    file_map map;
-    TRY(file_map_open(path, &map, err));
-    bool is_gguf = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);
-    file_map_close(&map);
+    bool model;
+    TRY(is_model(path, &model, err));
     input->variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", 1, "tools", "documents");
     if (!input->variables) return error_memory(err, 0);
-    if (!is_gguf) {
+    if (!model) {
         TRY(file_read(path, &input->file, &bytes, err));
         input->source = (view){input->file, bytes};
         return WF_OK;
     }
-    TRY(gguf_open_header(path, &input->model, err));
+    TRY(checkpoint_open_header(path, &input->model, err));
     if (!gguf_find(input->model, "tokenizer.chat_template"))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: the model has no chat template", path);
     TRY(gguf_get_string(input->model, "tokenizer.chat_template", &input->source, err));

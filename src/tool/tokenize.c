@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "format/checkpoint.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "tool/tool.h"
@@ -160,7 +161,7 @@ static wf_status run_tokenize(const tokenize_options *options, wf_error *err)
     char *data = NULL;
     view input;
     wf_status status;
-    TRY_GOTO(gguf_open_header(options->model, &file, err), done);
+    TRY_GOTO(checkpoint_open_header(options->model, &file, err), done);
     TRY_GOTO(tokenizer_create(file, &t, err), done);
     TRY_GOTO(read_input(options, &data, &input, err), done);
     status = tokenize_input(t, options, input, err);

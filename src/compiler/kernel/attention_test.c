@@ -221,7 +221,8 @@ static void check_call(const call *c, const char *what)
     free(split);
 }
 
-static const int64_t CALLS[] = {1, 7, 16, 33, 200}, PASTS[] = {0, 1, 15, 64, 100};
+static const int64_t CALLS[] = {1, 7, 16, 33, 200}, PASTS[] = {0, 1, 15, 62, 63, 64, 100};
+enum { N_CALLS = sizeof CALLS / sizeof *CALLS, N_PASTS = sizeof PASTS / sizeof *PASTS, ALL_SIZES = N_CALLS * N_PASTS };
 
 static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_dim)
 {
@@ -231,7 +232,7 @@ static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_di
                               .scale = 1 / sqrt((double)head_dim)};
 }
 
-// Compiles kernels and calls each in `n_sizes` of the 25 sizes, starting where the kernel before ended.
+// Compiles kernels and calls each in `n_sizes` of the ALL_SIZES sizes, starting where the kernel before ended.
 static void check_kernels(const char *cpu, const attention_kernel *kernels, int n, int n_sizes, float sharpness)
 {
     harness h;
@@ -251,8 +252,7 @@ static void check_kernels(const char *cpu, const attention_kernel *kernels, int 
     int size = 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n_sizes; j++, size++) {
-            // every length in turn, the pasts shifted against them each round
-            int64_t n_tokens = CALLS[size % 5], n_past = PASTS[(size + size / 5) % 5];
+            int64_t n_tokens = CALLS[size % N_CALLS], n_past = PASTS[size % N_PASTS]; // coprime: all pairs in turn
             call c = make_call(&kernels[i], functions[i], attention_tiles_for(&kernels[i], &target).tokens, n_tokens,
                                n_past, sharpness, &r);
             char what[160];
@@ -274,7 +274,7 @@ static void test_shapes(void **state)
 static void test_all_sizes(void **state)
 {
     attention_kernel kernels[] = {basic(3, 2, 64), basic(7, 1, 32)};
-    check_kernels(*state, kernels, 2, 25, 1);
+    check_kernels(*state, kernels, 2, ALL_SIZES, 1);
 }
 
 static void test_forms(void **state)
@@ -298,7 +298,7 @@ static void test_windows_and_caps(void **state)
         kernels[i].window = windows[i];
         if (i % 2) kernels[i].softcap = 5;
     }
-    check_kernels(*state, kernels, 6, 10, 4);
+    check_kernels(*state, kernels, 6, ALL_SIZES, 4);
 }
 
 // Scores of hundreds: one position takes all, maxima move by more than floats can tell exponentials apart.

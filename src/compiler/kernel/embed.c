@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "compiler/kernel/linear_parts.h"
+
 void embed_name(const embed_kernel *k, char name[96])
 {
     float scale = (float)k->scale;
@@ -27,27 +29,29 @@ static void store_four(builder *b, const embed_kernel *k, value quants, value d,
 
 static void quantised_row(builder *b, const embed_kernel *k, value panel, value lane, value y)
 {
-    bool q8 = k->layout == LAYOUT_Q8_0_X16, q4_1 = k->layout == LAYOUT_Q4_1_X16;
-    int64_t scale_bytes = q4_1 ? 64 : 32, block_bytes = scale_bytes + (q8 ? 512 : 256);
-    type b4 = vec(b, 4, b->i8);
-    loop blocks;
-    loop_begin(b, &blocks, const_i(b, 0), const_i(b, k->cols / QUANT_BLOCK), 1, 0, NULL);
-    value block = at(b, panel, mul_i(b, blocks.iv, block_bytes), 0);
-    value scales = mul_i(b, lane, 2), m = {0};
-    value d = to_f32(b, load(b, block, scales, 0, b->f16));
-    if (q4_1) m = to_f32(b, load(b, block, scales, 32, b->f16));
-    for (int g = 0; g < (q8 ? 8 : 4); g++) {
-        value raw = load(b, block, mul_i(b, lane, 4), scale_bytes + g * 64, b4);
-        value column = add_i(b, mul_i(b, blocks.iv, QUANT_BLOCK), g * 4);
-        if (q8) {
-            store_four(b, k, raw, d, m, y, column);
-            continue;
-        }
-        int64_t zero_point = k->layout == LAYOUT_Q4_0_X16 ? -8 : 0;
-        store_four(b, k, add_i(b, and_i(b, raw, 15), zero_point), d, m, y, column);
-        store_four(b, k, add_i(b, shr_i(b, raw, 4), zero_point), d, m, y, add_i(b, column, 16));
+    const quant_format *f = layout_quant(k->layout);
+    loop steps, blocks;
+    loop_begin(b, &steps, const_i(b, 0), const_i(b, k->cols / (f->blocks * QUANT_BLOCK)), 1, 0, NULL);
+    value step = at(b, panel, mul_i(b, steps.iv, quant_step_bytes(f)), 0), word = mul_i(b, lane, 4);
+    loop_begin(b, &blocks, const_i(b, 0), const_i(b, f->blocks), 1, 0, NULL);
+    value block = at(b, step, mul_i(b, blocks.iv, quant_block_bytes(f)), quant_header_bytes(f)), m = {0};
+    value first = mul_i(b, add(b, mul_i(b, steps.iv, f->blocks), blocks.iv), QUANT_BLOCK);
+    value scales[2] = {to_f32(b, load(b, step, mul_i(b, lane, 2), 0, b->f16))};
+    if (f->min) m = to_f32(b, load(b, step, mul_i(b, lane, 2), 2 * PANEL_ROWS, b->f16));
+    scales[1] = scales[0];
+    for (int i = 0; i < 2 && f->scales; i++) {
+        value byte = load(b, block, lane, i * PANEL_ROWS, b->i8);
+        value factor = int_to_f(b, f->scales == 2 ? ext_s(b, byte, b->i32) : ext_u(b, byte, b->i32), b->f32);
+        value *scaled = f->scales == 1 && i == 1 ? &m : &scales[i];
+        *scaled = mul_f(b, *scaled, factor);
+        if (f->scales == 1) scales[1] = scales[0];
+    }
+    for (int g = 0; g < 8; g++) {
+        value q = linear_load_group(b, f, block, word, g, 4, 0);
+        store_four(b, k, add_i(b, q, -f->zero), scales[g / 4], m, y, add_i(b, first, g * 4));
     }
     loop_end(b, &blocks, NULL);
+    loop_end(b, &steps, NULL);
 }
 
 static void float_row(builder *b, const embed_kernel *k, value panel, value lane, value y)
@@ -79,7 +83,7 @@ void embed_build(builder *b, const embed_kernel *k, const char *name)
     value token = ext_u(b, load(b, tokens, mul_i(b, rows.iv, 4), 0, b->i32), b->i64);
     value panel = at(b, table, mul_i(b, div_i(b, token, PANEL_ROWS), (int64_t)panel_bytes), 0);
     value lane = rem_i(b, token, PANEL_ROWS), y = at(b, out, mul_i(b, rows.iv, 4 * k->cols), 0);
-    if (k->layout == LAYOUT_Q8_0_X16 || k->layout == LAYOUT_Q4_0_X16 || k->layout == LAYOUT_Q4_1_X16)
+    if (layout_quant(k->layout))
         quantised_row(b, k, panel, lane, y);
     else
         float_row(b, k, panel, lane, y);

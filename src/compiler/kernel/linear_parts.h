@@ -5,7 +5,7 @@
 
 #include "compiler/kernel/linear.h"
 
-enum { MAX_ROWS = 12, MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a register tile: rows of x times vectors of a panel
+enum { MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a panel, and of a register tile
 
 typedef struct linear {
     builder *b;
@@ -22,6 +22,10 @@ typedef struct linear {
 
 // Block `block` (i64) of 32 columns.
 void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
+
+// `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the one on
+// that lies `offset` (i64, or none) and `skip` bytes into a line.
+value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes, int64_t skip);
 
 // Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
 void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,

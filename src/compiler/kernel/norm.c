@@ -39,11 +39,11 @@ typedef struct scaling {
     value factor, scale, mean, shift;
 } scaling;
 
-static norm_moments moments(const norm_builder *m, const norm_row *row, value total)
+static norm_moments moments(const norm_builder *m, const norm_row *row, norm_sums sums, value eps)
 {
     if (!m->centred)
-        return (norm_moments){.square = mul_f(m->b, total, const_f(m->b, m->b->f64, 1.0 / (double)m->k->cols))};
-    return is_online(m) ? norm_online(m, row) : norm_two_pass(m, row, total);
+        return (norm_moments){.square = mul_f(m->b, sums.q, const_f(m->b, m->b->f64, 1.0 / (double)m->k->cols))};
+    return is_online(m) ? norm_online(m, row) : norm_two_pass(m, row, sums, eps);
 }
 
 // f64 statistics to f32 factors.
@@ -66,6 +66,7 @@ static scaling finish(const norm_builder *m, norm_moments s, value eps)
 
 typedef struct row_pass {
     const norm_row *next;     // to sum up, or NULL
+    value pivot;              // of next
     value row, y;             // to write, where `scaling` is not NULL: the row (h where there is one) and its result
     const scaling *scaling;
 } row_pass;
@@ -99,8 +100,13 @@ static void visit_row(const norm_builder *m, void *context, value column, int64_
     const row_pass *pass = context;
     builder *b = m->b;
     for (int c = 0; c < count && pass->next; c++) {
-        value v = norm_widen(m, norm_read(m, pass->next, column, constant + c * width, width));
-        sums[c] = m->centred ? add_f(b, v, sums[c]) : fma_(b, v, v, sums[c]);
+        value v = norm_read(m, pass->next, column, constant + c * width, width);
+        if (m->centred) {
+            norm_add_centred(m, v, pass->pivot, sums, c);
+        } else {
+            v = norm_widen(m, v);
+            sums[c] = fma_(b, v, v, sums[c]);
+        }
     }
     if (!pass->scaling) return;
     value results[NORM_CHAINS];
@@ -114,19 +120,21 @@ static void visit_row(const norm_builder *m, void *context, value column, int64_
     }
 }
 
-// The sum of `next` (f64; null without it) while `row` is written.
-static value pass_row(const norm_builder *m, const norm_row *next, const scaling *s, value row)
+// The sums of `next`, where it is not NULL, while `row` is written, where `s` is not NULL.
+static norm_sums pass_row(const norm_builder *m, const norm_row *next, const scaling *s, value row)
 {
     builder *b = m->b;
     row_pass pass = {.next = next, .scaling = s};
+    if (next && m->centred) pass.pivot = norm_pivot(m, next);
     if (s) {
         pass.row = norm_row_at(m, m->k->x, m->k->residual ? m->h : m->x, row);
         pass.y = m->k->out_q8 ? at(b, m->y, mul_i(b, row, q8_row_bytes(m->k->cols)), 0)
                               : norm_row_at(m, m->k->y, m->y, row);
     }
-    value total = {0};
-    norm_for_row(m, visit_row, &pass, next ? 1 : 0, &total);
-    return total;
+    value totals[2] = {{0}};
+    norm_for_row(m, visit_row, &pass, next ? m->centred ? 2 : 1 : 0, totals);
+    if (!m->centred) return (norm_sums){.q = totals[0]};
+    return (norm_sums){.s = totals[0], .q = totals[1], .pivot = pass.pivot};
 }
 
 static norm_row row_at(const norm_builder *m, value row)
@@ -169,11 +177,11 @@ static value wide_range(const norm_builder *m, norm_moments s)
     return select_(b, small, const_f(b, b->f32, 0x1p98), factor);
 }
 
-static scaling row_scaling(const norm_builder *m, const norm_row *row, value row_number, value total)
+static scaling row_scaling(const norm_builder *m, const norm_row *row, value row_number, norm_sums sums)
 {
     builder *b = m->b;
     value eps = const_f(b, b->f64, m->k->eps);
-    norm_moments s = moments(m, row, total);
+    norm_moments s = moments(m, row, sums, eps);
     if (!may_leave_range(m)) return finish(m, s, eps);
     value factor = wide_range(m, s), mean = m->centred ? s.mean : eps; // rms_norm has no mean: any f64 will do
     type types[] = {b->f64, b->f64, b->f64};
@@ -181,9 +189,10 @@ static scaling row_scaling(const norm_builder *m, const norm_row *row, value row
     if_begin(b, &again, cmp_f(b, CMP_NE, factor, const_f(b, b->f32, 1)), 3, types);
     norm_row scaled = row_read(m, row_number);
     scaled.factor = factor;
-    norm_moments t = moments(m, &scaled, is_online(m) ? total : pass_row(m, &scaled, NULL, row_number));
-    value f = ext_f(b, factor, b->f64);
-    if_else(b, &again, (value[]){m->centred ? t.mean : mean, t.square, mul_f(b, mul_f(b, eps, f), f)});
+    value f = ext_f(b, factor, b->f64), scaled_eps = mul_f(b, mul_f(b, eps, f), f);
+    norm_sums scaled_sums = is_online(m) ? sums : pass_row(m, &scaled, NULL, row_number);
+    norm_moments t = moments(m, &scaled, scaled_sums, scaled_eps);
+    if_else(b, &again, (value[]){m->centred ? t.mean : mean, t.square, scaled_eps});
     if_end(b, &again, (value[]){mean, s.square, eps});
     const value *r = again.results;
     scaling result = finish(m, (norm_moments){.mean = r[0], .square = r[1]}, r[2]);
@@ -198,12 +207,49 @@ static void build_rows(const norm_builder *m)
     builder *b = m->b;
     loop rows;
     loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
-    norm_row row = row_at(m, rows.iv);
-    value total = is_online(m) ? (value){0} : pass_row(m, &row, NULL, rows.iv);
-    norm_row again = row_read(m, rows.iv);
-    scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, total);
+    norm_row row = row_at(m, rows.iv), again = row_read(m, rows.iv);
+    norm_sums sums = {{0}};
+    if (!is_online(m)) sums = pass_row(m, &row, NULL, rows.iv);
+    scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, sums);
     pass_row(m, NULL, &s, rows.iv);
     loop_end(b, &rows, NULL);
+}
+
+// Sums as the values that a loop carries, and back.
+static int carried(const norm_builder *m, norm_sums sums, value values[3])
+{
+    values[0] = sums.q, values[1] = sums.s, values[2] = sums.pivot;
+    return m->centred ? 3 : 1;
+}
+
+static norm_sums sums_carried(const norm_builder *m, const value *values)
+{
+    return m->centred ? (norm_sums){values[0], values[1], values[2]} : (norm_sums){.q = values[0]};
+}
+
+// Writes row `number`, sums up the one after it, if there is one, and stores those sums in `next` for the loop.
+static void write_and_sum_next(const norm_builder *m, value number, const scaling *s, norm_sums sums, value next[3])
+{
+    builder *b = m->b;
+    value next_number = add_i(b, number, 1), has_next = cmp_i(b, CMP_LT, next_number, b->end), fused = has_next;
+    if (s->factor.ptr) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->factor, const_f(b, b->f32, 1)));
+    norm_row next_row = row_at(m, next_number);
+    type types[] = {b->f64, b->f64, b->f32};
+    value old[3], new[3];
+    int n = carried(m, sums, old);
+    branch usual, more;
+    if_begin(b, &usual, fused, n, types);
+    scaling plain = *s;
+    plain.factor = (value){0};
+    carried(m, pass_row(m, &next_row, &plain, number), new);
+    if_else(b, &usual, new);
+    pass_row(m, NULL, s, number);
+    if_begin(b, &more, has_next, n, types);
+    carried(m, pass_row(m, &next_row, NULL, number), new);
+    if_else(b, &more, new);
+    if_end(b, &more, old);
+    if_end(b, &usual, more.results);
+    for (int i = 0; i < n; i++) next[i] = usual.results[i];
 }
 
 static void build_pipelined_rows(const norm_builder *m)
@@ -212,21 +258,15 @@ static void build_pipelined_rows(const norm_builder *m)
     branch any;
     if_begin(b, &any, cmp_i(b, CMP_LT, b->begin, b->end), 0, NULL);
     norm_row first = row_at(m, b->begin);
-    value total = pass_row(m, &first, NULL, b->begin);
+    value sums[3];
+    int n = carried(m, pass_row(m, &first, NULL, b->begin), sums);
     loop rows;
-    loop_begin(b, &rows, b->begin, b->end, 1, 1, &total);
+    loop_begin(b, &rows, b->begin, b->end, 1, n, sums);
+    norm_sums current = sums_carried(m, rows.args);
     norm_row row = row_read(m, rows.iv);
-    scaling s = row_scaling(m, &row, rows.iv, rows.args[0]);
-    value next_number = add_i(b, rows.iv, 1);
-    branch more;
-    if_begin(b, &more, cmp_i(b, CMP_LT, next_number, b->end), 1, &b->f64);
-    norm_row next = row_at(m, next_number);
-    value next_total = pass_row(m, &next, &s, rows.iv);
-    if_else(b, &more, &next_total);
-    pass_row(m, NULL, &s, rows.iv);
-    value none = const_f(b, b->f64, 0);
-    if_end(b, &more, &none);
-    loop_end(b, &rows, more.results);
+    scaling s = row_scaling(m, &row, rows.iv, current);
+    write_and_sum_next(m, rows.iv, &s, current, sums);
+    loop_end(b, &rows, sums);
     if_end(b, &any, NULL);
 }
 

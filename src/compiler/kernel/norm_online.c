@@ -12,7 +12,7 @@
 // first the chains with each other, every NORM_STEPS steps with what came before, and at last the lanes.
 //
 // The mean of a lane is held in f32, and a mean of 1e4 would be rounded by up to 5e-4 at every update. So all this is
-// done on x - pivot, where the pivot is the mean of the first vector; between blocks means and M2 are f64.
+// done on x - pivot, where the pivot is the mean of the first values; between blocks means and M2 are f64.
 // Cost: 6 operations a value.
 #include "compiler/kernel/norm_parts.h"
 
@@ -26,14 +26,6 @@ static value read_shifted(const norm_builder *m, const norm_row *row, value pivo
                           int width)
 {
     return sub_f(m->b, norm_read(m, row, column, constant, width), splat(m->b, pivot, width));
-}
-
-static value find_pivot(const norm_builder *m, const norm_row *row)
-{
-    builder *b = m->b;
-    int width = m->n;
-    while (width > m->k->cols) width /= 2;
-    return mul_f(b, sum_f(b, norm_peek(m, row, 0, width)), const_f(b, b->f32, 1.0 / width));
 }
 
 // Welford's update over the steps from column `from` to `to`; merges the chains. The count of a lane is NORM_CHAINS a step.
@@ -97,7 +89,7 @@ static groups lane_groups(const norm_builder *m, const norm_row *row, value pivo
 norm_moments norm_online(const norm_builder *m, const norm_row *row)
 {
     builder *b = m->b;
-    value pivot = find_pivot(m, row), zero = const_f(b, b->f64, 0), sum = zero, m2 = zero;
+    value pivot = norm_pivot(m, row), zero = const_f(b, b->f64, 0), sum = zero, m2 = zero;
     value count = const_f(b, b->f64, (double)(m->whole / m->n)); // of each lane
     groups g = {0};
     if (m->whole) {

@@ -63,13 +63,26 @@ typedef struct norm_piece {
 enum { NORM_PIECES_MAX = NORM_CHAINS + 4 };
 int norm_pieces(const norm_builder *m, norm_piece pieces[NORM_PIECES_MAX]);
 
+// What a first pass over a row finds, in f64 but the pivot. rms_norm: q is the sum of x^2. layer_norm: s and q are the sums
+// of x - pivot and its square, for some f32 pivot near the mean.
+typedef struct norm_sums {
+    value q;
+    value s, pivot;
+} norm_sums;
+
+// A guess at the mean of `row` from its first few values; touches nothing.
+value norm_pivot(const norm_builder *m, const norm_row *row);
+
+// Adds x - pivot and its square to chain c of the sums s (first) and q.
+void norm_add_centred(const norm_builder *m, value x, value pivot, value *sums, int c);
+
 // f64: mean of the row (layer_norm only), and the mean square of x (rms_norm) or of x - mean (layer_norm).
 typedef struct norm_moments {
     value mean, square;
 } norm_moments;
 
-// layer_norm in two passes over `row`; `total` (f64) is the sum of its values, found while it was read the first time.
-norm_moments norm_two_pass(const norm_builder *m, const norm_row *row, value total);
+// layer_norm: from the sums of a first pass, reading `row` again only where the pivot was a bad guess. eps is f64.
+norm_moments norm_two_pass(const norm_builder *m, const norm_row *row, norm_sums sums, value eps);
 
 // layer_norm in one pass, which writes h where the row has one.
 norm_moments norm_online(const norm_builder *m, const norm_row *row);

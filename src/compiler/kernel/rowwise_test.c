@@ -97,7 +97,7 @@ static void test_rowwise(void **state)
 static void test_embed(void **state)
 {
     (void)state;
-    enum { VOCABULARY = 37, COLS = 64 };
+    enum { VOCABULARY = 37, COLS = 512 };
     for (size_t c = 0; c < sizeof CPUS / sizeof *CPUS; c++)
         for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
             embed_kernel k = {.layout = (weight_layout)layout, .cols = COLS, .scale = layout % 2 ? 1 : 8};
@@ -114,20 +114,20 @@ static void test_embed(void **state)
                 if (layout == LAYOUT_BF16_X16) memcpy(table + i, &bfloat, 2);
                 if (layout == LAYOUT_F32_X16 && i % 4 == 0) memcpy(table + i, &full, 4);
             }
-            size_t block = layout == LAYOUT_Q8_0_X16 ? 544 : layout == LAYOUT_Q4_0_X16 ? 288 : 320;
-            for (size_t at = 0; layout >= LAYOUT_Q8_0_X16 && at < 3 * panel; at += block)
-                for (size_t i = 0; i < (block == 320 ? 32 : 16); i++) {
+            const quant_format *f = layout_quant(k.layout);
+            for (size_t at = 0; f && at < 3 * panel; at += (size_t)quant_step_bytes(f))
+                for (int64_t i = 0; i < quant_header_bytes(f) / 2; i++) {
                     uint16_t d = half_from_float(0.01f * (float)(i + 1));
                     memcpy(table + at + 2 * i, &d, 2);
                 }
             char name[96];
             embed_name(&k, name);
             harness h;
-            kernel_fn f = compile_one(&h, CPUS[c], name, build_embed, &k);
+            kernel_fn fn = compile_one(&h, CPUS[c], name, build_embed, &k);
             const int32_t tokens[] = {36, 0, 15, 16, 21};
             float y[5][COLS], row[COLS];
             void *operands[] = {(void *)(intptr_t)tokens, table, y};
-            f(operands, NULL, 0, 5);
+            fn(operands, NULL, 0, 5);
             for (int t = 0; t < 5; t++) {
                 weight_unpack_row(k.layout, table, COLS, tokens[t], row);
                 for (int i = 0; i < COLS; i++)

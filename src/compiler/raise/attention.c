@@ -1,8 +1,244 @@
-#include "compiler/raise/raise.h"
+// In:  softmax(q k^T * scale + mask) v over [batch, heads, sequence, dim], the scale in any factor; k and v may repeat each head
+//      for a group of query heads; batch and heads may be merged around the products
+// Out: wf.attention of rows q, k, v, mask {n_heads, n_kv_heads, scale, causal, zero_masked}
+//
+// A mask that is constant and hides exactly what comes later becomes {causal}. https://arxiv.org/abs/1706.03762
+#include <math.h>
+
+#include "compiler/raise/constant.h"
+#include "compiler/raise/contraction.h"
+#include "compiler/raise/layout.h"
+
+// Undoes reshapes that only merge or split the leading axes. `to_heads`: at four axes it goes on only to five, where heads are
+// repeated.
+static MlirValue strip_batch(MlirValue v, bool to_heads)
+{
+    for (;;) {
+        MlirValue in = reshape_input(v);
+        if (!in.ptr) return v;
+        int from = rank_of(in), to = rank_of(v), dynamic = 0;
+        if (from < 3 || to < 3 || (to_heads && (to > 4 || (to == 4 && from != 5)))) return v;
+        for (int i = 0; i < from; i++) dynamic += dim_of(in, i) < 0;
+        bool general = op_is(defining_op(v), "tosa.reshape") || op_is(defining_op(v), "tensor.reshape");
+        if (dim_of(in, from - 1) != dim_of(v, to - 1) || dim_of(in, from - 2) != dim_of(v, to - 2)) return v;
+        if (general && dynamic > 1) return v;
+        v = in;
+    }
+}
+
+static bool is_plain(const ref *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->axis[i] != i && r->axis[i] != AXIS_ZERO) return false;
+    return true;
+}
+
+// Undoes a product with, or division by, a constant.
+static bool strip_scale(matcher *m, MlirValue *v, double *scale)
+{
+    ref root;
+    if (!root_ref(*v, &root)) return false;
+    node n = read_uncast(&m->r, &root);
+    if ((n.kind != N_MUL && n.kind != N_DIV) || !is_plain(&n.self) || n.self.n != rank_of(*v)) return false;
+    for (int i = 1; i >= (n.kind == N_DIV ? 1 : 0); i--) {
+        constant c;
+        if (!read_constant(&m->r, &n.in[i], &c)) continue;
+        node other = read_node(&m->r, &n.in[1 - i]);
+        if (!other.first.v.ptr || !is_plain(&other.first) || rank_of(other.first.v) != rank_of(*v)) return false;
+        *scale *= n.kind == N_DIV ? 1 / c.value : c.value;
+        *v = other.first.v;
+        return true;
+    }
+    return false;
+}
+
+static MlirValue strip(matcher *m, MlirValue v, bool to_heads, double *scale)
+{
+    for (int step = 0; step < 16; step++) {
+        MlirValue before = v;
+        v = strip_batch(v, to_heads);
+        strip_scale(m, &v, scale);
+        if (mlirValueEqual(before, v)) break;
+    }
+    return v;
+}
+
+static MlirValue strip_last_transpose(MlirValue v)
+{
+    int perm[MAX_AXES], rank = rank_of(v);
+    MlirValue in = transpose_input(v, perm);
+    for (int i = 0; in.ptr && i < rank; i++) {
+        int expected = i < rank - 2 ? i : i == rank - 2 ? rank - 1 : rank - 2;
+        if (perm[i] != expected) return (MlirValue){0};
+    }
+    return in;
+}
+
+// A value by heads: [batch, heads, sequence, dim], or with sequence before heads.
+typedef struct heads {
+    MlirValue v;
+    bool sequence_first;
+    int64_t n, dim;
+} heads;
+
+static bool has_axes(const ref *t, const int *axes)
+{
+    if (!t->v.ptr || t->n != 4) return false;
+    for (int i = 0; i < 4; i++)
+        if (t->axis[i] != axes[i] && t->axis[i] != AXIS_ZERO) return false;
+    return true;
+}
+
+// k or v: as they are, or each head repeated: [batch, kv heads, group, sequence, dim] with nothing along the group.
+static bool read_heads(matcher *m, MlirValue v, heads *h)
+{
+    *h = (heads){.v = v};
+    if (rank_of(v) == 5) {
+        static const int HEADS_FIRST[] = {0, 1, 3, 4}, SEQUENCE_FIRST[] = {0, 3, 1, 4};
+        ref root;
+        if (!root_ref(v, &root)) return false;
+        node n = read_node(&m->r, &root);
+        if (!n.tensor.v.ptr) return false;
+        bool heads_first = has_axes(&n.tensor, HEADS_FIRST);
+        if (!heads_first && !has_axes(&n.tensor, SEQUENCE_FIRST)) return false;
+        h->v = n.tensor.v;
+        h->sequence_first = !heads_first;
+    }
+    if (rank_of(h->v) != 4) return false;
+    h->n = dim_of(h->v, h->sequence_first ? 2 : 1);
+    h->dim = dim_of(h->v, 3);
+    return h->n > 0 && h->dim > 0;
+}
+
+typedef struct scores {
+    contraction product;
+    double scale;
+    ref mask; // indexed by the scores' axes; null value: none
+} scores;
+
+static bool leads_to_product(matcher *m, const ref *from, double *scale, contraction *c)
+{
+    MlirValue v = read_node(&m->r, from).first.v;
+    *scale = 1;
+    if (!v.ptr) return false;
+    v = strip(m, v, false, scale);
+    MlirOperation op = defining_op(v);
+    return op.ptr && read_contraction(m, op, c);
+}
+
+static bool read_scores(matcher *m, MlirValue v, scores *s)
+{
+    ref root;
+    *s = (scores){.scale = 1};
+    if (!root_ref(v, &root)) return false;
+    if (leads_to_product(m, &root, &s->scale, &s->product)) return true;
+    node n = read_uncast(&m->r, &root);
+    if (n.kind != N_ADD || !is_plain(&n.self)) return false;
+    for (int i = 0; i < 2; i++)
+        if (leads_to_product(m, &n.in[i], &s->scale, &s->product)) {
+            s->mask = n.in[1 - i];
+            return true;
+        }
+    return false;
+}
+
+// Whether a mask is constant: 0 up to the diagonal, minus infinity (or nearly) beyond, for every head.
+static bool is_causal(MlirValue tensor, int64_t length)
+{
+    evaluator e = evaluator_start();
+    const const_tensor *t = evaluate(&e, tensor);
+    bool causal = t && t->rank >= 2 && t->shape[t->rank - 1] == length && t->shape[t->rank - 2] == length && t->count > 0;
+    for (int64_t i = 0; causal && i < t->count; i++) {
+        int64_t column = i % length, row = i / length % length;
+        causal = column <= row ? t->data[i] == 0 : t->data[i] < -1e30;
+    }
+    evaluator_free(&e);
+    return causal;
+}
+
+// A mask as an operand: its axes are the scores' last ones, of size 1 where it does not vary.
+static bool is_aligned(const ref *t, int rank)
+{
+    if (!t->v.ptr) return false;
+    for (int i = 0; i < t->n; i++)
+        if (t->axis[i] != AXIS_ZERO && t->axis[i] != rank - t->n + i) return false;
+    return t->n >= 2;
+}
+
+static bool read_mask(matcher *m, const scores *s, int rank, int64_t n_queries, int64_t n_keys, MlirValue *mask, bool *causal)
+{
+    if (!s->mask.v.ptr) return true;
+    node n = read_unwidened(&m->r, &s->mask);
+    const ref *t = is_aligned(&n.first, rank) ? &n.first : is_aligned(&n.tensor, rank) ? &n.tensor : NULL;
+    if (!t) return near_miss(m, "the mask is not laid out by queries and keys");
+    *causal = n_queries == n_keys && n_queries > 0 && is_causal(t->v, n_queries);
+    if (!*causal) *mask = t->v;
+    return true;
+}
+
+// The result [batch, heads, sequence, dim]: the product's, or what its one user makes of it.
+static MlirValue result_by_heads(MlirValue product, const heads *q)
+{
+    if (rank_of(product) == 4) return product;
+    if (!has_one_use(product)) return (MlirValue){0};
+    MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(product));
+    if (mlirOperationGetNumResults(user) != 1) return (MlirValue){0};
+    MlirValue v = mlirOperationGetResult(user, 0);
+    if (!mlirValueEqual(reshape_input(v), product) || rank_of(v) != 4) return (MlirValue){0};
+    return dim_of(v, 1) == q->n && dim_of(v, 3) == q->dim ? v : (MlirValue){0};
+}
+
+static void write_attention(const heads in[3], MlirValue mask, bool causal, bool zero_masked, double scale, MlirValue result)
+{
+    op_builder b = op_builder_before(defining_op(result));
+    MlirValue operands[4] = {{0}};
+    for (int i = 0; i < 3; i++) operands[i] = rows_of_heads(&b, in[i].v, in[i].sequence_first);
+    operands[3] = mask;
+    MlirNamedAttribute attributes[] = {
+        named_int(&b, "n_heads", in[0].n),       named_int(&b, "n_kv_heads", in[1].n), named_float(&b, "scale", scale),
+        named_bool(&b, "causal", causal),        named_bool(&b, "zero_masked", true),
+    };
+    int64_t shape[MAX_AXES];
+    MlirValue rows = operands[0];
+    for (int i = 0; i < rank_of(rows); i++) shape[i] = dim_of(rows, i);
+    MlirType type = tensor_of(rank_of(rows), shape, element_type_of(result));
+    // without hidden rows, as under a causal mask, there is nothing to guard
+    int n_attributes = zero_masked && mask.ptr ? 5 : 4;
+    MlirValue y = build_value(&b, "wf.attention", type, mask.ptr ? 4 : 3, operands, n_attributes, attributes);
+    replace_value(result, heads_of_rows(&b, y, mlirValueGetType(result), false));
+}
 
 bool raise_attention(matcher *m, MlirOperation op)
 {
-    (void)m;
-    (void)op;
-    return false;
+    contraction outer;
+    scores s;
+    heads in[3];
+    double unit = 1;
+    if (!read_contraction(m, op, &outer) || outer.init.ptr) return false;
+    ref weights;
+    if (!root_ref(strip_batch(outer.lhs, false), &weights)) return false;
+    MlirOperation softmax = read_uncast(&m->r, &weights).op;
+    if (!op_is(softmax, "wf.softmax")) return false;
+    MlirValue x = mlirOperationGetOperand(softmax, 0);
+    if (!read_scores(m, x, &s) || s.product.init.ptr) return near_miss(m, "softmax is not of a product of q and k");
+    MlirValue q = strip(m, s.product.lhs, true, &s.scale), k = strip(m, s.product.rhs, true, &s.scale);
+    if (!s.product.transposed) {
+        k = strip_last_transpose(k);
+        if (!k.ptr) return near_miss(m, "k is not transposed");
+        k = strip(m, k, true, &s.scale);
+    }
+    MlirValue v = strip(m, outer.rhs, true, &unit);
+    if (unit != 1 || outer.transposed) return near_miss(m, "v is scaled or transposed");
+    if (rank_of(q) != 4 || !read_heads(m, q, &in[0]) || !read_heads(m, k, &in[1]) || !read_heads(m, v, &in[2]))
+        return near_miss(m, "q, k or v are not laid out by batch, heads, sequence and features");
+    if (in[1].n != in[2].n || in[0].n % in[1].n || in[0].dim != in[1].dim || in[0].dim != in[2].dim)
+        return near_miss(m, "heads of q, k and v do not agree");
+    MlirValue mask = {0}, result = result_by_heads(outer.result, &in[0]);
+    bool causal = false;
+    if (!result.ptr) return near_miss(m, "the result is not laid out by heads");
+    int64_t n_queries = dim_of(q, 2), n_keys = dim_of(in[1].v, in[1].sequence_first ? 1 : 2);
+    if (!read_mask(m, &s, rank_of(x), n_queries, n_keys, &mask, &causal)) return false;
+    write_attention(in, mask, causal, op_bool(softmax, "zero_masked"), s.scale, result);
+    fold_layout(mlirOperationGetParentOperation(op));
+    return true;
 }

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <mlir-c/AffineMap.h>
-
 // ---- the sum
 
 // Which of a node's two operands is a constant; -1: none.
@@ -360,58 +358,44 @@ bool is_full(matcher *m, const norm_core *core, const ref *factor)
 
 // ---- operands
 
-// Whether a ref is a tensor with the root's own axes.
-static bool is_identity(const norm_core *core, const ref *r)
-{
-    if (!r->v.ptr || !mlirTypeIsARankedTensor(mlirValueGetType(r->v)) || r->n != core->rank) return false;
-    MlirValue tensor = root_tensor(&core->root);
-    for (int i = 0; i < r->n; i++)
-        if (dim_of(r->v, i) != dim_of(tensor, i) || (r->axis[i] != i && dim_of(tensor, i) != 1)) return false;
-    return true;
-}
-
 static bool read_x(matcher *m, const norm_core *core, const ref *x, norm_result *out)
 {
-    node n = read_unwidened(&m->r, x);
-    const ref *tensor = is_identity(core, &n.tensor) ? &n.tensor : is_identity(core, &n.first) ? &n.first : NULL;
-    if (!tensor) return near_miss(m, "x is not a tensor of the result's shape");
-    int bits = float_bits_of(element_type_of(tensor->v));
-    if (!bits) return false;
-    if (bits > 24) return near_miss(m, "x is f64");
-    out->x = tensor->v;
-    return true;
+    out->x = operand_at_root(&m->r, &core->root, x);
+    if (!out->x.ptr) return near_miss(m, "x is not a tensor of the result's shape");
+    int bits = float_bits_of(element_type_of(out->x));
+    return bits > 24 ? near_miss(m, "x is f64") : bits > 0;
 }
 
 // A tensor that varies along the normalised axes, all of them and in their order, and along nothing else.
-static bool is_vector(const norm_core *core, int n_axes, const ref *r)
+static bool is_vector(const ref *root, int n_axes, const ref *r)
 {
     if (!r->v.ptr || !mlirTypeIsARankedTensor(mlirValueGetType(r->v))) return false;
-    MlirValue tensor = root_tensor(&core->root);
-    int next = core->rank - n_axes;
+    MlirValue tensor = root_tensor(root);
+    int rank = rank_of(tensor), next = rank - n_axes;
     for (int j = 0; j < r->n; j++) {
-        while (next < core->rank && dim_of(tensor, next) == 1) next++;
+        while (next < rank && dim_of(tensor, next) == 1) next++;
         if (r->axis[j] == AXIS_ZERO) continue;
         if (r->axis[j] != next) return false;
         next++;
     }
-    while (next < core->rank && dim_of(tensor, next) == 1) next++;
-    return next == core->rank;
+    while (next < rank && dim_of(tensor, next) == 1) next++;
+    return next == rank;
 }
 
-static bool read_vector(matcher *m, const norm_core *core, int n_axes, const ref *r, MlirValue *v, bool *plus_one)
+bool read_vector(matcher *m, const ref *root, int n_axes, const ref *r, MlirValue *v, bool *plus_one)
 {
     node n = read_unwidened(&m->r, r);
     constant c;
     int i = n.kind == N_ADD && plus_one && float_bits_of(element_type_of(n.self.v)) >= 24 ? constant_operand(m, &n, &c) : -1;
     if (i >= 0 && c.value == 1) {
         node w = read_unwidened(&m->r, &n.in[1 - i]);
-        if (is_vector(core, n_axes, &w.tensor)) {
+        if (is_vector(root, n_axes, &w.tensor)) {
             *v = w.tensor.v;
             *plus_one = true;
             return true;
         }
     }
-    const ref *tensor = is_vector(core, n_axes, &n.tensor) ? &n.tensor : is_vector(core, n_axes, &n.first) ? &n.first : NULL;
+    const ref *tensor = is_vector(root, n_axes, &n.tensor) ? &n.tensor : is_vector(root, n_axes, &n.first) ? &n.first : NULL;
     if (tensor) *v = tensor->v;
     return tensor;
 }
@@ -431,43 +415,6 @@ static int wrong_axis(matcher *m, const norm_core *core, int n_axes, const ref *
 }
 
 // ---- growing
-
-// The one primitive that uses *v, looking through the edges of structured ops; null op when there is no such. *v becomes
-// the operand as that primitive sees it.
-static MlirOperation primitive_user(MlirValue *v)
-{
-    for (int step = 0; step < 8 && has_one_use(*v); step++) {
-        MlirOpOperand use = mlirValueGetFirstUse(*v);
-        MlirOperation user = mlirOpOperandGetOwner(use);
-        intptr_t i = mlirOpOperandGetOperandNumber(use);
-        MlirBlock body;
-        if (op_is(user, "linalg.yield")) {
-            MlirOperation owner = mlirOperationGetParentOperation(user);
-            ref root;
-            if (!is_structured(owner, NULL) || mlirOperationGetNumResults(owner) != 1 || !root_ref(*v, &root)) break;
-            *v = mlirOperationGetResult(owner, 0);
-        } else if (is_structured(user, &body)) {
-            intptr_t inputs = mlirOperationGetNumOperands(user) - mlirOperationGetNumResults(user);
-            if (i >= inputs || mlirOperationGetNumResults(user) != 1 || mlirBlockGetNumArguments(body) <= i ||
-                !mlirAffineMapIsIdentity(indexing_map(user, i)) || !mlirAffineMapIsIdentity(indexing_map(user, inputs)))
-                break;
-            *v = mlirBlockGetArgument(body, i);
-        } else {
-            return user;
-        }
-    }
-    return (MlirOperation){0};
-}
-
-// The tensor that holds a value: itself, or the result whose body yields it.
-static MlirValue tensor_of_value(MlirValue v)
-{
-    if (mlirTypeIsARankedTensor(mlirValueGetType(v))) return v;
-    if (!has_one_use(v)) return (MlirValue){0};
-    MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
-    ref root;
-    return op_is(user, "linalg.yield") && root_ref(v, &root) ? root_tensor(&root) : (MlirValue){0};
-}
 
 // A match in growth: `value` is what it computes so far, `out` what has been settled for a tensor.
 typedef struct growth {
@@ -513,7 +460,7 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     int other = n.n_in == 2 ? (mlirValueEqual(n.in[0].v, v) ? 1 : 0) : -1;
     if (other < 0 || mlirValueEqual(n.in[other].v, v)) return false;
     if (n.kind == N_MUL && !g->has_gamma) {
-        if (!read_vector(m, core, pending->n_axes, &n.in[other], &pending->gamma, &pending->plus_one)) {
+        if (!read_vector(m, &core->root, pending->n_axes, &n.in[other], &pending->gamma, &pending->plus_one)) {
             int axis = wrong_axis(m, core, pending->n_axes, &n.in[other]);
             if (axis >= 0) *wrong = true;
             if (axis >= 0) near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
@@ -528,7 +475,7 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     // rounding between gamma and beta is told by `rounded`, so it must be the same as before gamma
     if (g->has_gamma && bits < 24 && !(g->rounded.ptr && mlirTypeEqual(g->rounded, element_type_of(result)))) return false;
     if (!g->has_gamma && old_bits < 24) return false;
-    if (!read_vector(m, core, pending->n_axes, &n.in[other], &pending->beta, NULL)) return false;
+    if (!read_vector(m, &core->root, pending->n_axes, &n.in[other], &pending->beta, NULL)) return false;
     g->has_gamma = true; // what would follow is no gamma
     g->value = result;
     settle(g, pending, out);
@@ -538,7 +485,7 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out)
 {
     if (!read_x(m, core, x, out)) return false;
-    if (gamma->v.ptr && !read_vector(m, core, out->n_axes, gamma, &out->gamma, &out->plus_one)) {
+    if (gamma->v.ptr && !read_vector(m, &core->root, out->n_axes, gamma, &out->gamma, &out->plus_one)) {
         int axis = wrong_axis(m, core, out->n_axes, gamma);
         if (axis >= 0) return near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
         return near_miss(m, "a factor beside the root is no vector along what is normalised");

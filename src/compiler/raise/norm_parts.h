@@ -62,6 +62,10 @@ bool read_square(matcher *m, const ref *from, ref *argument);
 // Whether the factor varies along all of the root's axes, as what a norm scales does, and gamma does not.
 bool is_full(matcher *m, const norm_core *core, const ref *factor);
 
+// A tensor that varies along the last n_axes of the root, all of them and in their order, and along nothing else. With
+// `plus_one` (NULL: not) the vector may be one plus that tensor.
+bool read_vector(matcher *m, const ref *root, int n_axes, const ref *from, MlirValue *v, bool *plus_one);
+
 // Fills in x, gamma, beta, plus_one, rounded and result around a core whose eps and n_axes are known. False, with a note,
 // when x is no tensor, or a vector along other axes follows.
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out);

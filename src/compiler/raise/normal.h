@@ -76,6 +76,15 @@ bool read_constant(reader *r, const ref *from, constant *c);
 bool same_ref(const ref *a, const ref *b);
 bool same_value(reader *r, const ref *a, const ref *b); // read through widening casts, both are the same
 
+// The tensor behind a ref that has the root's own axes and shape, before casts to wider floats; null value: there is none.
+MlirValue operand_at_root(reader *r, const ref *root, const ref *from);
+
+// The one primitive that uses *v, looking through the edges of elementwise structured ops; null op when there is no such.
+// *v becomes the operand as that primitive sees it.
+MlirOperation primitive_user(MlirValue *v);
+// The tensor that holds a value: itself, or the result whose body yields it; null value when there is none.
+MlirValue tensor_of_value(MlirValue v);
+
 int float_bits_of(MlirType t); // significant bits: bf16 8, f16 11, f32 24, f64 53; 0: no such float
 
 // ---- ops by shape, for rules that look at the layout itself

@@ -11,9 +11,9 @@ const rule RULES[] = {
     {"rms_norm", raise_rms_norm, "x / sqrt(mean(x^2) + eps) [* gamma]"},
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},
     {"swiglu", raise_swiglu, "gate * sigmoid(gate) * up"},
+    {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
     {"rope", raise_rope, "x * cos + rotate_half(x) * sin"},
     {"attention", raise_attention, "softmax(scale * q k^T [+ mask]) v, with grouped heads"},
-    {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
     {0},
 };
 

@@ -1,0 +1,103 @@
+#include "compiler/graph/constant.h"
+
+#include <mlir-c/BuiltinTypes.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "compiler/codegen/context.h"
+
+bool constant_type(MlirType t, graph_type *type)
+{
+    MlirContext ctx = mlirTypeGetContext(t);
+    const MlirType known[GRAPH_TYPE_COUNT] = {
+        [GRAPH_F32] = mlirF32TypeGet(ctx),          [GRAPH_F64] = mlirF64TypeGet(ctx),
+        [GRAPH_F16] = mlirF16TypeGet(ctx),          [GRAPH_BF16] = mlirBF16TypeGet(ctx),
+        [GRAPH_BOOL] = mlirIntegerTypeGet(ctx, 1),  [GRAPH_I8] = mlirIntegerTypeGet(ctx, 8),
+        [GRAPH_I16] = mlirIntegerTypeGet(ctx, 16),  [GRAPH_I32] = mlirIntegerTypeGet(ctx, 32),
+        [GRAPH_I64] = mlirIntegerTypeGet(ctx, 64),
+    };
+    if (mlirTypeIsAIndex(t)) t = known[GRAPH_I64];
+    for (int i = 0; i < GRAPH_TYPE_COUNT; i++) {
+        if (!mlirTypeEqual(t, known[i])) continue;
+        *type = (graph_type)i;
+        return true;
+    }
+    return false;
+}
+
+MlirAttribute constant_splat(MlirAttribute a)
+{
+    if (!mlirAttributeIsADenseElements(a) || !mlirDenseElementsAttrIsSplat(a)) return (MlirAttribute){0};
+    return mlirDenseElementsAttrGetSplatValue(a);
+}
+
+static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// The C API gives elements of a resource one by one and without its size. Its printed form has both: an op that holds the
+// attribute is followed by
+//
+//   {-# dialect_resources: { builtin: { name: "0x04000000…" } } #-}      alignment in 4 bytes, then the elements
+static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_error *err)
+{
+    MlirContext ctx = mlirAttributeGetContext(a);
+    MlirOperation op = mlirModuleGetOperation(mlirModuleCreateEmpty(mlirLocationUnknownGet(ctx)));
+    mlirOperationSetDiscardableAttributeByName(op, mlir_text("wf.constant"), a);
+    buffer text = {0};
+    mlirOperationPrint(op, append_text, &text);
+    mlirOperationDestroy(op);
+    if (text.failed) {
+        buffer_free(&text);
+        return error_memory(err, bytes);
+    }
+    wf_status status = WF_OK;
+    const char *resources = strstr(buffer_view(&text).data, "dialect_resources:");
+    const char *hex = resources ? strstr(resources, ": \"0x") : NULL;
+    const char *end = hex ? strchr(hex + 5, '"') : NULL;
+    if (!hex || !end) {
+        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant has no data in the file");
+    } else if ((size_t)(end - hex - 5) != 8 + 2 * bytes) {
+        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant of %zu bytes has %zd bytes in the file",
+                           bytes, (end - hex - 5) / 2 - 4);
+    } else if (buffer_reserve(out, bytes)) {
+        for (const char *p = hex + 13; p < end; p += 2) {
+            int high = hex_digit(p[0]), low = hex_digit(p[1]);
+            if (high < 0 || low < 0) {
+                status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant is no hexadecimal number");
+                break;
+            }
+            buffer_append_char(out, (char)(high << 4 | low));
+        }
+    }
+    buffer_free(&text);
+    return status;
+}
+
+wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
+{
+    MlirType t = mlirAttributeGetType(a);
+    graph_type type;
+    if (!mlirTypeIsAShaped(t) || !mlirShapedTypeHasStaticShape(t) || !constant_type(mlirShapedTypeGetElementType(t), &type))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "a constant of a type that arrays cannot have");
+    size_t bytes = graph_type_bytes(type), count = 1;
+    for (intptr_t i = 0; i < mlirShapedTypeGetRank(t); i++)
+        if (!checked_mul(count, (size_t)mlirShapedTypeGetDimSize(t, i), &count)) return error_memory(err, SIZE_MAX);
+    if (!checked_mul(bytes, count, &bytes)) return error_memory(err, SIZE_MAX);
+    if (mlirAttributeIsADenseResourceElements(a)) return append_resource(a, bytes, out, err);
+    if (!mlirAttributeIsADenseElements(a))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "a constant that is neither dense nor dense_resource");
+    if (type == GRAPH_BOOL) // their form in memory is MLIR's own business
+        for (size_t i = 0; i < count; i++)
+            buffer_append_char(out, mlirDenseElementsAttrGetBoolValue(a, (intptr_t)i) ? 1 : 0);
+    else if (mlirDenseElementsAttrIsSplat(a))
+        for (size_t i = 0; i < count; i++) buffer_append(out, mlirDenseElementsAttrGetRawData(a), graph_type_bytes(type));
+    else
+        buffer_append(out, mlirDenseElementsAttrGetRawData(a), bytes);
+    return out->failed ? error_memory(err, bytes) : WF_OK;
+}

@@ -1,0 +1,166 @@
+// Speed of the linear kernels on one thread, as a part of what this core can do, measured in the same run and in turns:
+//
+//     linear_bench [LAYOUT-PREFIX] [CPU]        for example: linear_bench q4
+//
+// m = 1 reads weights far beyond the third-level cache, and is held against a loop that only reads them. Larger m is held
+// against the peak of the instruction that multiplies: f32 FMA, vpmaddubsw (64 operations in 256 bits) or vpdpbusd.
+// All numbers are the best of many runs, since the machine may be shared.
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/half.h"
+#include "compiler/kernel/harness.h"
+#include "compiler/kernel/linear.h"
+#include "compiler/kernel/q8.h"
+
+enum { CHAINS = 10, PEAK_ROUNDS = 40000, MEMORY_BYTES = 192 << 20, ROWS_MAX = 512, ROUNDS = 12 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *allocate(size_t bytes)
+{
+    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!p) exit(1);
+    return memset(p, 0, (bytes + 63) / 64 * 64);
+}
+
+// Independent chains of the instruction, in registers; tile by tile.
+static void build_peak(builder *b, bool integers)
+{
+    bool vpdpbusd = b->target.vpdpbusd;
+    int n = integers && !vpdpbusd ? 8 : b->target.lanes;
+    type v = integers ? vec(b, n, b->i32) : vec(b, n, b->f32), bytes = vec(b, 4 * n, b->i8);
+    kernel_begin(b, integers ? "peak_int" : "peak_fma");
+    value y = operand(b, 0), x = load(b, y, (value){0}, 0, v), acc[CHAINS];
+    loop tiles, rounds;
+    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    for (int i = 0; i < CHAINS; i++) acc[i] = load(b, y, (value){0}, 64, v);
+    loop_begin(b, &rounds, const_i(b, 0), const_i(b, PEAK_ROUNDS), 1, CHAINS, acc);
+    for (int i = 0; i < CHAINS; i++) {
+        if (!integers) {
+            acc[i] = fma_(b, rounds.args[i], x, x);
+        } else if (vpdpbusd) {
+            acc[i] = dot_u8s8(b, rounds.args[i], bitcast(b, x, bytes), bitcast(b, x, bytes));
+        } else {
+            value operands[] = {bitcast(b, rounds.args[i], bytes), bitcast(b, x, bytes)};
+            acc[i] = bitcast(b, intrinsic(b, "llvm.x86.avx2.pmadd.ub.sw", vec(b, 2 * n, b->i16), 2, operands), v);
+        }
+    }
+    loop_end(b, &rounds, acc);
+    for (int i = 0; i < CHAINS; i++) store(b, rounds.results[i], y, (value){0}, 128 + 64 * i);
+    loop_end(b, &tiles, NULL);
+    kernel_end(b);
+}
+
+// Reads tiles of 4 KiB.
+static void build_read(builder *b)
+{
+    type v = vec(b, b->target.lanes, b->i32);
+    int bytes = 4 * b->target.lanes;
+    kernel_begin(b, "read");
+    value y = operand(b, 0), x = operand(b, 1), acc[4];
+    for (int i = 0; i < 4; i++) acc[i] = const_int(b, v, 0);
+    loop lines;
+    loop_begin(b, &lines, mul_i(b, b->begin, 4096), mul_i(b, b->end, 4096), 8 * bytes, 4, acc);
+    for (int i = 0; i < 8; i++) acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
+    loop_end(b, &lines, acc);
+    for (int i = 0; i < 4; i++) store(b, lines.results[i], y, (value){0}, 64 * i);
+    kernel_end(b);
+}
+
+static double spent(kernel_fn f, void *const *buffers, const int64_t *dims, int64_t tiles)
+{
+    double start = now();
+    f(buffers, dims, 0, tiles);
+    return now() - start;
+}
+
+typedef struct bench {
+    kernel_fn linear, peak, read;
+    const linear_kernel *k;
+    double peak_ops; // of a tile of `peak`
+    unsigned char *w;
+    void *x, *y;
+} bench;
+
+static void run(const bench *s, int64_t rows)
+{
+    size_t panel_bytes = 0;
+    layout_panel_bytes(s->k->layout, s->k->cols, &panel_bytes);
+    double panel_ops = 2.0 * 16 * (double)s->k->cols * (double)rows;
+    int64_t from_memory = MEMORY_BYTES / (int64_t)panel_bytes, by_time = (int64_t)(5e8 / panel_ops) + 1;
+    int64_t panels = rows < 16 || by_time > from_memory ? from_memory : by_time;
+    int64_t dims[] = {rows, panels * 16, panels}, kib4 = MEMORY_BYTES / 4096;
+    void *linear_buffers[] = {s->x, s->w, s->y}, *peak_buffers[] = {s->y}, *read_buffers[] = {s->y, s->w};
+    double best[3] = {1e9, 1e9, 1e9};
+    for (int i = 0; i < ROUNDS; i++) {
+        double times[] = {spent(s->linear, linear_buffers, dims, panels), spent(s->peak, peak_buffers, NULL, 16),
+                          rows < 16 ? spent(s->read, read_buffers, NULL, kib4) : 1e9};
+        for (int t = 0; t < 3; t++) best[t] = times[t] < best[t] ? times[t] : best[t];
+    }
+    double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * 16 / best[1] / 1e9;
+    double gbs = (double)panels * (double)panel_bytes / best[0] / 1e9, read = MEMORY_BYTES / best[2] / 1e9;
+    printf("%-8s %5d columns %4d rows  %6.1f GOP/s, %5.1f %% of %5.0f", layout_name(s->k->layout), (int)s->k->cols,
+           (int)rows, gops, 100 * gops / peak, peak);
+    if (rows < 16) printf("  %5.1f GB/s, %5.1f %% of %4.1f", gbs, 100 * gbs / read, read);
+    printf("\n");
+}
+
+static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned char *w, void *x, void *y, wf_error *err)
+{
+    static const int64_t columns[] = {576, 1536, 8960};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        const quant_format *f = layout_quant(layout);
+        if (f && columns[i] % (f->blocks * QUANT_BLOCK)) continue;
+        linear_kernel k = {.layout = layout, .cols = columns[i]};
+        harness h;
+        char name[96];
+        kernel_fn functions[3];
+        linear_name(&k, name);
+        TRY(harness_open(&h, cpu, err));
+        double start = now();
+        linear_build(&h.builder, &k, name);
+        build_peak(&h.builder, f != NULL);
+        build_read(&h.builder);
+        const char *names[] = {name, f ? "peak_int" : "peak_fma", "read"};
+        TRY(harness_compile(&h, names, 3, functions, err));
+        if (!i) printf("%s compiled in %.0f ms\n", name, (now() - start) * 1e3);
+        int lanes = f && !h.builder.target.vpdpbusd ? 8 : h.builder.target.lanes;
+        bench s = {functions[0], functions[1], functions[2], &k, (f ? 8.0 : 2.0) * lanes * CHAINS * PEAK_ROUNDS, w, x, y};
+        run(&s, 1);
+        run(&s, 4);
+        run(&s, ROWS_MAX);
+        harness_close(&h);
+    }
+    return WF_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const char *prefix = argc > 1 ? argv[1] : "", *cpu = argc > 2 ? argv[2] : "native";
+    unsigned char *w = allocate(MEMORY_BYTES);
+    uint16_t half = half_from_float(0.01f); // a sensible number in every type; quants of all kinds
+    for (size_t i = 0; i < MEMORY_BYTES; i += 2) memcpy(w + i, &half, 2);
+    void *x = allocate((size_t)ROWS_MAX * 8960 * 4), *y = allocate((size_t)MEMORY_BYTES / 576 * 4 * 16);
+    for (size_t i = 0; i < (size_t)ROWS_MAX * 8960; i++) ((float *)x)[i] = 0.01f;
+    for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
+        wf_error err = {0};
+        if (strncmp(layout_name((weight_layout)layout), prefix, strlen(prefix))) continue;
+        if (bench_layout((weight_layout)layout, cpu, w, x, y, &err) != WF_OK) {
+            fprintf(stderr, "%s\n", err.message);
+            return 1;
+        }
+    }
+    free(w);
+    free(x);
+    free(y);
+    return 0;
+}

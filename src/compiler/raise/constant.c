@@ -1,0 +1,365 @@
+#include "compiler/raise/constant.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <mlir-c/AffineExpr.h>
+#include <mlir-c/AffineMap.h>
+
+enum { MAX_ELEMENTS = 1 << 22, MAX_DEPTH = 400 };
+
+struct evaluated {
+    MlirValue v;
+    const_tensor *value; // NULL: it cannot be computed
+    struct evaluated *next;
+};
+
+evaluator evaluator_start(void) { return (evaluator){.budget = 1 << 24}; }
+void evaluator_free(evaluator *e) { arena_free(&e->memory); }
+
+static const_tensor *make_tensor(evaluator *e, MlirType type)
+{
+    if (!mlirTypeIsARankedTensor(type) || !mlirShapedTypeHasStaticShape(type)) return NULL;
+    int64_t rank = mlirShapedTypeGetRank(type), count = 1;
+    if (rank > MAX_AXES) return NULL;
+    const_tensor *t = arena_alloc(&e->memory, 1, sizeof *t);
+    if (!t) return NULL;
+    t->rank = (int)rank;
+    for (int i = 0; i < t->rank; i++) {
+        t->shape[i] = mlirShapedTypeGetDimSize(type, i);
+        if (t->shape[i] > MAX_ELEMENTS) return NULL;
+        count *= t->shape[i];
+        if (count > MAX_ELEMENTS) return NULL;
+    }
+    e->budget -= count;
+    if (e->budget < 0) return NULL;
+    t->count = count;
+    t->data = arena_alloc(&e->memory, (size_t)count, sizeof *t->data);
+    return t->data ? t : NULL;
+}
+
+static void unravel(const const_tensor *t, int64_t i, int64_t index[MAX_AXES])
+{
+    for (int a = t->rank - 1; a >= 0; a--) {
+        index[a] = i % t->shape[a];
+        i /= t->shape[a];
+    }
+}
+
+// The element at an index; along axes of size 1 at 0. False beyond the end.
+static bool fetch(const const_tensor *t, const int64_t *index, double *value)
+{
+    int64_t at = 0;
+    for (int a = 0; a < t->rank; a++) {
+        int64_t i = t->shape[a] == 1 ? 0 : index[a];
+        if (i < 0 || i >= t->shape[a]) return false;
+        at = at * t->shape[a] + i;
+    }
+    if (t->count == 0) return false;
+    *value = t->data[at];
+    return true;
+}
+
+// ---- scalars
+
+static double truth(bool b) { return b ? 1 : 0; }
+
+static bool apply(node_kind kind, const double *x, MlirType result, double *y)
+{
+    switch (kind) {
+    case N_ADD: *y = x[0] + x[1]; return true;
+    case N_SUB: *y = x[0] - x[1]; return true;
+    case N_MUL: *y = x[0] * x[1]; return true;
+    case N_DIV: *y = x[0] / x[1]; return true;
+    case N_MAX: *y = fmax(x[0], x[1]); return true;
+    case N_MIN: *y = fmin(x[0], x[1]); return true;
+    case N_AND: *y = truth(x[0] != 0 && x[1] != 0); return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
+    case N_OR: *y = truth(x[0] != 0 || x[1] != 0); return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
+    case N_NOT: *y = truth(x[0] == 0); return true;
+    case N_NEG: *y = -x[0]; return true;
+    case N_ABS: *y = fabs(x[0]); return true;
+    case N_SIN: *y = sin(x[0]); return true;
+    case N_COS: *y = cos(x[0]); return true;
+    case N_EXP: *y = exp(x[0]); return true;
+    case N_SELECT: *y = x[0] != 0 ? x[1] : x[2]; return true;
+    case N_EQ: *y = truth(x[0] == x[1]); return true;
+    case N_GT: *y = truth(x[0] > x[1]); return true;
+    case N_GE: *y = truth(x[0] >= x[1]); return true;
+    case N_LT: *y = truth(x[0] < x[1]); return true;
+    case N_LE: *y = truth(x[0] <= x[1]); return true;
+    case N_CAST:
+        *y = x[0];
+        if (mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1) *y = truth(x[0] != 0);
+        else if (!float_bits_of(result)) *y = trunc(x[0]);
+        return float_bits_of(result) || fabs(x[0]) < 2147483648.0; // no wrapping
+    default: return false;
+    }
+}
+
+// ---- constants in the graph
+
+static bool element_at(MlirAttribute a, MlirType type, int64_t i, double *value)
+{
+    if (mlirTypeIsAF32(type)) *value = (double)mlirDenseElementsAttrGetFloatValue(a, i);
+    else if (mlirTypeIsAF64(type)) *value = mlirDenseElementsAttrGetDoubleValue(a, i);
+    else if (mlirTypeIsAIndex(type)) *value = (double)mlirDenseElementsAttrGetIndexValue(a, i);
+    else if (!mlirTypeIsAInteger(type)) return false;
+    else switch (mlirIntegerTypeGetWidth(type)) {
+    case 1: *value = mlirDenseElementsAttrGetBoolValue(a, i); break;
+    case 8: *value = mlirDenseElementsAttrGetInt8Value(a, i); break;
+    case 32: *value = mlirDenseElementsAttrGetInt32Value(a, i); break;
+    case 64: *value = (double)mlirDenseElementsAttrGetInt64Value(a, i); break;
+    default: return false;
+    }
+    return true;
+}
+
+static bool fill_constant(MlirOperation op, const_tensor *t)
+{
+    MlirAttribute a = op_attribute(op, op_is(op, "tosa.const") ? "values" : "value");
+    if (!a.ptr || !mlirAttributeIsADenseElements(a)) return false;
+    MlirType type = mlirShapedTypeGetElementType(mlirAttributeGetType(a));
+    bool splat = mlirDenseElementsAttrIsSplat(a);
+    if (mlirElementsAttrGetNumElements(a) != t->count) return false;
+    for (int64_t i = 0; i < t->count; i++) {
+        if (i && splat)
+            t->data[i] = t->data[0];
+        else if (!element_at(a, type, splat ? 0 : i, &t->data[i]))
+            return false;
+    }
+    return true;
+}
+
+// ---- structured ops: every result element by the body
+
+typedef struct body_point {
+    evaluator *e;
+    MlirOperation op;
+    const int64_t *loops;
+    int depth;
+} body_point;
+
+static bool eval_scalar(body_point *p, MlirValue v, double *value)
+{
+    if (++p->depth > 64) return false;
+    if (mlirValueIsABlockArgument(v)) {
+        intptr_t i = mlirBlockArgumentGetArgNumber(v);
+        if (!mlirOperationEqual(mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(v)), p->op)) return false;
+        if (i >= mlirOperationGetNumOperands(p->op) - mlirOperationGetNumResults(p->op)) return false;
+        MlirValue operand = mlirOperationGetOperand(p->op, i);
+        if (!mlirTypeIsARankedTensor(mlirValueGetType(operand))) return eval_scalar(p, operand, value);
+        const const_tensor *t = evaluate(p->e, operand);
+        MlirAffineMap map = indexing_map(p->op, i);
+        if (!t || mlirAffineMapGetNumResults(map) != t->rank) return false;
+        int64_t index[MAX_AXES];
+        for (int a = 0; a < t->rank; a++) {
+            MlirAffineExpr x = mlirAffineMapGetResult(map, a);
+            if (mlirAffineExprIsADim(x)) index[a] = p->loops[mlirAffineDimExprGetPosition(x)];
+            else if (mlirAffineExprIsAConstant(x)) index[a] = mlirAffineConstantExprGetValue(x);
+            else return false;
+        }
+        return fetch(t, index, value);
+    }
+    MlirOperation op = mlirOpResultGetOwner(v);
+    if (op_is(op, "linalg.index")) {
+        int64_t d = op_int(op, "dim", -1);
+        if (d < 0 || d >= MAX_AXES) return false;
+        *value = (double)p->loops[d];
+        return true;
+    }
+    ref from = {.v = v};
+    reader r = {0};
+    node n = read_node(&r, &from);
+    if (n.kind == N_CONST) {
+        *value = n.value;
+        return true;
+    }
+    double x[3];
+    if (n.n_in < 1 || !mlirOperationEqual(n.op, op)) return false;
+    for (int i = 0; i < n.n_in; i++)
+        if (!eval_scalar(p, mlirOperationGetOperand(op, i), &x[i])) return false;
+    return apply(n.kind, x, mlirValueGetType(v), value);
+}
+
+static bool fill_structured(evaluator *e, MlirValue v, MlirOperation op, MlirBlock body, const_tensor *t)
+{
+    intptr_t result = mlirOpResultGetResultNumber(v), n_results = mlirOperationGetNumResults(op);
+    MlirAffineMap out = indexing_map(op, mlirOperationGetNumOperands(op) - n_results + result);
+    if (!mlirAffineMapIsIdentity(out) || mlirAffineMapGetNumDims(out) > MAX_AXES) return false;
+    MlirValue yielded = mlirOperationGetOperand(mlirBlockGetTerminator(body), result);
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t loops[MAX_AXES] = {0};
+        unravel(t, i, loops);
+        body_point p = {e, op, loops, 0};
+        if (!eval_scalar(&p, yielded, &t->data[i])) return false;
+    }
+    return true;
+}
+
+// ---- TOSA
+
+static bool fill_elementwise(evaluator *e, const node *n, MlirType element, const_tensor *t)
+{
+    const const_tensor *in[3];
+    for (int k = 0; k < n->n_in; k++) {
+        in[k] = evaluate(e, mlirOperationGetOperand(n->op, k));
+        if (!in[k] || in[k]->rank != t->rank) return false;
+    }
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t index[MAX_AXES];
+        double x[3];
+        unravel(t, i, index);
+        for (int k = 0; k < n->n_in; k++)
+            if (!fetch(in[k], index, &x[k])) return false;
+        if (!apply(n->kind, x, element, &t->data[i])) return false;
+    }
+    return true;
+}
+
+static bool fill_transposed(const const_tensor *in, const int *perm, const_tensor *t)
+{
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t index[MAX_AXES], from[MAX_AXES] = {0};
+        unravel(t, i, index);
+        for (int a = 0; a < t->rank; a++) from[perm[a]] = index[a];
+        if (!fetch(in, from, &t->data[i])) return false;
+    }
+    return true;
+}
+
+// slice, pad and tile: each index is moved along its axis.
+static bool fill_moved(evaluator *e, MlirOperation op, const const_tensor *in, const_tensor *t)
+{
+    int64_t shift[2 * MAX_AXES] = {0};
+    bool slice = op_is(op, "tosa.slice"), pad = op_is(op, "tosa.pad");
+    const const_tensor *outside = NULL;
+    if (in->rank != t->rank) return false;
+    if (slice && read_integers(mlirOperationGetOperand(op, 1), shift, MAX_AXES) != t->rank) return false;
+    if (pad) {
+        int n = read_integers(mlirOperationGetOperand(op, 1), shift, 2 * MAX_AXES);
+        outside = evaluate(e, mlirOperationGetOperand(op, 2));
+        if (n != 2 * t->rank || !outside || outside->count != 1) return false;
+    }
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t index[MAX_AXES], at = 0;
+        bool inside = true;
+        unravel(t, i, index);
+        for (int a = 0; a < t->rank; a++) {
+            int64_t k = slice ? index[a] + shift[a] : pad ? index[a] - shift[2 * a] : index[a] % in->shape[a];
+            inside = inside && k >= 0 && k < in->shape[a];
+            at = at * in->shape[a] + k;
+        }
+        if (!inside && !pad) return false;
+        t->data[i] = inside ? in->data[at] : outside->data[0];
+    }
+    return true;
+}
+
+static bool fill_concat(evaluator *e, MlirOperation op, const_tensor *t)
+{
+    int64_t axis = op_int(op, "axis", -1), first = 0;
+    if (axis < 0 || axis >= t->rank) return false;
+    for (intptr_t k = 0; k < mlirOperationGetNumOperands(op); k++) {
+        const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, k));
+        if (!in || in->rank != t->rank) return false;
+        for (int64_t i = 0; i < in->count; i++) {
+            int64_t index[MAX_AXES], at = 0;
+            unravel(in, i, index);
+            index[axis] += first;
+            for (int a = 0; a < t->rank; a++) {
+                if (index[a] >= t->shape[a]) return false;
+                at = at * t->shape[a] + index[a];
+            }
+            t->data[at] = in->data[i];
+        }
+        first += in->shape[axis];
+    }
+    return first == t->shape[axis];
+}
+
+// values [n, k, c] at indices [n, w] -> [n, w, c]
+static bool fill_gather(evaluator *e, MlirOperation op, const_tensor *t)
+{
+    const const_tensor *values = evaluate(e, mlirOperationGetOperand(op, 0));
+    const const_tensor *indices = evaluate(e, mlirOperationGetOperand(op, 1));
+    if (!values || !indices || values->rank != 3 || indices->rank != 2 || t->rank != 3) return false;
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t index[MAX_AXES];
+        double k;
+        unravel(t, i, index);
+        if (!fetch(indices, index, &k) || !(k >= 0) || !(k < (double)values->shape[1])) return false;
+        int64_t from[] = {index[0], (int64_t)k, index[2]};
+        if (!fetch(values, from, &t->data[i])) return false;
+    }
+    return true;
+}
+
+static bool fill_reduction(evaluator *e, MlirOperation op, const_tensor *t)
+{
+    const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
+    int64_t axis = op_int(op, "axis", -1);
+    bool sum = op_is(op, "tosa.reduce_sum");
+    if (!in || in->rank != t->rank || axis < 0 || axis >= t->rank) return false;
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t index[MAX_AXES];
+        unravel(t, i, index);
+        double value = sum ? 0 : 1, x;
+        for (index[axis] = 0; index[axis] < in->shape[axis]; index[axis]++) {
+            if (!fetch(in, index, &x)) return false;
+            value = sum ? value + x : truth(value != 0 && x != 0);
+        }
+        t->data[i] = value;
+    }
+    return true;
+}
+
+// ---- the entry
+
+static bool fill(evaluator *e, MlirValue v, MlirOperation op, const_tensor *t)
+{
+    int perm[MAX_AXES];
+    MlirBlock body;
+    if (op_is(op, "tosa.const") || op_is(op, "arith.constant")) return fill_constant(op, t);
+    MlirValue input = reshape_input(v);
+    if (input.ptr || op_is(op, "tosa.identity") || op_is(op, "tensor.cast")) {
+        const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
+        if (!in || in->count != t->count) return false;
+        memcpy(t->data, in->data, (size_t)t->count * sizeof *t->data);
+        return true;
+    }
+    input = transpose_input(v, perm);
+    if (input.ptr) {
+        const const_tensor *in = evaluate(e, input);
+        return in && fill_transposed(in, perm, t);
+    }
+    if (op_is(op, "tosa.slice") || op_is(op, "tosa.pad") || op_is(op, "tosa.tile")) {
+        const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
+        return in && in->count > 0 && fill_moved(e, op, in, t);
+    }
+    if (op_is(op, "tosa.concat")) return fill_concat(e, op, t);
+    if (op_is(op, "tosa.gather")) return fill_gather(e, op, t);
+    if (op_is(op, "tosa.reduce_sum") || op_is(op, "tosa.reduce_all")) return fill_reduction(e, op, t);
+    if (is_structured(op, &body)) return fill_structured(e, v, op, body, t);
+    ref from;
+    reader r = {0};
+    if (!root_ref(v, &from)) return false;
+    node n = read_node(&r, &from);
+    if (!mlirOperationEqual(n.op, op) || n.n_in < 1) return false;
+    return fill_elementwise(e, &n, element_type_of(v), t);
+}
+
+const const_tensor *evaluate(evaluator *e, MlirValue v)
+{
+    for (struct evaluated *known = e->first; known; known = known->next)
+        if (mlirValueEqual(known->v, v)) return known->value;
+    if (e->depth >= MAX_DEPTH || !mlirValueIsAOpResult(v)) return NULL;
+    struct evaluated *entry = arena_alloc(&e->memory, 1, sizeof *entry);
+    if (!entry) return NULL;
+    e->depth++;
+    const_tensor *t = make_tensor(e, mlirValueGetType(v));
+    bool good = t && fill(e, v, mlirOpResultGetOwner(v), t);
+    e->depth--;
+    *entry = (struct evaluated){v, good ? t : NULL, e->first};
+    e->first = entry;
+    return entry->value;
+}

@@ -1,0 +1,25 @@
+// Where heads lie. The wf ops take activations as rows of features, [batch, sequence, heads * dim] or, for one sequence,
+// [sequence, heads * dim]; graphs carry [batch, heads, sequence, dim] between reshapes and transpositions.
+#ifndef WELFORD_COMPILER_RAISE_LAYOUT_H
+#define WELFORD_COMPILER_RAISE_LAYOUT_H
+
+#include "compiler/raise/normal.h"
+
+// The rows that a value [batch, heads, sequence, dim] was made of, where that can be seen; else ops that make them.
+// `sequence_first`: the value is [batch, sequence, heads, dim].
+MlirValue rows_of_heads(op_builder *b, MlirValue v, bool sequence_first);
+// Back: rows to the shape of `like` [batch, heads, sequence, dim], or with sequence before heads.
+MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool sequence_first);
+
+MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm);
+// Merges dimensions [first, first + n) of a tensor into one.
+MlirValue build_collapse(op_builder *b, MlirValue v, int first, int n);
+// v without its dimensions of size 1; its other dimensions as a tensor of rank `rank` or less. Rank stays when it is small.
+MlirValue build_squeeze(op_builder *b, MlirValue v, int rank);
+// The first `size` elements along the last axis.
+MlirValue build_first_half(op_builder *b, MlirValue v, int64_t size);
+
+// Drops reshapes and transpositions that undo each other, as raising leaves them between wf ops.
+void fold_layout(MlirOperation root);
+
+#endif

@@ -1,0 +1,408 @@
+// Puts a checkpoint together from the files of a folder.
+//
+// Every shard is mapped; its tensors keep their place there. What stands for the header (the key of compiled programs
+// and packs) is config.json followed by the headers of all shards.
+#define _GNU_SOURCE
+#include "format/hf.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "format/hf_tokenizer.h"
+#include "format/safetensors.h"
+
+enum { MAX_SHARDS = 1000, MAX_TEMPLATE = 1 << 22 };
+
+typedef struct folder {
+    const char *path;
+    gguf_file *file;
+    hf_config config;
+    hf_specials specials;
+    int64_t eos; // of config.json or generation_config.json; -1: none
+    buffer header;
+    bool cut_short;
+    wf_error *err;
+} folder;
+
+// False with an error when the path is too long.
+static wf_status path_of(const folder *h, const char *name, char path[PATH_MAX])
+{
+    int n = snprintf(path, PATH_MAX, "%s/%s", h->path, name);
+    return n > 0 && n < PATH_MAX ? WF_OK : error_set(h->err, WF_ERROR_IO, "%s: the path is too long", h->path);
+}
+
+static bool has_file(const folder *h, const char *name)
+{
+    char path[PATH_MAX];
+    return path_of(h, name, path) == WF_OK && access(path, F_OK) == 0;
+}
+
+// ---- tensors
+
+static wf_status take_tensor(folder *h, const char *path, const safetensors_tensor *from)
+{
+    static const struct {
+        const char *name;
+        tensor_type type;
+    } types[] = {{"F32", TENSOR_F32}, {"F16", TENSOR_F16}, {"BF16", TENSOR_BF16}};
+    char name[64];
+    TRY(hf_map_name(path, &h->config, from->name, name, h->err));
+    if (!name[0]) return WF_OK;
+    gguf_tensor t = {.n_dims = from->n_dims, .dims = {1, 1, 1, 1}, .data = from->data, .offset = from->offset,
+                     .bytes = from->bytes};
+    size_t type = 0, n_types = sizeof types / sizeof *types;
+    while (type < n_types && strcmp(types[type].name, from->dtype)) type++;
+    if (type == n_types)
+        return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: tensor '%.80s': dtype %s is not supported, only F32, F16 and "
+                         "BF16 are", path, from->name, from->dtype);
+    if (from->bytes == 0 || from->n_dims < 1 || from->n_dims > 4)
+        return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is empty or has %u dimensions", path, from->name,
+                         from->n_dims);
+    t.type = types[type].type;
+    for (uint32_t i = 0; i < from->n_dims; i++) t.dims[i] = from->dims[from->n_dims - 1 - i];
+    char *copy = arena_strdup(gguf_memory(h->file), view_of(name));
+    if (!copy) return error_memory(h->err, strlen(name));
+    t.name = view_of(copy);
+    return gguf_add_tensor(h->file, &t, h->err);
+}
+
+static wf_status add_shard(folder *h, const char *name, safetensors *s)
+{
+    char path[PATH_MAX];
+    file_map map;
+    TRY(path_of(h, name, path));
+    TRY(file_map_open(path, &map, h->err));
+    TRY(gguf_take_map(h->file, &map, h->err));
+    TRY(safetensors_parse(map.data, map.bytes, path, h->cut_short, gguf_memory(h->file), s, h->err));
+    buffer_append(&h->header, map.data, s->header_bytes);
+    for (size_t i = 0; i < s->n_tensors; i++) TRY(take_tensor(h, path, &s->tensors[i]));
+    return WF_OK;
+}
+
+typedef struct shard_list {
+    const char *names[MAX_SHARDS]; // of the index
+    safetensors shards[MAX_SHARDS];
+    size_t count;
+} shard_list;
+
+static bool is_plain_name(const char *name)
+{
+    return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;
+}
+
+static wf_status list_shards(const folder *h, const char *path, json_t *map, shard_list *list)
+{
+    const char *tensor;
+    json_t *value;
+    json_object_foreach(map, tensor, value) {
+        const char *name = json_string_value(value);
+        if (!name || !is_plain_name(name))
+            return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is in no file of this folder", path, tensor);
+        size_t i = 0;
+        while (i < list->count && strcmp(list->names[i], name)) i++;
+        if (i == MAX_SHARDS)
+            return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: more than %d files", path, MAX_SHARDS);
+        list->names[i] = name;
+        if (i == list->count) list->count++;
+    }
+    return list->count ? WF_OK : error_set(h->err, WF_ERROR_FORMAT, "%s: no weight_map, or an empty one", path);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// Index and shards must name the same tensors: as many, and each of the index's is in its file.
+static wf_status check_index(const folder *h, const char *path, json_t *map, const shard_list *list)
+{
+    const char *tensor;
+    json_t *value;
+    size_t n = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        n += list->shards[i].n_tensors;
+        for (size_t t = 0; t < list->shards[i].n_tensors; t++) {
+            tensor = list->shards[i].tensors[t].name;
+            value = json_object_get(map, tensor);
+            if (!value || strcmp(json_string_value(value), list->names[i]))
+                return error_set(h->err, WF_ERROR_FORMAT, "%s: it does not say that tensor '%.80s' is in %s", path, tensor,
+                                 list->names[i]);
+        }
+    }
+    if (n == json_object_size(map)) return WF_OK;
+    return error_set(h->err, WF_ERROR_FORMAT, "%s: it lists %zu tensors, the files hold %zu", path, json_object_size(map), n);
+}
+
+static wf_status add_index(folder *h, const char *name)
+{
+    char path[PATH_MAX];
+    json_t *root = NULL, *map = NULL;
+    TRY(path_of(h, name, path));
+    shard_list *list = calloc(1, sizeof *list);
+    if (!list) return error_memory(h->err, sizeof *list);
+    wf_status status;
+    TRY_GOTO(json_file_open(path, &root, h->err), done);
+    json_fields f = {path, root, h->err};
+    TRY_GOTO(json_field_object(&f, "weight_map", &map), done);
+    TRY_GOTO(list_shards(h, path, map, list), done);
+    qsort(list->names, list->count, sizeof *list->names, compare_names);
+    for (size_t i = 0; i < list->count; i++) TRY_GOTO(add_shard(h, list->names[i], &list->shards[i]), done);
+    status = check_index(h, path, map, list);
+done:
+    json_decref(root);
+    free(list);
+    return status;
+}
+
+static wf_status add_tensors(folder *h)
+{
+    safetensors s;
+    if (has_file(h, "model.safetensors")) return add_shard(h, "model.safetensors", &s);
+    if (has_file(h, "model.safetensors.index.json")) return add_index(h, "model.safetensors.index.json");
+    return error_set(h->err, WF_ERROR_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there", h->path);
+}
+
+// ---- configuration
+
+// An id, or the first of a list; the list becomes a value.
+static wf_status read_eos(folder *h, const json_fields *f, bool add_list)
+{
+    json_t *value = json_field(f, "eos_token_id"), *item;
+    size_t i;
+    if (!value) return WF_OK;
+    size_t n = json_is_array(value) ? json_array_size(value) : 1;
+    int32_t *ids = arena_alloc(gguf_memory(h->file), n, sizeof *ids);
+    if (!ids) return error_memory(h->err, n * sizeof *ids);
+    for (i = 0; i < n; i++) {
+        item = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_integer(item) || json_integer_value(item) < 0 || json_integer_value(item) > INT32_MAX)
+            return error_set(h->err, WF_ERROR_FORMAT, "%s: field 'eos_token_id' is no token id", f->path);
+        ids[i] = (int32_t)json_integer_value(item);
+    }
+    if (n) h->eos = ids[0];
+    return add_list ? hf_add_array(h->file, "tokenizer.json.eos_token_ids", GGUF_I32, ids, n, h->err) : WF_OK;
+}
+
+static wf_status read_config(folder *h)
+{
+    char path[PATH_MAX];
+    json_t *root;
+    TRY(path_of(h, "config.json", path));
+    TRY(json_file_open(path, &root, h->err));
+    wf_status status = hf_read_config(path, root, h->file, &h->config, h->err);
+    json_fields f = {path, root, h->err};
+    if (status == WF_OK) status = read_eos(h, &f, !has_file(h, "generation_config.json"));
+    char *text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text && status == WF_OK) status = error_memory(h->err, 0);
+    if (text) buffer_append(&h->header, text, strlen(text));
+    free(text);
+    json_decref(root);
+    return status;
+}
+
+// The defaults that the model's makers recommend.
+static wf_status read_generation(folder *h)
+{
+    static const struct {
+        const char *field, *key;
+    } floats[] = {{"temperature", "general.sampling.temp"},
+                  {"top_p", "general.sampling.top_p"},
+                  {"min_p", "general.sampling.min_p"},
+                  {"repetition_penalty", "general.sampling.penalty_repeat"}};
+    char path[PATH_MAX];
+    json_t *root;
+    if (!has_file(h, "generation_config.json")) return WF_OK;
+    TRY(path_of(h, "generation_config.json", path));
+    TRY(json_file_open(path, &root, h->err));
+    json_fields f = {path, root, h->err};
+    wf_status status = read_eos(h, &f, true);
+    for (size_t i = 0; i < sizeof floats / sizeof *floats && status == WF_OK; i++) {
+        double value = 0;
+        if (!json_field(&f, floats[i].field)) continue;
+        status = json_field_float(&f, floats[i].field, &value);
+        if (status == WF_OK) status = hf_add_float(h->file, floats[i].key, value, h->err);
+    }
+    int64_t top_k = -1;
+    if (status == WF_OK) status = json_field_int(&f, "top_k", 0, INT32_MAX, &top_k);
+    if (status == WF_OK && top_k >= 0) status = hf_add_int(h->file, "general.sampling.top_k", top_k, h->err);
+    json_decref(root);
+    return status;
+}
+
+// ---- tokenizer
+
+// A token's text, spelled as a string or as {"content": text}; its id, or -1 when it is not there.
+static wf_status find_special(const folder *h, const json_fields *f, const char *name, int64_t *id)
+{
+    view text = VIEW_LITERAL("");
+    const json_t *value = json_field(f, name);
+    if (!value) return WF_OK;
+    if (json_is_object(value)) {
+        json_fields inner = {f->path, value, f->err};
+        TRY(json_field_string(&inner, "content", &text));
+    } else {
+        TRY(json_field_string(f, name, &text));
+    }
+    for (int64_t i = 0; i < h->specials.count && text.len; i++)
+        if (view_equal(h->specials.texts[i], text)) {
+            *id = i;
+            return WF_OK;
+        }
+    return error_set(h->err, WF_ERROR_FORMAT, "%s: %s '%.*s' is no token", f->path, name, VIEW_ARG(text));
+}
+
+static wf_status add_template(folder *h, view text)
+{
+    return hf_add_string(h->file, "tokenizer.chat_template", text, h->err);
+}
+
+// A template, or a list of named ones, of which "default" is meant.
+static wf_status read_template_field(folder *h, const json_fields *f)
+{
+    json_t *value = json_field(f, "chat_template"), *item;
+    size_t i;
+    view text = VIEW_LITERAL("");
+    if (!value) return WF_OK;
+    if (!json_is_array(value)) {
+        TRY(json_field_string(f, "chat_template", &text));
+        return add_template(h, text);
+    }
+    json_array_foreach(value, i, item) {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        json_fields inner = {f->path, item, f->err};
+        if (!json_is_object(item) || !name || strcmp(name, "default")) continue;
+        TRY(json_field_string(&inner, "template", &text));
+        return add_template(h, text);
+    }
+    return WF_OK;
+}
+
+// chat_template.jinja or chat_template.json; *found: one of them is there.
+static wf_status read_template_file(folder *h, bool *found)
+{
+    char path[PATH_MAX];
+    *found = true;
+    if (has_file(h, "chat_template.jinja")) {
+        file_map map;
+        TRY(path_of(h, "chat_template.jinja", path));
+        TRY(file_map_open(path, &map, h->err));
+        wf_status status = map.bytes > MAX_TEMPLATE
+                               ? error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: a template of %zu bytes", path, map.bytes)
+                               : add_template(h, (view){map.data ? (const char *)map.data : "", map.bytes});
+        file_map_close(&map);
+        return status;
+    }
+    *found = has_file(h, "chat_template.json");
+    if (!*found) return WF_OK;
+    json_t *root;
+    TRY(path_of(h, "chat_template.json", path));
+    TRY(json_file_open(path, &root, h->err));
+    json_fields f = {path, root, h->err};
+    wf_status status = read_template_field(h, &f);
+    json_decref(root);
+    return status;
+}
+
+// What a file says about BOS and EOS goes before what the post-processor does.
+static wf_status read_token_fields(folder *h, const json_fields *f)
+{
+    int64_t bos = h->specials.bos, eos = h->specials.eos >= 0 ? h->specials.eos : h->eos;
+    bool add_bos = h->specials.bos >= 0, add_eos = h->specials.eos >= 0;
+    TRY(find_special(h, f, "bos_token", &bos));
+    TRY(find_special(h, f, "eos_token", &eos));
+    if (add_bos && h->specials.bos != bos)
+        return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: bos_token is not the one of tokenizer.json", f->path);
+    TRY(json_field_bool(f, "add_bos_token", &add_bos));
+    TRY(json_field_bool(f, "add_eos_token", &add_eos));
+    if (bos >= 0) TRY(hf_add_int(h->file, "tokenizer.ggml.bos_token_id", bos, h->err));
+    if (eos >= 0 && eos < h->specials.count) TRY(hf_add_int(h->file, "tokenizer.ggml.eos_token_id", eos, h->err));
+    TRY(hf_add_bool(h->file, "tokenizer.ggml.add_bos_token", add_bos, h->err));
+    return hf_add_bool(h->file, "tokenizer.ggml.add_eos_token", add_eos, h->err);
+}
+
+static wf_status read_tokenizer_config(folder *h)
+{
+    char path[PATH_MAX];
+    json_t *root = NULL;
+    bool has_template;
+    TRY(read_template_file(h, &has_template));
+    TRY(path_of(h, "tokenizer_config.json", path));
+    if (has_file(h, "tokenizer_config.json")) TRY(json_file_open(path, &root, h->err));
+    json_fields f = {path, root, h->err};
+    wf_status status = has_template ? WF_OK : read_template_field(h, &f);
+    if (status == WF_OK) status = read_token_fields(h, &f);
+    json_decref(root);
+    return status;
+}
+
+static wf_status read_tokenizer(folder *h, int64_t n_vocab)
+{
+    char path[PATH_MAX];
+    json_t *root;
+    if (!has_file(h, "tokenizer.json")) return WF_OK;
+    TRY(path_of(h, "tokenizer.json", path));
+    TRY(json_file_open(path, &root, h->err));
+    wf_status status = hf_read_tokenizer(path, root, n_vocab, h->file, &h->specials, h->err);
+    json_decref(root);
+    if (status != WF_OK) return status;
+    return read_tokenizer_config(h);
+}
+
+// ---- all
+
+// The rows of the embedding, as config.json must say them too.
+static wf_status check_embedding(const folder *h, int64_t *n_vocab)
+{
+    const gguf_tensor *table = gguf_find_tensor(h->file, "token_embd.weight");
+    if (!table) return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor 'model.embed_tokens.weight' is missing", h->path);
+    *n_vocab = table->dims[1];
+    if (h->config.n_vocab && h->config.n_vocab != *n_vocab)
+        return error_set(h->err, WF_ERROR_FORMAT, "%s: the embedding has %lld rows, config.json says %lld", h->path,
+                         (long long)*n_vocab, (long long)h->config.n_vocab);
+    if (!h->config.tied_head && !gguf_find_tensor(h->file, "output.weight"))
+        return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor 'lm_head.weight' is missing", h->path);
+    return WF_OK;
+}
+
+static view last_component(const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    return (view){path + start, end - start};
+}
+
+static wf_status read_folder(folder *h)
+{
+    gguf_file *file = h->file;
+    int64_t n_vocab = 0;
+    TRY(read_config(h));
+    TRY(hf_add_string(file, "general.name", last_component(h->path), h->err));
+    TRY(add_tensors(h));
+    char *header = arena_strdup(gguf_memory(file), buffer_view(&h->header));
+    if (!header || h->header.failed) return error_memory(h->err, h->header.len);
+    TRY(read_generation(h));
+    TRY(gguf_finish(file, (view){header, h->header.len}, h->err)); // tensors can be found from here on
+    TRY(check_embedding(h, &n_vocab));
+    TRY(read_tokenizer(h, n_vocab));
+    return gguf_finish(file, (view){header, h->header.len}, h->err);
+}
+
+wf_status hf_open(const char *path, bool cut_short, gguf_file **file, wf_error *err)
+{
+    *file = NULL;
+    folder h = {.path = path, .cut_short = cut_short, .eos = -1, .err = err};
+    TRY(gguf_create(path, &h.file, err));
+    wf_status status = read_folder(&h);
+    buffer_free(&h.header);
+    if (status == WF_OK)
+        *file = h.file;
+    else
+        gguf_close(h.file);
+    return status;
+}

@@ -1,0 +1,569 @@
+// From parts to steps. A tokenizer.json is a pipeline of parts, most of which have an exact counterpart:
+//
+//     normalizer      NFC, Prepend, Replace (of a string), Sequence           steps
+//     pre_tokenizer   Split, Digits, ByteLevel, Sequence                      splits
+//                     Metaspace                                               steps, and perhaps a split
+//     model           BPE                                                     tokens, merges
+//     post_processor  TemplateProcessing, ByteLevel, Sequence                 BOS and EOS
+//     decoder         ByteLevel, Replace, ByteFallback, Fuse, Strip, ...      whether a first space goes
+//
+// A vocabulary is in byte letters when a ByteLevel pre-tokenizer makes them, else in characters.
+#include "format/hf_tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PARTS = 16, MAX_TEXTS = 64 };
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
+enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
+
+#define SPACE_LETTER "\xe2\x96\x81" // U+2581
+
+// Oniguruma's form of the expression that ByteLevel cuts words with when the file asks for it (byte_level.rs).
+#define BYTE_LEVEL_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
+// ---- values
+
+static wf_status add_value(gguf_file *file, const char *key, gguf_value value, wf_error *err)
+{
+    char *copy = arena_strdup(gguf_memory(file), view_of(key));
+    if (!copy) return error_memory(err, strlen(key));
+    value.key = view_of(copy);
+    return gguf_add_value(file, &value, err);
+}
+
+wf_status hf_add_string(gguf_file *file, const char *key, view text, wf_error *err)
+{
+    char *copy = arena_strdup(gguf_memory(file), text);
+    if (!copy) return error_memory(err, text.len);
+    return add_value(file, key, (gguf_value){.type = GGUF_STRING, .count = 1, .s = {copy, text.len}}, err);
+}
+
+wf_status hf_add_int(gguf_file *file, const char *key, int64_t number, wf_error *err)
+{
+    return add_value(file, key, (gguf_value){.type = GGUF_I64, .count = 1, .i = number}, err);
+}
+
+wf_status hf_add_float(gguf_file *file, const char *key, double number, wf_error *err)
+{
+    return add_value(file, key, (gguf_value){.type = GGUF_F64, .count = 1, .f = number}, err);
+}
+
+wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *err)
+{
+    return add_value(file, key, (gguf_value){.type = GGUF_BOOL, .count = 1, .u = value}, err);
+}
+
+wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err)
+{
+    return add_value(file, key,
+                     (gguf_value){.type = GGUF_ARRAY, .item_type = GGUF_STRING, .count = count, .strings = strings}, err);
+}
+
+wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count, wf_error *err)
+{
+    return add_value(file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = type, .count = count, .data = items}, err);
+}
+
+// ---- reading
+
+typedef struct text_list {
+    view items[MAX_TEXTS];
+    size_t count;
+} text_list;
+
+typedef struct converter {
+    const char *path;
+    gguf_file *file;
+    arena *memory;
+    wf_error *err;
+    int64_t n_vocab;
+    hf_specials *out;
+    view *texts;           // [count]
+    unsigned char *types;  // [count]
+    unsigned char *strips; // [count]
+    int64_t count;
+    text_list steps, splits;
+    bool byte_letters, byte_fallback, prepends, strip_start;
+} converter;
+
+static json_fields fields_of(const converter *c, const json_t *object)
+{
+    return (json_fields){c->path, object, c->err};
+}
+
+static wf_status refuse(const converter *c, const char *part, const char *what)
+{
+    return error_set(c->err, WF_ERROR_UNSUPPORTED, "%s: %s: %.80s is not supported", c->path, part, what);
+}
+
+static wf_status copy_text(const converter *c, view text, view *copy)
+{
+    char *data = arena_strdup(c->memory, text);
+    if (!data) return error_memory(c->err, text.len);
+    *copy = (view){data, text.len};
+    return WF_OK;
+}
+
+static wf_status add_text(converter *c, text_list *list, view text)
+{
+    if (list->count == MAX_TEXTS) return refuse(c, "normalizer or pre_tokenizer", "so long a sequence");
+    return copy_text(c, text, &list->items[list->count++]);
+}
+
+static wf_status add_step(converter *c, const char *name, view a, view b)
+{
+    TRY(add_text(c, &c->steps, view_of(name)));
+    if (a.data) TRY(add_text(c, &c->steps, a));
+    return b.data ? add_text(c, &c->steps, b) : WF_OK;
+}
+
+static wf_status add_split(converter *c, const char *behaviour, view expression)
+{
+    TRY(add_text(c, &c->splits, view_of(behaviour)));
+    return add_text(c, &c->splits, expression);
+}
+
+// The "type" of a part; an error when there is none.
+static wf_status read_type(const converter *c, const char *part, const json_t *object, view *type)
+{
+    json_fields f = fields_of(c, object);
+    *type = VIEW_LITERAL("");
+    if (!json_is_object(object)) return error_set(c->err, WF_ERROR_FORMAT, "%s: %s is not an object", c->path, part);
+    TRY(json_field_string(&f, "type", type));
+    return type->len ? WF_OK : error_set(c->err, WF_ERROR_FORMAT, "%s: %s has no type", c->path, part);
+}
+
+// A part, or each part of a "Sequence" in turn; no sequence inside a sequence.
+typedef wf_status part_reader(converter *c, const json_t *part, view type);
+
+static wf_status read_parts(converter *c, const char *name, const char *list, const json_t *part, part_reader *reader)
+{
+    if (!part || json_is_null(part)) return WF_OK;
+    view type;
+    TRY(read_type(c, name, part, &type));
+    if (!view_is(type, "Sequence")) return reader(c, part, type);
+    json_t *items = NULL, *item;
+    size_t i;
+    json_fields f = fields_of(c, part);
+    TRY(json_field_array(&f, list, &items));
+    if (json_array_size(items) > MAX_PARTS) return refuse(c, name, "so long a sequence");
+    json_array_foreach(items, i, item) {
+        TRY(read_type(c, name, item, &type));
+        TRY(reader(c, item, type));
+    }
+    return WF_OK;
+}
+
+// {"String": text} or {"Regex": text}.
+static wf_status read_pattern(const converter *c, const json_t *part, view *text, bool *is_regex)
+{
+    json_t *pattern = NULL;
+    json_fields f = fields_of(c, part);
+    *text = (view){0};
+    TRY(json_field_object(&f, "pattern", &pattern));
+    json_fields inner = fields_of(c, pattern);
+    *is_regex = json_object_get(pattern, "Regex") != NULL;
+    TRY(json_field_string(&inner, *is_regex ? "Regex" : "String", text));
+    if (text->len) return WF_OK;
+    return error_set(c->err, WF_ERROR_FORMAT, "%s: a part has no pattern, or an empty one", c->path);
+}
+
+// ---- normalizer
+
+static wf_status read_normalizer(converter *c, const json_t *part, view type)
+{
+    json_fields f = fields_of(c, part);
+    view text = VIEW_LITERAL(""), content = VIEW_LITERAL("");
+    bool is_regex;
+    if (view_is(type, "NFC")) return add_step(c, "nfc", (view){0}, (view){0});
+    if (view_is(type, "Prepend")) {
+        TRY(json_field_string(&f, "prepend", &text));
+        c->prepends = true;
+        return text.len ? add_step(c, "prepend", text, (view){0}) : WF_OK;
+    }
+    if (!view_is(type, "Replace")) return refuse(c, "normalizer", type.data);
+    TRY(read_pattern(c, part, &text, &is_regex));
+    TRY(json_field_string(&f, "content", &content));
+    if (is_regex) return refuse(c, "normalizer", "Replace of a regular expression");
+    return add_step(c, "replace", text, content);
+}
+
+// ---- pre-tokenizer
+
+// An expression that matches exactly `text`.
+static wf_status quote_text(const converter *c, view text, view *quoted)
+{
+    char *out = arena_alloc(c->memory, 2 * text.len + 1, 1);
+    size_t n = 0;
+    if (!out) return error_memory(c->err, text.len);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] && strchr("\\^$.|?*+()[]{}", text.data[i])) out[n++] = '\\';
+        out[n++] = text.data[i];
+    }
+    *quoted = (view){out, n};
+    return WF_OK;
+}
+
+static wf_status read_split(converter *c, const json_t *part)
+{
+    static const struct {
+        const char *name, *ours;
+    } behaviours[] = {{"Isolated", "isolated"},
+                      {"MergedWithPrevious", "merged_with_previous"},
+                      {"MergedWithNext", "merged_with_next"}};
+    json_fields f = fields_of(c, part);
+    view text, behaviour = VIEW_LITERAL("");
+    bool is_regex, invert = false;
+    TRY(read_pattern(c, part, &text, &is_regex));
+    TRY(json_field_string(&f, "behavior", &behaviour));
+    TRY(json_field_bool(&f, "invert", &invert));
+    if (invert) return refuse(c, "pre_tokenizer", "Split with invert");
+    if (!is_regex) TRY(quote_text(c, text, &text));
+    for (size_t i = 0; i < sizeof behaviours / sizeof *behaviours; i++)
+        if (view_is(behaviour, behaviours[i].name)) return add_split(c, behaviours[i].ours, text);
+    return refuse(c, "pre_tokenizer: behavior", behaviour.data);
+}
+
+static wf_status read_metaspace(converter *c, const json_t *part)
+{
+    json_fields f = fields_of(c, part);
+    view letter = VIEW_LITERAL(""), scheme = VIEW_LITERAL("");
+    bool prefix = true, split = true;
+    TRY(json_field_string(&f, "replacement", &letter));
+    TRY(json_field_string(&f, "prepend_scheme", &scheme));
+    TRY(json_field_bool(&f, "add_prefix_space", &prefix));
+    TRY(json_field_bool(&f, "split", &split));
+    if (!view_is(letter, SPACE_LETTER)) return refuse(c, "pre_tokenizer", "a Metaspace that is not U+2581");
+    if (c->splits.count) return refuse(c, "pre_tokenizer", "Metaspace behind another one");
+    TRY(add_step(c, "replace", VIEW_LITERAL(" "), letter));
+    if (scheme.len == 0) scheme = prefix ? VIEW_LITERAL("always") : VIEW_LITERAL("never");
+    if (view_is(scheme, "always"))
+        TRY(add_step(c, "prefix", letter, (view){0}));
+    else if (view_is(scheme, "first"))
+        TRY(add_step(c, "prefix_first", letter, (view){0}));
+    else if (!view_is(scheme, "never"))
+        return refuse(c, "pre_tokenizer: prepend_scheme", scheme.data);
+    return split ? add_split(c, "merged_with_next", letter) : WF_OK;
+}
+
+static wf_status read_pre_tokenizer(converter *c, const json_t *part, view type)
+{
+    json_fields f = fields_of(c, part);
+    bool individual = false, prefix = false, words = true;
+    if (c->byte_letters) return refuse(c, "pre_tokenizer", "a part behind ByteLevel");
+    if (view_is(type, "Split")) return read_split(c, part);
+    if (view_is(type, "Metaspace")) return read_metaspace(c, part);
+    if (view_is(type, "Digits")) {
+        TRY(json_field_bool(&f, "individual_digits", &individual));
+        return add_split(c, "isolated", individual ? VIEW_LITERAL("\\p{N}") : VIEW_LITERAL("\\p{N}+"));
+    }
+    if (!view_is(type, "ByteLevel")) return refuse(c, "pre_tokenizer", type.data);
+    TRY(json_field_bool(&f, "add_prefix_space", &prefix));
+    TRY(json_field_bool(&f, "use_regex", &words));
+    if (prefix) return refuse(c, "pre_tokenizer", "ByteLevel with add_prefix_space");
+    c->byte_letters = true;
+    return words ? add_split(c, "isolated", VIEW_LITERAL(BYTE_LEVEL_WORDS)) : WF_OK;
+}
+
+// ---- model
+
+static bool is_byte_text(view text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    return text.len == 6 && !memcmp(text.data, "<0x", 3) && text.data[5] == '>' && text.data[3] && text.data[4] &&
+           strchr(digits, text.data[3]) && strchr(digits, text.data[4]);
+}
+
+// Ids of vocabulary and added tokens; a table with few gaps, since its size must not be the file's to choose.
+static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
+{
+    const char *key;
+    json_t *value;
+    size_t i, n = json_object_size(vocabulary) + json_array_size(added);
+    json_object_foreach(vocabulary, key, value) {
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+            return error_set(c->err, WF_ERROR_FORMAT, "%s: model: token '%.80s' has no id", c->path, key);
+        if (json_integer_value(value) >= c->count) c->count = json_integer_value(value) + 1;
+    }
+    json_array_foreach(added, i, value) {
+        int64_t id = -1;
+        json_fields f = fields_of(c, value);
+        TRY(json_field_int(&f, "id", 0, INT32_MAX, &id));
+        if (id < 0) return error_set(c->err, WF_ERROR_FORMAT, "%s: added token %zu has no id", c->path, i);
+        if (id >= c->count) c->count = id + 1;
+    }
+    if (c->count > c->n_vocab) c->count = c->n_vocab;
+    if (c->count == 0 || (size_t)c->count > 2 * n + 4096)
+        return error_set(c->err, WF_ERROR_FORMAT, "%s: ids up to %lld for %zu tokens", c->path, (long long)c->count - 1, n);
+    c->texts = arena_alloc(c->memory, (size_t)c->count, sizeof *c->texts);
+    c->types = arena_alloc(c->memory, (size_t)c->count, 1);
+    c->strips = arena_alloc(c->memory, (size_t)c->count, 1);
+    if (!c->texts || !c->types || !c->strips) return error_memory(c->err, (size_t)c->count * sizeof *c->texts);
+    for (i = 0; i < (size_t)c->count; i++) c->texts[i] = (view){"", 0}, c->types[i] = TYPE_UNUSED;
+    return WF_OK;
+}
+
+static wf_status read_vocabulary(converter *c, json_t *vocabulary)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(vocabulary, key, value) {
+        json_int_t id = json_integer_value(value);
+        if (id >= c->count) continue;
+        if (c->types[id] != TYPE_UNUSED)
+            return error_set(c->err, WF_ERROR_FORMAT, "%s: model: tokens '%.80s' and '%.80s' have the same id %lld", c->path,
+                             c->texts[id].data, key, (long long)id);
+        TRY(copy_text(c, view_of(key), &c->texts[id]));
+        c->types[id] = c->byte_fallback && is_byte_text(c->texts[id]) ? TYPE_BYTE : TYPE_NORMAL;
+    }
+    return WF_OK;
+}
+
+// A merge is "left right" or ["left", "right"].
+static wf_status read_merge(const converter *c, const json_t *item, size_t index, view *merge)
+{
+    if (json_is_string(item))
+        return copy_text(c, (view){json_string_value(item), json_string_length(item)}, merge);
+    const char *left = json_string_value(json_array_get(item, 0)), *right = json_string_value(json_array_get(item, 1));
+    if (!left || !right || json_array_size(item) != 2)
+        return error_set(c->err, WF_ERROR_FORMAT, "%s: model: merge %zu is no pair", c->path, index);
+    if (strchr(left, ' ') || strchr(right, ' ')) return refuse(c, "model", "a merge of tokens with spaces");
+    size_t n = strlen(left), m = strlen(right);
+    char *text = arena_alloc(c->memory, n + m + 2, 1);
+    if (!text) return error_memory(c->err, n + m + 2);
+    memcpy(text, left, n);
+    text[n] = ' ';
+    memcpy(text + n + 1, right, m);
+    *merge = (view){text, n + m + 1};
+    return WF_OK;
+}
+
+static wf_status read_merges(converter *c, json_t *merges)
+{
+    size_t i, n = json_array_size(merges);
+    json_t *item;
+    view *texts = arena_alloc(c->memory, n, sizeof *texts);
+    if (!texts) return error_memory(c->err, n * sizeof *texts);
+    json_array_foreach(merges, i, item) TRY(read_merge(c, item, i, &texts[i]));
+    return hf_add_strings(c->file, "tokenizer.ggml.merges", texts, n, c->err);
+}
+
+static int64_t find_token(const converter *c, view text)
+{
+    for (int64_t id = 0; id < c->count; id++)
+        if (c->types[id] != TYPE_UNUSED && view_equal(c->texts[id], text)) return id;
+    return -1;
+}
+
+static wf_status read_unknown(converter *c, const json_fields *f)
+{
+    view unknown = VIEW_LITERAL("");
+    bool fuse = false;
+    TRY(json_field_string(f, "unk_token", &unknown));
+    TRY(json_field_bool(f, "fuse_unk", &fuse));
+    TRY(hf_add_bool(c->file, "tokenizer.json.fuse_unknown", fuse, c->err));
+    int64_t id = unknown.len ? find_token(c, unknown) : -1;
+    if (unknown.len && id < 0)
+        return error_set(c->err, WF_ERROR_FORMAT, "%s: model: unk_token '%.80s' is no token", c->path, unknown.data);
+    return id < 0 ? WF_OK : hf_add_int(c->file, "tokenizer.ggml.unknown_token_id", id, c->err);
+}
+
+// Fields that the model must not use, or that need no care.
+static wf_status check_model(converter *c, json_t *model)
+{
+    static const char *const known[] = {"type",         "vocab",         "merges",  "unk_token", "fuse_unk",
+                                        "byte_fallback", "ignore_merges", "dropout"};
+    const char *key;
+    json_t *value;
+    json_fields f = fields_of(c, model);
+    json_object_foreach(model, key, value) {
+        bool is_known = json_is_null(value) || json_is_false(value) || (json_is_string(value) && !json_string_length(value));
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known = is_known || !strcmp(key, known[i]);
+        if (!is_known) return json_refuse(&f, key, value);
+    }
+    value = json_field(&f, "dropout");
+    return value && json_number_value(value) != 0 ? json_refuse(&f, "dropout", value) : WF_OK;
+}
+
+static wf_status read_model(converter *c, const json_t *root, json_t *added)
+{
+    json_fields f = fields_of(c, root);
+    json_t *model = NULL, *vocabulary = NULL, *merges = NULL;
+    view type = VIEW_LITERAL("BPE"); // old files do not say
+    bool ignore_merges = false;
+    TRY(json_field_object(&f, "model", &model));
+    json_fields m = fields_of(c, model);
+    TRY(json_field_string(&m, "type", &type));
+    if (!view_is(type, "BPE")) return refuse(c, "model", type.data);
+    TRY(check_model(c, model));
+    TRY(json_field_object(&m, "vocab", &vocabulary));
+    TRY(json_field_array(&m, "merges", &merges));
+    if (!vocabulary || !merges) return error_set(c->err, WF_ERROR_FORMAT, "%s: model has no vocab or no merges", c->path);
+    TRY(json_field_bool(&m, "byte_fallback", &c->byte_fallback));
+    TRY(json_field_bool(&m, "ignore_merges", &ignore_merges));
+    TRY(size_table(c, vocabulary, added));
+    TRY(read_vocabulary(c, vocabulary));
+    TRY(read_merges(c, merges));
+    TRY(hf_add_bool(c->file, "tokenizer.json.ignore_merges", ignore_merges, c->err));
+    return read_unknown(c, &m);
+}
+
+// ---- added tokens
+
+// Whether normalizing changes the text: a token that is looked for in normalized text would then be another text.
+static bool is_normalized_apart(const converter *c, view text)
+{
+    if (c->prepends) return true;
+    for (size_t i = 0; i < text.len && c->steps.count; i++)
+        if ((unsigned char)text.data[i] >= 0x80 || text.data[i] == ' ') return true;
+    return false;
+}
+
+static wf_status read_added_token(converter *c, const json_t *item)
+{
+    json_fields f = fields_of(c, item);
+    int64_t id = -1;
+    view content = VIEW_LITERAL("");
+    bool special = false, left = false, right = false, normalized = false, single = false;
+    TRY(json_field_int(&f, "id", 0, INT32_MAX, &id));
+    TRY(json_field_string(&f, "content", &content));
+    TRY(json_field_bool(&f, "special", &special));
+    TRY(json_field_bool(&f, "lstrip", &left));
+    TRY(json_field_bool(&f, "rstrip", &right));
+    TRY(json_field_bool(&f, "normalized", &normalized));
+    TRY(json_field_bool(&f, "single_word", &single));
+    if (id >= c->count) return WF_OK;
+    if (single) return refuse(c, "added_tokens: single_word of", content.data);
+    if (normalized && is_normalized_apart(c, content)) return refuse(c, "added_tokens: normalized of", content.data);
+    TRY(copy_text(c, content, &c->texts[id]));
+    c->types[id] = (unsigned char)(special ? TYPE_CONTROL : TYPE_USER);
+    c->strips[id] = (unsigned char)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0));
+    return WF_OK;
+}
+
+static wf_status read_added_tokens(converter *c, json_t *added)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(added, i, item) TRY(read_added_token(c, item));
+    return WF_OK;
+}
+
+// ---- post-processor
+
+// {"SpecialToken": {"id": name}}: the id is in the table of special tokens.
+static wf_status read_template_token(const converter *c, const json_t *part, const json_t *item, int64_t *id)
+{
+    const char *name = json_string_value(json_object_get(json_object_get(item, "SpecialToken"), "id"));
+    const json_t *entry = name ? json_object_get(json_object_get(part, "special_tokens"), name) : NULL;
+    const json_t *ids = json_object_get(entry, "ids");
+    if (json_array_size(ids) != 1 || !json_is_integer(json_array_get(ids, 0)))
+        return refuse(c, "post_processor", "a special token of several ids, or of none");
+    *id = json_integer_value(json_array_get(ids, 0));
+    if (*id >= 0 && *id < c->count) return WF_OK;
+    return error_set(c->err, WF_ERROR_FORMAT, "%s: post_processor: token %lld does not exist", c->path, (long long)*id);
+}
+
+static wf_status read_template(converter *c, const json_t *part)
+{
+    json_fields f = fields_of(c, part);
+    json_t *items = NULL, *item;
+    size_t i;
+    bool behind = false;
+    TRY(json_field_array(&f, "single", &items));
+    json_array_foreach(items, i, item) {
+        if (json_object_get(item, "Sequence")) {
+            if (behind) return refuse(c, "post_processor", "a template with the text twice");
+            behind = true;
+            continue;
+        }
+        int64_t *id = behind ? &c->out->eos : &c->out->bos;
+        if (*id >= 0) return refuse(c, "post_processor", "a template with several tokens on one side");
+        TRY(read_template_token(c, part, item, id));
+    }
+    return behind ? WF_OK : refuse(c, "post_processor", "a template without the text");
+}
+
+static wf_status read_post_processor(converter *c, const json_t *part, view type)
+{
+    if (view_is(type, "ByteLevel")) return WF_OK; // concerns offsets only
+    if (view_is(type, "TemplateProcessing")) return read_template(c, part);
+    return refuse(c, "post_processor", type.data);
+}
+
+// ---- decoder
+
+static wf_status read_decoder(converter *c, const json_t *part, view type)
+{
+    static const char *const plain[] = {"ByteLevel", "Replace", "ByteFallback", "Fuse"};
+    json_fields f = fields_of(c, part);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (view_is(type, plain[i])) return WF_OK;
+    if (view_is(type, "Metaspace")) {
+        view scheme = VIEW_LITERAL("");
+        bool prefix = true;
+        TRY(json_field_string(&f, "prepend_scheme", &scheme));
+        TRY(json_field_bool(&f, "add_prefix_space", &prefix));
+        c->strip_start = scheme.len ? !view_is(scheme, "never") : prefix;
+        return WF_OK;
+    }
+    if (!view_is(type, "Strip")) return refuse(c, "decoder", type.data);
+    view content = VIEW_LITERAL("");
+    int64_t start = 0, stop = 0;
+    TRY(json_field_string(&f, "content", &content));
+    TRY(json_field_int(&f, "start", 0, 1, &start));
+    TRY(json_field_int(&f, "stop", 0, 0, &stop));
+    if (!view_is(content, " ")) return refuse(c, "decoder", "Strip of something else than a space");
+    c->strip_start = start == 1;
+    return WF_OK;
+}
+
+// ---- all
+
+static view *copy_list(const converter *c, const text_list *list)
+{
+    view *items = arena_alloc(c->memory, list->count, sizeof *items);
+    if (items && list->count) memcpy(items, list->items, list->count * sizeof *items);
+    return items;
+}
+
+static wf_status add_values(converter *c)
+{
+    gguf_file *file = c->file;
+    const view *steps = copy_list(c, &c->steps), *splits = copy_list(c, &c->splits);
+    size_t n = (size_t)c->count;
+    if (!steps || !splits) return error_memory(c->err, sizeof c->steps);
+    TRY(hf_add_string(file, "tokenizer.ggml.model", view_of(c->byte_letters ? "gpt2" : "bpe"), c->err));
+    TRY(hf_add_strings(file, "tokenizer.ggml.tokens", c->texts, n, c->err));
+    TRY(hf_add_array(file, "tokenizer.ggml.token_type", GGUF_U8, c->types, n, c->err));
+    TRY(hf_add_array(file, "tokenizer.json.strip", GGUF_U8, c->strips, n, c->err));
+    TRY(hf_add_strings(file, "tokenizer.json.normalizer", steps, c->steps.count, c->err));
+    TRY(hf_add_strings(file, "tokenizer.json.split", splits, c->splits.count, c->err));
+    return hf_add_bool(file, "tokenizer.json.strip_start", c->strip_start, c->err);
+}
+
+wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, gguf_file *file, hf_specials *out,
+                            wf_error *err)
+{
+    converter *c = calloc(1, sizeof *c);
+    if (!c) return error_memory(err, sizeof *c);
+    *out = (hf_specials){.bos = -1, .eos = -1};
+    *c = (converter){.path = path, .file = file, .memory = gguf_memory(file), .err = err, .n_vocab = n_vocab, .out = out};
+    json_fields f = fields_of(c, root);
+    json_t *added = NULL;
+    wf_status status;
+    TRY_GOTO(json_field_array(&f, "added_tokens", &added), done);
+    TRY_GOTO(read_parts(c, "normalizer", "normalizers", json_field(&f, "normalizer"), read_normalizer), done);
+    TRY_GOTO(read_parts(c, "pre_tokenizer", "pretokenizers", json_field(&f, "pre_tokenizer"), read_pre_tokenizer), done);
+    TRY_GOTO(read_model(c, root, added), done);
+    TRY_GOTO(read_added_tokens(c, added), done);
+    TRY_GOTO(read_parts(c, "post_processor", "processors", json_field(&f, "post_processor"), read_post_processor), done);
+    TRY_GOTO(read_parts(c, "decoder", "decoders", json_field(&f, "decoder"), read_decoder), done);
+    TRY_GOTO(add_values(c), done);
+    out->texts = c->texts;
+    out->count = c->count;
+done:
+    free(c);
+    return status;
+}

@@ -1,0 +1,39 @@
+// tokenizer.json, the tokenizer of Hugging Face checkpoints, as metadata values.
+// Format: the serialised form of https://github.com/huggingface/tokenizers (tokenizers/src/tokenizer/serialization.rs)
+//
+// What the file says becomes the keys that text/tokenizer.c reads: tokenizer.ggml.* as in GGUF files where they exist,
+// and for the steps that GGUF does not spell out
+//
+//     tokenizer.json.normalizer    [STRING]  steps of text/normalize.h
+//     tokenizer.json.split         [STRING]  pairs: "isolated" | "merged_with_previous" | "merged_with_next", expression
+//     tokenizer.json.strip         [U8]      a token: 1 takes the space on its left, 2 that on its right
+//     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start  BOOL
+#ifndef WELFORD_FORMAT_HF_TOKENIZER_H
+#define WELFORD_FORMAT_HF_TOKENIZER_H
+
+#include "format/gguf.h"
+#include "format/json_file.h"
+
+// What the caller may still overrule.
+typedef struct hf_specials {
+    const view *texts; // [count], of the file's memory
+    int64_t count;
+    int64_t bos, eos; // what the post-processor adds; -1: nothing
+} hf_specials;
+
+// Adds the values of `root` (of the file `path`) to `file`. Tokens whose ids are not below n_vocab are left out: the
+// model has no embedding for them. WF_ERROR_UNSUPPORTED names a part that is not understood.
+wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, gguf_file *file, hf_specials *out,
+                            wf_error *err);
+
+// ---- values, copied into the file's memory
+
+wf_status hf_add_string(gguf_file *file, const char *key, view text, wf_error *err);
+wf_status hf_add_int(gguf_file *file, const char *key, int64_t number, wf_error *err);
+wf_status hf_add_float(gguf_file *file, const char *key, double number, wf_error *err);
+wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *err);
+// The arrays belong to the file's memory already.
+wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err);
+wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count, wf_error *err);
+
+#endif

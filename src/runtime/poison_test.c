@@ -1,0 +1,61 @@
+#include "runtime/poison.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static plan_buffer arena_value(int64_t place, bool written)
+{
+    plan_buffer b = {.base = BASE_ARENA, .written = written};
+    b.offset.c[DIM_TOKENS] = place;
+    b.bytes.c[DIM_TOKENS] = 64;
+    return b;
+}
+
+static plan_call call_of(int n, const plan_buffer *buffers)
+{
+    plan_call c = {.n_buffers = (uint32_t)n, .label = "", .tiles = {.divisor = 1, .factor = 1}};
+    c.tiles.a.c[DIM_TOKENS] = 1;
+    for (int i = 0; i < n; i++) c.buffers[i] = buffers[i];
+    return c;
+}
+
+static bool is_poisoned(const unsigned char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != 0xff) return false;
+    return true;
+}
+
+// a is written by call 0 and read by call 1; b is written by call 1, into memory of its own, and read by call 2.
+static void test_lifetimes(void **state)
+{
+    (void)state;
+    plan_call calls[] = {
+        call_of(1, (plan_buffer[]){arena_value(0, true)}),
+        call_of(2, (plan_buffer[]){arena_value(0, false), arena_value(64, true)}),
+        call_of(1, (plan_buffer[]){arena_value(64, false)}),
+    };
+    plan p = {.n_calls = 3, .calls = calls};
+    p.arena_bytes.c[DIM_TOKENS] = 128;
+    const int64_t dims[DIM_COUNT] = {1, 2, 0, 0, 64}; // two tokens: a is [0, 128), b is [128, 256)
+    static const struct {
+        uint32_t after;
+        bool a_dead, b_dead;
+    } cases[] = {{UINT32_MAX, true, true}, {0, false, true}, {1, true, false}, {2, true, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char arena[256] = {0};
+        assert_true(poison_dead(&p, cases[i].after, arena, dims));
+        assert_int_equal(is_poisoned(arena, 128), cases[i].a_dead);
+        assert_int_equal(is_poisoned(arena + 128, 128), cases[i].b_dead);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lifetimes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
