@@ -88,7 +88,7 @@ wf_status welford_compile(const gguf_file *file, const compile_options *options,
     arena memory = {0};
     model_facts facts;
     MlirModule module;
-    wf_status status = checkpoint_graph(file, &c, &memory, &facts, &module, err);
+    wf_status status = checkpoint_graph(file, options->weights, &c, &memory, &facts, &module, err);
     if (status == WF_OK) {
         status = compile_graph(&c, file, &facts, module, options, image, err);
         mlirModuleDestroy(module);

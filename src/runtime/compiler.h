@@ -18,6 +18,7 @@ typedef struct compile_options {
     bool kv_f32;                // KV cache in f32 instead of f16
     const char *no_fuse;        // comma-separated names of fusions that are off; NULL: all on
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr; NULL: nothing
+    const char *weights;        // the type that float matrices are packed in (pack_convert.h); NULL: as stored
 } compile_options;
 
 // Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`.

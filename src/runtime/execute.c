@@ -1,15 +1,10 @@
 // The plan walker.
 //
-//   thread 0   reset queue 1 │ tiles of call 0 │ barrier │ reset queue 0 │ tiles of call 1 │ barrier │ …
-//   others                   │ tiles of call 0 │ barrier │               │ tiles of call 1 │ barrier │ …
+// Every thread goes through the calls in order: it waits until the call before is finished, takes tiles of this one while
+// there are any, and goes on. There are no barriers: a thread that comes late finds calls that are finished already and
+// passes them by. All of a call's tiles are finished before any tile of the next one starts.
 //
-// Call i uses queue i % 2. While it runs, nobody looks at the other queue any more (all have passed the barrier after
-// call i-1), so thread 0 fills it for call i+1, and one barrier a call is enough. Calls of a single tile run on thread
-// 0, and between two of them there is no barrier at all: the other threads go straight to the next one.
-//
-// Every thread resolves pointers and sizes for itself, and for the next call before the barrier: 60 ns a call, which a
-// thread that has to wait anyway does for nothing. Thread 0 doing it for all would take as long, and the others would
-// then fetch the result from its cache. A call with two threads costs 0.23 to 0.28 µs around its kernel in all.
+// Every thread resolves pointers and sizes for itself, the next call's while it waits anyway: 60 ns a call.
 #define _GNU_SOURCE
 #include "runtime/execute.h"
 
@@ -25,18 +20,16 @@ struct execute_trace {
     FILE *out;       // NULL: nothing is printed
     bool owned;      // out is ours to close
     bool poison;     // WELFORD_POISON (runtime/poison.h)
-    double *seconds; // [n_calls] of the run being traced
+    double *ended;   // [n_calls] of the run being traced: when each call was finished
     size_t capacity;
 };
 
 typedef struct walk {
     const program *prog;
     thread_pool *pool;
-    int n_threads;
     unsigned char *const *bases;
     const int64_t *dims;
-    double *seconds; // NULL: no trace
-    bool poison;
+    double *ended; // [n_calls] when each call was finished; NULL: no trace
 } walk;
 
 // One call, ready to run.
@@ -90,51 +83,45 @@ static int64_t choose_grain(const plan_call *call, const int64_t dims[DIM_COUNT]
     return is_short ? share : (share + PIECES - 1) / PIECES;
 }
 
-static void fill_queue(const walk *w, int which, const resolved *r)
+static void run_tiles(const walk *w, int thread, const resolved *r)
 {
-    const plan *p = &w->prog->plan;
-    if (r->index >= p->n_calls || r->n_tiles == 1) return;
-    int64_t grain = choose_grain(&p->calls[r->index], w->dims, r->n_tiles, w->n_threads);
-    tiles_reset(thread_pool_queue(w->pool, which), w->n_threads, r->n_tiles, grain);
-}
-
-static void run_tiles(const walk *w, int thread, int which, const resolved *r)
-{
-    kernel_fn kernel = w->prog->kernels[w->prog->plan.calls[r->index].kernel];
-    if (r->n_tiles == 1) {
-        if (thread == 0) kernel(r->buffers, r->dims, 0, 1);
-        return;
-    }
-    tile_queue *queue = thread_pool_queue(w->pool, which);
-    for (tile_range t = tiles_take(queue, thread); t.begin < t.end; t = tiles_take(queue, thread))
+    const plan_call *call = &w->prog->plan.calls[r->index];
+    kernel_fn kernel = w->prog->kernels[call->kernel];
+    int64_t grain = choose_grain(call, w->dims, r->n_tiles, thread_pool_size(w->pool));
+    for (;;) {
+        tile_range t = work_take(w->pool, r->index, thread, r->n_tiles, grain);
+        if (t.begin == t.end) return;
         kernel(r->buffers, r->dims, t.begin, t.end);
+        bool last = work_finish(w->pool, r->index, t.end - t.begin, r->n_tiles);
+        if (last && w->ended) w->ended[r->index] = now();
+    }
 }
 
 static void walk_plan(void *context, int thread)
 {
     const walk *w = context;
     uint32_t n_calls = w->prog->plan.n_calls;
-    resolved slots[2], *current = &slots[0], *next = &slots[1], *swap;
+    resolved slots[2], *current = &slots[0], *next = &slots[1];
     resolve_next(w, 0, current);
-    if (thread == 0) fill_queue(w, 0, current);
-    bool wait = current->index < n_calls && current->n_tiles > 1; // for the first queue
-    double started = 0;
-    for (int which = 0; current->index < n_calls; which = !which) {
-        if (wait) thread_pool_barrier(w->pool, thread);
-        if (thread == 0 && w->seconds) started = now();
+    while (current->index < n_calls) {
+        run_tiles(w, thread, current);
         resolve_next(w, current->index + 1, next);
-        if (thread == 0) fill_queue(w, !which, next);
-        run_tiles(w, thread, which, current);
-        if (w->seconds) { // the call ends when its last thread does
-            thread_pool_barrier(w->pool, thread);
-            if (thread == 0) w->seconds[current->index] = now() - started;
-        }
-        if (w->poison) { // nobody may write before it is done: the next call waits
-            if (thread == 0) poison_dead(&w->prog->plan, current->index, w->bases[BASE_ARENA], w->dims);
-            thread_pool_barrier(w->pool, thread);
-        }
-        wait = next->index < n_calls && (current->n_tiles > 1 || next->n_tiles > 1);
-        swap = current, current = next, next = swap;
+        work_wait(w->pool, current->index, current->n_tiles);
+        resolved *swap = current;
+        current = next;
+        next = swap;
+    }
+}
+
+// One thread, with the arena's dead parts filled between calls.
+static void walk_poisoned(const walk *w)
+{
+    const plan *p = &w->prog->plan;
+    resolved r;
+    poison_dead(p, UINT32_MAX, w->bases[BASE_ARENA], w->dims);
+    for (resolve_next(w, 0, &r); r.index < p->n_calls; resolve_next(w, r.index + 1, &r)) {
+        w->prog->kernels[p->calls[r.index].kernel](r.buffers, r.dims, 0, r.n_tiles);
+        poison_dead(p, r.index, w->bases[BASE_ARENA], w->dims);
     }
 }
 
@@ -153,22 +140,26 @@ static void print_call(FILE *out, const plan *p, uint32_t index, const int64_t d
     fputc('\n', out);
 }
 
-static void print_run(execute_trace *trace, const plan *p, const int64_t dims[DIM_COUNT], double seconds)
+static void print_run(execute_trace *trace, const plan *p, const int64_t dims[DIM_COUNT], double started)
 {
+    double finished = now();
     fprintf(trace->out, "run: n_tokens %" PRId64 " n_past %" PRId64 " n_outputs %" PRId64 " %.2f us\n",
-            dims[DIM_TOKENS], dims[DIM_PAST], dims[DIM_OUTPUTS], seconds * 1e6);
-    for (uint32_t i = 0; i < p->n_calls; i++)
-        if (plan_count_eval(&p->calls[i].tiles, dims) > 0) print_call(trace->out, p, i, dims, trace->seconds[i]);
+            dims[DIM_TOKENS], dims[DIM_PAST], dims[DIM_OUTPUTS], (finished - started) * 1e6);
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        if (plan_count_eval(&p->calls[i].tiles, dims) <= 0) continue;
+        print_call(trace->out, p, i, dims, trace->ended[i] - started);
+        started = trace->ended[i]; // of the next call
+    }
     fflush(trace->out);
 }
 
 // Room for the times of a run; without memory the run goes untraced.
-static bool reserve_seconds(execute_trace *trace, size_t n_calls)
+static bool reserve_times(execute_trace *trace, size_t n_calls)
 {
     if (n_calls <= trace->capacity) return true;
-    double *seconds = realloc(trace->seconds, n_calls * sizeof *seconds);
-    if (!seconds) return false;
-    trace->seconds = seconds;
+    double *ended = realloc(trace->ended, n_calls * sizeof *ended);
+    if (!ended) return false;
+    trace->ended = ended;
     trace->capacity = n_calls;
     return true;
 }
@@ -194,19 +185,22 @@ void execute_trace_free(execute_trace *trace)
 {
     if (!trace) return;
     if (trace->owned) fclose(trace->out);
-    free(trace->seconds);
+    free(trace->ended);
     free(trace);
 }
 
-void execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
+bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
                   const int64_t dims[DIM_COUNT], execute_trace *trace)
 {
-    if (!prog->plan.n_calls) return;
-    walk w = {.prog = prog, .pool = pool, .n_threads = thread_pool_size(pool), .bases = bases, .dims = dims};
-    if (trace && reserve_seconds(trace, prog->plan.n_calls)) w.seconds = trace->seconds;
-    // filling happens between barriers that only a timed run has
-    w.poison = w.seconds && trace->poison && poison_dead(&prog->plan, UINT32_MAX, bases[BASE_ARENA], dims);
-    double started = w.seconds ? now() : 0;
+    walk w = {.prog = prog, .pool = pool, .bases = bases, .dims = dims};
+    if (trace && trace->poison) {
+        walk_poisoned(&w);
+        return true;
+    }
+    if (!work_begin(pool, prog->plan.n_calls)) return false;
+    if (trace && trace->out && reserve_times(trace, prog->plan.n_calls)) w.ended = trace->ended;
+    double started = w.ended ? now() : 0;
     thread_pool_run(pool, walk_plan, &w);
-    if (w.seconds && trace->out) print_run(trace, &prog->plan, dims, now() - started);
+    if (w.ended) print_run(trace, &prog->plan, dims, started);
+    return true;
 }

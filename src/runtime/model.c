@@ -49,7 +49,8 @@ static view header_view(const gguf_file *file)
 static bool make_program_key(const gguf_file *file, const compile_options *o, char key[CACHE_KEY_CHARS])
 {
     buffer options = {0};
-    buffer_printf(&options, "kv_f32=%d no_fuse=%s", o->kv_f32, o->no_fuse ? o->no_fuse : "");
+    buffer_printf(&options, "kv_f32=%d no_fuse=%s weights=%s", o->kv_f32, o->no_fuse ? o->no_fuse : "",
+                  o->weights ? o->weights : "");
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
     const view parts[] = {header_view(file), view_of(compiler), view_of(o->cpu.key), buffer_view(&options)};
@@ -135,7 +136,8 @@ static wf_status load_compiled_program(const buffer *image, program *prog, wf_er
 
 static wf_status open_program(model *m, const model_options *o, wf_error *err)
 {
-    compile_options options = {.kv_f32 = o->kv_f32, .no_fuse = o->no_fuse, .print_ir_after = o->print_ir_after};
+    compile_options options = {.kv_f32 = o->kv_f32, .no_fuse = o->no_fuse, .print_ir_after = o->print_ir_after,
+                               .weights = o->weights};
     TRY(cpu_detect(&options.cpu, err));
     char key[CACHE_KEY_CHARS], path[PATH_MAX];
     bool cache = !o->no_cache && make_program_key(m->file, &options, key) &&

@@ -268,7 +268,7 @@ static const char *tiles_fault(const checker *c, const plan_count *tiles)
     for (int i = 0; i < N_CORNERS; i++) {
         int64_t n;
         if (!multiply_checked(divide_up(affine_eval(&tiles->a, c->corners[i]), tiles->divisor), tiles->factor, &n) ||
-            n >= COEFFICIENT_LIMIT)
+            n > INT32_MAX)
             return "number of tiles out of range";
     }
     return NULL;

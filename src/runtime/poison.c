@@ -23,7 +23,7 @@ static void mark(const plan_call *call, bool written, unit_state state, const in
     }
 }
 
-bool poison_dead(const plan *p, uint32_t after, unsigned char *arena, const int64_t dims[DIM_COUNT])
+bool poison_dead(const plan *p, uint32_t after, unsigned char *memory, const int64_t dims[DIM_COUNT])
 {
     int64_t n_units = affine_eval(&p->arena_bytes, dims) / UNIT;
     unsigned char *units = calloc((size_t)n_units + 1, 1); // all UNKNOWN
@@ -34,7 +34,7 @@ bool poison_dead(const plan *p, uint32_t after, unsigned char *arena, const int6
         mark(&p->calls[i], true, DEAD, dims, units, n_units);
     }
     for (int64_t u = 0; u < n_units; u++)
-        if (units[u] != LIVE) memset(arena + u * UNIT, 0xff, UNIT);
+        if (units[u] != LIVE) memset(memory + u * UNIT, 0xff, UNIT);
     free(units);
     return true;
 }

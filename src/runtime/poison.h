@@ -7,6 +7,6 @@
 
 // Fills the parts of the arena that are dead after call `after` (UINT32_MAX: before the first) with NaN bits. False when
 // memory for the analysis is out.
-bool poison_dead(const plan *p, uint32_t after, unsigned char *arena, const int64_t dims[DIM_COUNT]);
+bool poison_dead(const plan *p, uint32_t after, unsigned char *memory, const int64_t dims[DIM_COUNT]);
 
 #endif

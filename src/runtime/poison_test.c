@@ -47,10 +47,10 @@ static void test_lifetimes(void **state)
         bool a_dead, b_dead;
     } cases[] = {{UINT32_MAX, true, true}, {0, false, true}, {1, true, false}, {2, true, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        unsigned char arena[256] = {0};
-        assert_true(poison_dead(&p, cases[i].after, arena, dims));
-        assert_int_equal(is_poisoned(arena, 128), cases[i].a_dead);
-        assert_int_equal(is_poisoned(arena + 128, 128), cases[i].b_dead);
+        unsigned char memory[256] = {0};
+        assert_true(poison_dead(&p, cases[i].after, memory, dims));
+        assert_int_equal(is_poisoned(memory, 128), cases[i].a_dead);
+        assert_int_equal(is_poisoned(memory + 128, 128), cases[i].b_dead);
     }
 }
 

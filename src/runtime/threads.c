@@ -49,6 +49,13 @@ struct tile_queue {
     tile_share *shares; // [pool size]
 };
 
+// Progress of one call of a sequence. A word is the sequence's number in its upper half and a count in its lower half; a
+// word of an older sequence counts as 0, so that nothing needs to be reset between sequences.
+typedef struct call_work {
+    _Alignas(CACHE_LINE) _Atomic uint64_t done;    // tiles finished
+    _Alignas(CACHE_LINE) _Atomic uint64_t taken[]; // [n_threads] tiles taken from each thread's share
+} call_work;
+
 typedef struct worker {
     thread_pool *pool;
     int index;
@@ -62,7 +69,11 @@ struct thread_pool {
     void *context;
     worker *workers; // [n_threads]; number 0 is the caller and stays unused
     tile_queue queues[2];
-    event start;   // raised once a run
+    unsigned char *work; // [work_capacity] call_work of work_stride bytes
+    size_t work_stride, work_capacity;
+    uint32_t sequence; // number of the current sequence
+    event start;       // raised once a run
+    event progress;    // raised when a call is finished and somebody sleeps
     event barrier; // raised when the last thread has arrived
     _Alignas(CACHE_LINE) _Atomic int arrived;
 };
@@ -174,6 +185,7 @@ void thread_pool_free(thread_pool *pool)
     for (int i = 1; i <= pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
     for (int i = 0; i < 2; i++) free(pool->queues[i].shares);
     free(pool->workers);
+    free(pool->work);
     free(pool);
 }
 
@@ -206,6 +218,96 @@ tile_range tiles_take(tile_queue *queue, int thread)
         return (tile_range){begin, left < queue->grain ? share->end : begin + queue->grain};
     }
     return (tile_range){0, 0};
+}
+
+// --- sequences of calls ----------------------------------------------------------------------------------------------
+
+static call_work *work_of(const thread_pool *pool, size_t call)
+{
+    return (call_work *)(void *)(pool->work + call * pool->work_stride);
+}
+
+static uint32_t count_of(const thread_pool *pool, uint64_t word)
+{
+    return word >> 32 == pool->sequence ? (uint32_t)word : 0;
+}
+
+// Adds to a word's count, as long as that stays within `limit`; returns the count before.
+static uint32_t add_count(const thread_pool *pool, _Atomic uint64_t *word, uint32_t n, uint32_t limit)
+{
+    uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+    for (;;) {
+        uint32_t count = count_of(pool, old);
+        if (count >= limit) return count;
+        uint64_t next = (uint64_t)pool->sequence << 32 | (count + n);
+        if (atomic_compare_exchange_weak(word, &old, next)) return count;
+    }
+}
+
+bool work_begin(thread_pool *pool, size_t n_calls)
+{
+    size_t lines = ((size_t)pool->n_threads * sizeof(uint64_t) + CACHE_LINE - 1) / CACHE_LINE;
+    pool->work_stride = (1 + lines) * CACHE_LINE;
+    if (n_calls > pool->work_capacity) {
+        unsigned char *bigger = aligned_alloc(CACHE_LINE, n_calls * pool->work_stride);
+        if (!bigger) return false;
+        memset(bigger, 0, n_calls * pool->work_stride);
+        free(pool->work);
+        pool->work = bigger;
+        pool->work_capacity = n_calls;
+        pool->sequence = 0;
+    }
+    if (++pool->sequence == 0) { // after 2^32 sequences old words could look new
+        memset(pool->work, 0, pool->work_capacity * pool->work_stride);
+        pool->sequence = 1;
+    }
+    return true;
+}
+
+tile_range work_take(thread_pool *pool, size_t call, int thread, int64_t n_tiles, int64_t grain)
+{
+    call_work *work = work_of(pool, call);
+    int n = pool->n_threads;
+    int64_t each = n_tiles / n, rest = n_tiles % n;
+    for (int i = 0; i < n; i++) {
+        int owner = thread + i < n ? thread + i : thread + i - n;
+        int64_t first = owner * each + (owner < rest ? owner : rest), size = each + (owner < rest);
+        if (count_of(pool, atomic_load_explicit(&work->taken[owner], memory_order_relaxed)) >= size) continue;
+        int64_t taken = add_count(pool, &work->taken[owner], (uint32_t)grain, (uint32_t)size);
+        if (taken >= size) continue;
+        int64_t end = taken + grain < size ? taken + grain : size;
+        return (tile_range){first + taken, first + end};
+    }
+    return (tile_range){0, 0};
+}
+
+bool work_finish(thread_pool *pool, size_t call, int64_t n, int64_t n_tiles)
+{
+    uint32_t before = add_count(pool, &work_of(pool, call)->done, (uint32_t)n, UINT32_MAX);
+    if (before + n < n_tiles) return false;
+    // Who sleeps counted itself before it looked at `done` for the last time: one of the two sees the other.
+    if (atomic_load(&pool->progress.sleepers)) event_raise(&pool->progress);
+    return true;
+}
+
+void work_wait(thread_pool *pool, size_t call, int64_t n_tiles)
+{
+    _Atomic uint64_t *done = &work_of(pool, call)->done;
+    for (int i = 0; i < pool->spins + YIELDS; i++) {
+        if (count_of(pool, atomic_load_explicit(done, memory_order_acquire)) >= n_tiles) return;
+        if (i < pool->spins)
+            __builtin_ia32_pause();
+        else
+            sched_yield();
+    }
+    event *e = &pool->progress;
+    atomic_fetch_add(&e->sleepers, 1);
+    for (;;) {
+        uint32_t seen = atomic_load(&e->value);
+        if (count_of(pool, atomic_load(done)) >= n_tiles) break;
+        syscall(SYS_futex, &e->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    }
+    atomic_fetch_sub(&e->sleepers, 1);
 }
 
 // --- how many threads make sense -----------------------------------------------------------------------------------

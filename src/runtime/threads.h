@@ -33,6 +33,20 @@ typedef struct tile_range {
     int64_t begin, end;
 } tile_range; // empty: begin == end
 
+// A sequence of calls whose tiles are handed out and counted. A thread that finds nothing left to do in a call waits for
+// its tiles to be finished, not for other threads to come by: a thread that the system has taken off its core holds
+// nobody up, unless it holds a tile. It catches up with the others when it runs again.
+//
+// Starts a sequence of `n_calls` calls, before thread_pool_run; false when memory is out.
+bool work_begin(thread_pool *pool, size_t n_calls);
+// Inside a body: the next tiles of a call, first from the thread's own share, then from others'. Every thread must give
+// the same n_tiles and grain. Tiles taken must be finished.
+tile_range work_take(thread_pool *pool, size_t call, int thread, int64_t n_tiles, int64_t grain);
+// `n` tiles of the call are done. True for the one that finished the call: what all of its tiles wrote is visible then.
+bool work_finish(thread_pool *pool, size_t call, int64_t n, int64_t n_tiles);
+// Waits until all tiles of the call are done.
+void work_wait(thread_pool *pool, size_t call, int64_t n_tiles);
+
 // Two queues alternate between calls, so that one barrier a call is enough.
 tile_queue *thread_pool_queue(thread_pool *pool, int which); // which: 0 or 1
 void tiles_reset(tile_queue *queue, int n_threads, int64_t n, int64_t grain);

@@ -155,6 +155,58 @@ static void test_tiles(void **state)
 }
 
 // A thread's first tiles are its own share, from the front; then it takes the others'.
+// A sequence of calls: every tile once, and none before the call before it is finished.
+typedef struct sequence {
+    thread_pool *pool;
+    int n_calls, n_tiles;
+    int64_t *value; // [n_calls][n_tiles], each 1 + the sum of the call before it: not atomic, so that TSan sees races
+    _Atomic int finished;
+} sequence;
+
+static int64_t sum_of_call(const sequence *s, int call)
+{
+    int64_t sum = 0;
+    for (int i = 0; call >= 0 && i < s->n_tiles; i++) sum = (sum + s->value[call * s->n_tiles + i]) % 1000003;
+    return sum;
+}
+
+static void run_sequence(void *context, int thread)
+{
+    sequence *s = context;
+    for (int call = 0; call < s->n_calls; call++) {
+        for (;;) {
+            tile_range t = work_take(s->pool, (size_t)call, thread, s->n_tiles, 3);
+            if (t.begin == t.end) break;
+            for (int64_t i = t.begin; i < t.end; i++) s->value[call * s->n_tiles + i] += 1 + sum_of_call(s, call - 1) + i;
+            s->finished += work_finish(s->pool, (size_t)call, t.end - t.begin, s->n_tiles);
+        }
+        work_wait(s->pool, (size_t)call, s->n_tiles);
+    }
+}
+
+static void test_work(void **state)
+{
+    (void)state;
+    enum { CALLS = 40, TILES = 29 };
+    for (int i = 0; i < N_SIZES; i++) {
+        sequence s = {.n_calls = CALLS, .n_tiles = TILES};
+        assert_int_equal(thread_pool_create(SIZES[i], &s.pool, NULL), WF_OK);
+        for (int round = 0; round < 20; round++) {
+            s.n_calls = round % 2 ? CALLS : CALLS / 2; // growing and shrinking sequences
+            s.value = calloc(CALLS * TILES, sizeof *s.value);
+            s.finished = 0;
+            assert_true(work_begin(s.pool, (size_t)s.n_calls));
+            thread_pool_run(s.pool, run_sequence, &s);
+            assert_int_equal(s.finished, s.n_calls);
+            for (int call = 0; call < s.n_calls; call++)
+                for (int t = 0; t < TILES; t++)
+                    assert_int_equal(s.value[call * TILES + t], 1 + sum_of_call(&s, call - 1) + t);
+            free(s.value);
+        }
+        thread_pool_free(s.pool);
+    }
+}
+
 static void test_own_share_first(void **state)
 {
     (void)state;
@@ -275,7 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run),   cmocka_unit_test(test_barrier),         cmocka_unit_test(test_late_thread),
         cmocka_unit_test(test_tiles), cmocka_unit_test(test_own_share_first), cmocka_unit_test(test_idle_pool_sleeps),
-        cmocka_unit_test(test_quota), cmocka_unit_test(test_usable),
+        cmocka_unit_test(test_quota), cmocka_unit_test(test_usable),          cmocka_unit_test(test_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

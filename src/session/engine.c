@@ -46,6 +46,7 @@ model_options engine_model_options(const wf_model_options *o)
         .no_cache = o->no_cache,
         .no_fuse = o->no_fuse,
         .print_ir_after = o->print_ir_after,
+        .weights = o->weights,
         .print_plan = o->print_plan,
         .progress = o->progress,
         .progress_context = o->progress_context,

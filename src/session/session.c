@@ -171,8 +171,9 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     return WF_OK;
 }
 
-// One walk over the plan: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on.
-static void eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first)
+// One walk over the plan: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. False when
+// memory is out: nothing has changed then.
+static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first)
 {
     int64_t n_outputs = n - first;
     int32_t *rows = (int32_t *)(void *)s->rows.data;
@@ -196,12 +197,13 @@ static void eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t fir
     };
     const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = n, [DIM_PAST] = s->n_past,
                                      [DIM_OUTPUTS] = n_outputs, [DIM_CONTEXT] = s->n_capacity};
-    execute_plan(&s->m->program, s->pool, bases, dims, s->trace);
+    if (!execute_plan(&s->m->program, s->pool, bases, dims, s->trace)) return false;
     if (aligned != at && n_outputs) memmove(logits + at, logits + aligned, (size_t)n_outputs * row_bytes);
 
     memcpy(s->history.data + (size_t)s->n_past * sizeof *tokens, tokens, (size_t)n * sizeof *tokens);
     s->n_past += n;
     s->n_outputs += n_outputs;
+    return true;
 }
 
 wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err)
@@ -214,7 +216,7 @@ wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t fir
     for (int64_t begin = 0; begin < n; begin += s->n_batch) {
         int64_t size = n - begin < s->n_batch ? n - begin : s->n_batch;
         int64_t first = first_logits - begin;
-        eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first);
+        if (!eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first)) return error_memory(err, 0);
     }
     return WF_OK;
 }

@@ -59,13 +59,6 @@ static void set_locale(void)
     if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8")) setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-static void drain_wake(const line_reader *r)
-{
-    uint64_t count;
-    struct pollfd fd = {r->wake_fd, POLLIN, 0};
-    while (poll(&fd, 1, 0) > 0 && read(r->wake_fd, &count, sizeof count) > 0) continue;
-}
-
 // 1: a byte; 0: the end; -1 with EINTR: woken.
 static int read_byte(line_reader *r, char *byte)
 {
@@ -139,11 +132,9 @@ void line_reader_free(line_reader *r)
 line_result line_read(line_reader *r, view *line)
 {
     int n = 0;
-    drain_wake(r);
     errno = 0;
     const char *text = el_gets(r->editor, &n);
     bool woken = n < 0 && errno == EINTR;
-    drain_wake(r);
     if (!text || n <= 0) return woken ? LINE_INTERRUPTED : LINE_END;
     size_t length = (size_t)n;
     if (text[length - 1] == '\n') length--;

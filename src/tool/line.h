@@ -16,7 +16,8 @@ void line_reader_free(line_reader *r);
 
 typedef enum line_result { LINE_TEXT, LINE_END, LINE_INTERRUPTED } line_result;
 
-// The next line without its line break, valid until the next call. What wake_fd holds is read before and after the wait.
+// The next line without its line break, valid until the next call. wake_fd is only waited for: the
+// caller empties it.
 line_result line_read(line_reader *r, view *line);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "runtime/pack_convert.h"
 #include "session/generate.h"
 #include "text/utf8.h"
 
@@ -21,6 +22,14 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         if (options->kv_f32 || !strcmp(value, "f16")) return true;
         tool_fail_usage(verb, "--kv: '%s' is neither f16 nor f32", value);
         return false;
+    case OPTION_WEIGHTS: {
+        int type;
+        wf_error err;
+        options->weights = value;
+        if (weights_parse(value, &type, &err) == WF_OK) return true;
+        tool_fail_usage(verb, "--%s", err.message);
+        return false;
+    }
     case OPTION_NO_CACHE: options->no_cache = true; return true;
     case OPTION_NO_FUSE: options->no_fuse = value; return true;
     case OPTION_PRINT_IR: options->print_ir_after = value; return true;

@@ -11,7 +11,7 @@
 #include "base/view.h"
 #include "tool/tool.h"
 
-enum { OPTION_KV = 1000, OPTION_NO_CACHE, OPTION_NO_FUSE, OPTION_PRINT_IR, OPTION_PRINT_PLAN, OPTION_OWN }; // verbs: from OPTION_OWN on
+enum { OPTION_KV = 1000, OPTION_NO_CACHE, OPTION_NO_FUSE, OPTION_PRINT_IR, OPTION_PRINT_PLAN, OPTION_WEIGHTS, OPTION_OWN }; // verbs: from OPTION_OWN on
 
 enum { MAX_THREADS = 1024 };
 
@@ -19,11 +19,12 @@ enum { MAX_THREADS = 1024 };
     {"threads", required_argument, NULL, 't'}, {"kv", required_argument, NULL, OPTION_KV},                             \
         {"no-cache", no_argument, NULL, OPTION_NO_CACHE}, {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},        \
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},                                                  \
-        {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN}
+        {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN}, {"weights", required_argument, NULL, OPTION_WEIGHTS}
 
 #define MODEL_OPTIONS_HELP                                                                                             \
     "  -t, --threads N         threads that compute (default: the cores this process may use)\n"                       \
     "      --kv f16|f32        type of the KV cache (default f16)\n"                                                   \
+    "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"                       \
     "      --no-cache          neither read nor write the cache of programs and packed weights\n"                      \
     "      --no-fuse LIST      fusions to leave out, separated by commas\n"                                            \
     "      --print-ir-after P  print the graph after pass P (or all) to stderr\n"                                      \

@@ -84,6 +84,15 @@ static void note_interrupt(int number)
     errno = saved;
 }
 
+// In this order: an interrupt between the two shows in interrupt_fd, and one before them is over.
+static void forget_interrupts(void)
+{
+    uint64_t count;
+    ssize_t bytes = read(interrupt_fd, &count, sizeof count);
+    (void)bytes; // empty
+    interrupted = 0;
+}
+
 static void catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
@@ -159,7 +168,6 @@ static wf_status answer(run_state *r, view text, token_list *ids, wf_generation 
 {
     conversation_turn turn = {.text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token,
                               .context = r};
-    interrupted = 0;
     r->first_token = 0;
     r->in_line = false;
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
@@ -290,7 +298,7 @@ static wf_status run_chat(run_state *r, wf_error *err)
     bool again = false; // the last thing was a Ctrl-C at the prompt
     while (!r->write_error) {
         view line;
-        interrupted = 0;
+        forget_interrupts(); // and not later: a Ctrl-C just after the line stops its answer
         line_result result = line_read(reader, &line);
         if (result == LINE_END || (result == LINE_INTERRUPTED && again)) break;
         again = result == LINE_INTERRUPTED;

@@ -46,6 +46,15 @@ class Terminal:
             if time.monotonic() > end:
                 raise AssertionError(f"{pattern!r} was not shown in {timeout} s: {self.output!r}")
 
+    def prompt(self, timeout: float = 60) -> str:
+        """Waits for the line editor: it shows its prompt first, then takes the terminal out of line mode."""
+        before = self.expect("\n> ", timeout)  # drawn again it follows a carriage return
+        end = time.monotonic() + timeout
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            assert time.monotonic() < end, "the terminal stays in line mode"
+            time.sleep(0.001)
+        return before
+
     def wait(self, timeout: float = 60) -> int:
         """Waits for the program's end and returns its exit status (negative: a signal)."""
         end = time.monotonic() + timeout

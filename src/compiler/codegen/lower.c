@@ -14,6 +14,7 @@
 #include "compiler/kernel/rope.h"
 #include "compiler/kernel/rowwise.h"
 #include "compiler/pass/pass.h"
+#include "runtime/pack_convert.h"
 
 // Where a value of the graph lies: a plan value, or a part of every row of one.
 typedef struct placed {
@@ -162,9 +163,10 @@ static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *so
         if (!w.sources[i]) return error_memory(l->err, 0);
         const gguf_tensor *t = gguf_find_tensor(l->file, w.sources[i]);
         bool is_vector = rank_of(sources[i]) == 1;
+        tensor_type packed = weights_type(t, l->facts->weights);
         w.layout = LAYOUT_VECTOR_F32;
         for (size_t j = 0; j < sizeof layouts / sizeof *layouts && !is_vector; j++)
-            if (layouts[j].type == t->type) w.layout = layouts[j].layout;
+            if (layouts[j].type == packed) w.layout = layouts[j].layout;
         w.types[i] = t->type;
         w.cols = t->dims[0];
         w.rows[i] = is_vector ? 1 : t->dims[1];

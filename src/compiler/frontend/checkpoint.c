@@ -1,162 +1,41 @@
 #include "compiler/frontend/checkpoint.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/pack_convert.h"
+
 // ---- architectures
 
 typedef struct architecture {
-    const char *name; // general.architecture, and the prefix of its keys
-    bool rope_interleaved, qkv_bias;
+    architecture_facts facts;
     MlirValue (*graph)(frontend *f, MlirValue tokens, MlirValue rows);
 } architecture;
 
 static const architecture ARCHITECTURES[] = {
-    {"llama", .rope_interleaved = true, .qkv_bias = false, llama_graph},
-    {"qwen2", .rope_interleaved = false, .qkv_bias = true, llama_graph},
+    {{"llama", .rope_interleaved = true}, llama_graph},
+    {{"mistral"}, llama_graph},
+    {{"qwen2", .qkv_bias = true}, llama_graph},
+    {{"qwen3", .qk_norm = true}, llama_graph},
+    {{"gemma3", .qk_norm = true, .gelu = true, .embedding_by_root = true, .window_period = 6, .window_rope_base = 10000},
+     gemma3_graph},
 };
+enum { N_ARCHITECTURES = sizeof ARCHITECTURES / sizeof *ARCHITECTURES };
 
 static wf_status find_architecture(const gguf_file *file, const architecture **found, wf_error *err)
 {
     view name;
+    char known[256] = "";
     TRY(gguf_get_string(file, "general.architecture", &name, err));
-    for (size_t i = 0; i < sizeof ARCHITECTURES / sizeof *ARCHITECTURES; i++)
-        if (view_is(name, ARCHITECTURES[i].name)) {
-            *found = &ARCHITECTURES[i];
-            return WF_OK;
-        }
-    return error_set(err, WF_ERROR_UNSUPPORTED, "%s: architecture \"%.*s\" is not supported", gguf_path(file),
-                     VIEW_ARG(name));
-}
-
-// ---- facts
-
-typedef struct facts_reader {
-    const gguf_file *file;
-    const char *prefix;
-    arena *memory;
-    wf_error *err;
-} facts_reader;
-
-static const char *key_of(char key[128], const facts_reader *r, const char *suffix)
-{
-    snprintf(key, 128, "%s.%s", r->prefix, suffix);
-    return key;
-}
-
-static wf_status get_int(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
-{
-    char key[128];
-    return gguf_get_int(r->file, key_of(key, r, suffix), min, max, value, r->err);
-}
-
-static wf_status get_int_or(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
-{
-    char key[128];
-    return gguf_get_int_or(r->file, key_of(key, r, suffix), min, max, value, r->err);
-}
-
-static wf_status get_float_or(const facts_reader *r, const char *suffix, double *value)
-{
-    char key[128];
-    return gguf_get_float_or(r->file, key_of(key, r, suffix), value, r->err);
-}
-
-static wf_status refuse(const facts_reader *r, const char *what)
-{
-    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %s", gguf_path(r->file), what);
-}
-
-// Keys whose presence changes what the model computes in ways that the graph does not know.
-static wf_status refuse_unknown_fields(const facts_reader *r)
-{
-    static const char *const fields[] = {"expert_count", "attention.sliding_window", "attn_logit_softcapping",
-                                         "final_logit_softcapping", "logit_scale", "embedding_scale", "residual_scale",
-                                         "attention.scale", "attention.clamp_kqv", "attention.max_alibi_bias"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        char key[128];
-        double value = 0;
-        TRY(gguf_get_float_or(r->file, key_of(key, r, fields[i]), &value, r->err));
-        if (value != 0)
-            return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: key %s = %g is not supported for this architecture",
-                             gguf_path(r->file), key, value);
+    for (size_t i = 0; i < N_ARCHITECTURES; i++) {
+        *found = &ARCHITECTURES[i];
+        if (view_is(name, (*found)->facts.name)) return WF_OK;
+        size_t len = strlen(known);
+        snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", (*found)->facts.name);
     }
-    return WF_OK;
-}
-
-// Angles a token for each pair of rotated features: base^(-2i/n), divided by the checkpoint's own factors
-// (rope_freqs.weight, Llama 3) or by the linear scaling factor.
-static wf_status read_rope(const facts_reader *r, model_facts *m)
-{
-    double base = 10000, linear = 1;
-    TRY(get_float_or(r, "rope.freq_base", &base));
-    if (!(base > 0)) return refuse(r, "rope.freq_base is not positive");
-    char key[128];
-    view type = VIEW_LITERAL("none");
-    TRY(gguf_get_string_or(r->file, key_of(key, r, "rope.scaling.type"), &type, r->err));
-    if (view_is(type, "linear"))
-        TRY(get_float_or(r, "rope.scaling.factor", &linear));
-    else if (!view_is(type, "none"))
-        return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported", gguf_path(r->file),
-                         VIEW_ARG(type));
-    if (!(linear > 0)) return refuse(r, "rope.scaling.factor is not positive");
-    const gguf_tensor *factors = gguf_find_tensor(r->file, "rope_freqs.weight");
-    if (factors && (factors->type != TENSOR_F32 || factors->dims[0] != m->n_rot / 2 || !factors->data))
-        return refuse(r, "tensor rope_freqs.weight must be F32 with one value a pair of rotated features");
-    double *inv_freq = arena_alloc(r->memory, (size_t)m->n_rot / 2, sizeof *inv_freq);
-    if (!inv_freq) return error_memory(r->err, (size_t)m->n_rot * 4);
-    for (int64_t i = 0; i < m->n_rot / 2; i++) {
-        float factor = 1;
-        if (factors) memcpy(&factor, factors->data + 4 * i, 4);
-        if (!(factor > 0)) return refuse(r, "tensor rope_freqs.weight holds a value that is not positive");
-        inv_freq[i] = pow(base, -2.0 * (double)i / (double)m->n_rot) / (linear * (double)factor);
-    }
-    m->n_ropes = 1;
-    m->ropes[0] = (plan_rope){.n_dims = m->n_rot, .inv_freq = inv_freq, .magnitude = 1};
-    return WF_OK;
-}
-
-static wf_status read_facts(const facts_reader *r, const architecture *arch, model_facts *m)
-{
-    enum { MAX_FEATURES = 1 << 20 };
-    *m = (model_facts){.architecture = arch->name,
-                       .rope_interleaved = arch->rope_interleaved,
-                       .qkv_bias = arch->qkv_bias};
-    view name = VIEW_LITERAL("");
-    TRY(gguf_get_string_or(r->file, "general.name", &name, r->err));
-    m->name = arena_strdup(r->memory, name);
-    if (!m->name) return error_memory(r->err, name.len);
-    TRY(get_int(r, "block_count", 1, 1000, &m->n_layer));
-    TRY(get_int(r, "context_length", 1, 1 << 24, &m->n_ctx_train));
-    TRY(get_int(r, "embedding_length", 1, MAX_FEATURES, &m->n_embd));
-    TRY(get_int(r, "feed_forward_length", 1, MAX_FEATURES, &m->n_ff));
-    TRY(get_int(r, "attention.head_count", 1, 1024, &m->n_heads));
-    m->n_kv_heads = m->n_heads;
-    TRY(get_int_or(r, "attention.head_count_kv", 1, 1024, &m->n_kv_heads));
-    if (m->n_heads % m->n_kv_heads)
-        return refuse(r, "attention.head_count is no multiple of attention.head_count_kv");
-    m->head_dim = m->n_embd / m->n_heads;
-    TRY(get_int_or(r, "attention.key_length", 1, 1024, &m->head_dim));
-    int64_t value_length = m->head_dim;
-    TRY(get_int_or(r, "attention.value_length", 1, 1024, &value_length));
-    if (value_length != m->head_dim) return refuse(r, "attention.value_length differs from attention.key_length");
-    if (m->head_dim < 16 || m->head_dim % 16 || m->head_dim > 256)
-        return refuse(r, "heads must have 16 to 256 features, a multiple of 16");
-    m->n_rot = m->head_dim;
-    TRY(get_int_or(r, "rope.dimension_count", 2, m->head_dim, &m->n_rot));
-    if (m->n_rot % 2) return refuse(r, "rope.dimension_count is odd");
-    char key[128];
-    TRY(gguf_get_float(r->file, key_of(key, r, "attention.layer_norm_rms_epsilon"), &m->norm_eps, r->err));
-    if (!(m->norm_eps >= 0)) return refuse(r, "attention.layer_norm_rms_epsilon is negative");
-    const gguf_tensor *table = gguf_find_tensor(r->file, "token_embd.weight");
-    if (!table) return error_set(r->err, WF_ERROR_FORMAT, "%s: tensor token_embd.weight is missing", gguf_path(r->file));
-    m->n_vocab = table->dims[1];
-    if (m->n_vocab > MAX_FEATURES) return refuse(r, "the vocabulary has more than a million tokens");
-    m->tied_head = !gguf_find_tensor(r->file, "output.weight");
-    TRY(refuse_unknown_fields(r));
-    return read_rope(r, m);
+    return error_set(err, WF_ERROR_UNSUPPORTED, "%s: architecture \"%.*s\" is not supported; these are: %s",
+                     gguf_path(file), VIEW_ARG(name), known);
 }
 
 // ---- ops
@@ -186,6 +65,7 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
     if (f->status != WF_OK) return (MlirValue){0};
     const gguf_tensor *t = gguf_find_tensor(f->file, name);
     const char *path = gguf_path(f->file);
+    if (t) f->used[t - gguf_tensor_at(f->file, 0)] = true;
     if (!t) {
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s is missing", path, name);
     } else if (t->dims[0] != cols || t->dims[1] != (rows ? rows : 1) || t->dims[2] != 1 || t->dims[3] != 1) {
@@ -197,7 +77,7 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s lies beyond the end of the file", path, name);
     }
     if (f->status != WF_OK) return (MlirValue){0};
-    MlirType element = weight_element(f, t->type);
+    MlirType element = weight_element(f, rows ? weights_type(t, f->facts->weights) : t->type);
     bool is_float = t->type == TENSOR_F32 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
     if (!element.ptr || (!rows && !is_float)) {
         f->status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: tensor %s has type %s, which is not supported%s", path,
@@ -229,12 +109,43 @@ MlirValue graph_vector(frontend *f, int64_t cols, const char *name_format, ...)
     return weight(f, 0, cols, name);
 }
 
+MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...)
+{
+    char name[96];
+    va_list args;
+    va_start(args, name_format);
+    vsnprintf(name, sizeof name, name_format, args);
+    va_end(args);
+    return gguf_find_tensor(f->file, name) ? weight(f, 0, cols, name) : (MlirValue){0};
+}
+
+MlirValue graph_gamma(frontend *f, int64_t cols, const char *name_format, ...)
+{
+    char name[96];
+    va_list args;
+    va_start(args, name_format);
+    vsnprintf(name, sizeof name, name_format, args);
+    va_end(args);
+    MlirValue gamma = weight(f, 0, cols, name);
+    if (f->status == WF_OK && f->facts->norm_plus_one) {
+        MlirNamedAttribute one = named_bool(&f->b, "plus_one", true);
+        mlirOperationSetAttributeByName(defining_op(gamma), mlirIdentifierStr(one.name), one.attribute);
+    }
+    return gamma;
+}
+
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma)
 {
+    return graph_head_norm(f, x, gamma, 1);
+}
+
+MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads)
+{
     if (f->status != WF_OK) return x;
-    MlirNamedAttribute eps = named_float(&f->b, "eps", f->facts->norm_eps);
+    MlirNamedAttribute attributes[] = {named_float(&f->b, "eps", f->facts->norm_eps),
+                                       named_int(&f->b, "n_heads", n_heads)};
     MlirValue operands[] = {x, gamma};
-    return graph_value(f, "wf.rms_norm", dim_of(x, 1), 2, operands, 1, &eps);
+    return graph_value(f, "wf.rms_norm", dim_of(x, 1), 2, operands, n_heads > 1 ? 2 : 1, attributes);
 }
 
 MlirValue graph_linear(frontend *f, MlirValue x, MlirValue w, MlirValue bias)
@@ -252,11 +163,19 @@ MlirValue graph_add(frontend *f, MlirValue x, MlirValue y)
     return graph_value(f, "arith.addf", dim_of(x, 1), 2, operands, 0, NULL);
 }
 
-MlirValue graph_swiglu(frontend *f, MlirValue gate, MlirValue up)
+MlirValue graph_glu(frontend *f, MlirValue gate, MlirValue up)
 {
     if (f->status != WF_OK) return gate;
+    MlirNamedAttribute gelu = named_string(&f->b, "activation", "gelu");
     MlirValue operands[] = {gate, up};
-    return graph_value(f, "wf.swiglu", dim_of(gate, 1), 2, operands, 0, NULL);
+    return graph_value(f, "wf.swiglu", dim_of(gate, 1), 2, operands, f->facts->gelu, &gelu);
+}
+
+MlirValue graph_softcap(frontend *f, MlirValue x, double cap)
+{
+    if (f->status != WF_OK || cap == 0) return x;
+    MlirNamedAttribute attribute = named_float(&f->b, "cap", cap);
+    return graph_value(f, "wf.softcap", dim_of(x, 1), 1, &x, 1, &attribute);
 }
 
 void graph_rope_table(frontend *f, int64_t table, MlirValue cos_sin[2])
@@ -280,22 +199,26 @@ MlirValue graph_attention(frontend *f, MlirValue q, MlirValue k, MlirValue v, in
 {
     if (f->status != WF_OK) return q;
     const model_facts *m = f->facts;
-    MlirNamedAttribute attributes[] = {
+    MlirNamedAttribute attributes[7] = {
         named_int(&f->b, "n_heads", m->n_heads),
         named_int(&f->b, "n_kv_heads", m->n_kv_heads),
-        named_float(&f->b, "scale", 1 / sqrt((double)m->head_dim)),
+        named_float(&f->b, "scale", m->attention_scale),
         named_bool(&f->b, "causal", true),
         named_int(&f->b, "cache", layer),
     };
+    int n = 5;
+    if (m->has_window[layer]) attributes[n++] = named_int(&f->b, "window", m->window);
+    if (m->attention_softcap != 0) attributes[n++] = named_float(&f->b, "softcap", m->attention_softcap);
     MlirValue operands[] = {q, k, v};
-    return graph_value(f, "wf.attention", dim_of(q, 1), 3, operands, 5, attributes);
+    return graph_value(f, "wf.attention", dim_of(q, 1), 3, operands, n, attributes);
 }
 
 MlirValue graph_embed(frontend *f, MlirValue tokens, MlirValue table)
 {
     if (f->status != WF_OK) return table;
+    MlirNamedAttribute scale = named_float(&f->b, "scale", f->facts->embedding_scale);
     MlirValue operands[] = {tokens, table};
-    return graph_value(f, "wf.embed", dim_of(table, 1), 2, operands, 0, NULL);
+    return graph_value(f, "wf.embed", dim_of(table, 1), 2, operands, f->facts->embedding_scale != 1, &scale);
 }
 
 MlirValue graph_select_rows(frontend *f, MlirValue x, MlirValue which)
@@ -307,13 +230,34 @@ MlirValue graph_select_rows(frontend *f, MlirValue x, MlirValue which)
 
 // ---- the function
 
-wf_status checkpoint_graph(const gguf_file *file, compiler_context *c, arena *memory, model_facts *facts,
-                           MlirModule *module, wf_error *err)
+// A tensor that the graph leaves out would change the result: the file holds another model than the graph computes.
+static wf_status check_all_used(const frontend *f)
+{
+    for (size_t i = 0; i < gguf_tensor_count(f->file); i++) {
+        view name = gguf_tensor_at(f->file, i)->name;
+        // rotation frequencies are no weights: they are read with the facts, or copies of what the metadata say
+        static const char *const harmless[] = {"rope_freqs.weight", "rope.freqs", "rotary_emb.inv_freq", "attn_rot_embd.weight"};
+        bool fine = f->used[i];
+        for (size_t j = 0; j < sizeof harmless / sizeof *harmless && !fine; j++) {
+            view end = view_of(harmless[j]);
+            fine = name.len >= end.len && view_equal((view){name.data + name.len - end.len, end.len}, end);
+        }
+        if (!fine)
+            return error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: tensor %.*s is not used by architecture \"%s\"",
+                             gguf_path(f->file), VIEW_ARG(name), f->facts->architecture);
+    }
+    return WF_OK;
+}
+
+wf_status checkpoint_graph(const gguf_file *file, const char *weights, compiler_context *c, arena *memory,
+                           model_facts *facts, MlirModule *module, wf_error *err)
 {
     const architecture *arch = NULL;
     TRY(find_architecture(file, &arch, err));
-    facts_reader reader = {file, arch->name, memory, err};
-    TRY(read_facts(&reader, arch, facts));
+    TRY(facts_read(file, &arch->facts, memory, facts, err));
+    bool *used = arena_alloc(memory, gguf_tensor_count(file), sizeof *used);
+    if (!used) return error_memory(err, gguf_tensor_count(file));
+    TRY(weights_parse(weights, &facts->weights, err));
 
     MlirLocation loc = mlirLocationUnknownGet(c->mlir);
     MlirType i32 = mlirIntegerTypeGet(c->mlir, 32);
@@ -322,9 +266,10 @@ wf_status checkpoint_graph(const gguf_file *file, compiler_context *c, arena *me
     MlirType result = tensor2(-1, facts->n_vocab, mlirF32TypeGet(c->mlir));
     MlirLocation locations[] = {loc, loc};
     MlirBlock block = mlirBlockCreate(2, inputs, locations);
-    frontend f = {.file = file, .facts = facts, .b = op_builder_at_end(block, loc), .f32 = mlirF32TypeGet(c->mlir),
-                  .err = err};
+    frontend f = {.file = file, .facts = facts, .used = used, .b = op_builder_at_end(block, loc),
+                  .f32 = mlirF32TypeGet(c->mlir), .err = err};
     MlirValue logits = arch->graph(&f, mlirBlockGetArgument(block, 0), mlirBlockGetArgument(block, 1));
+    if (f.status == WF_OK) f.status = check_all_used(&f);
     if (f.status != WF_OK) {
         mlirBlockDestroy(block);
         return f.status;

@@ -1,4 +1,10 @@
+#define _POSIX_C_SOURCE 200809L
 #include "compiler/frontend/graph_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <mlir-c/Dialect/Affine.h>
 #include <mlir-c/Dialect/Bufferization.h>
@@ -32,10 +38,69 @@ static wf_status name_error(const wf_error *inner, const char *name, wf_error *e
     return error_set(err, WF_ERROR_FORMAT, "%s: %s", name, message);
 }
 
+// ---- hostile files
+//
+// MLIR's text parser descends once a bracket; its bytecode reader trusts offsets and crashes on some damaged files. So text
+// is measured first, and bytecode is read by a child process first, whose death is an answer.
+
+enum { MAX_DEPTH = 500 };
+
+static bool is_bytecode(const char *text, size_t bytes)
+{
+    return bytes >= 4 && !memcmp(text, "ML\xefR", 4);
+}
+
+// The offset of the bracket that is nested too deeply; `bytes` when there is none. Brackets in strings count, unpaired or not:
+// no sane file comes near.
+static size_t find_deep_bracket(const char *text, size_t bytes)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+        bool arrow = i > 0 && text[i - 1] == '-';
+        if (c == '(' || c == '[' || c == '{' || c == '<') {
+            if (++depth > MAX_DEPTH) return i;
+        } else if ((c == ')' || c == ']' || c == '}' || (c == '>' && !arrow)) && depth) {
+            depth--;
+        }
+    }
+    return bytes;
+}
+
+static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
+{
+    size_t at = find_deep_bracket(text, bytes), line = 1, start = 0;
+    if (at == bytes) return WF_OK;
+    for (size_t i = 0; i < at; i++)
+        if (text[i] == '\n') {
+            line++;
+            start = i + 1;
+        }
+    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: brackets are nested more than %d deep", name, line, at - start + 1,
+                     MAX_DEPTH);
+}
+
+static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
+{
+    pid_t child = fork();
+    if (child < 0) return error_set(err, WF_ERROR_IO, "%s: cannot start a process: %s", name, strerror(errno));
+    if (child == 0) {
+        compiler_context_watch(c, NULL);
+        MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes));
+        _exit(mlirModuleIsNull(module));
+    }
+    int state;
+    while (waitpid(child, &state, 0) < 0)
+        if (errno != EINTR) return error_set(err, WF_ERROR_IO, "%s: lost a process: %s", name, strerror(errno));
+    if (WIFSIGNALED(state)) return error_set(err, WF_ERROR_FORMAT, "%s: the bytecode is damaged", name);
+    return WF_OK; // a file that does not parse gives its reason when it is read again
+}
+
 wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
                           wf_error *err)
 {
     load_graph_dialects(c->mlir);
+    TRY(is_bytecode(text, bytes) ? check_bytecode(c, text, bytes, name, err) : check_text(text, bytes, name, err));
     wf_error inner = {0};
     compiler_context_watch(c, &inner);
     *module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes)); // verifies too

@@ -26,8 +26,7 @@ void attention_name(const attention_kernel *k, char name[96])
     uint32_t bits[2];
     memcpy(bits, numbers, sizeof bits);
     char extras[48] = "";
-    if (k->window || k->softcap != 0)
-        snprintf(extras, sizeof extras, "_w%lld_cap%08x", (long long)k->window, bits[1]);
+    if (k->window || k->softcap != 0) snprintf(extras, sizeof extras, "_w%lld_cap%08x", (long long)k->window, bits[1]);
     snprintf(name, 96, "attention_%lld_%lldx%lld_s%08x%s%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
              (long long)k->head_dim, bits[0], extras, k->kv_f32 ? "_f32" : "", k->out_q8 ? "_q8" : "");
 }
@@ -188,7 +187,8 @@ static void emit_outputs(const emitter *e, const shape *t, value values, value k
 }
 
 // Calls `emit` with the shape for a single token, or else the one for many.
-static void emit_either(const emitter *e, void (*emit)(const emitter *, const shape *, value, value), value part, value k0)
+static void emit_either(const emitter *e, void (*emit)(const emitter *, const shape *, value, value), value part,
+                        value k0)
 {
     builder *b = e->b;
     shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->k->head_dim);

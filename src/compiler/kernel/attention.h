@@ -11,9 +11,9 @@
 //
 //     for each 64 positions:  S = Q K^T;  mask;  M' = max(M, S);  S = 2^(S - M');  C = 2^(M - M');  O = C O + S V
 //
-// S = Q K^T and O = C O + S V are register tiles of R rows x a few vectors; a single token takes tiles of its own shape.
-// Every score and every output is summed in the same order whatever the tiles are, so that a token's result does not
-// depend on the other tokens of the call.
+// S = Q K^T and O = C O + S V are register tiles of R rows x a few vectors; a single token takes tiles of its own
+// shape. Every score and every output is summed in the same order whatever the tiles are, so that a token's result does
+// not depend on the other tokens of the call.
 //
 // Cost a token and head: 4 * head_dim flops a position; a tile reads the key head's part of the cache once.
 #ifndef WELFORD_COMPILER_KERNEL_ATTENTION_H

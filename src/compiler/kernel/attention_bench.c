@@ -1,5 +1,5 @@
-// Speed of attention on one thread: prefill of 512 tokens against the FMA peak of this core, measured in the same run, and
-// decode of one token at depth 1024 in bytes of cache a second; and what compiling the kernel costs.
+// Speed of attention on one thread: prefill of 512 tokens against the FMA peak of this core, measured in the same run,
+// and decode of one token at depth 1024 in bytes of cache a second; and what compiling the kernel costs.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
@@ -81,7 +81,8 @@ static void bench(const char *cpu, const char *model, const attention_kernel *k)
     double compile_ms = (now() - start) * 1e3;
 
     int64_t features = k->n_heads * k->head_dim;
-    size_t row = (size_t)features * 4, half = (size_t)(CONTEXT * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
+    size_t row = (size_t)features * 4,
+           half = (size_t)(CONTEXT * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
     float *q = allocate(PREFILL * row), *y = allocate(PREFILL * row);
     unsigned char *caches[] = {allocate(half), allocate(half)};
     uint32_t random = 1;
@@ -99,13 +100,15 @@ static void bench(const char *cpu, const char *model, const attention_kernel *k)
     void *buffers[] = {q, caches[0], caches[1], y}, *peak_buffer[] = {y};
     double peak = 2.0 * width * CHAINS * PEAK_ROUNDS / time_call(functions[1], peak_buffer, NULL, 1) / 1e9;
     int64_t dims[] = {PREFILL, 0, CONTEXT};
-    double prefill_s = time_call(functions[0], buffers, dims, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
+    double prefill_s =
+        time_call(functions[0], buffers, dims, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
     double gflops = 4.0 * (double)features * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;
     dims[0] = 1, dims[1] = DEPTH - 1;
     for (int warm = 0; warm < ROUNDS; warm++) functions[0](buffers, dims, 0, k->n_kv_heads);
     double decode_s = time_call(functions[0], buffers, dims, k->n_kv_heads);
     double bytes = (double)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32));
-    printf("%-16s %-8s %s kv  prefill %4d: %6.1f GFLOP/s, %2.0f %% of %5.1f  decode at %d: %5.1f us, %4.1f GB/s  compile %.0f ms\n",
+    printf("%-16s %-8s %s kv  prefill %4d: %6.1f GFLOP/s, %2.0f %% of %5.1f  decode at %d: %5.1f us, %4.1f GB/s  "
+           "compile %.0f ms\n",
            cpu, model, k->kv_f32 ? "f32" : "f16", PREFILL, gflops, 100 * gflops / peak, peak, DEPTH, decode_s * 1e6,
            bytes / decode_s / 1e9, compile_ms);
     free(q);

@@ -1,5 +1,5 @@
-// Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows, soft
-// caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
+// Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
+// soft caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
 #define _GNU_SOURCE
 #include "compiler/kernel/attention.h"
 
@@ -51,8 +51,8 @@ typedef struct call {
     attention_kernel k;
     kernel_fn function;
     int64_t tile_tokens, n_tokens, n_past;
-    float *q;                  // [n_tokens, n_heads * head_dim]
-    float *keys, *vals;        // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
+    float *q;           // [n_tokens, n_heads * head_dim]
+    float *keys, *vals; // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
     unsigned char *k_cache, *v_cache;
 } call;
 
@@ -75,8 +75,8 @@ static float put(const call *c, unsigned char *cache, int64_t element, float x)
     return half_to_float(h);
 }
 
-static call make_call(const attention_kernel *k, kernel_fn function, int64_t tile_tokens, int64_t n_tokens, int64_t n_past,
-                      float sharpness, rng *r)
+static call make_call(const attention_kernel *k, kernel_fn function, int64_t tile_tokens, int64_t n_tokens,
+                      int64_t n_past, float sharpness, rng *r)
 {
     call c = {.k = *k, .function = function, .tile_tokens = tile_tokens, .n_tokens = n_tokens, .n_past = n_past};
     int64_t dims = k->head_dim, n = positions(&c), n_q = n_tokens * k->n_heads * dims, n_kv = k->n_kv_heads * n * dims;
@@ -114,7 +114,10 @@ static int64_t row_bytes(const call *c)
     return c->k.out_q8 ? q8_row_bytes(features) : 4 * features;
 }
 
-static int64_t n_tiles(const call *c) { return c->k.n_kv_heads * ((c->n_tokens + c->tile_tokens - 1) / c->tile_tokens); }
+static int64_t n_tiles(const call *c)
+{
+    return c->k.n_kv_heads * ((c->n_tokens + c->tile_tokens - 1) / c->tile_tokens);
+}
 
 static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
 {
@@ -346,8 +349,8 @@ static void test_nan_query(void **state)
 
 int main(void)
 {
-    static const CMUnitTestFunction tests[] = {test_shapes, test_all_sizes, test_forms, test_windows_and_caps,
-                                               test_sharp, test_nan_query};
+    static const CMUnitTestFunction tests[] = {test_shapes,           test_all_sizes, test_forms,
+                                               test_windows_and_caps, test_sharp,     test_nan_query};
     static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
     enum { N = sizeof tests / sizeof *tests };
     struct CMUnitTest all[N * N_CPUS + 1];

@@ -30,8 +30,8 @@ value math_exp(builder *b, value x)
     value r = fma_(b, n, constant_like(b, x, -LN2_LOW), fma_(b, n, constant_like(b, x, -LN2_HIGH), x));
     value one = constant_like(b, x, 1);
     value p = add_f(b, fma_(b, mul_f(b, r, r), polynomial(b, r, Q, 5), r), one);
-    // times 2^n by adding n to the exponent of p, 1/sqrt2 <= p <= sqrt2: also for n = 128 and n = -126, where the result
-    // is normal though 2^n or p * 2^n on the way need not be
+    // times 2^n by adding n to the exponent of p, 1/sqrt2 <= p <= sqrt2: also for n = 128 and n = -126, where the
+    // result is normal though 2^n or p * 2^n on the way need not be
     value y = bitcast(b, add(b, bits_of(b, p), shl_i(b, bits_of(b, rounded), 23)), t);
     y = select_(b, cmp_f(b, CMP_LT, x, constant_like(b, x, -87.3365)), constant_like(b, x, 0), y);
     value not_finite = add_f(b, x, constant_like(b, x, __builtin_inf())); // inf, or NaN where x is
@@ -51,10 +51,7 @@ value math_exp2_nonpositive(builder *b, value x)
     return mul_f(b, polynomial(b, r, P, 6), scale);
 }
 
-value math_silu(builder *b, value x)
-{
-    return div_f(b, x, add_f(b, math_exp(b, neg_f(b, x)), constant_like(b, x, 1)));
-}
+value math_silu(builder *b, value x) { return div_f(b, x, add_f(b, math_exp(b, neg_f(b, x)), constant_like(b, x, 1))); }
 
 value math_gelu_tanh(builder *b, value x)
 {

@@ -98,7 +98,8 @@ static void check_value(const code *c, const char *cpu, int f, float x, float wa
     for (int i = 0; i < WIDTH; i++) {
         bool same = isnan(want) ? isnan(ys[i]) : ys[i] == want;
         if (!same)
-            fail_msg("%s, %s(%.9g) is %.9g in lane %d, not %.9g", cpu, NAMES[f], (double)x, (double)ys[i], i, (double)want);
+            fail_msg("%s, %s(%.9g) is %.9g in lane %d, not %.9g", cpu, NAMES[f], (double)x, (double)ys[i], i,
+                     (double)want);
     }
 }
 

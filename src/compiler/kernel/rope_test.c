@@ -147,8 +147,7 @@ static void check_rope(const shape *s, kernel_fn f, int64_t n_tokens, int64_t n_
     assert_int_equal(float_bits(y[n_tokens * features]), 0x7f7f7f7f);
     // in place
     float *same = random_floats(random, n_tokens * features);
-    for (int64_t t = 0; t < n_tokens; t++)
-        memcpy(same + t * features, x + t * stride, (size_t)features * 4);
+    for (int64_t t = 0; t < n_tokens; t++) memcpy(same + t * features, x + t * stride, (size_t)features * 4);
     run(f, (void *const[]){same, table, same}, (const int64_t[]){n_tokens, n_past, features});
     assert_memory_equal(same, y, (size_t)(n_tokens * features) * 4);
     free(x), free(y), free(table), free(same);
@@ -159,14 +158,14 @@ static void test_rope(void **state)
     code c = compile(*state);
     uint64_t random = 1;
     for (int i = 0; i < N_SHAPES; i++)
-        for (int j = 0; j < 16; j++)
-            check_rope(&SHAPES[i], c.functions[3 * i], CALLS[j % 4], PASTS[j / 4], &random);
+        for (int j = 0; j < 16; j++) check_rope(&SHAPES[i], c.functions[3 * i], CALLS[j % 4], PASTS[j / 4], &random);
     harness_close(&c.h);
 }
 
 // The caches after a call against what went in: `qkv` holds k and v at their feature offsets.
-static void check_caches(const shape *s, const float *qkv, int64_t stride, int64_t k_at, int64_t v_at, const float *table,
-                         int64_t n_tokens, int64_t n_past, const unsigned char *k_cache, const unsigned char *v_cache)
+static void check_caches(const shape *s, const float *qkv, int64_t stride, int64_t k_at, int64_t v_at,
+                         const float *table, int64_t n_tokens, int64_t n_past, const unsigned char *k_cache,
+                         const unsigned char *v_cache)
 {
     int64_t dims = s->head_dim;
     double rounding = s->kv_f32 ? 0 : 0x1p-11;
@@ -223,7 +222,8 @@ static void test_store(void **state)
     uint64_t random = 2;
     for (int i = 0; i < N_SHAPES; i++)
         for (int j = 0; j < 16; j++)
-            check_store(&SHAPES[i], c.functions[3 * i + 1], c.functions[3 * i + 2], CALLS[j % 4], PASTS[j / 4], &random);
+            check_store(&SHAPES[i], c.functions[3 * i + 1], c.functions[3 * i + 2], CALLS[j % 4], PASTS[j / 4],
+                        &random);
     harness_close(&c.h);
 }
 

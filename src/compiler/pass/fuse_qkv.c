@@ -35,8 +35,13 @@ static void fuse(MlirOperation attention, void *context)
     all.x = parts[0].x;
     all.n_weights = 3;
     all.n_biases = parts[0].n_biases ? 3 : 0;
-    MlirType element = mlirShapedTypeGetElementType(parts[0].result);
-    all.result = tensor2(-1, features, element);
+    int rank = (int)mlirShapedTypeGetRank(parts[0].result);
+    int64_t shape[8]; // as q's, with the features of all three
+    if (rank > 8) return;
+    for (int i = 0; i < rank; i++)
+        shape[i] = mlirShapedTypeIsDynamicDim(parts[0].result, i) ? -1 : mlirShapedTypeGetDimSize(parts[0].result, i);
+    shape[rank - 1] = features;
+    all.result = tensor_of(rank, shape, mlirShapedTypeGetElementType(parts[0].result));
 
     // after the last of the three and the weights it needs, before their first user: they stand together
     op_builder b = op_builder_before(mlirOperationGetNextInBlock(ops[2]));

@@ -49,7 +49,7 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor)
         return true;
     }
     node n = read_node(&m->r, divisor);
-    while (n.kind == N_CAST) n = read_node(&m->r, &n.in[0]);
+    for (int step = 0; n.kind == N_CAST && step < 4; step++) n = read_node(&m->r, &n.in[0]); // index to integer to float
     if (n.kind != N_SIZE || sum->size.kind == N_SIZE) return false;
     int64_t size = n.dim >= 0 && n.dim < n.in[0].n ? dim_of(n.in[0].v, n.dim) : 0;
     if (size > 0)

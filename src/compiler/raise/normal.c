@@ -455,8 +455,9 @@ node read_node(reader *r, const ref *from)
 
 static node read_through_casts(reader *r, const ref *from, bool narrowing)
 {
+    enum { MAX_CASTS = 16 };
     node n = read_node(r, from);
-    while (n.kind == N_CAST) {
+    for (int step = 0; n.kind == N_CAST && step < MAX_CASTS; step++) {
         int out = float_bits_of(element_type_of(n.self.v)), in = float_bits_of(element_type_of(n.in[0].v));
         bool same_range = out >= in && !(out == 11 && in == 8); // f16 does not hold every bf16
         if (!in || !out || (!narrowing && !same_range)) break;
@@ -481,18 +482,22 @@ static double round_to(double value, int bits)
 
 bool read_constant(reader *r, const ref *from, constant *c)
 {
+    enum { MAX_CASTS = 16 };
+    int casts[MAX_CASTS], n_casts = 0;
     node n = read_node(r, from);
-    if (n.kind == N_CAST) {
-        if (!read_constant(r, &n.in[0], c)) return false;
+    for (; n.kind == N_CAST; n = read_node(r, &n.in[0])) {
         int bits = float_bits_of(element_type_of(n.self.v));
-        if (!bits) return false;
-        c->value = round_to(c->value, bits);
-        if (bits < c->bits) c->bits = bits;
-        return true;
+        if (!bits || n_casts == MAX_CASTS) return false;
+        casts[n_casts++] = bits;
     }
     if (n.kind != N_CONST) return false;
     int bits = float_bits_of(element_type_of(n.self.v));
     *c = (constant){n.value, bits ? bits : 53};
+    while (n_casts > 0) { // innermost first
+        bits = casts[--n_casts];
+        c->value = round_to(c->value, bits);
+        if (bits < c->bits) c->bits = bits;
+    }
     return true;
 }
 

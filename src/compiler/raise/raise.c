@@ -12,6 +12,7 @@ const rule RULES[] = {
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},
     {"swiglu", raise_swiglu, "gate * sigmoid(gate) * up"},
     {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
+    {"residual", raise_residual, "x + linear(..), of one type, as arith.addf: the form that checkpoints have"},
     {"rope", raise_rope, "x * cos + rotate_half(x) * sin"},
     {"attention", raise_attention, "softmax(scale * q k^T [+ mask]) v, with grouped heads"},
     {0},
