@@ -84,17 +84,19 @@ typedef struct wf_model_options { // {0} is the default
     int n_threads;                // 0: the cores that this process may use
     bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
     bool no_cache;                // neither read nor write the cache folder
-    const char *no_fuse;          // comma-separated names of fusions to leave out; for measurements
-    const char *print_ir_after;   // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
-    bool print_plan;              // the plan as a table to stderr
-    const char *weights;          // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
+    const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
+    const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
+    bool print_plan;            // the plan as a table to stderr
+    bool print_report;            // what every fusion did, as a table to stderr
+    const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
     // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
     void (*progress)(void *context, const char *what, size_t done, size_t all);
     void *progress_context;
 } wf_model_options;
 
-// Opens a checkpoint: a GGUF file (of a split one any part), or a folder of Hugging Face files. Its compiled program and packed weights come from the cache folder ($WELFORD_CACHE, else
-// $XDG_CACHE_HOME/welford, else ~/.cache/welford), or are made and left there. `options` may be NULL.
+// Opens a checkpoint: a GGUF file (of a split one any part), or a folder of Hugging Face files. Its compiled program
+// and packed weights come from the cache folder ($WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else ~/.cache/welford),
+// or are made and left there. `options` may be NULL.
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **model, wf_error *err);
 void wf_model_close(wf_model *model);
 
@@ -115,8 +117,9 @@ wf_model_facts wf_model_describe(const wf_model *model);
 
 // ---- text
 
-// Ids of `bytes` bytes of text, with BOS in front where the model wants it (and it is not there). `parse_special`: special
-// tokens spelled out in the text become their ids; leave it off for text that you do not trust. *ids: free with wf_free.
+// Ids of `bytes` bytes of text, with BOS in front where the model wants it (and it is not there). `parse_special`:
+// special tokens spelled out in the text become their ids; leave it off for text that you do not trust. *ids: free with
+// wf_free.
 wf_status wf_tokenize(const wf_model *model, const char *text, size_t bytes, bool parse_special, int32_t **ids,
                       size_t *n_ids, wf_error *err);
 
@@ -150,8 +153,8 @@ void wf_session_free(wf_session *session);
 // last, n none. WF_ERROR_LIMIT when the context has no room for n more: nothing has changed then.
 wf_status wf_session_eval(wf_session *session, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err);
 
-// [n_vocab] f32 for the row-th of the tokens whose logits the last wf_session_eval computed; NULL: no such row. Owned by
-// the session, valid until it evaluates or truncates.
+// [n_vocab] f32 for the row-th of the tokens whose logits the last wf_session_eval computed; NULL: no such row. Owned
+// by the session, valid until it evaluates or truncates.
 const float *wf_session_logits(const wf_session *session, int64_t row);
 
 // Forgets all but the first n_past tokens. WF_ERROR_USAGE when there are fewer.
@@ -207,13 +210,14 @@ typedef struct wf_generation {
     int64_t n_reused;    // of these, how many were in the cache already
     int64_t n_generated; // tokens of the answer, its end token not counted
     double prefill_seconds;
-    double decode_seconds; // from the first token on; n_generated - 1 (or n_generated, after WF_FINISH_STOP) evaluations
-    int64_t n_decoded;     // evaluations in decode_seconds
+    double
+        decode_seconds; // from the first token on; n_generated - 1 (or n_generated, after WF_FINISH_STOP) evaluations
+    int64_t n_decoded;  // evaluations in decode_seconds
     double first_token_seconds; // from the call to the first token
 } wf_generation;
 
-// Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1 and
-// no text between two parts of a long prompt, and at the end for the rest of the text. False stops the generation.
+// Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1
+// and no text between two parts of a long prompt, and at the end for the rest of the text. False stops the generation.
 typedef bool wf_generate_callback(void *context, int32_t token, const char *text, size_t bytes);
 
 // Makes the session's sequence equal to the prompt, evaluating only what differs from its cache, then draws and appends

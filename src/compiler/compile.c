@@ -26,7 +26,7 @@ static wf_status check_names(const char *list, const char *option, wf_error *err
         size_t len = strcspn(p, ",");
         const pass *found = pass_find(p, len);
         if (!found) return error_set(err, WF_ERROR_USAGE, "%s: there is no pass \"%.*s\"", option, (int)len, p);
-        if (found->group != PASS_FUSE && !strcmp(option, "no-fuse"))
+        if (found->group != PASS_FUSE && strcmp(option, "print-ir-after"))
             return error_set(err, WF_ERROR_USAGE, "%s: \"%.*s\" is not a fusion", option, (int)len, p);
     }
     return WF_OK;
@@ -40,16 +40,46 @@ static void print_graph_after(const char *name, MlirOperation module)
     buffer_free(&text);
 }
 
-static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperation function, const compile_options *options, wf_error *err)
+// Notes in the plan what a fusion did, with the reasons for what it left: "30 weights of different types".
+static wf_status keep_report(plan *out, plan_fusion *fusion, const char *name, const pass_report *report, wf_error *err)
+{
+    buffer why = {0};
+    for (int i = 0; i < report->n_reasons; i++)
+        buffer_printf(&why, "%s%d %s", i ? "; " : "", report->reasons[i].count, report->reasons[i].text);
+    *fusion = (plan_fusion){.name = arena_strdup(&out->memory, view_of(name)),
+                            .why = arena_strdup(&out->memory, buffer_view(&why)),
+                            .found = (uint32_t)report->found,
+                            .fused = (uint32_t)report->fused};
+    buffer_free(&why);
+    if (!fusion->name || !fusion->why) return error_memory(err, 0);
+    out->n_fusions++;
+    return WF_OK;
+}
+
+static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperation function,
+                            const compile_options *options, plan *out, wf_error *err)
 {
     const char *print = options->print_ir_after;
     bool all = print && !strcmp(print, "all");
     if (print && !all && strcmp(print, "frontend")) TRY(check_names(print, "print-ir-after", err));
     TRY(check_names(options->no_fuse, "no-fuse", err));
     if (all || (print && !strcmp(print, "frontend"))) print_graph_after("frontend", mlirModuleGetOperation(module));
+    TRY(check_names(options->fuse, "fuse", err));
+    size_t n_passes = 0;
+    while (PASSES[n_passes].name) n_passes++;
+    plan_fusion *fusions = arena_alloc(&out->memory, n_passes, sizeof *fusions);
+    if (!fusions) return error_memory(err, n_passes * sizeof *fusions);
+    out->fusions = fusions;
     for (const pass *p = PASSES; p->name; p++) {
-        if (list_has(options->no_fuse, p->name)) continue;
-        p->run(function);
+        bool off = p->group == PASS_FUSE && (list_has(options->no_fuse, p->name) ||
+                                             (options->fuse && !list_has(options->fuse, p->name)));
+        pass_report report = {0};
+        if (off)
+            report = (pass_report){.found = 0, .n_reasons = 1, .reasons = {{"switched off", 1}}};
+        else
+            p->run(function, &report);
+        if (p->group == PASS_FUSE) TRY(keep_report(out, &fusions[out->n_fusions], p->name, &report, err));
+        if (off) continue;
         wf_error reason = {0};
         compiler_context_watch(c, &reason);
         bool valid = mlirOperationVerify(mlirModuleGetOperation(module));
@@ -64,12 +94,12 @@ static wf_status compile_graph(compiler_context *c, const gguf_file *file, const
                                const compile_options *options, buffer *image, wf_error *err)
 {
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    TRY(run_passes(c, module, function, options, err));
     builder kernels;
     builder_init(&kernels, c->mlir, &options->cpu);
     plan p = {0};
     buffer object = {0};
-    wf_status status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
+    wf_status status = run_passes(c, module, function, options, &p, err);
+    if (status == WF_OK) status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
     if (status == WF_OK) status = object_emit(c, kernels.module, &options->cpu, &object, NULL, err);
     if (status == WF_OK) program_write(&p, object.data, object.len, image);
     if (status == WF_OK && image->failed) status = error_memory(err, object.len);

@@ -5,6 +5,7 @@
 #include "compiler/codegen/context.h"
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
+#include "compiler/kernel/kernels.h"
 #include "compiler/pass/pass.h"
 #include "compiler/raise/raise.h"
 #include "runtime/compiler.h"
@@ -38,10 +39,7 @@ static bool list_has(const char *list, const char *wanted)
     return false;
 }
 
-static bool is_group(view name)
-{
-    return view_is(name, "raise") || view_is(name, "fuse") || view_is(name, "lower");
-}
+static bool is_group(view name) { return view_is(name, "raise") || view_is(name, "fuse") || view_is(name, "lower"); }
 
 static bool is_fusion(view name)
 {
@@ -63,11 +61,12 @@ static wf_status check_names(const opt_options *o, wf_error *err)
     for (int i = 0; i < 2; i++)
         for (const char *list = i ? o->no_fuse : o->fuse; next_name(&list, &name);)
             if (!is_fusion(name))
-                return error_set(err, WF_ERROR_USAGE, "--%sfuse: there is no fusion '%.*s' (see --list)", i ? "no-" : "",
-                                 VIEW_ARG(name));
+                return error_set(err, WF_ERROR_USAGE, "--%sfuse: there is no fusion '%.*s' (see --list)",
+                                 i ? "no-" : "", VIEW_ARG(name));
     for (const char *list = o->print_ir_after; next_name(&list, &name);)
         if (!is_known(name) && !view_is(name, "all") && !view_is(name, "frontend"))
-            return error_set(err, WF_ERROR_USAGE, "--print-ir-after: there is no pass '%.*s' (see --list)", VIEW_ARG(name));
+            return error_set(err, WF_ERROR_USAGE, "--print-ir-after: there is no pass '%.*s' (see --list)",
+                             VIEW_ARG(name));
     return WF_OK;
 }
 
@@ -80,7 +79,8 @@ static wf_status finish_pass(pipeline *p, const char *name)
     compiler_context_watch(p->c, &reason);
     bool valid = mlirOperationVerify(module);
     compiler_context_watch(p->c, NULL);
-    if (!valid) return error_set(p->err, WF_ERROR_COMPILE, "%s: after pass %s: %s", p->options->name, name, reason.message);
+    if (!valid)
+        return error_set(p->err, WF_ERROR_COMPILE, "%s: after pass %s: %s", p->options->name, name, reason.message);
     if (list_has(p->options->print_ir_after, name) || list_has(p->options->print_ir_after, "all")) {
         buffer_printf(p->notes, "// ---- after %s\n", name);
         print_operation(module, p->notes);
@@ -98,11 +98,12 @@ static wf_status run_rule(pipeline *p, const rule *r)
 static wf_status run_pass(pipeline *p, const pass *which)
 {
     const opt_options *o = p->options;
-    bool off = which->group == PASS_FUSE && ((o->fuse && !list_has(o->fuse, which->name)) || list_has(o->no_fuse, which->name));
+    bool off = which->group == PASS_FUSE &&
+               ((o->fuse && !list_has(o->fuse, which->name)) || list_has(o->no_fuse, which->name));
     if (off) return WF_OK;
     MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(p->module));
     for (; op.ptr; op = mlirOperationGetNextInBlock(op))
-        if (op_is(op, "func.func")) which->run(op);
+        if (op_is(op, "func.func")) which->run(op, &(pass_report){0});
     return finish_pass(p, which->name);
 }
 
@@ -164,7 +165,9 @@ static void write_module(const pipeline *p, buffer *out)
         print_operation(module, out);
 }
 
-WF_EXPORT wf_status welford_opt(const char *text, size_t bytes, const opt_options *options, buffer *out, buffer *notes,
+WF_EXPORT opt_fn welford_opt;
+
+wf_status welford_opt(const char *text, size_t bytes, const opt_options *options, buffer *out, buffer *notes,
                                 wf_error *err)
 {
     compiler_context c;
@@ -182,7 +185,9 @@ WF_EXPORT wf_status welford_opt(const char *text, size_t bytes, const opt_option
     return status;
 }
 
-WF_EXPORT wf_status welford_list(buffer *out, wf_error *err)
+WF_EXPORT list_fn welford_list;
+
+wf_status welford_list(buffer *out, wf_error *err)
 {
     buffer_printf(out, "raise: rules that find wf ops in primitive ops\n");
     for (const rule *r = RULES; r->name; r++) buffer_printf(out, "  %-22s %s\n", r->name, r->help);
@@ -192,5 +197,8 @@ WF_EXPORT wf_status welford_list(buffer *out, wf_error *err)
     buffer_printf(out, "\nlower: wf ops to the forms that kernels take\n");
     for (const pass *p = PASSES; p->name; p++)
         if (p->group == PASS_LOWER) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
+    buffer_printf(out, "\nkernels: what plans call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
+    for (const kernel_info *k = KERNELS; k->name; k++)
+        buffer_printf(out, "  %-16s %-12s %s\n", k->name, k->file, k->help);
     return out->failed ? error_memory(err, out->len) : WF_OK;
 }

@@ -184,7 +184,7 @@ static wf_status copy_scaling(const config_reader *r, const json_fields *f, view
     TRY(add_int(r, "rope.scaling.original_context_length", original));
     TRY(copy_float(r, f, "low_freq_factor", "rope.scaling.low_freq_factor"));
     TRY(copy_float(r, f, "high_freq_factor", "rope.scaling.high_freq_factor"));
-    TRY(copy_float(r, f, "attention_factor", "rope.scaling.attn_factor"));
+    TRY(copy_float(r, f, "attention_factor", "rope.scaling.attention_factor"));
     TRY(copy_float(r, f, "beta_fast", "rope.scaling.yarn_beta_fast"));
     return copy_float(r, f, "beta_slow", "rope.scaling.yarn_beta_slow");
 }
@@ -238,7 +238,7 @@ static wf_status read_layer_types(const config_reader *r, json_t *types, unsigne
     for (int64_t i = 0; i < r->n_layer; i++) {
         const json_t *item = json_array_get(types, (size_t)i);
         const char *name = json_string_value(item);
-        sliding[i] = name && !strcmp(name, "sliding_attention");
+        sliding[i] = (unsigned char)(name && !strcmp(name, "sliding_attention"));
         if (!sliding[i] && (!name || strcmp(name, "full_attention"))) return json_refuse(&r->f, "layer_types", item);
     }
     return WF_OK;
@@ -257,7 +257,8 @@ static wf_status derive_layer_types(const config_reader *r, unsigned char *slidi
     } else {
         first = 0;
     }
-    for (int64_t i = 0; i < r->n_layer; i++) sliding[i] = r->arch->gemma ? (i + 1) % pattern != 0 : i >= first;
+    for (int64_t i = 0; i < r->n_layer; i++) 
+        sliding[i] = (unsigned char)(r->arch->gemma ? (i + 1) % pattern != 0 : i >= first);
     return WF_OK;
 }
 

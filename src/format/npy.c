@@ -16,13 +16,17 @@ static const char MAGIC[] = "\x93NUMPY";
 enum { MAGIC_BYTES = sizeof MAGIC - 1 };
 
 static const struct {
-    const char *descr;
+    const char *descr, *name;
     size_t bytes;
 } TYPES[NPY_TYPE_COUNT] = {
-    [NPY_F32] = {"<f4", 4}, [NPY_F64] = {"<f8", 8}, [NPY_I32] = {"<i4", 4}, [NPY_I64] = {"<i8", 8}, [NPY_U8] = {"|u1", 1},
+    [NPY_F32] = {"<f4", "float32", 4}, [NPY_F64] = {"<f8", "float64", 8}, [NPY_F16] = {"<f2", "float16", 2},
+    [NPY_BOOL] = {"|b1", "bool", 1},   [NPY_I8] = {"|i1", "int8", 1},     [NPY_I16] = {"<i2", "int16", 2},
+    [NPY_I32] = {"<i4", "int32", 4},   [NPY_I64] = {"<i8", "int64", 8},   [NPY_U8] = {"|u1", "uint8", 1},
+    [NPY_U16] = {"<u2", "uint16", 2},
 };
 
 size_t npy_item_bytes(npy_type type) { return TYPES[type].bytes; }
+const char *npy_type_name(npy_type type) { return TYPES[type].name; }
 
 // Product of dims and the bytes of so many values; false on overflow or a negative dimension.
 static bool measure(npy_type type, const int64_t *dims, uint32_t n_dims, size_t *count, size_t *bytes)
@@ -132,7 +136,7 @@ static wf_status read_type(reader *r, npy_type *type)
         *type = (npy_type)i;
         return WF_OK;
     }
-    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: values of type '%.*s' (known: <f4 <f8 <i4 <i8 |u1)", r->name,
+    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: values of type '%.*s' (known: <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 |b1)", r->name,
                      VIEW_ARG(descr));
 }
 

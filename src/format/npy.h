@@ -14,15 +14,21 @@
 
 enum { NPY_MAX_DIMS = 8 };
 
-typedef enum npy_type { NPY_F32, NPY_F64, NPY_I32, NPY_I64, NPY_U8, NPY_TYPE_COUNT } npy_type;
+typedef enum npy_type {
+    NPY_F32, NPY_F64, NPY_F16, NPY_BOOL,
+    NPY_I8, NPY_I16, NPY_I32, NPY_I64,
+    NPY_U8, NPY_U16,
+    NPY_TYPE_COUNT
+} npy_type;
 
 size_t npy_item_bytes(npy_type type);
+const char *npy_type_name(npy_type type); // as NumPy calls it: "float32"
 
 typedef struct npy_array {
     npy_type type;
     uint32_t n_dims; // 0: a single value
     int64_t dims[NPY_MAX_DIMS];
-    size_t count; // product of dims
+    size_t count;     // product of dims
     const void *data; // [count], little endian, the last dimension contiguous; into the map when read
     file_map map;
 } npy_array;

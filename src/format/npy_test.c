@@ -23,8 +23,12 @@ static void write_and_read_back(void **state)
         const void *data;
         size_t count;
     } cases[] = {
-        {NPY_F32, 2, {2, 3}, f32, 6},    {NPY_F32, 3, {1, 6, 1}, f32, 6}, {NPY_F64, 1, {2}, f64, 2},
-        {NPY_I64, 1, {3}, i64, 3},       {NPY_I32, 0, {0}, i32, 1},       {NPY_F32, 2, {0, 5}, f32, 0},
+        {NPY_F32, 2, {2, 3}, f32, 6},
+        {NPY_F32, 3, {1, 6, 1}, f32, 6},
+        {NPY_F64, 1, {2}, f64, 2},
+        {NPY_I64, 1, {3}, i64, 3},
+        {NPY_I32, 0, {0}, i32, 1},
+        {NPY_F32, 2, {0, 5}, f32, 0},
         {NPY_U8, 2, {2, 2}, "\x01\x02\x03\xff", 4},
     };
     char path[] = "/tmp/npy_test.XXXXXX";
@@ -66,7 +70,8 @@ static void other_spellings_are_read(void **state)
     (void)state;
     npy_array array;
     wf_error err;
-    assert_int_equal(parse_header("{\"shape\":(2,2),\"fortran_order\":False,\"descr\":\"<f4\"}", 16, &array, &err), WF_OK);
+    assert_int_equal(parse_header("{\"shape\":(2,2),\"fortran_order\":False,\"descr\":\"<f4\"}", 16, &array, &err),
+                     WF_OK);
     assert_int_equal(array.count, 4);
     assert_int_equal(parse_header("{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 8, &array, &err), WF_OK);
     assert_int_equal(array.count, 1);
@@ -92,7 +97,8 @@ static void damaged_headers_are_refused(void **state)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 4, WF_ERROR_FORMAT, "dimension was expected"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 1)}", 4, WF_ERROR_FORMAT, "shape does not end"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", 4, WF_ERROR_FORMAT, "too large"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 4, WF_ERROR_FORMAT, "needs more"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 4, WF_ERROR_FORMAT,
+         "needs more"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 4, WF_ERROR_FORMAT, "8 dimensions"},
         {"{'descr': '<f4', 'descr': '<f4'}", 4, WF_ERROR_FORMAT, "repeated"},
     };
@@ -109,8 +115,9 @@ static void damaged_headers_are_refused(void **state)
 static void truncated_files_are_refused(void **state)
 {
     (void)state;
-    static const char whole[] = "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }            "
-                                "\nabcd";
+    static const char whole[] =
+        "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }            "
+        "\nabcd";
     size_t bytes = sizeof whole - 1;
     npy_array array;
     wf_error err;

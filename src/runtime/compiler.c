@@ -24,7 +24,8 @@ static bool own_folder(char folder[PATH_MAX])
     ssize_t n = readlink("/proc/self/exe", file, sizeof file - 1);
     if (n > 0) file[n] = 0;
     // dladdr names a shared library by its path, the program itself by what the user typed
-    bool is_library = dladdr((void *)(uintptr_t)compiler_open, &info) && info.dli_fname && strstr(info.dli_fname, ".so");
+    bool is_library =
+        dladdr((void *)(uintptr_t)compiler_open, &info) && info.dli_fname && strstr(info.dli_fname, ".so");
     if (is_library ? !realpath(info.dli_fname, folder) : n <= 0) return false;
     if (!is_library) memcpy(folder, file, (size_t)n + 1);
     char *slash = strrchr(folder, '/');
@@ -72,8 +73,8 @@ void compiler_identity(char identity[COMPILER_IDENTITY_CHARS])
     snprintf(identity, COMPILER_IDENTITY_CHARS, "%s", WELFORD_COMPILER_VERSION);
     for (int i = 0; place_at(i, path); i++) {
         if (stat(path, &st)) continue;
-        snprintf(identity, COMPILER_IDENTITY_CHARS, "%s %lld %lld.%09ld", WELFORD_COMPILER_VERSION, (long long)st.st_size,
-                 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        snprintf(identity, COMPILER_IDENTITY_CHARS, "%s %lld %lld.%09ld", WELFORD_COMPILER_VERSION,
+                 (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         return;
     }
 }
@@ -88,7 +89,8 @@ wf_status compiler_open(const char *name, compiler_door *door, wf_error *err)
     } else {
         door->function = dlsym(door->library, name);
         if (!door->function)
-            status = error_set(err, WF_ERROR_COMPILE, "%s: it has no function %s", tried.data ? tried.data : LIBRARY, name);
+            status =
+                error_set(err, WF_ERROR_COMPILE, "%s: it has no function %s", tried.data ? tried.data : LIBRARY, name);
     }
     if (status != WF_OK) compiler_close(door);
     buffer_free(&tried);

@@ -5,6 +5,7 @@
 //   welford_compile   compile_fn   a checkpoint to a program
 //   welford_opt       opt_fn       a graph file through passes
 //   welford_list      list_fn      the tables of passes and rules
+//   welford_compile_function   compile_function_fn   a function of a graph file to a program on arrays
 #ifndef WELFORD_RUNTIME_COMPILER_H
 #define WELFORD_RUNTIME_COMPILER_H
 
@@ -12,11 +13,12 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "format/gguf.h"
+#include "runtime/graph.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
     bool kv_f32;                // KV cache in f32 instead of f16
-    const char *no_fuse;        // comma-separated names of fusions that are off; NULL: all on
+    const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; NULL: all
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr; NULL: nothing
     const char *weights;        // the type that float matrices are packed in (pack_convert.h); NULL: as stored
 } compile_options;
@@ -40,6 +42,22 @@ typedef wf_status opt_fn(const char *text, size_t bytes, const opt_options *opti
 
 // Appends the tables of rules and passes, for people.
 typedef wf_status list_fn(buffer *out, wf_error *err);
+
+typedef struct function_options {
+    cpu_features cpu;           // what kernels may use
+    const char *name;           // of the graph file, for messages
+    const char *entry;          // name of the function; NULL: the only public one, else "main" or "forward"
+    bool no_raise;              // everything through upstream's lowering and our loops: no wf ops
+    const char *fuse, *no_fuse; // comma-separated names of raising rules, "elementwise", "chain", "kernels": only these, all but these
+    const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, all: the IR after these goes to the notes
+} function_options;
+
+// Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL) stand for
+// the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size. WF_ERROR_UNSUPPORTED:
+// an op that cannot be compiled, with its name and location. Free `out` with graph_program_free.
+typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options, uint32_t n_arguments,
+                                      const graph_shape *arguments, const char *const *argument_names, graph_program *out,
+                                      buffer *notes, wf_error *err);
 
 // An open compiler library and the one function that was asked for.
 typedef struct compiler_door {

@@ -280,10 +280,9 @@ static void walk(void *context, int thread)
     int which = 0;
     for (uint32_t first = 0, end; first < p->n_calls; first = end, which = !which) {
         end = run->times ? first + 1 : end_of_chain(p, first);
+        double start = run->times && thread == 0 ? now() - run->started : 0;
         if (wait) thread_pool_barrier(run->pool, thread);
         if (thread == 0) fill_queue(run, !which, end);
-        double start = 0;
-        if (run->times && thread == 0) start = now() - run->started;
         run_chain(run, thread, which, first, end);
         wait = p->calls[first].n_tiles > 1 || (end < p->n_calls && p->calls[end].n_tiles > 1);
         if (run->times) {

@@ -24,6 +24,24 @@ static void test_panel_bytes(void **state)
     assert_int_equal(panel_bytes(LAYOUT_Q8_0_X16, 64), 2 * (16 * 2 + 16 * 32));
     assert_int_equal(panel_bytes(LAYOUT_Q4_0_X16, 64), 2 * (16 * 2 + 16 * 16));
     assert_int_equal(panel_bytes(LAYOUT_Q4_1_X16, 64), 2 * (2 * 16 * 2 + 16 * 16));
+    assert_int_equal(panel_bytes(LAYOUT_Q5_0_X16, 64), 2 * (16 * 2 + 16 * 20));
+    assert_int_equal(panel_bytes(LAYOUT_Q5_1_X16, 64), 2 * (2 * 16 * 2 + 16 * 20));
+    assert_int_equal(panel_bytes(LAYOUT_Q4_K_X16, 512), 2 * (2 * 16 * 2 + 8 * 16 * (2 + 16)));
+    assert_int_equal(panel_bytes(LAYOUT_Q5_K_X16, 512), 2 * (2 * 16 * 2 + 8 * 16 * (2 + 20)));
+    assert_int_equal(panel_bytes(LAYOUT_Q6_K_X16, 512), 2 * 16 * 210);
+}
+
+// The table of steps and the table of blocks must agree.
+static void test_quant_formats(void **state)
+{
+    (void)state;
+    assert_null(layout_quant(LAYOUT_COUNT));
+    assert_null(layout_quant(LAYOUT_BF16_X16));
+    for (int layout = LAYOUT_Q8_0_X16; layout < LAYOUT_COUNT; layout++) {
+        const quant_format *f = layout_quant((weight_layout)layout);
+        assert_non_null(f);
+        assert_int_equal(panel_bytes((weight_layout)layout, f->blocks * QUANT_BLOCK), quant_step_bytes(f));
+    }
 }
 
 static void test_refuses(void **state)
@@ -32,6 +50,7 @@ static void test_refuses(void **state)
     size_t bytes;
     assert_false(layout_panel_bytes(LAYOUT_Q4_0_X16, 33, &bytes));
     assert_false(layout_panel_bytes(LAYOUT_Q8_0_X16, 16, &bytes));
+    assert_false(layout_panel_bytes(LAYOUT_Q6_K_X16, 128, &bytes));
     for (int layout = 0; layout < LAYOUT_COUNT; layout++) {
         assert_false(layout_panel_bytes((weight_layout)layout, 0, &bytes));
         assert_false(layout_panel_bytes((weight_layout)layout, -32, &bytes));
@@ -56,6 +75,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_panel_bytes),
+        cmocka_unit_test(test_quant_formats),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_names),
     };

@@ -49,8 +49,8 @@ static view header_view(const gguf_file *file)
 static bool make_program_key(const gguf_file *file, const compile_options *o, char key[CACHE_KEY_CHARS])
 {
     buffer options = {0};
-    buffer_printf(&options, "kv_f32=%d no_fuse=%s weights=%s", o->kv_f32, o->no_fuse ? o->no_fuse : "",
-                  o->weights ? o->weights : "");
+    buffer_printf(&options, "kv_f32=%d fuse=%s no_fuse=%s weights=%s", o->kv_f32, o->fuse ? o->fuse : "*",
+                  o->no_fuse ? o->no_fuse : "", o->weights ? o->weights : "");
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
     const view parts[] = {header_view(file), view_of(compiler), view_of(o->cpu.key), buffer_view(&options)};
@@ -136,7 +136,10 @@ static wf_status load_compiled_program(const buffer *image, program *prog, wf_er
 
 static wf_status open_program(model *m, const model_options *o, wf_error *err)
 {
-    compile_options options = {.kv_f32 = o->kv_f32, .no_fuse = o->no_fuse, .print_ir_after = o->print_ir_after,
+    compile_options options = {.kv_f32 = o->kv_f32,
+                               .fuse = o->fuse,
+                               .no_fuse = o->no_fuse,
+                               .print_ir_after = o->print_ir_after,
                                .weights = o->weights};
     TRY(cpu_detect(&options.cpu, err));
     char key[CACHE_KEY_CHARS], path[PATH_MAX];
@@ -183,10 +186,10 @@ static wf_status open_pack(model *m, const model_options *o, thread_pool *pool, 
     return WF_OK;
 }
 
-static void print_plan(const plan *p)
+static void print_table(const plan *p, void (*print)(const plan *p, buffer *out))
 {
     buffer text = {0};
-    plan_print(p, &text);
+    print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
 }
@@ -199,7 +202,8 @@ wf_status model_open(const char *path, const model_options *options, thread_pool
     wf_status status;
     TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
     TRY_GOTO(open_program(m, options, err), failed);
-    if (options->print_plan) print_plan(&m->program.plan);
+    if (options->print_plan) print_table(&m->program.plan, plan_print);
+    if (options->print_report) print_table(&m->program.plan, plan_print_fusions);
     TRY_GOTO(open_pack(m, options, pool, err), failed);
     *out = m;
     return WF_OK;

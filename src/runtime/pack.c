@@ -81,7 +81,9 @@ static wf_status check_tensor(const gguf_file *file, const plan_weight *w, uint3
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: tensor '%s' of type %s cannot be packed as %s", path, name,
                          layout->name, layout_name(w->layout));
     int64_t rows = t->dims[1] * t->dims[2] * t->dims[3]; // gguf_open checked that the product fits
-    if (t->dims[0] != w->cols || rows != w->rows[s])
+    // Vectors that lie behind each other are cut into rows of a length that divides all of theirs.
+    int64_t divisor = w->layout == LAYOUT_VECTOR_F32 && rows == 1 ? w->rows[s] : 1;
+    if (w->rows[s] % divisor || t->dims[0] % divisor || t->dims[0] / divisor != w->cols || rows != w->rows[s] / divisor)
         return error_set(err, WF_ERROR_FORMAT,
                          "%s: tensor '%s' is [%" PRId64 ", %" PRId64 "], but the program was compiled for [%" PRId64
                          ", %" PRId64 "]",
@@ -132,7 +134,8 @@ static void pack_panels(const weight_source *source, int64_t begin, int64_t end,
         uint32_t s = locate_panel(w, index, &panel);
         unsigned char *to = out + (size_t)(index - begin) * source->panel_bytes;
         if (w->layout == LAYOUT_VECTOR_F32) {
-            panel_pack_vector((tensor_type)w->types[s], source->data[s], w->cols, w->plus_one, to);
+            panel_pack_vector((tensor_type)w->types[s], source->data[s] + (size_t)panel * source->row_bytes[s], w->cols,
+                              w->plus_one, to);
             continue;
         }
         int64_t row = panel * PANEL_ROWS, n_rows = w->rows[s] - row < PANEL_ROWS ? w->rows[s] - row : PANEL_ROWS;

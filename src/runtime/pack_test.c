@@ -64,9 +64,15 @@ static void put_block(buffer *b, tensor_type type, uint32_t *random)
     default:
         break;
     }
-    put(b, half_from_float(random_float(random)), 2);
-    if (type == TENSOR_Q4_1) put(b, half_from_float(random_float(random) * 0x1p-10f), 2);
-    for (int i = 0; i < (type == TENSOR_Q8_0 ? 32 : 16); i++) put(b, next_random(random) & 255, 1);
+    size_t bytes = gguf_type_layout(type)->block_bytes, start = b->len, at_d = type == TENSOR_Q6_K ? bytes - 2 : 0;
+    for (size_t i = 0; i < bytes; i++) put(b, next_random(random) & 255, 1);
+    uint16_t d = half_from_float(random_float(random)), m = half_from_float(random_float(random) * 0x1p-10f);
+    bool has_min = type == TENSOR_Q4_1 || type == TENSOR_Q5_1 || type == TENSOR_Q4_K || type == TENSOR_Q5_K;
+    b->data[start + at_d] = (char)(d & 255);
+    b->data[start + at_d + 1] = (char)(d >> 8);
+    if (!has_min) return;
+    b->data[start + 2] = (char)(m & 255);
+    b->data[start + 3] = (char)(m >> 8);
 }
 
 // A GGUF file with these tensors.
@@ -112,6 +118,37 @@ static uint16_t u16_at(const unsigned char *p)
     return (uint16_t)(p[0] + 256 * p[1]);
 }
 
+// Bits [first, first + n) of p, the lowest of the first byte first.
+static int bits_at(const unsigned char *p, size_t first, int n)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++) value |= (p[(first + (size_t)i) / 8] >> (first + (size_t)i) % 8 & 1) << i;
+    return value;
+}
+
+// Value j of a block of 256 of Q4_K or Q5_K. Scale i of 8, with its minimum, has 6 bits: for i < 4 the low ones of s[i] and
+// s[4 + i]; else the nibbles of s[4 + i] below the top two bits of s[i - 4] and s[i].
+static double value_q45_k(const unsigned char *block, bool five, size_t j)
+{
+    const unsigned char *s = block + 4, *h = block + 16, *q = five ? h + 32 : h;
+    size_t i = j / 32, byte = 32 * (i / 2) + j % 32;
+    int scale = bits_at(s, 8 * i, 6), min = bits_at(s, 8 * (4 + i), 6);
+    if (i >= 4) {
+        scale = bits_at(s, 8 * (4 + i), 4) + 16 * bits_at(s, 8 * (i - 4) + 6, 2);
+        min = bits_at(s, 8 * (4 + i) + 4, 4) + 16 * bits_at(s, 8 * i + 6, 2);
+    }
+    int quant = bits_at(q, 8 * byte + 4 * (i % 2), 4) + (five ? 16 * bits_at(h, 8 * (j % 32) + i, 1) : 0);
+    return (double)half_to_float(u16_at(block)) * scale * quant - (double)half_to_float(u16_at(block + 2)) * min;
+}
+
+static double value_q6_k(const unsigned char *block, size_t j)
+{
+    size_t half = j / 128, part = j % 128 / 32, i = j % 32;
+    int low = bits_at(block, 8 * (64 * half + 32 * (part % 2) + i) + 4 * (part / 2), 4);
+    int high = bits_at(block, 8 * (128 + 32 * half + i) + 2 * part, 2);
+    return (double)half_to_float(u16_at(block + 208)) * (int8_t)block[192 + j / 16] * (low + 16 * high - 32);
+}
+
 static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
 {
     const tensor_layout *layout = gguf_type_layout(t->type);
@@ -134,6 +171,19 @@ static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
         int q = j < 16 ? block[4 + j] & 15 : block[4 + j - 16] >> 4;
         return half_to_float(u16_at(block)) * (float)q + half_to_float(u16_at(block + 2));
     }
+    case TENSOR_Q5_0:
+        return half_to_float(u16_at(block)) *
+               (float)(bits_at(block + 6, 8 * (j % 16) + j / 16 * 4, 4) + 16 * bits_at(block + 2, j, 1) - 16);
+    case TENSOR_Q5_1: {
+        int q = bits_at(block + 8, 8 * (j % 16) + j / 16 * 4, 4) + 16 * bits_at(block + 4, j, 1);
+        return (float)((double)half_to_float(u16_at(block)) * q + (double)half_to_float(u16_at(block + 2)));
+    }
+    case TENSOR_Q4_K:
+        return (float)value_q45_k(block, false, j);
+    case TENSOR_Q5_K:
+        return (float)value_q45_k(block, true, j);
+    case TENSOR_Q6_K:
+        return (float)value_q6_k(block, j);
     default:
         return NAN;
     }
@@ -152,6 +202,16 @@ static weight_layout layout_of(tensor_type type)
         return LAYOUT_Q8_0_X16;
     case TENSOR_Q4_0:
         return LAYOUT_Q4_0_X16;
+    case TENSOR_Q5_0:
+        return LAYOUT_Q5_0_X16;
+    case TENSOR_Q5_1:
+        return LAYOUT_Q5_1_X16;
+    case TENSOR_Q4_K:
+        return LAYOUT_Q4_K_X16;
+    case TENSOR_Q5_K:
+        return LAYOUT_Q5_K_X16;
+    case TENSOR_Q6_K:
+        return LAYOUT_Q6_K_X16;
     default:
         return LAYOUT_Q4_1_X16;
     }
@@ -208,12 +268,13 @@ static void check_weight(const gguf_file *file, const plan_weight *w)
     free(packed);
 }
 
-static const tensor_type TYPES[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1};
+static const tensor_type TYPES[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0,
+                                    TENSOR_Q4_1, TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K};
 
 static void test_packs_every_type_and_shape(void **state)
 {
     (void)state;
-    static const int64_t rows[] = {1, 2, 15, 16, 17, 48, 50}, cols[] = {1, 2, 3, 7, 32, 33, 64, 96, 160};
+    static const int64_t rows[] = {1, 2, 15, 16, 17, 48, 50}, cols[] = {1, 2, 3, 7, 32, 33, 64, 96, 160, 256, 512};
     for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
             for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
@@ -256,7 +317,7 @@ static void test_packs_several_sources(void **state)
 {
     (void)state;
     for (size_t t = 0; t < sizeof TYPES / sizeof *TYPES; t++) {
-        const spec specs[] = {{"q", TYPES[t], 36, 64}, {"k", TYPES[t], 36, 64}, {"v", TYPES[t], 5, 64}};
+        const spec specs[] = {{"q", TYPES[t], 36, 256}, {"k", TYPES[t], 36, 256}, {"v", TYPES[t], 5, 256}};
         buffer bytes = {0};
         make_checkpoint(specs, 3, (uint32_t)t, &bytes);
         gguf_file *file = parse_checkpoint(&bytes);

@@ -41,8 +41,15 @@ static int64_t divide_up(int64_t a, int64_t divisor)
     return a / divisor + (a % divisor > 0);
 }
 
+static bool condition_holds(const plan_condition *c, const int64_t dims[DIM_COUNT])
+{
+    if (!c->max_tokens) return true;
+    return (dims[DIM_TOKENS] <= c->max_tokens && dims[DIM_PAST] >= c->min_past) != c->otherwise;
+}
+
 int64_t plan_count_eval(const plan_count *count, const int64_t dims[DIM_COUNT])
 {
+    if (!condition_holds(&count->when, dims)) return 0;
     return count->factor * divide_up(affine_eval(&count->a, dims), count->divisor);
 }
 
@@ -187,14 +194,13 @@ static bool areas_at_corner(checker *c, int corner)
            multiply_checked(4 * dims[DIM_OUTPUTS], p->n_vocab, &areas[BASE_LOGITS]);
 }
 
-// A session sizes the arena by its largest batch and the KV cache by its context alone.
+// A session sizes the arena by its largest batch and its context, the KV cache by its context alone.
 static wf_status check_areas(checker *c)
 {
     const int64_t *arena_c = c->p->arena_bytes.c, *kv_c = c->p->kv_bytes.c;
     if (!coefficients_fit(&c->p->arena_bytes) || !coefficients_fit(&c->p->kv_bytes))
         return fail(c, "the size of the arena or of the KV cache is out of range");
-    if (arena_c[DIM_PAST] || arena_c[DIM_CONTEXT])
-        return fail(c, "the arena's size depends on more than n_tokens and n_outputs");
+    if (arena_c[DIM_PAST]) return fail(c, "the arena's size depends on n_past");
     if (kv_c[DIM_TOKENS] || kv_c[DIM_PAST] || kv_c[DIM_OUTPUTS])
         return fail(c, "the KV cache's size depends on more than n_ctx");
     int64_t n_ctx_max = CONTEXT_STEP * divide_up(c->p->n_ctx_train, CONTEXT_STEP);
@@ -218,8 +224,6 @@ static const char *weight_fault(const checker *c, const plan_weight *w, size_t p
     if (bytes != w->bytes) return "size does not follow from rows and columns";
     bool is_vector = w->layout == LAYOUT_VECTOR_F32;
     if (w->plus_one && !is_vector) return "plus_one on a matrix";
-    for (uint32_t s = 0; is_vector && s < w->n_sources; s++)
-        if (w->rows[s] != 1) return "a vector with rows";
     if (w->interleave && (w->n_sources != 2 || plan_source_panels(w, 0) != plan_source_panels(w, 1)))
         return "interleaved sources of different sizes";
     if (w->offset % ALIGNMENT) return "offset is no multiple of 64";
@@ -264,11 +268,14 @@ static const char *buffer_fault(const checker *c, const plan_buffer *b)
 
 static const char *tiles_fault(const checker *c, const plan_count *tiles)
 {
+    const plan_condition *when = &tiles->when;
     if (!form_fits(c, &tiles->a) || tiles->divisor < 1 || tiles->factor < 0) return "number of tiles out of range";
+    if (when->max_tokens < 0 || when->min_past < 0 || (!when->max_tokens && (when->min_past || when->otherwise)))
+        return "a condition that makes no sense";
     for (int i = 0; i < N_CORNERS; i++) {
         int64_t n;
         if (!multiply_checked(divide_up(affine_eval(&tiles->a, c->corners[i]), tiles->divisor), tiles->factor, &n) ||
-            n > INT32_MAX)
+            n > INT64_C(1) << 31)
             return "number of tiles out of range";
     }
     return NULL;

@@ -53,11 +53,19 @@ typedef struct plan_buffer {
     bool written;  // the call writes it
 } plan_buffer;
 
-// factor * ceil(a / divisor). With the divisor PLAN_ALL_ROWS: factor when there are any rows, else 0.
+// Calls that are alternatives to each other have opposite conditions; all zeros: always.
+typedef struct plan_condition {
+    int64_t max_tokens, min_past; // n_tokens <= max_tokens and n_past >= min_past; no condition when max_tokens is 0
+    bool otherwise;               // the opposite
+} plan_condition;
+
+// factor * ceil(a / divisor) if the condition holds, else 0. With the divisor PLAN_ALL_ROWS: factor when there are any
+// rows, else 0.
 #define PLAN_ALL_ROWS (INT64_C(1) << 40)
 typedef struct plan_count {
     affine a;
     int64_t divisor, factor;
+    plan_condition when;
 } plan_count;
 
 int64_t plan_count_eval(const plan_count *count, const int64_t dims[DIM_COUNT]);
@@ -81,7 +89,7 @@ typedef struct plan_weight {
     uint32_t n_sources;
     const char *sources[PLAN_MAX_SOURCES]; // tensor names
     uint32_t types[PLAN_MAX_SOURCES];      // their tensor_type (format/gguf.h), to check against the file
-    int64_t rows[PLAN_MAX_SOURCES];        // of each source; 1 for vectors
+    int64_t rows[PLAN_MAX_SOURCES];        // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
     int64_t cols;
     bool interleave; // panels alternate between the (two) sources instead of following each other
     bool plus_one;   // VECTOR_F32: 1 is added to every value ((1 + w) norms)
@@ -99,18 +107,27 @@ typedef struct plan_rope {
     double magnitude;       // factor on cos and sin (YaRN's attention factor); 1 otherwise
 } plan_rope;
 
+// What a fusion did with the graph that the plan was made from: for reports.
+typedef struct plan_fusion {
+    const char *name;
+    uint32_t found, fused; // places that it looked at, and those where it took effect
+    const char *why;       // for the others: "30 weights of different types; 1 ..."; empty when there are none
+} plan_fusion;
+
 typedef struct plan {
     // facts that a session needs
     const char *architecture, *name;
     int64_t n_vocab, n_ctx_train, n_layer, n_embd;
     const char *kv_type;       // "f16" or "f32"
     affine kv_bytes;           // of BASE_KV; in n_ctx
-    affine arena_bytes;        // of BASE_ARENA; in n_tokens and n_outputs
+    affine arena_bytes;        // of BASE_ARENA; in n_tokens, n_outputs and n_ctx
     size_t weights_bytes;      // of BASE_WEIGHTS
     uint32_t n_ropes;
     const plan_rope *ropes;
     uint32_t n_weights;
     const plan_weight *weights;
+    uint32_t n_fusions;
+    const plan_fusion *fusions;
     uint32_t n_kernels;
     const char *const *kernels; // symbol names
     uint32_t n_calls;
@@ -129,5 +146,8 @@ void plan_free(plan *p);
 
 // The table: weights, then calls with kernel, operands, tiles.
 void plan_print(const plan *p, buffer *out);
+
+// Another table: fusion, found, fused, and why not the rest.
+void plan_print_fusions(const plan *p, buffer *out);
 
 #endif

@@ -1,15 +1,16 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN01"; the last two digits count versions of this format
+//     0    magic "WFPLAN03"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
 //          affine kv_bytes, arena_bytes; u64 weights_bytes
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
+//          u32 n_fusions, each: str name; u32 found, fused; str why
 //          u32 n_kernels, each: str name
 //          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
 //                               n_sources of: str name, u32 type, i64 rows
 //          u32 n_calls,   each: u32 kernel, str label, u32 n_buffers, n_dims, affine flops, tiles.a,
-//                               i64 tiles.divisor, tiles.factor;
+//                               i64 tiles.divisor, tiles.factor, tiles.when.max_tokens, min_past; u32 otherwise;
 //                               n_buffers of: u32 base, u32 written, affine offset, bytes; n_dims of: affine
 //     str = u32 length, then its bytes, none of them zero; affine = i64 c[5]
 //
@@ -26,12 +27,13 @@ enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 * DIM_COUNT };
 enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
 enum {
     SMALLEST_ROPE = 8 + 8 + 8, // bytes
+    SMALLEST_FUSION = 4 * 4,
     SMALLEST_KERNEL = 4,
     SMALLEST_WEIGHT = 3 * 4 + 3 * 8 + 4 + 4 + 8,
-    SMALLEST_CALL = 4 * 4 + 2 * AFFINE_BYTES + 2 * 8,
+    SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 4 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '1'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '3'};
 
 // ---- writing
 
@@ -102,6 +104,9 @@ static void put_call(buffer *out, const plan_call *call)
     put_affine(out, &call->tiles.a);
     put_i64(out, call->tiles.divisor);
     put_i64(out, call->tiles.factor);
+    put_i64(out, call->tiles.when.max_tokens);
+    put_i64(out, call->tiles.when.min_past);
+    put_u32(out, call->tiles.when.otherwise);
     for (uint32_t i = 0; i < call->n_buffers; i++) {
         put_u32(out, (uint32_t)call->buffers[i].base);
         put_u32(out, call->buffers[i].written);
@@ -126,6 +131,13 @@ void plan_write(const plan *p, buffer *out)
     put_number(&body, p->weights_bytes, 8);
     put_u32(&body, p->n_ropes);
     for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(&body, &p->ropes[i]);
+    put_u32(&body, p->n_fusions);
+    for (uint32_t i = 0; i < p->n_fusions; i++) {
+        put_text(&body, p->fusions[i].name);
+        put_u32(&body, p->fusions[i].found);
+        put_u32(&body, p->fusions[i].fused);
+        put_text(&body, p->fusions[i].why);
+    }
     put_u32(&body, p->n_kernels);
     for (uint32_t i = 0; i < p->n_kernels; i++) put_text(&body, p->kernels[i]);
     put_u32(&body, p->n_weights);
@@ -245,6 +257,14 @@ static void get_rope(reader *r, plan_rope *rope)
     rope->inv_freq = inv_freq;
 }
 
+static void get_fusion(reader *r, plan_fusion *fusion)
+{
+    fusion->name = get_text(r);
+    fusion->found = get_u32(r);
+    fusion->fused = get_u32_to(r, fusion->found, "more places fused than found");
+    fusion->why = get_text(r);
+}
+
 static void get_weight(reader *r, plan_weight *w)
 {
     w->layout = (weight_layout)get_u32_to(r, LAYOUT_COUNT - 1, "unknown layout of a weight");
@@ -272,6 +292,9 @@ static void get_call(reader *r, plan_call *call)
     call->tiles.a = get_affine(r);
     call->tiles.divisor = get_i64(r);
     call->tiles.factor = get_i64(r);
+    call->tiles.when.max_tokens = get_i64(r);
+    call->tiles.when.min_past = get_i64(r);
+    call->tiles.when.otherwise = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
     for (uint32_t i = 0; i < call->n_buffers; i++) {
         plan_buffer *b = &call->buffers[i];
         b->base = (plan_base)get_u32_to(r, BASE_COUNT - 1, "unknown memory area");
@@ -312,6 +335,9 @@ static void get_tables(reader *r, plan *p)
     plan_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
     p->ropes = ropes;
     for (uint32_t i = 0; i < p->n_ropes && !r->failure; i++) get_rope(r, &ropes[i]);
+    plan_fusion *fusions = get_table(r, &p->n_fusions, SMALLEST_FUSION, sizeof *fusions);
+    p->fusions = fusions;
+    for (uint32_t i = 0; i < p->n_fusions && !r->failure; i++) get_fusion(r, &fusions[i]);
     const char **kernels = get_table(r, &p->n_kernels, SMALLEST_KERNEL, sizeof *kernels);
     p->kernels = kernels;
     for (uint32_t i = 0; i < p->n_kernels && !r->failure; i++) kernels[i] = get_text(r);

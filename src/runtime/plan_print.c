@@ -63,6 +63,14 @@ static void print_text(buffer *out, const char *text)
     for (; *text; text++) buffer_append_char(out, (unsigned char)*text < 32 || *text == 127 ? '?' : *text);
 }
 
+static void print_condition(buffer *out, const plan_condition *when)
+{
+    if (!when->max_tokens) return;
+    buffer_printf(out, when->otherwise ? " if n_tokens > %" PRId64 " or n_past < %" PRId64
+                                       : " if n_tokens <= %" PRId64 " and n_past >= %" PRId64,
+                  when->max_tokens, when->min_past);
+}
+
 static void print_tiles(buffer *out, const plan_count *tiles)
 {
     if (tiles->factor != 1) buffer_printf(out, "%" PRId64 "*", tiles->factor);
@@ -105,6 +113,7 @@ static void print_cell(const plan *p, const plan_call *call, int column, buffer 
         break;
     case 2:
         print_tiles(out, &call->tiles);
+        print_condition(out, &call->tiles.when);
         break;
     default:
         for (uint32_t i = 0; i < call->n_dims; i++) {
@@ -189,4 +198,13 @@ void plan_print(const plan *p, buffer *out)
     print_weights(p, out);
     buffer_append_char(out, '\n');
     print_calls(p, out);
+}
+
+void plan_print_fusions(const plan *p, buffer *out)
+{
+    buffer_printf(out, "%-16s %5s %5s  %s\n", "fusion", "found", "fused", "not fused and why");
+    for (uint32_t i = 0; i < p->n_fusions; i++) {
+        const plan_fusion *f = &p->fusions[i];
+        buffer_printf(out, "%-16s %5" PRIu32 " %5" PRIu32 "%s%s\n", f->name, f->found, f->fused, *f->why ? "  " : "", f->why);
+    }
 }

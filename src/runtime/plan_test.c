@@ -16,6 +16,7 @@ typedef struct sample {
     plan_weight weights[N_WEIGHTS];
     plan_call calls[N_CALLS];
     plan_rope ropes[1];
+    plan_fusion fusions[1];
     const char *kernels[N_KERNELS];
 } sample;
 
@@ -71,7 +72,7 @@ static void make_calls(sample *s)
                               .n_buffers = 3,
                               .n_dims = 2,
                               .dims = {form(0, 1, 0, 0), {.c = {[DIM_PAST] = 1}}},
-                              .tiles = {form(3, 2, 0, 0), 4, 5},
+                              .tiles = {form(3, 2, 0, 0), 4, 5, {8, 256, true}},
                               .flops = form(7, 9, 0, 0)};
     s->calls[1].buffers[0] = (plan_buffer){BASE_ROPE, form(0, 0, 0, 0), form(0, 0, 0, 32), false};
     s->calls[1].buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 100), form(0, 0, 0, 28), true};
@@ -92,6 +93,7 @@ static void make_sample(sample *s)
     *s = (sample){0};
     make_weights(s);
     make_calls(s);
+    s->fusions[0] = (plan_fusion){.name = "qkv", .found = 3, .fused = 2, .why = "1 weights of different types"};
     s->ropes[0] = (plan_rope){.n_dims = 8, .inv_freq = INV_FREQ, .magnitude = 1.25};
     s->kernels[0] = "wf_embed";
     s->kernels[1] = "wf_attention";
@@ -107,6 +109,8 @@ static void make_sample(sample *s)
                   .weights_bytes = 2432 + 256,
                   .n_ropes = 1,
                   .ropes = s->ropes,
+                  .n_fusions = 1,
+                  .fusions = s->fusions,
                   .n_weights = N_WEIGHTS,
                   .weights = s->weights,
                   .n_kernels = N_KERNELS,
@@ -123,6 +127,16 @@ static void test_evaluates_forms(void **state)
     assert_int_equal(affine_eval(&a, dims), 1000 + 500 + 70 - 6 + 64);
     plan_count count = {.a = form(3, 2, 0, 0), .divisor = 4, .factor = 5};
     assert_int_equal(plan_count_eval(&count, dims), 5 * 4); // ceil(13/4)
+    static const struct {
+        plan_condition when;
+        bool holds; // n_tokens is 5, n_past 7
+    } conditions[] = {{{5, 7, false}, true},  {{4, 7, false}, false}, {{5, 8, false}, false}, {{4, 8, false}, false},
+                      {{5, 7, true}, false}, {{4, 7, true}, true},   {{5, 8, true}, true},   {{8, 0, false}, true}};
+    for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++) {
+        count.when = conditions[i].when;
+        assert_int_equal(plan_count_eval(&count, dims), conditions[i].holds ? 20 : 0);
+    }
+    count.when = (plan_condition){0};
     count.divisor = 13;
     assert_int_equal(plan_count_eval(&count, dims), 5);
     count.a = form(0, 0, 0, 0);
@@ -222,7 +236,7 @@ static void test_refuses_bad_weights(void **state)
     REFUSES(s.weights[0].n_sources = 4, "sources");
     REFUSES(s.weights[0].n_sources = 0, "sources");
     REFUSES(s.weights[0].bytes++, "size");
-    REFUSES(s.weights[0].rows[0] = 2; s.weights[0].bytes *= 2, "vector");
+    REFUSES(s.weights[0].rows[0] = 2, "size"); // a vector of two rows is twice as long
     REFUSES(s.weights[1].plus_one = true, "plus_one");
     REFUSES(s.weights[1].cols = 65, "columns");
     REFUSES(s.weights[1].rows[0] = 40; s.weights[1].bytes = 5 * 2 * 288, "interleaved");
@@ -245,6 +259,9 @@ static void test_refuses_bad_calls(void **state)
     REFUSES(s.calls[1].flops.c[DIM_PAST] = -1, "flops");
     REFUSES(s.calls[1].tiles.divisor = 0, "tiles");
     REFUSES(s.calls[1].tiles.factor = -1, "tiles");
+    REFUSES(s.calls[1].tiles.when.max_tokens = -1, "condition");
+    REFUSES(s.calls[1].tiles.when.min_past = -1, "condition");
+    REFUSES(s.calls[1].tiles.when.max_tokens = 0, "condition");
     REFUSES(s.calls[1].tiles.factor = INT64_MAX, "tiles");
     REFUSES(s.calls[0].buffers[0].base = BASE_COUNT, "area");
     REFUSES(s.calls[0].buffers[0].written = true, "read-only");
@@ -332,9 +349,14 @@ static void test_reads_what_it_wrote(void **state)
     assert_string_equal(p.calls[1].label, "blk.0 attention");
     assert_int_equal(p.calls[1].buffers[1].offset.c[DIM_CONTEXT], 100);
     assert_int_equal(p.calls[1].tiles.factor, 5);
+    assert_int_equal(p.calls[1].tiles.when.max_tokens, 8);
+    assert_int_equal(p.calls[1].tiles.when.min_past, 256);
+    assert_true(p.calls[1].tiles.when.otherwise && !p.calls[0].tiles.when.otherwise);
     assert_true(p.calls[0].buffers[2].written);
     assert_string_equal(p.weights[2].sources[2], "v");
     assert_true(p.weights[1].interleave && !p.weights[1].plus_one && p.weights[0].plus_one);
+    assert_true(p.n_fusions == 1 && p.fusions[0].found == 3 && p.fusions[0].fused == 2);
+    assert_string_equal(p.fusions[0].why, "1 weights of different types");
     assert_true(p.ropes[0].magnitude == 1.25 && p.ropes[0].inv_freq[3] == 0.125);
     plan_write(&p, &second);
     assert_int_equal(first.len, second.len);
@@ -407,7 +429,7 @@ static void test_prints_a_table(void **state)
     assert_non_null(strstr(out.data, "a small ? plan (llama): 1 layers"));
     assert_non_null(strstr(out.data, "gate | up"));
     assert_non_null(strstr(out.data, "norm + 1"));
-    assert_non_null(strstr(out.data, "5*ceil((2*n_tokens + 3)/4)"));
+    assert_non_null(strstr(out.data, "5*ceil((2*n_tokens + 3)/4) if n_tokens > 8 or n_past < 256"));
     assert_non_null(strstr(out.data, "tokens, weights+128 -> arena+0\n"));
     assert_non_null(strstr(out.data, "rope+0 -> kv+100*n_ctx, arena+128*n_tokens\n"));
     // Operands begin in the same column in every line of the calls.

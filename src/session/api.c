@@ -101,8 +101,8 @@ wf_status wf_tokenize(const wf_model *m, const char *text, size_t bytes, bool pa
     return give_ids(status, &list, ids, n_ids, err);
 }
 
-wf_status wf_detokenize(const wf_model *m, const int32_t *ids, size_t n_ids, bool special, char **text,
-                        size_t *bytes, wf_error *err)
+wf_status wf_detokenize(const wf_model *m, const int32_t *ids, size_t n_ids, bool special, char **text, size_t *bytes,
+                        wf_error *err)
 {
     *text = NULL;
     *bytes = 0;
@@ -136,8 +136,8 @@ static wf_status build_messages(const wf_message *messages, size_t n_messages, j
     return WF_OK;
 }
 
-wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_messages, int32_t **ids,
-                        size_t *n_ids, wf_error *err)
+wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_messages, int32_t **ids, size_t *n_ids,
+                        wf_error *err)
 {
     token_list list = {0};
     json_t *array = json_array();
@@ -228,8 +228,14 @@ wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *pro
                       wf_generate_callback *callback, void *context, wf_generation *result, wf_error *err)
 {
     generate_request request = {
-        .s = handle->s, .choose = choose->s, .t = handle->owner->e.t, .prompt = prompt, .n_prompt = (int64_t)n_prompt,
-        .n_max = n_max, .callback = callback, .context = context,
+        .s = handle->s,
+        .choose = choose->s,
+        .t = handle->owner->e.t,
+        .prompt = prompt,
+        .n_prompt = (int64_t)n_prompt,
+        .n_max = n_max,
+        .callback = callback,
+        .context = context,
     };
     return generate(&request, NULL, result, err);
 }

@@ -55,8 +55,14 @@ wf_status conversation_say(conversation *c, const conversation_turn *turn, token
     wf_status status;
     TRY_GOTO(encode_turn(c, turn, &prompt, err), done);
     generate_request request = {
-        .s = c->s, .choose = c->choose, .t = c->e->t, .prompt = prompt.ids, .n_prompt = (int64_t)prompt.count,
-        .n_max = turn->n_max, .callback = turn->callback, .context = turn->context,
+        .s = c->s,
+        .choose = c->choose,
+        .t = c->e->t,
+        .prompt = prompt.ids,
+        .n_prompt = (int64_t)prompt.count,
+        .n_max = turn->n_max,
+        .callback = turn->callback,
+        .context = turn->context,
     };
     TRY_GOTO(generate(&request, &ids, result, err), done);
     TRY_GOTO(add_answer(c, &ids, err), done);

@@ -1,7 +1,8 @@
 // A conversation: the messages so far, and the session that answers them.
 //
-// Each turn renders the whole conversation by the model's template and evaluates only what is new: the session keeps the
-// tokens that the new prompt begins with. Where the model has no chat template a turn is plain completion of its text.
+// Each turn renders the whole conversation by the model's template and evaluates only what is new: the session keeps
+// the tokens that the new prompt begins with. Where the model has no chat template a turn is plain completion of its
+// text.
 #ifndef WELFORD_SESSION_CONVERSATION_H
 #define WELFORD_SESSION_CONVERSATION_H
 
@@ -31,8 +32,8 @@ typedef struct conversation_turn {
     void *context;
 } conversation_turn;
 
-// Says `text` and generates the answer; both join the messages, the answer also when it was stopped half-way. On failure
-// the messages are as before. `answer` (may be NULL) receives the answer's ids.
+// Says `text` and generates the answer; both join the messages, the answer also when it was stopped half-way. On
+// failure the messages are as before. `answer` (may be NULL) receives the answer's ids.
 wf_status conversation_say(conversation *c, const conversation_turn *turn, token_list *answer, wf_generation *result,
                            wf_error *err);
 

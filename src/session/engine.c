@@ -44,10 +44,12 @@ model_options engine_model_options(const wf_model_options *o)
     return (model_options){
         .kv_f32 = o->kv_f32,
         .no_cache = o->no_cache,
+        .fuse = o->fuse,
         .no_fuse = o->no_fuse,
         .print_ir_after = o->print_ir_after,
         .weights = o->weights,
         .print_plan = o->print_plan,
+        .print_report = o->print_report,
         .progress = o->progress,
         .progress_context = o->progress_context,
     };
@@ -126,8 +128,9 @@ wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list
     buffer prompt = {0};
     size_t *blocked = NULL, n_blocked = 0;
     wf_status status;
-    TRY_GOTO(chat_template_apply(e->chat, messages, true, e->specials, e->n_specials, &prompt, &blocked, &n_blocked,
-                                 err), done);
+    TRY_GOTO(
+        chat_template_apply(e->chat, messages, true, e->specials, e->n_specials, &prompt, &blocked, &n_blocked, err),
+        done);
     TRY_GOTO(encode_with_bos(e, buffer_view(&prompt), true, blocked, n_blocked, out, err), done);
 done:
     free(blocked);

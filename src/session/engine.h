@@ -15,7 +15,7 @@ typedef struct engine {
     bool has_chat;       // the file has a chat template
     chat_template *chat; // NULL: it has none, or chat_error says why it cannot be used
     wf_error chat_error;
-    view *specials;      // texts of special tokens, which a message must not spell
+    view *specials; // texts of special tokens, which a message must not spell
     size_t n_specials;
     int64_t n_parameters;
 } engine;

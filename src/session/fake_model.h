@@ -58,7 +58,8 @@ static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin,
     }
 }
 
-// buffers: script [n_ctx] i32, kv, arena, rows [n_outputs] i32, logits [n_outputs, n_vocab] f32; dims: n_past; tiles: n_outputs
+// buffers: script [n_ctx] i32, kv, arena, rows [n_outputs] i32, logits [n_outputs, n_vocab] f32; dims: n_past; tiles:
+// n_outputs
 static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
 {
     fake_check_aligned(buffers, 5);
@@ -98,25 +99,45 @@ static inline void fake_model_create(fake_model *f, int n_threads)
     f->kernels[0] = fake_store, f->kernels[1] = fake_logits;
     const int64_t rope_unit = FAKE_ROPE_DIMS * sizeof(float), logits_unit = FAKE_VOCAB * sizeof(float);
     f->calls[0] = (plan_call){
-        .kernel = 0, .label = "store", .n_buffers = 4, .n_dims = 1,
-        .buffers = {fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
-                    fake_buffer(BASE_KV, DIM_CONTEXT, 8, true), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
+        .kernel = 0,
+        .label = "store",
+        .n_buffers = 4,
+        .n_dims = 1,
+        .buffers = {fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false),
+                    fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, true),
+                    fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
         .dims = {{.c = {[DIM_PAST] = 1}}},
         .tiles = {{.c = {[DIM_TOKENS] = 1}}, 1, 1},
     };
     f->calls[1] = (plan_call){
-        .kernel = 1, .label = "logits", .n_buffers = 5, .n_dims = 1,
-        .buffers = {fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, false),
-                    fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false), fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
+        .kernel = 1,
+        .label = "logits",
+        .n_buffers = 5,
+        .n_dims = 1,
+        .buffers = {fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false),
+                    fake_buffer(BASE_KV, DIM_CONTEXT, 8, false), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false),
+                    fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
                     fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)},
         .dims = {{.c = {[DIM_PAST] = 1}}},
         .tiles = {{.c = {[DIM_OUTPUTS] = 1}}, 1, 1},
     };
     f->m.program.plan = (plan){
-        .architecture = "fake", .name = "fake", .n_vocab = FAKE_VOCAB, .n_ctx_train = FAKE_CTX, .n_layer = 1, .n_embd = 8,
-        .kv_type = "f32", .kv_bytes = {{[DIM_CONTEXT] = 8}}, .arena_bytes = {{[DIM_TOKENS] = 64}},
-        .weights_bytes = sizeof f->script, .n_ropes = 1, .ropes = &f->rope, .n_kernels = 2, .kernels = f->names,
-        .n_calls = 2, .calls = f->calls,
+        .architecture = "fake",
+        .name = "fake",
+        .n_vocab = FAKE_VOCAB,
+        .n_ctx_train = FAKE_CTX,
+        .n_layer = 1,
+        .n_embd = 8,
+        .kv_type = "f32",
+        .kv_bytes = {{[DIM_CONTEXT] = 8}},
+        .arena_bytes = {{[DIM_TOKENS] = 64}},
+        .weights_bytes = sizeof f->script,
+        .n_ropes = 1,
+        .ropes = &f->rope,
+        .n_kernels = 2,
+        .kernels = f->names,
+        .n_calls = 2,
+        .calls = f->calls,
     };
     f->m.program.kernels = f->kernels;
     f->m.pack.data = (const unsigned char *)f->script;

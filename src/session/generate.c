@@ -14,8 +14,10 @@ double clock_seconds(void)
 
 const char *finish_name(wf_finish finish)
 {
-    static const char *const names[] = {[WF_FINISH_STOP] = "stop", [WF_FINISH_LENGTH] = "length",
-                                        [WF_FINISH_CONTEXT] = "context", [WF_FINISH_CALLBACK] = "interrupted"};
+    static const char *const names[] = {[WF_FINISH_STOP] = "stop",
+                                        [WF_FINISH_LENGTH] = "length",
+                                        [WF_FINISH_CONTEXT] = "context",
+                                        [WF_FINISH_CALLBACK] = "interrupted"};
     return names[finish];
 }
 

@@ -66,8 +66,13 @@ static uint64_t draw_seed(void)
 
 wf_sampler_options sampler_defaults(void)
 {
-    return (wf_sampler_options){.repeat_penalty = 1.0, .repeat_last_n = 64, .top_k = 40, .top_p = 0.95,
-                                .min_p = 0.05, .temperature = 0.8, .seed = WF_SEED_RANDOM};
+    return (wf_sampler_options){.repeat_penalty = 1.0,
+                                .repeat_last_n = 64,
+                                .top_k = 40,
+                                .top_p = 0.95,
+                                .min_p = 0.05,
+                                .temperature = 0.8,
+                                .seed = WF_SEED_RANDOM};
 }
 
 static wf_status check_options(const wf_sampler_options *o, wf_error *err)
@@ -251,7 +256,8 @@ static wf_status find_max(const float *logits, int64_t n, int32_t *id, wf_error 
                              isnan(logits[i]) ? "NaN" : "infinity", i);
         if (logits[i] > logits[best]) best = i;
     }
-    if (logits[best] == -INFINITY) return error_set(err, WF_ERROR_FORMAT, "the model computed -infinity as every logit");
+    if (logits[best] == -INFINITY)
+        return error_set(err, WF_ERROR_FORMAT, "the model computed -infinity as every logit");
     *id = (int32_t)best;
     return WF_OK;
 }

@@ -2,8 +2,8 @@
 //
 //     logits ─ repeat penalty ─▶ top-k ─▶ top-p ─▶ min-p ─▶ temperature ─▶ draw
 //
-// The order and the meaning of each filter are llama.cpp's. Top-k, top-p and min-p each keep a beginning of the candidates
-// in descending order, so only that beginning is ever sorted; equal logits stand in ascending order of id.
+// The order and the meaning of each filter are llama.cpp's. Top-k, top-p and min-p each keep a beginning of the
+// candidates in descending order, so only that beginning is ever sorted; equal logits stand in ascending order of id.
 // The draw uses xoshiro256** (https://prng.di.unimi.it), seeded through splitmix64: one number a token, so that a seed
 // gives the same tokens on every machine that gives the same logits.
 #ifndef WELFORD_SESSION_SAMPLER_H

@@ -12,7 +12,8 @@
 
 enum { VOCAB = 97, DRAWS = 4000 };
 
-static const wf_sampler_options OPEN = {.repeat_penalty = 1, .repeat_last_n = 64, .top_p = 1, .temperature = 1, .seed = 1};
+static const wf_sampler_options OPEN = {
+    .repeat_penalty = 1, .repeat_last_n = 64, .top_p = 1, .temperature = 1, .seed = 1};
 
 static sampler *create(const wf_sampler_options *options, int64_t n_vocab)
 {

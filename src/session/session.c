@@ -64,11 +64,14 @@ static wf_status reserve_areas(session *s, wf_error *err)
 {
     const plan *p = &s->m->program.plan;
     // Coefficients are not negative (plan_check), so the largest call bounds every call.
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = s->n_batch, [DIM_OUTPUTS] = s->n_batch,
-                                     [DIM_PAST] = s->n_ctx, [DIM_CONTEXT] = s->n_capacity};
+    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1,
+                                     [DIM_TOKENS] = s->n_batch,
+                                     [DIM_OUTPUTS] = s->n_batch,
+                                     [DIM_PAST] = s->n_ctx,
+                                     [DIM_CONTEXT] = s->n_capacity};
     size_t arena_bytes, kv_bytes, rope_row_bytes = 0, rope_bytes;
-    bool fits = affine_eval_checked(&p->arena_bytes, dims, &arena_bytes) &&
-                affine_eval_checked(&p->kv_bytes, dims, &kv_bytes);
+    bool fits =
+        affine_eval_checked(&p->arena_bytes, dims, &arena_bytes) && affine_eval_checked(&p->kv_bytes, dims, &kv_bytes);
     for (uint32_t i = 0; i < p->n_ropes && fits; i++) {
         size_t row;
         fits = checked_mul((size_t)p->ropes[i].n_dims, sizeof(float), &row) &&
@@ -166,8 +169,8 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     for (int64_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return error_set(err, WF_ERROR_USAGE,
-                             "token %" PRId32 " at index %" PRId64 " is outside the vocabulary of %" PRId64, tokens[i], i,
-                             n_vocab);
+                             "token %" PRId32 " at index %" PRId64 " is outside the vocabulary of %" PRId64, tokens[i],
+                             i, n_vocab);
     return WF_OK;
 }
 
@@ -181,8 +184,8 @@ static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t fir
     memcpy(s->tokens.data, tokens, (size_t)n * sizeof *tokens);
     fill_rope(s, s->n_past + n);
 
-    // Kernels want aligned operands, but rows of logits follow each other without gaps: a chunk that would start between
-    // lines is written up to 63 bytes further (the area's slack) and moved down.
+    // Kernels want aligned operands, but rows of logits follow each other without gaps: a chunk that would start
+    // between lines is written up to 63 bytes further (the area's slack) and moved down.
     size_t row_bytes = (size_t)s->m->program.plan.n_vocab * sizeof(float);
     size_t at = (size_t)s->n_outputs * row_bytes, aligned = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     unsigned char *const logits = s->logits.data;
@@ -195,8 +198,11 @@ static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t fir
         [BASE_ROWS] = s->rows.data,
         [BASE_LOGITS] = n_outputs ? logits + aligned : s->arena.data,
     };
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = n, [DIM_PAST] = s->n_past,
-                                     [DIM_OUTPUTS] = n_outputs, [DIM_CONTEXT] = s->n_capacity};
+    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1,
+                                     [DIM_TOKENS] = n,
+                                     [DIM_PAST] = s->n_past,
+                                     [DIM_OUTPUTS] = n_outputs,
+                                     [DIM_CONTEXT] = s->n_capacity};
     if (!execute_plan(&s->m->program, s->pool, bases, dims, s->trace)) return false;
     if (aligned != at && n_outputs) memmove(logits + at, logits + aligned, (size_t)n_outputs * row_bytes);
 
@@ -216,7 +222,8 @@ wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t fir
     for (int64_t begin = 0; begin < n; begin += s->n_batch) {
         int64_t size = n - begin < s->n_batch ? n - begin : s->n_batch;
         int64_t first = first_logits - begin;
-        if (!eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first)) return error_memory(err, 0);
+        if (!eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first))
+            return error_memory(err, 0);
     }
     return WF_OK;
 }

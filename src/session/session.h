@@ -17,8 +17,7 @@ enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
 // n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
 // n_batch: tokens evaluated in one walk over the plan; 0: 512. `m` and `pool` must outlive the session; a pool serves
 // one call at a time. WF_ERROR_USAGE for sizes out of range.
-wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s,
-                         wf_error *err);
+wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s, wf_error *err);
 void session_free(session *s); // NULL is fine
 
 // What session_eval would refuse: an id outside the vocabulary (WF_ERROR_USAGE), more tokens than the context has room
@@ -29,8 +28,8 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
 // first_logits = 0 means all, n - 1 the last, n none. On a refusal (see session_check) nothing has changed.
 wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err);
 
-// Row `row` of the last session_eval's logits, [n_vocab] f32, row 0 belonging to tokens[first_logits]; NULL when there is
-// no such row. Owned by the session; valid until the next session_eval.
+// Row `row` of the last session_eval's logits, [n_vocab] f32, row 0 belonging to tokens[first_logits]; NULL when there
+// is no such row. Owned by the session; valid until the next session_eval.
 const float *session_logits(const session *s, int64_t row);
 int64_t session_logits_count(const session *s);
 

@@ -192,9 +192,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(sizes_are_checked), TEST(sizes_that_overflow_are_refused), TEST(chunks_change_nothing),
-        TEST(calls_follow_each_other), TEST(truncation_forgets), TEST(context_limit), TEST(arguments_are_checked),
-        TEST(reserving_is_free),
+        TEST(sizes_are_checked),     TEST(sizes_that_overflow_are_refused),
+        TEST(chunks_change_nothing), TEST(calls_follow_each_other),
+        TEST(truncation_forgets),    TEST(context_limit),
+        TEST(arguments_are_checked), TEST(reserving_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

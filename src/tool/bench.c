@@ -1,57 +1,32 @@
 // welford bench: tokens a second of prefill and decode, apart. Only evaluation is timed: no tokenizer, no sampler.
 //
-// A test is "pp512" (a prompt of 512 tokens, logits of the last), "tg64" (64 tokens one by one, logits of each), or one of
-// these "@ d1024": with 1024 tokens in the cache before. Each is run once to warm up, then `repeats` times.
+// A test is "pp512" (a prompt of 512 tokens, logits of the last), "tg64" (64 tokens one by one, logits of each), or one
+// of these "@ d1024": with 1024 tokens in the cache before. Each is run once to warm up, then `repeats` times.
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <math.h>
 
 #include <jansson.h>
 
-#include "session/engine.h"
 #include "session/generate.h"
-#include "session/session.h"
-#include "tool/model_options.h"
+#include "tool/bench.h"
 
-enum { OPTION_HELP = OPTION_OWN, MAX_LIST = 16, MAX_REPEATS = 1000 };
+enum { OPTION_HELP = OPTION_OWN, OPTION_ABLATE };
 
-typedef struct int_list {
-    int64_t items[MAX_LIST];
-    int count;
-} int_list;
-
-typedef enum bench_format { FORMAT_MD, FORMAT_JSON, FORMAT_CSV } bench_format;
-
-typedef struct bench_options {
-    const char *path;
-    int_list prompts, answers, depths, threads;
-    int64_t n_batch, repeats;
-    bench_format format;
-    wf_model_options model;
-} bench_options;
-
-static const char HELP[] =
-    "Usage: welford bench [OPTIONS] MODEL\n\n"
-    "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs are numbers separated by\n"
-    "commas.\n\n"
-    "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
-    "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
-    "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
-    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
-    "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
-    "  -o, --output FORMAT     md (default), json or csv\n"
-    MODEL_OPTIONS_HELP
-    "                          (--threads takes a LIST too)\n"
-    "      --help              this text\n";
-
-// One line of the result.
-typedef struct bench_test {
-    int64_t n_prompt, n_gen, n_depth; // n_prompt or n_gen is 0
-    int n_threads;
-    double samples[MAX_REPEATS]; // tokens a second
-    int64_t n_samples;
-    double mean, deviation;
-} bench_test;
+static const char HELP[] = "Usage: welford bench [OPTIONS] MODEL\n\n"
+                           "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs "
+                           "are numbers separated by\n"
+                           "commas.\n\n"
+                           "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
+                           "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
+                           "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
+                           "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+                           "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
+                           "  -o, --output FORMAT     md (default), json or csv\n"
+                           "      --ablate            each fusion off in turn, as ratio to all on; the first of each "
+                           "LIST counts\n" MODEL_OPTIONS_HELP
+                           "                          (--threads takes a LIST too)\n"
+                           "      --help              this text\n";
 
 static bool parse_list(const char *verb, const char *option, char *text, int64_t min, int64_t max, int_list *list)
 {
@@ -71,8 +46,7 @@ static bool parse_list(const char *verb, const char *option, char *text, int64_t
 
 // ---- measuring
 
-// Any tokens do: the arithmetic does not depend on them.
-static void fill_tokens(int32_t *tokens, int64_t n, int64_t n_vocab)
+void bench_fill_tokens(int32_t *tokens, int64_t n, int64_t n_vocab)
 {
     uint64_t x = 1;
     for (int64_t i = 0; i < n; i++) {
@@ -81,7 +55,7 @@ static void fill_tokens(int32_t *tokens, int64_t n, int64_t n_vocab)
     }
 }
 
-static wf_status run_once(session *s, const bench_test *test, const int32_t *tokens, double *seconds, wf_error *err)
+wf_status bench_run_once(session *s, const bench_test *test, const int32_t *tokens, double *seconds, wf_error *err)
 {
     TRY(session_truncate(s, test->n_depth, err));
     double start = clock_seconds();
@@ -91,7 +65,7 @@ static wf_status run_once(session *s, const bench_test *test, const int32_t *tok
     return WF_OK;
 }
 
-static void summarise(bench_test *test)
+void bench_summarise(bench_test *test)
 {
     double n = (double)test->n_samples, sum = 0, squares = 0;
     for (int64_t i = 0; i < test->n_samples; i++) sum += test->samples[i];
@@ -103,23 +77,24 @@ static void summarise(bench_test *test)
     test->deviation = n > 1 ? sqrt(squares / (n - 1)) : 0;
 }
 
-static wf_status measure(const model *m, thread_pool *pool, const bench_options *options, bench_test *test, wf_error *err)
+static wf_status measure(const model *m, thread_pool *pool, const bench_options *options, bench_test *test,
+                         wf_error *err)
 {
     session *s = NULL;
     int64_t n = test->n_prompt + test->n_gen, longest = n > test->n_depth ? n : test->n_depth;
     int32_t *tokens = calloc((size_t)longest, sizeof *tokens);
     if (!tokens) return error_memory(err, (size_t)longest * sizeof *tokens);
-    fill_tokens(tokens, longest, m->program.plan.n_vocab);
+    bench_fill_tokens(tokens, longest, m->program.plan.n_vocab);
     wf_status status;
     TRY_GOTO(session_create(m, pool, test->n_depth + n, options->n_batch, &s, err), done);
     if (test->n_depth) TRY_GOTO(session_eval(s, tokens, test->n_depth, test->n_depth, err), done);
     double seconds;
-    TRY_GOTO(run_once(s, test, tokens, &seconds, err), done); // to warm up
+    TRY_GOTO(bench_run_once(s, test, tokens, &seconds, err), done); // to warm up
     for (test->n_samples = 0; test->n_samples < options->repeats; test->n_samples++) {
-        TRY_GOTO(run_once(s, test, tokens, &seconds, err), done);
+        TRY_GOTO(bench_run_once(s, test, tokens, &seconds, err), done);
         test->samples[test->n_samples] = (double)n / seconds;
     }
-    summarise(test);
+    bench_summarise(test);
 done:
     session_free(s);
     free(tokens);
@@ -187,7 +162,8 @@ static void print_markdown(const bench_report *r, const bench_test *test)
     int n = snprintf(name, sizeof name, test->n_prompt ? "pp%" PRId64 : "tg%" PRId64, test->n_prompt + test->n_gen);
     if (test->n_depth) snprintf(name + n, sizeof name - (size_t)n, " @ d%" PRId64, test->n_depth);
     snprintf(speed, sizeof speed, "%.2f ± %.2f", test->mean, test->deviation);
-    printf("| %-*s | %10s | %10s | %7d | %15s | %19s |\n", r->width, r->name, size, count, test->n_threads, name, speed);
+    printf("| %-*s | %10s | %10s | %7d | %15s | %19s |\n", r->width, r->name, size, count, test->n_threads, name,
+           speed);
 }
 
 static void print_test(const bench_report *r, const bench_test *test)
@@ -203,11 +179,11 @@ static void print_test(const bench_report *r, const bench_test *test)
         json_t *samples = json_array();
         for (int64_t i = 0; i < test->n_samples; i++) json_array_append_new(samples, json_real(test->samples[i]));
         json_array_append_new(
-            r->tests, json_pack("{s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "model", r->name, "size_bytes",
-                                (json_int_t)r->file_bytes, "n_params", (json_int_t)r->n_parameters, "threads",
-                                test->n_threads, "kv_type", kv_type, "n_prompt", (json_int_t)test->n_prompt, "n_gen",
-                                (json_int_t)test->n_gen, "n_depth", (json_int_t)test->n_depth, "avg_ts", test->mean,
-                                "stddev_ts", test->deviation, "samples_ts", samples));
+            r->tests, json_pack("{s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "model", r->name,
+                                "size_bytes", (json_int_t)r->file_bytes, "n_params", (json_int_t)r->n_parameters,
+                                "threads", test->n_threads, "kv_type", kv_type, "n_prompt", (json_int_t)test->n_prompt,
+                                "n_gen", (json_int_t)test->n_gen, "n_depth", (json_int_t)test->n_depth, "avg_ts",
+                                test->mean, "stddev_ts", test->deviation, "samples_ts", samples));
     }
     fflush(stdout);
 }
@@ -294,11 +270,13 @@ int tool_bench(int argc, char **argv)
         {"batch", required_argument, NULL, 'b'},
         {"repetitions", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'o'},
+        {"ablate", no_argument, NULL, OPTION_ABLATE},
         {"help", no_argument, NULL, OPTION_HELP},
         {0},
     };
     const char *verb = argv[0];
-    bench_options o = {.prompts = {{512}, 1}, .answers = {{64}, 1}, .depths = {{0}, 1}, .threads = {{0}, 1}, .repeats = 5};
+    bench_options o = {
+        .prompts = {{512}, 1}, .answers = {{64}, 1}, .depths = {{0}, 1}, .threads = {{0}, 1}, .repeats = 5};
     int c;
     while ((c = getopt_long(argc, argv, "p:n:d:b:r:o:t:", OPTIONS, NULL)) != -1) {
         bool good = true;
@@ -310,6 +288,7 @@ int tool_bench(int argc, char **argv)
         case 'b': good = tool_parse_int(verb, "--batch", optarg, 1, INT32_MAX, &o.n_batch); break;
         case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
         case 'o': good = parse_format(verb, optarg, &o.format); break;
+        case OPTION_ABLATE: o.ablate = true; break;
         case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default: good = model_option_take(verb, c, optarg, &o.model);
         }
@@ -318,5 +297,7 @@ int tool_bench(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(verb, "one MODEL is needed");
     o.path = argv[optind];
     wf_error err = {0};
-    return run_bench(&o, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
+    if (o.ablate && (o.format != FORMAT_MD || o.model.fuse || o.model.no_fuse))
+        return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
+    return (o.ablate ? bench_ablate(&o, &err) : run_bench(&o, &err)) == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
 }

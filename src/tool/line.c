@@ -20,7 +20,7 @@ struct line_reader {
     History *history;
     HistEvent event;
     int wake_fd;
-    mbstate_t partial; // of a character whose bytes come one by one
+    mbstate_t partial;   // of a character whose bytes come one by one
     char path[PATH_MAX]; // of the history; empty: none
 };
 

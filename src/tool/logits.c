@@ -6,19 +6,21 @@
 #include "session/engine.h"
 #include "session/session.h"
 #include "tool/model_options.h"
+#include "tool/token_ids.h"
 
-enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_HELP };
+enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_IDS, OPTION_HELP };
 
 typedef struct logits_options {
     const char *path, *text, *file, *output;
     int64_t top, n_batch;
-    bool raw;
+    bool raw, ids;
     wf_model_options model;
 } logits_options;
 
 static const char HELP[] =
     "Usage: welford logits [OPTIONS] MODEL\n\n"
-    "Prints the likeliest next tokens after a prompt, one a line: the id, a tab, the logit, a tab, the token's text as a\n"
+    "Prints the likeliest next tokens after a prompt, one a line: the id, a tab, the logit, a tab, the token's text as "
+    "a\n"
     "JSON string. The prompt goes through the model's chat template as a user's message, where it has one. Without -p\n"
     "and -f it comes from standard input.\n\n"
     "  -p, --prompt TEXT       the prompt\n"
@@ -26,8 +28,8 @@ static const char HELP[] =
     "  -b, --batch N           tokens evaluated at a time (default 512)\n"
     "      --top N             how many tokens (default 8)\n"
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
-    "  -o, --output FILE       write the logits of the whole vocabulary as a .npy file of f32\n"
-    MODEL_OPTIONS_HELP
+    "      --ids               the prompt is token ids, separated by white space\n"
+    "  -o, --output FILE       write the logits of the whole vocabulary as a .npy file of f32\n" MODEL_OPTIONS_HELP
     "      --help              this text\n";
 
 typedef struct scored {
@@ -61,8 +63,22 @@ static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab
     return status;
 }
 
-static wf_status encode_prompt(const engine *e, view prompt, bool raw, token_list *ids, wf_error *err)
+// Checked here: evaluation takes ids for granted.
+static wf_status read_ids(const engine *e, view prompt, token_list *ids, wf_error *err)
 {
+    TRY(parse_token_ids(prompt, ids, err));
+    int64_t n_vocab = e->m->program.plan.n_vocab;
+    for (size_t i = 0; i < ids->count; i++)
+        if (ids->ids[i] >= n_vocab)
+            return error_set(err, WF_ERROR_USAGE, "token id %" PRId32 " is not in the vocabulary of %" PRId64, ids->ids[i],
+                             n_vocab);
+    return WF_OK;
+}
+
+static wf_status encode_prompt(const engine *e, view prompt, const logits_options *options, token_list *ids, wf_error *err)
+{
+    if (options->ids) return read_ids(e, prompt, ids, err);
+    bool raw = options->raw;
     if (raw || !e->has_chat) return engine_encode(e, prompt, raw, ids, err);
     json_t *messages = json_pack("[o]", chat_message("user", prompt));
     if (!messages) return error_memory(err, prompt.len);
@@ -76,7 +92,7 @@ static wf_status compute(const engine *e, const logits_options *options, view pr
     session *s = NULL;
     token_list ids = {0};
     wf_status status;
-    TRY_GOTO(encode_prompt(e, prompt, options->raw, &ids, err), done);
+    TRY_GOTO(encode_prompt(e, prompt, options, &ids, err), done);
     if (ids.count == 0) {
         status = error_set(err, WF_ERROR_USAGE, "the prompt is empty");
         goto done;
@@ -118,6 +134,7 @@ int tool_logits(int argc, char **argv)
         {"batch", required_argument, NULL, 'b'},
         {"top", required_argument, NULL, OPTION_TOP},
         {"raw", no_argument, NULL, OPTION_RAW},
+        {"ids", no_argument, NULL, OPTION_IDS},
         {"help", no_argument, NULL, OPTION_HELP},
         {0},
     };
@@ -135,6 +152,7 @@ int tool_logits(int argc, char **argv)
             if (!tool_parse_int(argv[0], "--top", optarg, 0, INT32_MAX, &options.top)) return EXIT_USAGE;
             break;
         case OPTION_RAW: options.raw = true; break;
+        case OPTION_IDS: options.ids = true; break;
         case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default:
             if (!model_option_take(argv[0], c, optarg, &options.model)) return EXIT_USAGE;

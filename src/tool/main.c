@@ -21,6 +21,7 @@ static const verb VERBS[] = {
     VERB(template, "render a chat template, to debug it"),
     VERB(info, "show what a model file holds"),
     VERB(opt, "run passes on a graph file (MLIR)"),
+    VERB(exec, "compile a function of a graph file and run it on arrays"),
     VERB(cache, "show or clear the cache folder"),
 };
 

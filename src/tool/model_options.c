@@ -31,7 +31,9 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         return false;
     }
     case OPTION_NO_CACHE: options->no_cache = true; return true;
+    case OPTION_FUSE: options->fuse = value; return true;
     case OPTION_NO_FUSE: options->no_fuse = value; return true;
+    case OPTION_REPORT: options->print_report = true; return true;
     case OPTION_PRINT_IR: options->print_ir_after = value; return true;
     case OPTION_PRINT_PLAN: options->print_plan = true; return true;
     default: return false;

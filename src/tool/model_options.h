@@ -11,27 +11,43 @@
 #include "base/view.h"
 #include "tool/tool.h"
 
-enum { OPTION_KV = 1000, OPTION_NO_CACHE, OPTION_NO_FUSE, OPTION_PRINT_IR, OPTION_PRINT_PLAN, OPTION_WEIGHTS, OPTION_OWN }; // verbs: from OPTION_OWN on
+enum {
+    OPTION_KV = 1000,
+    OPTION_NO_CACHE,
+    OPTION_FUSE,
+    OPTION_NO_FUSE,
+    OPTION_REPORT,
+    OPTION_PRINT_IR,
+    OPTION_PRINT_PLAN,
+    OPTION_WEIGHTS,
+    OPTION_OWN
+}; // verbs: from OPTION_OWN on
 
 enum { MAX_THREADS = 1024 };
 
 #define MODEL_LONG_OPTIONS                                                                                             \
     {"threads", required_argument, NULL, 't'}, {"kv", required_argument, NULL, OPTION_KV},                             \
         {"no-cache", no_argument, NULL, OPTION_NO_CACHE}, {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},        \
+        {"fuse", required_argument, NULL, OPTION_FUSE}, {"report", no_argument, NULL, OPTION_REPORT},                  \
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},                                                  \
-        {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN}, {"weights", required_argument, NULL, OPTION_WEIGHTS}
+        {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},                                                          \
+    {                                                                                                                  \
+        "weights", required_argument, NULL, OPTION_WEIGHTS                                                             \
+    }
 
 #define MODEL_OPTIONS_HELP                                                                                             \
     "  -t, --threads N         threads that compute (default: the cores this process may use)\n"                       \
     "      --kv f16|f32        type of the KV cache (default f16)\n"                                                   \
-    "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"                       \
+    "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"                   \
     "      --no-cache          neither read nor write the cache of programs and packed weights\n"                      \
-    "      --no-fuse LIST      fusions to leave out, separated by commas\n"                                            \
+    "      --fuse LIST         only these fusions, separated by commas (welford opt --list shows them)\n"              \
+    "      --no-fuse LIST      all fusions but these\n"                                                                \
+    "      --report            print to stderr what every fusion did, and why not where it did not\n"                  \
     "      --print-ir-after P  print the graph after pass P (or all) to stderr\n"                                      \
     "      --print-plan        print the plan to stderr\n"
 
-// Takes one of MODEL_LONG_OPTIONS. False for an option it does not know, which getopt_long has reported already, or after
-// it printed a usage error: the caller returns EXIT_USAGE.
+// Takes one of MODEL_LONG_OPTIONS. False for an option it does not know, which getopt_long has reported already, or
+// after it printed a usage error: the caller returns EXIT_USAGE.
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options);
 
 // Sets options->progress to a bar on stderr, which shows on terminals only, and only when the work takes over a second.
@@ -42,8 +58,8 @@ typedef struct model_progress {
 void model_progress_set(model_progress *bar, wf_model_options *options);
 void model_progress_end(const model_progress *bar);
 
-// The prompt of a verb: `text`, or else the file `path` ("-" and NULL: stdin). *data: the caller frees. One line break at
-// the end of a file is no part of the prompt unless `exact`.
+// The prompt of a verb: `text`, or else the file `path` ("-" and NULL: stdin). *data: the caller frees. One line break
+// at the end of a file is no part of the prompt unless `exact`.
 wf_status read_prompt(const char *text, const char *path, bool exact, char **data, view *prompt, wf_error *err);
 
 // "TEXT" as JSON writes it; ill-formed UTF-8 becomes U+FFFD.

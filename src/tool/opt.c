@@ -11,12 +11,13 @@ static const char HELP[] =
     "Usage: welford opt [OPTIONS] FILE\n"
     "       welford opt --list\n\n"
     "Reads MLIR text (pretty or generic) or bytecode, runs passes, and writes MLIR. FILE \"-\" is stdin.\n\n"
-    "  --passes LIST          names of passes, rules and the groups raise, fuse, lower, run in this order (default: all)\n"
+    "  --passes LIST          names of passes, rules and the groups raise, fuse, lower, run in this order (default: "
+    "all)\n"
     "  --fuse LIST            only these fusions\n"
     "  --no-fuse LIST         all fusions but these\n"
     "  --explain              for each op that is nearly a match of a rule: place, rule, what differs; to stderr\n"
     "  --print-ir-after LIST  the graph after these passes (frontend: before all; all) to stderr\n"
-    "  --list                 the tables of rules and passes\n"
+    "  --list                 the tables of rules, passes and kernels\n"
     "  -o FILE                write there, not to stdout; a name that ends in .mlirbc asks for bytecode\n"
     "  --help                 this text\n";
 
@@ -79,10 +80,14 @@ int tool_opt(int argc, char **argv)
 {
     enum { PASSES = 256, FUSE, NO_FUSE, EXPLAIN, PRINT, LIST, HELP_OPTION };
     static const struct option OPTIONS[] = {
-        {"passes", required_argument, NULL, PASSES},        {"fuse", required_argument, NULL, FUSE},
-        {"no-fuse", required_argument, NULL, NO_FUSE},      {"explain", no_argument, NULL, EXPLAIN},
-        {"print-ir-after", required_argument, NULL, PRINT}, {"list", no_argument, NULL, LIST},
-        {"output", required_argument, NULL, 'o'},           {"help", no_argument, NULL, HELP_OPTION},
+        {"passes", required_argument, NULL, PASSES},
+        {"fuse", required_argument, NULL, FUSE},
+        {"no-fuse", required_argument, NULL, NO_FUSE},
+        {"explain", no_argument, NULL, EXPLAIN},
+        {"print-ir-after", required_argument, NULL, PRINT},
+        {"list", no_argument, NULL, LIST},
+        {"output", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, HELP_OPTION},
         {0},
     };
     opt_command command = {0};

@@ -25,8 +25,7 @@ static const char HELP[] =
     "Prints the perplexity of a text: exp of the mean negative log-likelihood a token. The text is cut into chunks of\n"
     "-c tokens, and the second half of each is scored (the definition of llama.cpp's llama-perplexity).\n\n"
     "  -f, --file FILE         the text (- is standard input)\n"
-    "  -c, --ctx N             tokens of a chunk (default 512)\n"
-    MODEL_OPTIONS_HELP
+    "  -c, --ctx N             tokens of a chunk (default 512)\n" MODEL_OPTIONS_HELP
     "      --help              this text\n";
 
 // Negative log-likelihood of rows of logits, shared out to the threads of a pool.
@@ -99,7 +98,8 @@ static wf_status score_text(const engine *e, const token_list *ids, int64_t n_ct
         status = score_chunk(s, e->pool, tokens, n_ctx, nll, &sum, err);
         tokens[0] = kept;
         if (status == WF_OK)
-            fprintf(stderr, "[%" PRId64 "]%.4f%s", i + 1, exp(sum.nll / (double)sum.count), i + 1 < n_chunks ? "," : "\n");
+            fprintf(stderr, "[%" PRId64 "]%.4f%s", i + 1, exp(sum.nll / (double)sum.count),
+                    i + 1 < n_chunks ? "," : "\n");
     }
     free(nll);
     session_free(s);

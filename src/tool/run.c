@@ -56,17 +56,16 @@ static const char HELP[] =
     "      --top-p X           ... the likeliest that have probability X together (default 0.95; 1: all)\n"
     "      --min-p X           ... those at least X times as likely as the likeliest (default 0.05; 0: all)\n"
     "      --repeat-penalty X  makes the last 64 tokens less likely (default 1: no)\n"
-    "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), finish_reason\n"
+    "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), "
+    "finish_reason\n"
     "                          (stop, length, context or interrupted), stats\n"
-    "      --stats             print speed, memory and what came from the cache to stderr\n"
-    MODEL_OPTIONS_HELP
+    "      --stats             print speed, memory and what came from the cache to stderr\n" MODEL_OPTIONS_HELP
     "      --help              this text\n";
 
-static const char CHAT_HELP[] =
-    "/reset  start afresh\n"
-    "/exit   leave (or Ctrl-D)\n"
-    "/help   this text\n"
-    "Ctrl-C stops an answer.\n";
+static const char CHAT_HELP[] = "/reset  start afresh\n"
+                                "/exit   leave (or Ctrl-D)\n"
+                                "/help   this text\n"
+                                "Ctrl-C stops an answer.\n";
 
 // ---- signals
 
@@ -166,8 +165,8 @@ static void close_run(run_state *r)
 
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
 {
-    conversation_turn turn = {.text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token,
-                              .context = r};
+    conversation_turn turn = {
+        .text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token, .context = r};
     r->first_token = 0;
     r->in_line = false;
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
@@ -201,7 +200,8 @@ static void print_stats(const run_state *r, const wf_generation *g)
 {
     const model *m = r->e.m;
     int64_t evaluated = g->n_prompt - g->n_reused;
-    fprintf(stderr, "prefill      %" PRId64 " tokens in %.3f s: %.1f tokens/s (%" PRId64 " more were in the KV cache)\n",
+    fprintf(stderr,
+            "prefill      %" PRId64 " tokens in %.3f s: %.1f tokens/s (%" PRId64 " more were in the KV cache)\n",
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
@@ -244,10 +244,10 @@ static json_t *describe_ids(const int32_t *ids, int64_t n)
 static void print_json(run_state *r, const token_list *ids, const wf_generation *g)
 {
     int64_t n_prompt = session_past(r->s) < g->n_prompt ? session_past(r->s) : g->n_prompt; // interrupted
-    json_t *object = json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens", describe_ids(session_tokens(r->s), n_prompt),
-                               "text", buffer_view(&r->text).data, r->text.len, "tokens",
-                               describe_ids(ids->ids, (int64_t)ids->count), "finish_reason", finish_name(g->finish),
-                               "stats", describe_stats(r, g));
+    json_t *object =
+        json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens", describe_ids(session_tokens(r->s), n_prompt), "text",
+                  buffer_view(&r->text).data, r->text.len, "tokens", describe_ids(ids->ids, (int64_t)ids->count),
+                  "finish_reason", finish_name(g->finish), "stats", describe_stats(r, g));
     json_dumpf(object, stdout, JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);
@@ -336,7 +336,8 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_TOP_K: return tool_parse_int(verb, "--top-k", value, 0, INT32_MAX, &o->sampler.top_k);
     case OPTION_TOP_P: return tool_parse_float(verb, "--top-p", value, 0, 1, &o->sampler.top_p);
     case OPTION_MIN_P: return tool_parse_float(verb, "--min-p", value, 0, 1, &o->sampler.min_p);
-    case OPTION_PENALTY: return tool_parse_float(verb, "--repeat-penalty", value, 0.01, 100, &o->sampler.repeat_penalty);
+    case OPTION_PENALTY:
+        return tool_parse_float(verb, "--repeat-penalty", value, 0.01, 100, &o->sampler.repeat_penalty);
     case OPTION_SYSTEM: o->system = value; return true;
     case OPTION_RAW: o->raw = true; return true;
     case OPTION_JSON: o->json = true; return true;

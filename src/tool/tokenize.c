@@ -9,6 +9,7 @@
 #include "format/checkpoint.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
+#include "tool/token_ids.h"
 #include "tool/tool.h"
 
 typedef struct tokenize_options {
@@ -99,33 +100,11 @@ static wf_status print_encoded(const tokenizer *t, const tokenize_options *optio
     return status;
 }
 
-// Reads ids separated by white space.
-static wf_status parse_ids(view text, token_list *ids, wf_error *err)
-{
-    static const char space[] = " \t\r\n\v\f";
-    for (size_t pos = 0; pos < text.len;) {
-        if (strchr(space, text.data[pos]) && text.data[pos]) {
-            pos++;
-            continue;
-        }
-        size_t start = pos;
-        int64_t id = 0;
-        for (; pos < text.len && text.data[pos] >= '0' && text.data[pos] <= '9' && id <= INT32_MAX; pos++)
-            id = 10 * id + (text.data[pos] - '0');
-        bool ends = pos == text.len || (text.data[pos] && strchr(space, text.data[pos]));
-        if (pos == start || !ends || id > INT32_MAX)
-            return error_set(err, WF_ERROR_FORMAT, "byte %zu of the input does not begin a token id: '%.*s'", start,
-                             (int)(text.len - start < 20 ? text.len - start : 20), text.data + start);
-        TRY(token_list_append(ids, (int32_t)id, err));
-    }
-    return WF_OK;
-}
-
 static wf_status print_decoded(const tokenizer *t, const tokenize_options *options, view input, wf_error *err)
 {
     token_list ids = {0};
     buffer text = {0};
-    wf_status status = parse_ids(input, &ids, err);
+    wf_status status = parse_token_ids(input, &ids, err);
     if (status == WF_OK) status = tokenizer_decode(t, ids.ids, ids.count, options->special, &text, err);
     if (status == WF_OK) fwrite(buffer_view(&text).data, 1, text.len, stdout);
     if (status == WF_OK && options->records) putchar(0);

@@ -88,7 +88,7 @@ def test_usage_errors(welford, args, message):
 
 def test_missing_file_and_folder(welford, tmp_path):
     assert "No such file" in welford.run("info", tmp_path / "absent").failed().stderr
-    assert "not a regular file" in welford.run("info", tmp_path).failed().stderr
+    assert "config.json: No such file" in welford.run("info", tmp_path).failed().stderr
 
 
 def test_command_line(welford):

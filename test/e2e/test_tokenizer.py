@@ -278,5 +278,9 @@ def test_usage(welford, smollm2, tmp_path):
     welford.run("tokenize", tmp_path / "missing", "-p", "a").failed(1)
 
 
-def test_names_unsupported_model(welford, gemma3):
-    assert "tokenizer.ggml.model 'llama'" in welford.run("tokenize", gemma3, "-p", "a").failed().stderr
+def test_golden_gemma3(welford, gemma3):
+    """Ids that llama.cpp gives."""
+    cases = json.loads((Path(__file__).parent / "golden/gemma3.json").read_text())["cases"]
+    for case in cases:
+        done = welford.run("tokenize", gemma3, "--ids", "--special", "-p", case["prompt"])
+        assert read_ids(done.ok().stdout)[0] == case["prompt_ids"]

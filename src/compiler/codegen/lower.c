@@ -75,19 +75,27 @@ static int64_t row_bytes(MlirValue v)
     return is_wf_type(element_type_of(v), "q8") ? q8_row_bytes(cols) : 4 * cols;
 }
 
+// Whether the value is the logits, or becomes them in place.
 static bool is_returned(MlirValue v)
 {
     MlirOpOperand use = mlirValueGetFirstUse(v);
-    return !mlirOpOperandIsNull(use) && op_is(mlirOpOperandGetOwner(use), "func.return");
+    if (mlirOpOperandIsNull(use)) return false;
+    MlirOperation user = mlirOpOperandGetOwner(use);
+    if (op_is(user, "wf.softcap") && has_one_use(v)) return is_returned(mlirOperationGetResult(user, 0));
+    return op_is(user, "func.return");
 }
 
-// The plan value of an op's result, with `rows` rows.
-static int new_result(lowering *l, MlirOperation op, plan_dim rows)
+// The plan value of a result of an op, with `rows` rows.
+static int new_value(lowering *l, MlirValue v, plan_dim rows)
 {
-    MlirValue v = mlirOperationGetResult(op, 0);
     int index = plan_add_value(&l->p, is_returned(v) ? BASE_LOGITS : BASE_ARENA, rows, row_bytes(v));
     place(l, v, index, 0);
     return index;
+}
+
+static int new_result(lowering *l, MlirOperation op, plan_dim rows)
+{
+    return new_value(l, mlirOperationGetResult(op, 0), rows);
 }
 
 static const placed *operand_of(const lowering *l, MlirOperation op, intptr_t i)
@@ -128,9 +136,11 @@ BUILD_WRAPPER(rowwise_build, rowwise_kernel)
 BUILD_WRAPPER(rms_norm_build, norm_kernel)
 BUILD_WRAPPER(linear_build, linear_kernel)
 BUILD_WRAPPER(rope_build, rope_kernel)
+BUILD_WRAPPER(head_norm_build, head_norm_kernel)
 BUILD_WRAPPER(kv_store_build, kv_store_kernel)
 BUILD_WRAPPER(rope_store_build, rope_store_kernel)
 BUILD_WRAPPER(attention_build, attention_kernel)
+BUILD_WRAPPER(attention_merge_build, attention_kernel)
 
 static plan_call *call_rows(lowering *l, uint32_t k, const char *label, plan_dim rows)
 {
@@ -147,6 +157,20 @@ static const char *weight_name(lowering *l, MlirValue v)
     return arena_strdup(&l->p.plan->memory, (view){name.data, name.length});
 }
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    for (int64_t rest; b; a = b, b = rest) rest = a % b;
+    return a;
+}
+
+// rows are the lengths of vectors that lie behind each other: they are cut into rows of one length.
+static void cut_vectors(plan_weight *w)
+{
+    w->cols = 0;
+    for (uint32_t i = 0; i < w->n_sources; i++) w->cols = common_divisor(w->rows[i], w->cols);
+    for (uint32_t i = 0; i < w->n_sources; i++) w->rows[i] /= w->cols;
+}
+
 static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *sources, int n, bool interleave, int *index)
 {
     static const struct {
@@ -155,6 +179,8 @@ static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *so
     } layouts[] = {
         {TENSOR_F32, LAYOUT_F32_X16},   {TENSOR_F16, LAYOUT_F16_X16},   {TENSOR_BF16, LAYOUT_BF16_X16},
         {TENSOR_Q8_0, LAYOUT_Q8_0_X16}, {TENSOR_Q4_0, LAYOUT_Q4_0_X16}, {TENSOR_Q4_1, LAYOUT_Q4_1_X16},
+        {TENSOR_Q5_0, LAYOUT_Q5_0_X16}, {TENSOR_Q5_1, LAYOUT_Q5_1_X16}, {TENSOR_Q4_K, LAYOUT_Q4_K_X16},
+        {TENSOR_Q5_K, LAYOUT_Q5_K_X16}, {TENSOR_Q6_K, LAYOUT_Q6_K_X16},
     };
     plan_weight w = {.n_sources = (uint32_t)n, .interleave = interleave};
     for (int i = 0; i < n; i++) {
@@ -169,8 +195,10 @@ static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *so
             if (layouts[j].type == packed) w.layout = layouts[j].layout;
         w.types[i] = t->type;
         w.cols = t->dims[0];
-        w.rows[i] = is_vector ? 1 : t->dims[1];
+        w.rows[i] = is_vector ? t->dims[0] : t->dims[1];
     }
+    if (w.layout == LAYOUT_VECTOR_F32) cut_vectors(&w);
+    w.plus_one = op_bool(user, "plus_one");
     return plan_add_weight(&l->p, &w, index, l->err);
 }
 
@@ -196,7 +224,10 @@ static wf_status lower_rowwise(lowering *l, MlirOperation op, rowwise_op kind, c
 {
     const placed *x = operand_of(l, op, 0);
     plan_dim rows = kind == ROWWISE_GATHER ? DIM_OUTPUTS : rows_of(l, x);
-    rowwise_kernel k = {.op = kind, .cols = dim_of(mlirOperationGetOperand(op, 0), 1), .out_q8 = has_quantised_result(op)};
+    rowwise_kernel k = {.op = kind,
+                        .cols = dim_of(mlirOperationGetOperand(op, 0), 1),
+                        .out_q8 = has_quantised_result(op),
+                        .cap = op_float(op, "cap", 0)};
     char name[96];
     rowwise_name(&k, name);
     int x_value = x->plan_value, y = new_result(l, op, rows);
@@ -204,14 +235,19 @@ static wf_status lower_rowwise(lowering *l, MlirOperation op, rowwise_op kind, c
     plan_reads(&l->p, x_value);
     if (kind == ROWWISE_GATHER)
         plan_uses_area(&l->p, BASE_ROWS, constant_size(0), affine_of(DIM_OUTPUTS, 4), false);
-    else if (kind != ROWWISE_QUANTIZE)
+    else if (kind != ROWWISE_QUANTIZE && kind != ROWWISE_SOFTCAP)
         plan_reads(&l->p, operand_of(l, op, 1)->plan_value);
     plan_writes(&l->p, y);
     return WF_OK;
 }
 
 static wf_status lower_add(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_ADD, "add"); }
-static wf_status lower_swiglu(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_SWIGLU, "swiglu"); }
+static wf_status lower_swiglu(lowering *l, MlirOperation op)
+{
+    bool gelu = op_string(op, "activation").length > 0;
+    return lower_rowwise(l, op, gelu ? ROWWISE_GEGLU : ROWWISE_SWIGLU, gelu ? "geglu" : "swiglu");
+}
+static wf_status lower_softcap(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_SOFTCAP, "softcap"); }
 static wf_status lower_quantize(lowering *l, MlirOperation op)
 {
     return lower_rowwise(l, op, ROWWISE_QUANTIZE, "quantize");
@@ -221,26 +257,57 @@ static wf_status lower_select_rows(lowering *l, MlirOperation op)
     return lower_rowwise(l, op, ROWWISE_GATHER, "select rows");
 }
 
+static wf_status lower_head_norm(lowering *l, MlirOperation op)
+{
+    const placed x = *operand_of(l, op, 0);
+    MlirValue gamma = mlirOperationGetOperand(op, 1);
+    head_norm_kernel k = {
+        .n_heads = op_int(op, "n_heads", 1), .head_dim = dim_of(gamma, 0), .eps = op_float(op, "eps", 0)};
+    char name[96];
+    head_norm_name(&k, name);
+    int w;
+    TRY(add_weight(l, op, &gamma, 1, false, &w));
+    plan_dim rows = rows_of(l, &x);
+    int y = new_result(l, op, rows);
+    call_rows(l, kernel(l, name, do_head_norm_build, &k), weight_name(l, gamma), rows);
+    plan_reads_part(&l->p, x.plan_value, x.skip_bytes);
+    plan_writes(&l->p, y);
+    plan_uses_weight(&l->p, w);
+    plan_size(&l->p, affine_of(rows, 1));
+    plan_size(&l->p, constant_size(l->p.values[x.plan_value].row_bytes / 4));
+    return WF_OK;
+}
+
+// rms_norm, and residual_norm, which reads one value more and writes one more.
 static wf_status lower_rms_norm(lowering *l, MlirOperation op)
 {
+    if (op_int(op, "n_heads", 0)) return lower_head_norm(l, op);
+    bool residual = op_is(op, "wf.residual_norm");
+    int n_inputs = residual ? 2 : 1, w = 0, r = 0, h = 0;
+    MlirValue y_value = mlirOperationGetResult(op, residual ? 1 : 0);
     const placed *x = operand_of(l, op, 0);
-    int x_value = x->plan_value, w = 0;
+    int x_value = x->plan_value;
     plan_dim rows = rows_of(l, x);
     norm_kernel k = {.cols = dim_of(mlirOperationGetOperand(op, 0), 1),
                      .eps = op_float(op, "eps", 0),
-                     .gamma = mlirOperationGetNumOperands(op) == 2,
-                     .out_q8 = has_quantised_result(op)};
+                     .gamma = mlirOperationGetNumOperands(op) > n_inputs,
+                     .residual = residual,
+                     .out_q8 = is_wf_type(element_type_of(y_value), "q8")};
     char name[96];
     rms_norm_name(&k, name);
-    MlirValue gamma = k.gamma ? mlirOperationGetOperand(op, 1) : (MlirValue){0};
+    MlirValue gamma = k.gamma ? mlirOperationGetOperand(op, n_inputs) : (MlirValue){0};
     if (k.gamma) TRY(add_weight(l, op, &gamma, 1, false, &w));
-    int y = new_result(l, op, rows);
+    if (residual) r = operand_of(l, op, 1)->plan_value;
+    if (residual) h = new_result(l, op, rows);
+    int y = new_value(l, y_value, rows);
     plan_call *call =
         call_rows(l, kernel(l, name, do_rms_norm_build, &k), k.gamma ? weight_name(l, gamma) : "rms_norm", rows);
-    call->flops = affine_of(rows, 4 * k.cols);
+    call->flops = affine_of(rows, (residual ? 5 : 4) * k.cols);
     plan_reads(&l->p, x_value);
     plan_writes(&l->p, y);
     if (k.gamma) plan_uses_weight(&l->p, w);
+    if (residual) plan_reads(&l->p, r);
+    if (residual) plan_writes(&l->p, h);
     return WF_OK;
 }
 
@@ -260,6 +327,7 @@ static wf_status lower_linear(lowering *l, MlirOperation op)
                        .bias = parts.n_biases > 0,
                        .residual = parts.residual.ptr != NULL,
                        .swiglu = parts.swiglu,
+                       .gelu = parts.gelu,
                        .q8_features = has_quantised_result(op) ? features : 0};
     char name[96];
     linear_name(&k, name);
@@ -347,9 +415,16 @@ static wf_status lower_rope_store(lowering *l, MlirOperation op)
                            .head_dim = l->facts->head_dim,
                            .n_dims = l->facts->ropes[table].n_dims,
                            .interleaved = op_bool(op, "interleaved"),
-                           .kv_f32 = l->kv_f32};
+                           .kv_f32 = l->kv_f32,
+                           .norm = mlirOperationGetNumOperands(op) == 5,
+                           .eps = op_float(op, "eps", 0)};
     char name[96], label[32];
     rope_store_name(&k, name);
+    int gammas[2];
+    for (int i = 0; i < 2 && k.norm; i++) {
+        MlirValue gamma = mlirOperationGetOperand(op, 3 + i);
+        TRY(add_weight(l, op, &gamma, 1, false, &gammas[i]));
+    }
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
     int q = new_result(l, op, DIM_TOKENS);
     call_rows(l, kernel(l, name, do_rope_store_build, &k), label, DIM_TOKENS);
@@ -358,8 +433,48 @@ static wf_status lower_rope_store(lowering *l, MlirOperation op)
     plan_writes(&l->p, q);
     uses_cache(l, layer, 0, true);
     uses_cache(l, layer, 1, true);
+    for (int i = 0; i < 2 && k.norm; i++) plan_uses_weight(&l->p, gammas[i]);
     token_past_context(l);
     return WF_OK;
+}
+
+// A call of the attention kernel; its output operand and the span are the caller's.
+static plan_call *call_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, const char *label)
+{
+    char name[96];
+    attention_name(k, name);
+    plan_call *call = plan_add_call(&l->p, kernel(l, name, do_attention_build, k), label);
+    plan_reads(&l->p, q);
+    uses_cache(l, layer, 0, false);
+    uses_cache(l, layer, 1, false);
+    token_past_context(l);
+    return call;
+}
+
+// A few tokens deep in the context: all threads share the positions, then the parts are merged.
+static void call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y, plan_condition when)
+{
+    char name[96], label[32];
+    int64_t spans = attention_window_spans(k);
+    int64_t span_bytes = ATTENTION_SPLIT_TOKENS * k->n_heads * attention_part_bytes(k->head_dim);
+    affine parts = affine_of(DIM_ONE, span_bytes * (spans ? spans : 1)); // ceil(n_ctx / span) spans, or those of a window
+    if (!spans) parts.c[DIM_CONTEXT] = span_bytes / ATTENTION_SPAN;
+    snprintf(label, sizeof label, "blk.%d.attention parts", (int)layer);
+    plan_call *call = call_attention(l, k, layer, q, label);
+    call->tiles = (plan_count){.divisor = spans ? 1 : ATTENTION_SPAN, .factor = k->n_kv_heads, .when = when};
+    call->tiles.a.c[spans ? DIM_ONE : DIM_TOKENS] = spans ? spans : 1;
+    if (!spans) call->tiles.a.c[DIM_PAST] = 1;
+    plan_uses_end(&l->p, parts, true);
+    plan_size(&l->p, constant_size(ATTENTION_SPAN));
+
+    attention_merge_name(k, name);
+    snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
+    call = plan_add_call(&l->p, kernel(l, name, do_attention_merge_build, k), label);
+    call->tiles = (plan_count){.a = affine_of(DIM_TOKENS, k->n_kv_heads), .divisor = 1, .factor = 1, .when = when};
+    plan_uses_end(&l->p, parts, false);
+    plan_writes(&l->p, y);
+    token_past_context(l);
+    plan_size(&l->p, constant_size(ATTENTION_SPAN));
 }
 
 static wf_status call_cached_attention(lowering *l, MlirOperation op)
@@ -371,19 +486,21 @@ static wf_status call_cached_attention(lowering *l, MlirOperation op)
                           .head_dim = l->facts->head_dim,
                           .scale = op_float(op, "scale", 1),
                           .kv_f32 = l->kv_f32,
+                          .window = op_int(op, "window", 0),
+                          .softcap = op_float(op, "softcap", 0),
                           .out_q8 = has_quantised_result(op)};
-    char name[96], label[32];
-    attention_name(&k, name);
+    plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
+    whole.otherwise = true;
+    char label[32];
     snprintf(label, sizeof label, "blk.%d.attention", (int)layer);
     int y = new_result(l, op, DIM_TOKENS);
-    plan_call *call = plan_add_call(&l->p, kernel(l, name, do_attention_build, &k), label);
-    attention_tiles tiles = attention_tiles_for(&k, &l->kernels->target);
-    call->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tiles.tokens, .factor = k.n_kv_heads};
-    plan_reads(&l->p, q);
-    uses_cache(l, layer, 0, false);
-    uses_cache(l, layer, 1, false);
+    plan_call *call = call_attention(l, &k, layer, q, label);
+    int64_t tokens = attention_tiles_for(&k, &l->kernels->target).tokens;
+    call->tiles =
+        (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
     plan_writes(&l->p, y);
-    token_past_context(l);
+    plan_size(&l->p, constant_size(0));
+    call_split_attention(l, &k, layer, q, y, split);
     return WF_OK;
 }
 
@@ -425,6 +542,7 @@ static const struct {
     {"wf.embed", lower_embed},
     {"wf.select_rows", lower_select_rows},
     {"wf.rms_norm", lower_rms_norm},
+    {"wf.residual_norm", lower_rms_norm},
     {"wf.linear", lower_linear},
     {"wf.columns", lower_columns},
     {"wf.rope", lower_rope},
@@ -432,6 +550,7 @@ static const struct {
     {"wf.attention", lower_attention},
     {"wf.cached_attention", call_cached_attention},
     {"wf.swiglu", lower_swiglu},
+    {"wf.softcap", lower_softcap},
     {"wf.quantize", lower_quantize},
     {"arith.addf", lower_add},
 };

@@ -16,7 +16,7 @@ static const char MLIR_PIPELINE[] = "builtin.module(canonicalize,cse,convert-scf
                                     "convert-arith-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
                                     "reconcile-unrealized-casts)";
 static const char LLVM_PIPELINE[] =
-    "function(sroa,early-cse,loop(loop-rotate),loop-mssa(licm),instcombine,simplifycfg)";
+    "function(sroa,early-cse,loop(loop-rotate),loop-mssa(licm),instcombine<no-verify-fixpoint>,simplifycfg)";
 
 static wf_status create_target(const cpu_features *cpu, LLVMTargetMachineRef *machine, char **name, char **features,
                                wf_error *err)

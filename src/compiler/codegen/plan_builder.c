@@ -57,8 +57,8 @@ static bool weight_bytes(const plan_weight *w, size_t *bytes)
     if (!layout_panel_bytes(w->layout, w->cols, &panel)) return false;
     *bytes = 0;
     for (uint32_t i = 0; i < w->n_sources; i++) {
-        size_t n = w->layout == LAYOUT_VECTOR_F32 ? 1 : ((size_t)w->rows[i] + PANEL_ROWS - 1) / PANEL_ROWS, part;
-        if (!checked_mul(n, panel, &part) || !checked_add(*bytes, part, bytes)) return false;
+        size_t part;
+        if (!checked_mul((size_t)plan_source_panels(w, i), panel, &part) || !checked_add(*bytes, part, bytes)) return false;
     }
     return true;
 }
@@ -140,6 +140,13 @@ void plan_uses_area(plan_builder *p, plan_base base, affine offset, affine bytes
         (plan_operand){.value = -1, .fixed = {.base = base, .offset = offset, .bytes = bytes, .written = written}};
 }
 
+void plan_uses_end(plan_builder *p, affine bytes, bool written)
+{
+    *add_operand(p) = (plan_operand){.value = -2, .fixed = {.base = BASE_ARENA, .bytes = bytes, .written = written}};
+    for (int d = 0; d < DIM_COUNT; d++)
+        if (bytes.c[d] > p->end_bytes.c[d]) p->end_bytes.c[d] = bytes.c[d];
+}
+
 void plan_uses_weight(plan_builder *p, int weight)
 {
     if (p->failed) return;
@@ -180,13 +187,14 @@ static int64_t place_values(plan_builder *p)
     return arena_bytes;
 }
 
-static void resolve_operands(plan_builder *p)
+static void resolve_operands(plan_builder *p, int64_t values_bytes)
 {
     for (int i = 0; i < p->n_calls; i++)
         for (uint32_t j = 0; j < p->calls[i].n_buffers; j++) {
             const plan_operand *o = &p->operands[i][j];
             plan_buffer *out = &p->calls[i].buffers[j];
             *out = o->fixed;
+            if (o->value == -2) out->offset = affine_of(DIM_TOKENS, values_bytes);
             if (o->value < 0) continue;
             const plan_value *v = &p->values[o->value];
             out->base = v->base;
@@ -210,8 +218,10 @@ static void *copy_items(plan_builder *p, const void *items, int n, size_t size)
 wf_status plan_finish(plan_builder *p, wf_error *err)
 {
     if (p->failed) return error_memory(err, 0);
-    p->plan->arena_bytes = affine_of(DIM_TOKENS, place_values(p));
-    resolve_operands(p);
+    int64_t values_bytes = place_values(p);
+    p->plan->arena_bytes = p->end_bytes;
+    p->plan->arena_bytes.c[DIM_TOKENS] += values_bytes;
+    resolve_operands(p, values_bytes);
     p->plan->n_weights = (uint32_t)p->n_weights;
     p->plan->weights = copy_items(p, p->weights, p->n_weights, sizeof *p->weights);
     p->plan->n_kernels = (uint32_t)p->n_names;

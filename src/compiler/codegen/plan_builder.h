@@ -16,9 +16,9 @@ typedef struct plan_value {
     int64_t place;     // in the arena, bytes a token
 } plan_value;
 
-// An operand: a value, a part of each of its rows, or a fixed area.
+// An operand: a value, a part of each of its rows, a fixed area, or the arena's end.
 typedef struct plan_operand {
-    int value; // index, or -1: fixed
+    int value; // index, or -1: fixed, or -2: fixed, from where the values end
     plan_buffer fixed;
     int64_t skip_bytes; // into the first row
 } plan_operand;
@@ -31,6 +31,7 @@ typedef struct plan_builder {
     plan_operand (*operands)[PLAN_MAX_BUFFERS]; // of each call
     plan_weight *weights;
     const char **names; // of kernels
+    affine end_bytes; // behind the values in the arena
     int n_values, n_calls, n_weights, n_names;
     int max_values, max_calls, max_weights, max_names;
     bool failed; // memory ran out
@@ -55,6 +56,8 @@ void plan_reads_part(plan_builder *p, int value, int64_t skip_bytes);
 void plan_writes(plan_builder *p, int value);
 void plan_uses_weight(plan_builder *p, int weight);
 void plan_uses_area(plan_builder *p, plan_base base, affine offset, affine bytes, bool written);
+// Memory behind all values, for what one call leaves to the next and no value's rows can hold. It is the same for all calls.
+void plan_uses_end(plan_builder *p, affine bytes, bool written);
 void plan_size(plan_builder *p, affine size);
 
 static inline affine affine_of(plan_dim d, int64_t c)

@@ -6,35 +6,56 @@
 
 #include "compiler/codegen/context.h"
 
+// clang-format off
 // Types
 //   q8      an activation in blocks of 32: int8 quants, their scale, and scale * sum of the quants
-//   q8_0 q4_0 q4_1   weights in the checkpoint's quantised blocks
+//   q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k   weights in the checkpoint's quantised blocks
 //
 // Ops (rows = tokens of this call)
 //   weight       {name}                         a tensor of the checkpoint
-//   embed        ids[rows], table[vocab, n]     -> [rows, n]
+//   embed        ids[rows], table[vocab, n]     -> [rows, n] {scale}
 //   select_rows  x[rows, n], which[k]           -> [k, n]
-//   rms_norm     x, gamma?                      x / sqrt(mean(x^2) + eps) * gamma           {eps}
+//   rms_norm     x, gamma?                      x / sqrt(mean(x^2) + eps) * gamma {eps, plus_one: times 1 + gamma,
+//                                               n_heads: each of a row's heads by itself, gamma is of a head's size}
+//   residual_norm   x, r, gamma?                -> h = x + r, y = rms_norm of h {as rms_norm}
 //   layer_norm   x, gamma?, beta?               (x - mean) / sqrt(var + eps) * gamma + beta {eps}
 //   linear       x, w0, w1?, w2?, b0?, b1?, b2?, residual?   x W^T + b (+ residual). Several weights: outputs side by side.
-//                {activation = "swiglu"}: two weights, silu(x W0^T) * (x W1^T)
+//                {activation = "swiglu"}: two weights, silu(x W0^T) * (x W1^T); "geglu": gelu(x W0^T) * (x W1^T)
 //   rope_table   {table}                        -> cos, sin [rows, n/2] of this call's positions
 //   rope         x, cos, sin                    rotates each head's first 2 * dim(cos, 1) features {n_heads, interleaved}
 //   attention    q, k, v, mask?                 softmax(scale q k^T [+ mask]) v over heads; with {cache}: k and v are appended
-//                to that layer's cache first, and q attends to all of it {n_heads, n_kv_heads, scale, causal}
-//   swiglu       gate, up                       silu(gate) * up
+//                to that layer's cache first, and q attends to all of it {n_heads, n_kv_heads, scale, causal, window: the
+//                last so many positions only, softcap: scores become c tanh(score / c)}
+//   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form
+//   softcap      x                              cap tanh(x / cap) {cap}
 //   softmax      x                              over the last axis
 //   quantize     x f32                          -> the same as q8
 //   columns      x                              features first .. first + n of each row, n as the result's type says {first}
-//   rope_store   qkv, cos, sin                  -> q: splits a fused projection, rotates q and k, appends k and v to the
-//                cache {n_heads, n_kv_heads, interleaved, cache}
+//   rope_store   qkv, cos, sin, gamma_q?, gamma_k?   -> q: splits a fused projection, rotates q and k, appends k and v to
+//                the cache {n_heads, n_kv_heads, interleaved, cache}; with gammas, rms_norm of q's and k's heads comes first
+//                {eps, plus_one}
 //   cached_attention  q                         attention over the cache alone {as attention}
+//
+// Ops raised from graphs keep the graph's shapes: activations of any rank, the last axis contiguous; gamma and beta of any
+// shape whose elements are the normalised axes. They may carry besides:
+//   rms_norm, layer_norm   axes: trailing axes that are normalised together (absent: 1); plus_one: times (1 + gamma);
+//                          rounded: a type that the normalised value, and its product with gamma before beta, are rounded to
+//   swiglu                 rounded: a type that silu(gate) is rounded to
+//   softmax, attention     zero_masked: a row of nothing but -inf gives 0, not nan
+//   attention              mask: added to the scaled scores; broadcast to [batch, heads, queries, keys] as numpy does
+//   rope, attention        rows may have a batch: [batch, sequence, features], each sequence on its own
+// clang-format on
 static const char DECLARATION[] =
     "irdl.dialect @wf {\n"
     "  irdl.type @q8\n"
     "  irdl.type @q8_0\n"
     "  irdl.type @q4_0\n"
     "  irdl.type @q4_1\n"
+    "  irdl.type @q5_0\n"
+    "  irdl.type @q5_1\n"
+    "  irdl.type @q4_k\n"
+    "  irdl.type @q5_k\n"
+    "  irdl.type @q6_k\n"
     "  irdl.operation @weight {\n"
     "    %t = irdl.base \"!builtin.tensor\"\n"
     "    %name = irdl.base \"#builtin.string\"\n"
@@ -64,6 +85,15 @@ static const char DECLARATION[] =
     "    irdl.results(y: %y)\n"
     "    irdl.attributes { \"eps\" = %eps }\n"
     "  }\n"
+    "  irdl.operation @residual_norm {\n"
+    "    %x = irdl.base \"!builtin.tensor\"\n"
+    "    %gamma = irdl.base \"!builtin.tensor\"\n"
+    "    %y = irdl.base \"!builtin.tensor\"\n"
+    "    %eps = irdl.base \"#builtin.float\"\n"
+    "    irdl.operands(x: %x, r: %x, gamma: optional %gamma)\n"
+    "    irdl.results(h: %x, y: %y)\n"
+    "    irdl.attributes { \"eps\" = %eps }\n"
+    "  }\n"
     "  irdl.operation @layer_norm {\n"
     "    %x = irdl.base \"!builtin.tensor\"\n"
     "    %gamma = irdl.base \"!builtin.tensor\"\n"
@@ -84,7 +114,8 @@ static const char DECLARATION[] =
     "    %b2 = irdl.base \"!builtin.tensor\"\n"
     "    %r = irdl.base \"!builtin.tensor\"\n"
     "    %y = irdl.base \"!builtin.tensor\"\n"
-    "    irdl.operands(x: %x, w0: %w0, w1: optional %w1, w2: optional %w2, b0: optional %b0, b1: optional %b1, b2: optional "
+    "    irdl.operands(x: %x, w0: %w0, w1: optional %w1, w2: optional %w2, b0: optional %b0, b1: optional %b1, b2: "
+    "optional "
     "%b2, residual: optional %r)\n"
     "    irdl.results(y: %y)\n"
     "  }\n"
@@ -125,6 +156,14 @@ static const char DECLARATION[] =
     "    irdl.operands(gate: %gate, up: %up)\n"
     "    irdl.results(y: %y)\n"
     "  }\n"
+    "  irdl.operation @softcap {\n"
+    "    %x = irdl.base \"!builtin.tensor\"\n"
+    "    %y = irdl.base \"!builtin.tensor\"\n"
+    "    %cap = irdl.base \"#builtin.float\"\n"
+    "    irdl.operands(x: %x)\n"
+    "    irdl.results(y: %y)\n"
+    "    irdl.attributes { \"cap\" = %cap }\n"
+    "  }\n"
     "  irdl.operation @softmax {\n"
     "    %x = irdl.base \"!builtin.tensor\"\n"
     "    %y = irdl.base \"!builtin.tensor\"\n"
@@ -149,11 +188,13 @@ static const char DECLARATION[] =
     "    %qkv = irdl.base \"!builtin.tensor\"\n"
     "    %cos = irdl.base \"!builtin.tensor\"\n"
     "    %sin = irdl.base \"!builtin.tensor\"\n"
+    "    %gamma_q = irdl.base \"!builtin.tensor\"\n"
+    "    %gamma_k = irdl.base \"!builtin.tensor\"\n"
     "    %q = irdl.base \"!builtin.tensor\"\n"
     "    %n_heads = irdl.base \"#builtin.integer\"\n"
     "    %n_kv_heads = irdl.base \"#builtin.integer\"\n"
     "    %cache = irdl.base \"#builtin.integer\"\n"
-    "    irdl.operands(qkv: %qkv, cos: %cos, sin: %sin)\n"
+    "    irdl.operands(qkv: %qkv, cos: %cos, sin: %sin, gamma_q: optional %gamma_q, gamma_k: optional %gamma_k)\n"
     "    irdl.results(q: %q)\n"
     "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"cache\" = %cache }\n"
     "  }\n"
@@ -166,7 +207,8 @@ static const char DECLARATION[] =
     "    %cache = irdl.base \"#builtin.integer\"\n"
     "    irdl.operands(q: %q)\n"
     "    irdl.results(y: %y)\n"
-    "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"scale\" = %scale, \"cache\" = %cache }\n"
+    "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"scale\" = %scale, \"cache\" = "
+    "%cache }\n"
     "  }\n"
     "}\n";
 
@@ -367,6 +409,7 @@ bool linear_read(MlirOperation op, linear_parts *parts)
     for (int i = 0; i < LINEAR_MAX_WEIGHTS && slots[4 + i].ptr; i++) parts->biases[parts->n_biases++] = slots[4 + i];
     parts->residual = slots[7];
     parts->swiglu = op_string(op, "activation").length > 0;
+    parts->gelu = same(op_string(op, "activation"), "geglu");
     parts->result = mlirValueGetType(mlirOperationGetResult(op, 0));
     return true;
 }
@@ -386,7 +429,7 @@ MlirValue linear_write(op_builder *b, const linear_parts *parts)
                        parts->n_biases > 1,
                        parts->n_biases > 2,
                        parts->residual.ptr != NULL};
-    MlirNamedAttribute attributes[] = {named_segments(b, 8, sizes), named_string(b, "activation", "swiglu")};
+    MlirNamedAttribute attributes[] = {named_segments(b, 8, sizes), named_string(b, "activation", parts->gelu ? "geglu" : "swiglu")};
     return build_value(b, "wf.linear", parts->result, n, operands, parts->swiglu ? 2 : 1, attributes);
 }
 

@@ -69,7 +69,8 @@ enum { LINEAR_MAX_WEIGHTS = 3 };
 typedef struct linear_parts {
     MlirValue x, weights[LINEAR_MAX_WEIGHTS], biases[LINEAR_MAX_WEIGHTS], residual; // residual null when absent
     int n_weights, n_biases;
-    bool swiglu;
+    bool swiglu; // two weights: the activation of the first product, times the second
+    bool gelu;   // with swiglu: the activation is gelu instead of silu
     MlirType result;
 } linear_parts;
 

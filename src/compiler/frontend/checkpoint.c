@@ -15,7 +15,7 @@ typedef struct architecture {
 
 static const architecture ARCHITECTURES[] = {
     {{"llama", .rope_interleaved = true}, llama_graph},
-    {{"mistral"}, llama_graph},
+    {{"mistral", .rope_interleaved = false}, llama_graph},
     {{"qwen2", .qkv_bias = true}, llama_graph},
     {{"qwen3", .qk_norm = true}, llama_graph},
     {{"gemma3", .qk_norm = true, .gelu = true, .embedding_by_root = true, .window_period = 6, .window_rope_base = 10000},
@@ -56,6 +56,11 @@ static MlirType weight_element(frontend *f, tensor_type t)
     case TENSOR_Q8_0: return wf_type(f->b.ctx, "q8_0");
     case TENSOR_Q4_0: return wf_type(f->b.ctx, "q4_0");
     case TENSOR_Q4_1: return wf_type(f->b.ctx, "q4_1");
+    case TENSOR_Q5_0: return wf_type(f->b.ctx, "q5_0");
+    case TENSOR_Q5_1: return wf_type(f->b.ctx, "q5_1");
+    case TENSOR_Q4_K: return wf_type(f->b.ctx, "q4_k");
+    case TENSOR_Q5_K: return wf_type(f->b.ctx, "q5_k");
+    case TENSOR_Q6_K: return wf_type(f->b.ctx, "q6_k");
     default: return (MlirType){0};
     }
 }
@@ -119,33 +124,20 @@ MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...)
     return gguf_find_tensor(f->file, name) ? weight(f, 0, cols, name) : (MlirValue){0};
 }
 
-MlirValue graph_gamma(frontend *f, int64_t cols, const char *name_format, ...)
-{
-    char name[96];
-    va_list args;
-    va_start(args, name_format);
-    vsnprintf(name, sizeof name, name_format, args);
-    va_end(args);
-    MlirValue gamma = weight(f, 0, cols, name);
-    if (f->status == WF_OK && f->facts->norm_plus_one) {
-        MlirNamedAttribute one = named_bool(&f->b, "plus_one", true);
-        mlirOperationSetAttributeByName(defining_op(gamma), mlirIdentifierStr(one.name), one.attribute);
-    }
-    return gamma;
-}
-
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma)
 {
-    return graph_head_norm(f, x, gamma, 1);
+    return graph_head_norm(f, x, gamma, 0);
 }
 
 MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads)
 {
     if (f->status != WF_OK) return x;
-    MlirNamedAttribute attributes[] = {named_float(&f->b, "eps", f->facts->norm_eps),
-                                       named_int(&f->b, "n_heads", n_heads)};
+    MlirNamedAttribute attributes[3] = {named_float(&f->b, "eps", f->facts->norm_eps)};
+    int n = 1;
+    if (f->facts->norm_plus_one) attributes[n++] = named_bool(&f->b, "plus_one", true);
+    if (n_heads) attributes[n++] = named_int(&f->b, "n_heads", n_heads);
     MlirValue operands[] = {x, gamma};
-    return graph_value(f, "wf.rms_norm", dim_of(x, 1), 2, operands, n_heads > 1 ? 2 : 1, attributes);
+    return graph_value(f, "wf.rms_norm", dim_of(x, 1), 2, operands, n, attributes);
 }
 
 MlirValue graph_linear(frontend *f, MlirValue x, MlirValue w, MlirValue bias)

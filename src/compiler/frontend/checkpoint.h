@@ -42,8 +42,6 @@ MlirValue graph_matrix(frontend *f, int64_t rows, int64_t cols, const char *name
 MlirValue graph_vector(frontend *f, int64_t cols, const char *name_format, ...) __attribute__((format(printf, 3, 4)));
 MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...) // null where the file has none
     __attribute__((format(printf, 3, 4)));
-MlirValue graph_gamma(frontend *f, int64_t cols, const char *name_format, ...) // of a norm, as the facts say it is meant
-    __attribute__((format(printf, 3, 4)));
 
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma);
 MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads); // each head by itself

@@ -33,8 +33,8 @@ MlirValue graph_self_attention(frontend *f, MlirValue x, int layer, const graph_
     MlirValue k = project(f, x, kv_features, 'k', layer);
     MlirValue v = project(f, x, kv_features, 'v', layer);
     if (m->qk_norm) {
-        q = graph_head_norm(f, q, graph_gamma(f, m->head_dim, "blk.%d.attn_q_norm.weight", layer), m->n_heads);
-        k = graph_head_norm(f, k, graph_gamma(f, m->head_dim, "blk.%d.attn_k_norm.weight", layer), m->n_kv_heads);
+        q = graph_head_norm(f, q, graph_vector(f, m->head_dim, "blk.%d.attn_q_norm.weight", layer), m->n_heads);
+        k = graph_head_norm(f, k, graph_vector(f, m->head_dim, "blk.%d.attn_k_norm.weight", layer), m->n_kv_heads);
     }
     q = graph_rope(f, q, m->n_heads, cos_sin);
     k = graph_rope(f, k, m->n_kv_heads, cos_sin);
@@ -59,7 +59,7 @@ MlirValue graph_head(frontend *f, MlirValue x, MlirValue rows, MlirValue table)
 {
     const model_facts *m = f->facts;
     x = graph_select_rows(f, x, rows);
-    x = graph_rms_norm(f, x, graph_gamma(f, m->n_embd, "output_norm.weight"));
+    x = graph_rms_norm(f, x, graph_vector(f, m->n_embd, "output_norm.weight"));
     MlirValue head = m->tied_head ? table : graph_matrix(f, m->n_vocab, m->n_embd, "output.weight");
     return graph_softcap(f, graph_linear(f, x, head, graph_bias(f, m->n_vocab, "output.bias")), m->final_softcap);
 }

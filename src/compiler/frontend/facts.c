@@ -122,8 +122,9 @@ static wf_status read_scaling(const facts_reader *r, const model_facts *m, rope_
     TRY(get_positive_or(r, "rope.scaling.factor", true, &factor));
     s->kind = factor == 0 ? ROPE_PLAIN : kinds[i].kind;
     s->factor = s->kind == ROPE_PLAIN ? 1 : factor;
-    s->context = (double)m->n_ctx_train;
-    TRY(get_positive_or(r, "rope.scaling.original_context_length", false, &s->context));
+    int64_t context = m->n_ctx_train;
+    TRY(get_int_or(r, "rope.scaling.original_context_length", 1, 1 << 24, &context));
+    s->context = (double)context;
     if (s->kind == ROPE_YARN) TRY(read_yarn(r, s));
     return s->kind == ROPE_LLAMA3 ? read_llama3(r, s) : WF_OK;
 }

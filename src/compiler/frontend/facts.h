@@ -39,6 +39,7 @@ typedef struct model_facts {
     bool qkv_bias;
     bool qk_norm;             // q and k are normed, a head at a time, before the rotation
     bool gelu;                // gelu(gate) * up instead of silu(gate) * up
+    int weights;              // type that was asked for, as weights_parse (runtime/pack_convert.h) gives it
     bool tied_head;           // the output head is the embedding table
     double embedding_scale;   // on token embeddings
     double attention_scale;   // on scores

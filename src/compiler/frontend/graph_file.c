@@ -40,18 +40,15 @@ static wf_status name_error(const wf_error *inner, const char *name, wf_error *e
 
 // ---- hostile files
 //
-// MLIR's text parser descends once a bracket; its bytecode reader trusts offsets and crashes on some damaged files. So text
-// is measured first, and bytecode is read by a child process first, whose death is an answer.
+// MLIR's text parser descends once a bracket; its bytecode reader trusts offsets and crashes on some damaged files. So
+// text is measured first, and bytecode is read by a child process first, whose death is an answer.
 
 enum { MAX_DEPTH = 500 };
 
-static bool is_bytecode(const char *text, size_t bytes)
-{
-    return bytes >= 4 && !memcmp(text, "ML\xefR", 4);
-}
+static bool is_bytecode(const char *text, size_t bytes) { return bytes >= 4 && !memcmp(text, "ML\xefR", 4); }
 
-// The offset of the bracket that is nested too deeply; `bytes` when there is none. Brackets in strings count, unpaired or not:
-// no sane file comes near.
+// The offset of the bracket that is nested too deeply; `bytes` when there is none. Brackets in strings count, unpaired
+// or not: no sane file comes near.
 static size_t find_deep_bracket(const char *text, size_t bytes)
 {
     size_t depth = 0;
@@ -76,8 +73,8 @@ static wf_status check_text(const char *text, size_t bytes, const char *name, wf
             line++;
             start = i + 1;
         }
-    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: brackets are nested more than %d deep", name, line, at - start + 1,
-                     MAX_DEPTH);
+    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: brackets are nested more than %d deep", name, line,
+                     at - start + 1, MAX_DEPTH);
 }
 
 static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)

@@ -10,9 +10,9 @@ MlirValue llama_graph(frontend *f, MlirValue tokens, MlirValue rows)
     graph_tables tables = graph_rope_tables(f);
     MlirValue x = graph_embed(f, tokens, table);
     for (int layer = 0; layer < (int)m->n_layer && f->status == WF_OK; layer++) {
-        MlirValue normed = graph_rms_norm(f, x, graph_gamma(f, m->n_embd, "blk.%d.attn_norm.weight", layer));
+        MlirValue normed = graph_rms_norm(f, x, graph_vector(f, m->n_embd, "blk.%d.attn_norm.weight", layer));
         x = graph_add(f, x, graph_self_attention(f, normed, layer, &tables));
-        normed = graph_rms_norm(f, x, graph_gamma(f, m->n_embd, "blk.%d.ffn_norm.weight", layer));
+        normed = graph_rms_norm(f, x, graph_vector(f, m->n_embd, "blk.%d.ffn_norm.weight", layer));
         x = graph_add(f, x, graph_feed_forward(f, normed, layer));
     }
     return graph_head(f, x, rows, table);

@@ -35,7 +35,6 @@ static wf_status check_argument(uint32_t i, const char *name, const graph_shape 
     if (!tensor || mlirShapedTypeGetRank(declared) > GRAPH_MAX_DIMS ||
         !constant_type(mlirShapedTypeGetElementType(declared), &type))
         return error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be", i);
-    // a .npy file has no bf16: it is written as u16, which reads as i16
     if (given->type != type) return wrong_argument(i, name, given, declared, "wrong type", err);
     if (given->n_dims != mlirShapedTypeGetRank(declared))
         return wrong_argument(i, name, given, declared, "wrong number of dimensions", err);
@@ -65,13 +64,20 @@ wf_status bind_arguments(MlirOperation function, uint32_t n, const graph_shape *
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
     intptr_t wanted = mlirBlockGetNumArguments(entry);
+    MlirOperation first = mlirBlockGetFirstOperation(entry);
     if (n != wanted)
         return error_set(err, WF_ERROR_USAGE, "the function takes %zd argument%s, %u %s given", wanted,
                          wanted == 1 ? "" : "s", n, n == 1 ? "is" : "are");
     for (uint32_t i = 0; i < n; i++) {
         MlirValue argument = mlirBlockGetArgument(entry, i);
         TRY(check_argument(i, names ? names[i] : NULL, &shapes[i], mlirValueGetType(argument), err));
+        MlirType declared = mlirValueGetType(argument);
         mlirValueSetType(argument, tensor_of((int)shapes[i].n_dims, shapes[i].dims, element_type_of(argument)));
+        if (mlirTypeEqual(declared, mlirValueGetType(argument)) || !first.ptr) continue;
+        // users keep the type that they were written for, until bind_propagate knows the sizes of all their operands
+        op_builder b = op_builder_before(first);
+        MlirValue cast = build_value(&b, "tensor.cast", declared, 1, &argument, 0, NULL);
+        mlirValueReplaceAllUsesExcept(argument, cast, 1, (MlirOperation[]){defining_op(cast)});
     }
     update_function_type(function);
     return WF_OK;
@@ -118,17 +124,43 @@ static bool constant_int(MlirValue v, int64_t *n)
     return true;
 }
 
+// The numbers that a shape tensor holds; -1: it is computed.
+static intptr_t read_shape(MlirOperation shape, int64_t dims[MAX_RANK])
+{
+    if (op_is(shape, "tensor.from_elements")) {
+        intptr_t rank = mlirOperationGetNumOperands(shape);
+        if (rank > MAX_RANK) return -1;
+        for (intptr_t i = 0; i < rank; i++)
+            if (!constant_int(mlirOperationGetOperand(shape, i), &dims[i])) return -1;
+        return rank;
+    }
+    MlirAttribute a = op_is(shape, "arith.constant") ? op_attribute(shape, "value") : (MlirAttribute){0};
+    if (!a.ptr || !mlirAttributeIsADenseElements(a) || mlirElementsAttrGetNumElements(a) > MAX_RANK) return -1;
+    MlirType element = mlirShapedTypeGetElementType(mlirAttributeGetType(a));
+    intptr_t rank = mlirElementsAttrGetNumElements(a);
+    for (intptr_t i = 0; i < rank; i++) {
+        if (mlirTypeIsAIndex(element))
+            dims[i] = (int64_t)mlirDenseElementsAttrGetIndexValue(a, i);
+        else if (mlirIntegerTypeGetWidth(element) == 64)
+            dims[i] = mlirDenseElementsAttrGetInt64Value(a, i);
+        else if (mlirIntegerTypeGetWidth(element) == 32)
+            dims[i] = mlirDenseElementsAttrGetInt32Value(a, i);
+        else
+            return -1;
+    }
+    return rank;
+}
+
 // tensor.reshape by a shape of constants.
 static void infer_reshape(inference *f, MlirOperation op)
 {
-    MlirOperation shape = defining_op(mlirOperationGetOperand(op, 1));
     int64_t dims[MAX_RANK];
-    intptr_t rank = mlirOperationGetNumOperands(shape);
-    if (!op_is(shape, "tensor.from_elements") || rank > MAX_RANK) return;
+    intptr_t rank = read_shape(defining_op(mlirOperationGetOperand(op, 1)), dims);
     for (intptr_t i = 0; i < rank; i++)
-        if (!constant_int(mlirOperationGetOperand(shape, i), &dims[i]) || dims[i] < 0) return;
+        if (dims[i] < 0) return;
     MlirValue y = mlirOperationGetResult(op, 0);
-    set_shape(f, y, tensor_of((int)rank, dims, element_type_of(y)));
+    if (rank >= 0 && rank == mlirShapedTypeGetRank(mlirValueGetType(y)))
+        set_shape(f, y, tensor_of((int)rank, dims, element_type_of(y)));
 }
 
 static void infer_collapse(inference *f, MlirOperation op)

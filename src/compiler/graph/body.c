@@ -162,6 +162,7 @@ void body_store(body *e, const access *a, value x)
 
 // ---- checks
 
+// Where any lane of `failed` is true.
 static void set_fault(body *e, value failed, const char *message, MlirOperation op)
 {
     int check = e->n->add_check(e->n->check_context, message, mlirOperationGetLocation(op));
@@ -170,6 +171,10 @@ static void set_fault(body *e, value failed, const char *message, MlirOperation 
         return;
     }
     builder *b = e->b;
+    if (e->lanes > 1) {
+        MlirType bits = mlirIntegerTypeGet(b->ctx, (unsigned)e->lanes);
+        failed = cmp_i(b, CMP_NE, bitcast(b, failed, bits), const_int(b, bits, 0));
+    }
     branch br;
     if_begin(b, &br, failed, 0, NULL);
     store(b, const_i(b, check + 1), e->buffers[e->n->fault_buffer], (value){0}, 0);
@@ -183,10 +188,7 @@ static value run_assert(body *e, MlirOperation op)
     MlirStringRef text = op_string(op, "msg");
     char message[256];
     snprintf(message, sizeof message, "assertion fails: %.*s", (int)text.length, text.data);
-    for (int i = 0; i < e->lanes && e->status == WF_OK; i++) {
-        value one = e->lanes > 1 ? extract(b, holds, i) : holds;
-        set_fault(e, xor_(b, one, const_int(b, b->i1, 1)), message, op);
-    }
+    if (e->status == WF_OK) set_fault(e, xor_(b, holds, const_int(b, mlirValueGetType(holds), -1)), message, op);
     return (value){0};
 }
 
@@ -222,10 +224,10 @@ static value run_extract(body *e, MlirOperation op)
         offset = add(b, offset, mul_i(b, index, g->strides[d]));
     }
     value x = {0};
+    if (bad.ptr) set_fault(e, bad, "an index is out of range", op);
     for (int i = 0; i < e->lanes; i++) {
         value at = add_i(b, e->lanes > 1 ? extract(b, offset, i) : offset, g->offset);
         value one = load_elements(b, e->buffers[g->buffer], at, 0, g->element, 1);
-        if (bad.ptr) set_fault(e, e->lanes > 1 ? extract(b, bad, i) : bad, "an index is out of range", op);
         x = e->lanes == 1 ? one : i ? insert(b, one, x, i) : splat(b, one, e->lanes);
     }
     return x;

@@ -135,7 +135,7 @@ static bool comes_before(const nest *n, int a, int b)
     bool single_a = n->extent[a] == 1, single_b = n->extent[b] == 1;
     if (single_a != single_b) return single_b;
     if (n->reduction[a] != n->reduction[b]) return n->reduction[b];
-    if (n->reduction[a]) return false;
+    if (n->reduction[a] || !n->n_out) return false;
     return n->out[0].coef[a] > n->out[0].coef[b];
 }
 
@@ -225,7 +225,7 @@ static void choose_rows(const nest *n, const kernel_target *target, nest_shape *
 {
     s->row_loop = -1;
     s->rows = 1;
-    if (s->across || s->vector_loop < 0 || !has_reductions(n)) return;
+    if (s->vector_loop < 0 || !has_reductions(n)) return;
     for (int l = 0; l < n->n_loops; l++) {
         if (n->reduction[l] || l == s->vector_loop) continue;
         for (int i = 0; i < n->n_in; i++)
@@ -233,6 +233,11 @@ static void choose_rows(const nest *n, const kernel_target *target, nest_shape *
                 s->row_loop = l;
     }
     if (s->row_loop < 0) return;
+    if (s->across) { // a load of what the rows share serves all of them; only whole blocks
+        while (s->rows < 4 && n->extent[s->row_loop] % (2 * s->rows) == 0) s->rows *= 2;
+        if (s->rows == 1) s->row_loop = -1;
+        return;
+    }
     // With two vectors a row, six rows fill 16 registers: 12 sums, 2 of B, 1 of A.
     int64_t most = target->registers >= 32 ? 12 : 6, extent = n->extent[s->row_loop];
     s->rows = (int)min_of(most, extent);
@@ -261,7 +266,7 @@ void nest_plan(nest *n, const kernel_target *target, nest_shape *s)
     choose_rows(n, target, s);
     int64_t extent = s->vector_loop >= 0 ? n->extent[s->vector_loop] : 1, others = 1, work = 1;
     s->lanes = (int)power_below(extent, target->lanes);
-    s->unroll = (int)min_of(s->across ? 4 : has_reductions(n) ? 2 : 1, max_of(extent / s->lanes, 1));
+    s->unroll = (int)min_of(s->across ? (s->rows > 1 ? 2 : 4) : has_reductions(n) ? 2 : 1, max_of(extent / s->lanes, 1));
     for (int l = 0; l < n->n_loops; l++) {
         if (n->reduction[l] || l == s->vector_loop || l == s->row_loop) {
             work *= max_of(n->extent[l], 1);
@@ -353,8 +358,8 @@ static void evaluate(nest_builder *nb, int lanes, value *out)
         out[0] = body_load(&e, &n->in[0]);
     } else {
         load_inputs(&e);
-        reduction_of r[16];
-        bool wide[16] = {0};
+        reduction_of r[8];
+        bool wide[8] = {0};
         for (int o = 0; o < n->n_out; o++) {
             MlirType t = body_type(b, n->out[o].element);
             MlirValue argument = mlirBlockGetArgument(n->body, n->n_in + o);
@@ -558,14 +563,14 @@ static void build_across(nest_builder *nb)
     const nest *n = nb->n;
     const nest_shape *s = nb->s;
     builder *b = nb->b;
-    reduction_of r[16];
-    value carried[MAX_CARRIED];
-    int n_out = n->n_out, count = n_out * (s->unroll + 1), unroll = s->unroll;
-    for (int o = 0; o < n_out; o++) {
-        read_reduction(n, o, &r[o]);
-        MlirType t = reduced_type(b, n->out[o].element);
-        for (int u = 0; u <= unroll; u++) // the last one for single elements
-            carried[u * n_out + o] = identity_value(b, r[o].combiner->start, vec(b, u < unroll ? s->lanes : 1, t));
+    reduction_of r[8];
+    value carried[MAX_CARRIED], row = s->row_loop >= 0 ? nb->iv[s->row_loop] : (value){0};
+    int n_out = n->n_out, unroll = s->unroll, block = s->rows * n_out, count = block * (unroll + 1);
+    for (int o = 0; o < n_out; o++) read_reduction(n, o, &r[o]);
+    for (int i = 0; i < count; i++) { // [unroll + 1][rows][n_out], the last of the first for single elements
+        int o = i % n_out;
+        MlirType t = vec(b, i / block < unroll ? s->lanes : 1, reduced_type(b, n->out[o].element));
+        carried[i] = identity_value(b, r[o].combiner->start, t);
     }
     reduction_loops outer;
     open_reductions(nb, &outer, s->vector_loop, count, carried);
@@ -574,30 +579,35 @@ static void build_across(nest_builder *nb)
     const int64_t from[] = {0, whole, vectors}, to[] = {whole, vectors, extent};
     for (int part = 0; part < 3 && nb->status == WF_OK; part++) {
         if (from[part] == to[part]) continue;
-        int first = part < 2 ? 0 : unroll * n_out, times = part == 0 ? unroll : 1, width = part < 2 ? s->lanes : 1;
+        int first = part < 2 ? 0 : unroll * block, times = part == 0 ? unroll : 1, width = part < 2 ? s->lanes : 1;
         loop l;
-        loop_begin(b, &l, const_i(b, from[part]), const_i(b, to[part]), times * width, times * n_out, carried + first);
+        loop_begin(b, &l, const_i(b, from[part]), const_i(b, to[part]), times * width, times * block, carried + first);
         value next[MAX_CARRIED];
-        for (int i = 0; i < times * n_out; i++) next[i] = l.args[i];
-        for (int u = 0; u < times && nb->status == WF_OK; u++) {
-            nb->iv[s->vector_loop] = add_i(b, l.iv, u * width);
-            add_terms(nb, width, r, next + u * n_out);
+        for (int i = 0; i < times * block; i++) next[i] = l.args[i];
+        for (int k = 0; k < times * s->rows && nb->status == WF_OK; k++) {
+            nb->iv[s->vector_loop] = add_i(b, l.iv, k / s->rows * width);
+            if (row.ptr) nb->iv[s->row_loop] = add_i(b, row, k % s->rows);
+            add_terms(nb, width, r, next + k * n_out);
         }
         loop_end(b, &l, next);
-        for (int i = 0; i < times * n_out; i++) carried[first + i] = l.results[i];
+        for (int i = 0; i < times * block; i++) carried[first + i] = l.results[i];
     }
     nb->iv[s->vector_loop] = (value){0};
     close_reductions(nb, &outer, count, carried);
-    value out[16];
-    load_inits(nb, 1, out);
-    for (int o = 0; o < n_out && nb->status == WF_OK; o++) {
-        const char *name = r[o].combiner->name;
-        value x = carried[o];
-        for (int u = 1; u < unroll; u++) x = body_combine(b, name, x, carried[u * n_out + o]);
-        x = body_combine(b, name, combine_lanes(b, name, x), carried[unroll * n_out + o]);
-        out[o] = out[o].ptr ? body_combine(b, name, out[o], x) : x;
+    for (int k = 0; k < s->rows && nb->status == WF_OK; k++) {
+        value out[8];
+        if (row.ptr) nb->iv[s->row_loop] = add_i(b, row, k);
+        load_inits(nb, 1, out);
+        for (int o = 0; o < n_out && nb->status == WF_OK; o++) {
+            const char *name = r[o].combiner->name;
+            const value *sums = carried + k * n_out + o;
+            value x = sums[0];
+            for (int u = 1; u < unroll; u++) x = body_combine(b, name, x, sums[u * block]);
+            x = body_combine(b, name, combine_lanes(b, name, x), sums[unroll * block]);
+            out[o] = out[o].ptr ? body_combine(b, name, out[o], x) : x;
+        }
+        if (nb->status == WF_OK) store_outputs(nb, 1, out);
     }
-    if (nb->status == WF_OK) store_outputs(nb, 1, out);
 }
 
 // The rows of a tile, from `row`: a whole block, or what is left one by one.
@@ -652,6 +662,7 @@ static void build_tile(nest_builder *nb, value tile)
         if (i) tile = div_i(b, tile, n->extent[l]);
     }
     int64_t known = s->chunk == extent || extent % s->chunk == 0 ? s->chunk : -1;
+    if (s->across && s->row_loop >= 0) nb->iv[s->row_loop] = mul_i(b, block, s->rows);
     if (s->across)
         build_across(nb);
     else if (s->row_loop >= 0)
@@ -664,7 +675,7 @@ wf_status nest_build(builder *b, const nest *n, const nest_shape *s, const char 
 {
     nest_builder nb = {.b = b, .n = n, .s = s, .err = err};
     if (n->n_out > 8 || n->fault_buffer >= MAX_BUFFERS || (s->rows * s->unroll) * n->n_out > MAX_CARRIED ||
-        (s->unroll + 1) * n->n_out > MAX_CARRIED)
+        (s->unroll + 1) * s->rows * n->n_out > MAX_CARRIED)
         return error_set(err, WF_ERROR_UNSUPPORTED, "an op with %d results and %d operands", n->n_out, n->n_in);
     kernel_begin(b, name);
     for (int i = 0; i <= n->fault_buffer; i++) nb.buffers[i] = operand(b, i);

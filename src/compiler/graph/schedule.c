@@ -485,15 +485,35 @@ static bool find_extents(nest *n, const tensor *x, MlirAffineMap map)
     return true;
 }
 
+// A structured op that only spreads a scalar: linalg.fill as upstream generalises it, and as torch-mlir writes it.
+static bool is_fill(MlirOperation op, MlirBlock body)
+{
+    if (mlirOperationGetNumOperands(op) != 2 || mlirOperationGetNumResults(op) != 1) return false;
+    MlirOperation yield = mlirBlockGetTerminator(body);
+    return is_scalar(mlirOperationGetOperand(op, 0)) && mlirOperationEqual(yield, mlirBlockGetFirstOperation(body)) &&
+           mlirValueEqual(mlirOperationGetOperand(yield, 0), mlirBlockGetArgument(body, 0));
+}
+
+static wf_status schedule_splat(schedule *s, MlirValue scalar)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    tensor x;
+    TRY(read_type(s, mlirValueGetType(y), &x));
+    x.place = scalar.ptr ? PLACE_SPLAT : PLACE_EMPTY;
+    x.scalar = scalar;
+    return add_tensor(s, y, &x);
+}
+
 static wf_status schedule_generic(schedule *s)
 {
     MlirOperation op = s->op;
     intptr_t n_operands = mlirOperationGetNumOperands(op), n_out = mlirOperationGetNumResults(op);
     MlirAttribute maps = op_attribute(op, "indexing_maps");
     MlirBlock body;
-    if (!maps.ptr || n_operands > 32 || n_out < 1 || n_out > 8 || mlirOperationGetNumRegions(op) != 1)
+    if (!maps.ptr || n_operands > 32 || n_operands < 1 || n_out > 8 || mlirOperationGetNumRegions(op) != 1)
         return refuse(s, "cannot be compiled");
     body = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, 0));
+    if (is_fill(op, body)) return schedule_splat(s, mlirOperationGetOperand(op, 0));
     TRY(prepare_body(s, body));
 
     nest n = {.n_in = (int)(n_operands - n_out), .n_out = (int)n_out, .body = body};
@@ -522,7 +542,7 @@ static wf_status schedule_generic(schedule *s)
                 return refuse(s, "has an index that is not linear");
     }
     for (int l = 0; l < n.n_loops; l++) {
-        n.reduction[l] = used.coef[l] == 0;
+        n.reduction[l] = used.coef[l] == 0 && n_out > 0; // without results: only checks
         if (n.extent[l] < 0) return refuse(s, "has a loop whose size no operand tells");
     }
     size_t index = s->n_calls;
@@ -607,34 +627,40 @@ static wf_status schedule_alias(schedule *s)
     return add_tensor(s, mlirOperationGetResult(s->op, 0), &x);
 }
 
+// Entry d of an array of fixed numbers, in which those that are operands count as INT64_MIN: constants are looked up. *operand
+// is the next operand. INT64_MIN: it is computed.
+static int64_t mixed_number(schedule *s, MlirAttribute numbers, intptr_t d, intptr_t *operand)
+{
+    int64_t n = mlirDenseI64ArrayGetElement(numbers, d);
+    if (n != INT64_MIN || *operand >= mlirOperationGetNumOperands(s->op)) return n;
+    MlirAttribute a = constant_attribute(defining_op(mlirOperationGetOperand(s->op, (*operand)++)));
+    return a.ptr && mlirAttributeIsAInteger(a) ? mlirIntegerAttrGetValueInt(a) : INT64_MIN;
+}
+
 // The part of `x` that an op with static_offsets, static_sizes and static_strides means. Sizes of 1 are dropped until the rank
 // is that of `shape`.
-static wf_status take_slice(schedule *s, const tensor *x, const tensor *shape, tensor *part)
+static wf_status take_slice(schedule *s, intptr_t operand, const tensor *x, const tensor *shape, tensor *part)
 {
+    int64_t offset_of[MAX_RANK], size_of[MAX_RANK], stride_of[MAX_RANK];
     MlirAttribute offsets = op_attribute(s->op, "static_offsets"), sizes = op_attribute(s->op, "static_sizes"),
                   strides = op_attribute(s->op, "static_strides");
     if (!offsets.ptr || !sizes.ptr || !strides.ptr || mlirDenseArrayGetNumElements(offsets) != x->rank)
         return refuse(s, "cannot be compiled");
+    for (int d = 0; d < x->rank; d++) offset_of[d] = mixed_number(s, offsets, d, &operand);
+    for (int d = 0; d < x->rank; d++) size_of[d] = mixed_number(s, sizes, d, &operand);
+    for (int d = 0; d < x->rank; d++) stride_of[d] = mixed_number(s, strides, d, &operand);
     *part = *x;
     part->rank = 0;
-    int drop = x->rank - shape->rank;
     for (int d = 0; d < x->rank; d++) {
-        int64_t offset = mlirDenseI64ArrayGetElement(offsets, d), size = mlirDenseI64ArrayGetElement(sizes, d),
-                stride = mlirDenseI64ArrayGetElement(strides, d), last;
+        int64_t offset = offset_of[d], size = size_of[d], stride = stride_of[d], last;
         if (offset < 0 || size < 0 || stride < 1) return refuse(s, "has an offset that is computed");
         if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
             (size && last >= x->dims[d]))
             return refuse(s, "reaches beyond its operand");
         if (size) part->offset += offset * x->strides[d];
         bool matches = part->rank < shape->rank && shape->dims[part->rank] == size;
-        if (drop > 0 && size == 1 && !(matches && shape->rank - part->rank > x->rank - d - 1)) {
-            bool needed = matches && shape->dims[part->rank] == 1 && drop == 0;
-            if (!needed) {
-                drop--;
-                continue;
-            }
-        }
-        if (part->rank == shape->rank || !matches) return refuse(s, "has a shape that does not fit its sizes");
+        if (!matches && size == 1) continue; // which of several sizes of 1 is dropped makes no difference
+        if (!matches) return refuse(s, "has a shape that does not fit its sizes");
         part->dims[part->rank] = size;
         part->strides[part->rank++] = x->strides[d] * stride;
     }
@@ -647,8 +673,7 @@ static wf_status schedule_extract_slice(schedule *s)
     tensor x, shape, part;
     TRY(read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
     TRY(read_type(s, mlirValueGetType(y), &shape));
-    if (mlirOperationGetNumOperands(s->op) != 1) return refuse(s, "has an offset that is computed");
-    TRY(take_slice(s, &x, &shape, &part));
+    TRY(take_slice(s, 1, &x, &shape, &part));
     return add_tensor(s, y, &part);
 }
 
@@ -665,14 +690,13 @@ static wf_status schedule_insert_slice(schedule *s)
     tensor x, whole, result, part;
     TRY(read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
     TRY(read_tensor(s, into, &whole));
-    if (mlirOperationGetNumOperands(s->op) != 2) return refuse(s, "has an offset that is computed");
     if (owns_buffer(s, into, &whole)) {
         result = whole;
     } else {
         TRY(new_tensor(s, mlirValueGetType(y), &result));
         if (whole.place != PLACE_EMPTY) TRY(schedule_copy(s, &whole, &result));
     }
-    TRY(take_slice(s, &result, &x, &part));
+    TRY(take_slice(s, 2, &result, &x, &part));
     if (x.place != PLACE_EMPTY) TRY(schedule_copy(s, &x, &part));
     return add_tensor(s, y, &result);
 }
@@ -704,7 +728,11 @@ static wf_status schedule_pad(schedule *s)
     tensor x, result, padding;
     TRY(read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
     TRY(new_tensor(s, mlirValueGetType(y), &result));
-    if (mlirOperationGetNumOperands(s->op) != 1 || !low.ptr || !high.ptr) return refuse(s, "has an amount that is computed");
+    if (!low.ptr || !high.ptr || mlirDenseArrayGetNumElements(low) != x.rank) return refuse(s, "cannot be compiled");
+    int64_t before_of[MAX_RANK], after_of[MAX_RANK];
+    intptr_t operand = 1;
+    for (int d = 0; d < x.rank; d++) before_of[d] = mixed_number(s, low, d, &operand);
+    for (int d = 0; d < x.rank; d++) after_of[d] = mixed_number(s, high, d, &operand);
     padding = result;
     padding.place = PLACE_SPLAT;
     padding.root = -1;
@@ -712,7 +740,7 @@ static wf_status schedule_pad(schedule *s)
     if (!defining_op(padding.scalar).ptr) return refuse(s, "has padding that depends on the place");
     tensor part = result;
     for (int d = 0; d < x.rank; d++) {
-        int64_t before = mlirDenseI64ArrayGetElement(low, d), after = mlirDenseI64ArrayGetElement(high, d);
+        int64_t before = before_of[d], after = after_of[d];
         if (before < 0 || after < 0 || before + x.dims[d] + after != result.dims[d])
             return refuse(s, "has an amount that is negative or computed");
         part.offset += before * result.strides[d];
@@ -737,16 +765,6 @@ static wf_status schedule_from_elements(schedule *s)
         TRY(schedule_copy(s, &one, &slot));
     }
     return add_tensor(s, y, &result);
-}
-
-static wf_status schedule_splat(schedule *s, MlirValue scalar)
-{
-    MlirValue y = mlirOperationGetResult(s->op, 0);
-    tensor x;
-    TRY(read_type(s, mlirValueGetType(y), &x));
-    x.place = scalar.ptr ? PLACE_SPLAT : PLACE_EMPTY;
-    x.scalar = scalar;
-    return add_tensor(s, y, &x);
 }
 
 // ---- wf ops with kernels

@@ -31,12 +31,29 @@ void attention_name(const attention_kernel *k, char name[96])
              (long long)k->head_dim, bits[0], extras, k->kv_f32 ? "_f32" : "", k->out_q8 ? "_q8" : "");
 }
 
+// Scores and soft caps do not matter any more: merges of one shape are one kernel.
+void attention_merge_name(const attention_kernel *k, char name[96])
+{
+    char window[24] = "";
+    if (k->window) snprintf(window, sizeof window, "_w%lld", (long long)k->window);
+    snprintf(name, 96, "attention_merge_%lld_%lldx%lld%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
+             (long long)k->head_dim, window, k->out_q8 ? "_q8" : "");
+}
+
+// The window of the first token may begin anywhere in its span, and the last token's ends that much later.
+int64_t attention_window_spans(const attention_kernel *k)
+{
+    int64_t positions = k->window + ATTENTION_SPLIT_TOKENS - 1;
+    return k->window ? (positions + ATTENTION_SPAN - 2) / ATTENTION_SPAN + 1 : 0;
+}
+
 // ---- shapes of register tiles
 
 typedef struct shape {
     int rows;
     int key_vectors;     // of scores, side by side
     int feature_vectors; // of outputs
+    bool prefetch;       // what the next step reads: a single token uses every byte of the cache once
 } shape;
 
 // Accumulators that leave room for a vector or two of K or V and a broadcast.
@@ -84,6 +101,7 @@ typedef struct emitter {
     value n_rows;
     value keys, values; // the key head's parts of the cache
     value position;     // of the first token
+    value from, to;     // positions that it sees, `from` a multiple of KEYS
 } emitter;
 
 static value row_address(const emitter *e, value base, value row, int64_t row_bytes)
@@ -119,7 +137,7 @@ static void multiply(const emitter *e, int rows, int n, value scalars, int64_t s
 }
 
 // S = Q K^T for the block of positions whose keys start at `keys`.
-static void emit_scores(const emitter *e, const shape *t, value keys, value k0)
+static void emit_scores(const emitter *e, const shape *t, value keys, value next, value k0)
 {
     builder *b = e->b;
     int n = t->key_vectors, lanes_ = b->target.lanes, step = n * lanes_, unroll = 2;
@@ -134,6 +152,10 @@ static void emit_scores(const emitter *e, const shape *t, value keys, value k0)
     memcpy(acc, features.args, sizeof acc);
     value k_at = at(b, key, mul_i(b, features.iv, KV_GROUP * e->element), 0);
     value q_at = at(b, q_row, mul_i(b, features.iv, 4), 0);
+    int64_t step_bytes = step * e->element; // of the next part, for every dimension
+    value next_at = at(b, next, mul_i(b, cols.iv, dims * e->element), 0);
+    for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
     for (int u = 0; u < unroll; u++) {
         int64_t offsets[KEYS / 8];
         for (int v = 0; v < n; v++) {
@@ -153,7 +175,7 @@ static void emit_scores(const emitter *e, const shape *t, value keys, value k0)
 
 // O = C O + S V for the block of positions whose values start at `values`. Positions that no row of a register tile
 // sees are not read: they may hold NaN, and 0 * NaN is no 0.
-static void emit_outputs(const emitter *e, const shape *t, value values, value k0)
+static void emit_outputs(const emitter *e, const shape *t, value values, value next, value k0)
 {
     builder *b = e->b;
     int n = t->feature_vectors, lanes_ = b->target.lanes;
@@ -177,6 +199,8 @@ static void emit_outputs(const emitter *e, const shape *t, value values, value k
     int64_t offsets[KEYS / 8];
     for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
     value v_at = row_address(e, v_col, positions.iv, dims * e->element);
+    value next_at = row_address(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
@@ -186,22 +210,24 @@ static void emit_outputs(const emitter *e, const shape *t, value values, value k
     loop_end(b, &rows, NULL);
 }
 
-// Calls `emit` with the shape for a single token, or else the one for many.
-static void emit_either(const emitter *e, void (*emit)(const emitter *, const shape *, value, value), value part,
-                        value k0)
+// Calls `emit` with the shape for a single token, or else the one for many. It works on a part of the cache, `next` is
+// the one of the step after it.
+static void emit_either(const emitter *e, void (*emit)(const emitter *, const shape *, value, value, value), value part,
+                        value next, value k0)
 {
     builder *b = e->b;
     shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->k->head_dim);
     shape many = shape_for(&b->target, most_rows(&b->target), e->k->head_dim);
+    one.prefetch = true;
     if (one.rows == many.rows) {
-        emit(e, &many, part, k0);
+        emit(e, &many, part, next, k0);
         return;
     }
     branch br;
     if_begin(b, &br, cmp_i(b, CMP_EQ, e->n_tokens, const_i(b, 1)), 0, NULL);
-    emit(e, &one, part, k0);
+    emit(e, &one, part, next, k0);
     if_else(b, &br, NULL);
-    emit(e, &many, part, k0);
+    emit(e, &many, part, next, k0);
     if_end(b, &br, NULL);
 }
 
@@ -304,26 +330,16 @@ static void emit_start(const emitter *e, value q_tile)
     loop_end(b, &rows, NULL);
 }
 
-// O / sum of weights, to where it goes: y is the row of the tile's first token.
-static void emit_finish(const emitter *e, value y, value head)
+// Rows of O to where they go: y is the row of the tile's first token.
+static void emit_store(const emitter *e, value y, value head)
 {
     builder *b = e->b;
     int n = b->target.lanes;
-    int64_t dims = e->k->head_dim, features = e->group * dims, all = e->k->n_heads * dims;
-    loop rows, cols, tokens, blocks;
-    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
-    value scale = splat(b, div_f(b, const_f(b, b->f32, 1), sum), n);
-    value o = row_address(e, e->o, rows.iv, 4 * dims);
-    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n, 0, NULL);
-    value offset = mul_i(b, cols.iv, 4);
-    store(b, mul_f(b, load(b, o, offset, 0, e->vf), scale), o, offset, 0);
-    loop_end(b, &cols, NULL);
-    loop_end(b, &rows, NULL);
-
+    int64_t features = e->group * e->k->head_dim, all = e->k->n_heads * e->k->head_dim;
     int64_t y_bytes = e->k->out_q8 ? q8_row_bytes(all) : 4 * all;
     int step = e->k->out_q8 ? Q8_BLOCK : n;
     value head_features = mul_i(b, head, features);
+    loop tokens, blocks;
     loop_begin(b, &tokens, const_i(b, 0), e->n_tokens, 1, 0, NULL);
     value y_row = row_address(e, y, tokens.iv, y_bytes), o_row = row_address(e, e->o, tokens.iv, 4 * features);
     loop_begin(b, &blocks, const_i(b, 0), const_i(b, features), step, 0, NULL);
@@ -337,23 +353,95 @@ static void emit_finish(const emitter *e, value y, value head)
     loop_end(b, &tokens, NULL);
 }
 
+// to[i] = from[i] * scale for a row of head_dim; from may be to.
+static void emit_scaled_row(const emitter *e, value from, value to, value scale)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    loop cols;
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, e->k->head_dim), n, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4);
+    store(b, mul_f(b, load(b, from, offset, 0, e->vf), scale), to, offset, 0);
+    loop_end(b, &cols, NULL);
+}
+
+// O / L to where it goes.
+static void emit_finish(const emitter *e, value y, value head)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    loop rows;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
+    value o = row_address(e, e->o, rows.iv, 4 * e->k->head_dim);
+    emit_scaled_row(e, o, o, splat(b, div_f(b, const_f(b, b->f32, 1), sum), n));
+    loop_end(b, &rows, NULL);
+    emit_store(e, y, head);
+}
+
+// O, M, L into the parts; `parts` is the row of the tile's first token and first head.
+static void emit_parts(const emitter *e, value parts)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    int64_t dims = e->k->head_dim, part_bytes = attention_part_bytes(dims);
+    loop rows;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value token = div_i(b, rows.iv, e->group), head = rem_i(b, rows.iv, e->group);
+    value part = row_address(e, parts, add(b, mul_i(b, token, e->k->n_heads), head), part_bytes);
+    emit_scaled_row(e, row_address(e, e->o, rows.iv, 4 * dims), part, const_f(b, e->vf, 1));
+    store(b, load(b, e->m, mul_i(b, rows.iv, 4), 0, b->f32), part, (value){0}, 4 * dims);
+    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
+    store(b, sum, part, (value){0}, 4 * dims + 4);
+    loop_end(b, &rows, NULL);
+}
+
 static void emit_blocks(const emitter *e)
 {
     builder *b = e->b;
-    value start = const_i(b, 0), end = add(b, e->position, e->n_tokens);
-    if (e->k->window) {
-        value first = max_s(b, add_i(b, e->position, 1 - e->k->window), start);
-        start = and_i(b, first, -KEYS);
-    }
     loop blocks;
-    loop_begin(b, &blocks, start, end, KEYS, 0, NULL);
+    loop_begin(b, &blocks, e->from, e->to, KEYS, 0, NULL);
     value offset = mul_i(b, blocks.iv, e->k->head_dim * e->element);
-    emit_either(e, emit_scores, at(b, e->keys, offset, 0), blocks.iv);
+    value keys = at(b, e->keys, offset, 0), values = at(b, e->values, offset, 0);
+    emit_either(e, emit_scores, keys, values, blocks.iv);
     if (e->k->softcap != 0) emit_softcap(e);
     emit_mask_where_needed(e, blocks.iv);
     emit_softmax(e);
-    emit_either(e, emit_outputs, at(b, e->values, offset, 0), blocks.iv);
+    emit_either(e, emit_outputs, values, at(b, keys, (value){0}, KEYS * e->k->head_dim * e->element), blocks.iv);
     loop_end(b, &blocks, NULL);
+}
+
+// The first position that a token at `position` sees.
+static value first_seen(builder *b, const attention_kernel *k, value position)
+{
+    return k->window ? max_s(b, add_i(b, position, 1 - k->window), const_i(b, 0)) : const_i(b, 0);
+}
+
+// The positions that a tile sees: what its tokens see of the nth span.
+static void choose_span(emitter *e, value past, value nth, value span)
+{
+    builder *b = e->b;
+    value first_span = div_u(b, first_seen(b, e->k, past), span);
+    value begin = mul(b, add(b, first_span, nth), span);
+    e->from = max_s(b, and_i(b, first_seen(b, e->k, e->position), -KEYS), begin);
+    e->to = min_s(b, add(b, e->position, e->n_tokens), add(b, begin, span));
+}
+
+static int64_t output_row_bytes(const attention_kernel *k)
+{
+    return k->out_q8 ? q8_row_bytes(k->n_heads * k->head_dim) : 4 * k->n_heads * k->head_dim;
+}
+
+static void emit_result(const emitter *e, value out, value head, value nth, value n_tokens, value is_whole)
+{
+    builder *b = e->b;
+    branch br;
+    if_begin(b, &br, is_whole, 0, NULL);
+    emit_finish(e, at(b, out, mul_i(b, e->first, output_row_bytes(e->k)), 0), head);
+    if_else(b, &br, NULL);
+    value row = mul_i(b, add(b, mul(b, nth, n_tokens), e->first), e->k->n_heads);
+    emit_parts(e, row_address(e, out, add(b, row, mul_i(b, head, e->group)), attention_part_bytes(e->k->head_dim)));
+    if_end(b, &br, NULL);
 }
 
 void attention_build(builder *b, const attention_kernel *k, const char *name)
@@ -372,26 +460,89 @@ void attention_build(builder *b, const attention_kernel *k, const char *name)
     e.l = scratch(b, most * n * 4);
     e.m = scratch(b, most * 4);
     e.c = scratch(b, most * 4);
-    value q = operand(b, 0), k_cache = operand(b, 1), v_cache = operand(b, 2), y = operand(b, 3);
-    value n_tokens = dim(b, 0), past = dim(b, 1), n_ctx = dim(b, 2);
+    value q = operand(b, 0), k_cache = operand(b, 1), v_cache = operand(b, 2), out = operand(b, 3);
+    value n_tokens = dim(b, 0), past = dim(b, 1), n_ctx = dim(b, 2), span = dim(b, 3);
+    value is_whole = cmp_i(b, CMP_EQ, span, const_i(b, 0));
+    span = select_(b, is_whole, n_ctx, span);
     value n_blocks = div_i(b, add_i(b, n_tokens, tile_tokens - 1), tile_tokens);
     loop tiles;
     loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
     // the last tokens first: they see the most positions, and threads should end together
-    value head = rem_i(b, tiles.iv, k->n_kv_heads);
-    value block = sub(b, add_i(b, n_blocks, -1), div_i(b, tiles.iv, k->n_kv_heads));
+    value head = rem_i(b, tiles.iv, k->n_kv_heads), rest = div_i(b, tiles.iv, k->n_kv_heads);
+    value block = sub(b, add_i(b, n_blocks, -1), rem_u(b, rest, n_blocks));
     e.first = mul_i(b, block, tile_tokens);
     e.n_tokens = min_s(b, sub(b, n_tokens, e.first), const_i(b, tile_tokens));
     e.n_rows = mul_i(b, e.n_tokens, group);
     e.position = add(b, past, e.first);
+    value nth = div_u(b, rest, n_blocks);
+    choose_span(&e, past, nth, span);
     value head_offset = mul(b, mul_i(b, head, kv_head_offset(1, dims, k->kv_f32)), n_ctx);
     e.keys = at(b, k_cache, head_offset, 0);
     e.values = at(b, v_cache, head_offset, 0);
     value q_row = at(b, q, mul_i(b, e.first, 4 * k->n_heads * dims), 0);
     emit_start(&e, at(b, q_row, mul_i(b, head, 4 * group * dims), 0));
     emit_blocks(&e);
-    int64_t y_bytes = k->out_q8 ? q8_row_bytes(k->n_heads * dims) : 4 * k->n_heads * dims;
-    emit_finish(&e, at(b, y, mul_i(b, e.first, y_bytes), 0), head);
+    emit_result(&e, out, head, nth, n_tokens, is_whole);
+    loop_end(b, &tiles, NULL);
+    kernel_end(b);
+}
+
+// ---- the merge
+
+// O of a row, and the sum of its weights, over all spans. `part` is the row's part of the first of them.
+static void emit_merged_row(const emitter *e, value part, value stride, value n_spans, value o)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    int64_t dims = e->k->head_dim;
+    loop spans, cols;
+    value start = const_f(b, b->f32, NO_MAXIMUM);
+    loop_begin(b, &spans, const_i(b, 0), n_spans, 1, 1, &start);
+    value m = load(b, part, mul(b, spans.iv, stride), 4 * dims, b->f32);
+    m = max_f(b, m, spans.args[0]);
+    loop_end(b, &spans, &m);
+    value maximum = spans.results[0];
+
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n, 0, NULL);
+    store(b, const_f(b, e->vf, 0), o, mul_i(b, cols.iv, 4), 0);
+    loop_end(b, &cols, NULL);
+    value sum = const_f(b, e->vf, 0);
+    loop_begin(b, &spans, const_i(b, 0), n_spans, 1, 1, &sum);
+    value of_span = at(b, part, mul(b, spans.iv, stride), 0);
+    value distance = sub_f(b, load(b, of_span, (value){0}, 4 * dims, b->f32), maximum);
+    value weight = math_exp2_nonpositive(b, splat(b, distance, n));
+    value l = splat(b, load(b, of_span, (value){0}, 4 * dims + 4, b->f32), n);
+    sum = fma_(b, weight, l, spans.args[0]);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4);
+    store(b, fma_(b, weight, load(b, of_span, offset, 0, e->vf), load(b, o, offset, 0, e->vf)), o, offset, 0);
+    loop_end(b, &cols, NULL);
+    loop_end(b, &spans, &sum);
+    emit_scaled_row(e, o, o, div_f(b, const_f(b, e->vf, 1), spans.results[0]));
+}
+
+void attention_merge_build(builder *b, const attention_kernel *k, const char *name)
+{
+    assert(!k->out_q8 || attention_can_q8(k));
+    kernel_begin(b, name);
+    int64_t group = group_of(k), dims = k->head_dim, part_bytes = attention_part_bytes(dims);
+    emitter e = {.b = b, .k = k, .group = group};
+    e.vf = vec(b, b->target.lanes, b->f32);
+    e.o = scratch(b, group * dims * 4);
+    e.n_tokens = const_i(b, 1);
+    value parts = operand(b, 0), y = operand(b, 1), n_tokens = dim(b, 0), past = dim(b, 1), span = dim(b, 3);
+    value first_span = div_u(b, first_seen(b, k, past), span);
+    value end_span = add_i(b, div_u(b, add_i(b, add(b, past, n_tokens), -1), span), 1);
+    value n_spans = sub(b, end_span, first_span), stride = mul_i(b, n_tokens, k->n_heads * part_bytes);
+    loop tiles, rows;
+    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    value head = rem_i(b, tiles.iv, k->n_kv_heads), token = div_i(b, tiles.iv, k->n_kv_heads);
+    value first = mul_i(b, tiles.iv, group); // of the token's heads, counted over all tokens
+    loop_begin(b, &rows, const_i(b, 0), const_i(b, group), 1, 0, NULL);
+    value part = row_address(&e, parts, add(b, first, rows.iv), part_bytes);
+    emit_merged_row(&e, part, stride, n_spans, row_address(&e, e.o, rows.iv, 4 * dims));
+    loop_end(b, &rows, NULL);
+    emit_store(&e, row_address(&e, y, token, output_row_bytes(k)), head);
     loop_end(b, &tiles, NULL);
     kernel_end(b);
 }

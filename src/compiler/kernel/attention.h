@@ -15,14 +15,24 @@
 // shape. Every score and every output is summed in the same order whatever the tiles are, so that a token's result does
 // not depend on the other tokens of the call.
 //
+// A few tokens deep in a context have too few tiles for all threads, and uneven ones. Such a call is split at every
+// ATTENTION_SPAN positions, whatever the number of threads, so that results do not depend on it: a tile then stops
+// before it divides by L and leaves M, L and O of its span in a row of parts, and attention_merge adds the spans up:
+//
+//     M = max(M_s);  y = sum(2^(M_s - M) O_s) / sum(2^(M_s - M) L_s)
+//
 // Cost a token and head: 4 * head_dim flops a position; a tile reads the key head's part of the cache once.
 #ifndef WELFORD_COMPILER_KERNEL_ATTENTION_H
 #define WELFORD_COMPILER_KERNEL_ATTENTION_H
 
 #include "compiler/kernel/builder.h"
 
-// Operands: 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
-// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx. Positions from n_past + n_tokens on may hold anything, even NaN.
+// attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
+// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 span. Positions from n_past + n_tokens on may hold anything, even NaN.
+// With a span of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens, n_heads]
+// of attention_part_bytes each, counted from the first span that some token sees.
+//
+// attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
     int64_t n_heads, n_kv_heads;
     int64_t head_dim; // a multiple of 16
@@ -36,14 +46,27 @@ typedef struct attention_kernel {
 // A key head's outputs of a token must be whole q8 blocks.
 bool attention_can_q8(const attention_kernel *k);
 
-// Tiles of a call: n_kv_heads * ceil(n_tokens / tokens).
+enum {
+    ATTENTION_SPAN = 256,        // positions; of the size of what is gained: 3 us a tile, beside 1 us for the merge
+    ATTENTION_SPLIT_TOKENS = 8,  // most tokens of a call that is worth a split: it bounds the memory of parts
+};
+
+// Tiles of a call: n_kv_heads * ceil(n_tokens / tokens), times the number of spans. Of a merge: n_tokens * n_kv_heads.
 typedef struct attention_tiles {
     int64_t tokens;
 } attention_tiles;
+
+// Bytes of one token's and head's O [head_dim], M, L of a span.
+static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * head_dim + 64; }
+
+// Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so many.
+int64_t attention_window_spans(const attention_kernel *k);
 
 attention_tiles attention_tiles_for(const attention_kernel *k, const kernel_target *target);
 
 void attention_name(const attention_kernel *k, char name[96]);
 void attention_build(builder *b, const attention_kernel *k, const char *name);
+void attention_merge_name(const attention_kernel *k, char name[96]);
+void attention_merge_build(builder *b, const attention_kernel *k, const char *name);
 
 #endif

@@ -99,7 +99,7 @@ static void bench(const char *cpu, const char *model, const attention_kernel *k)
         }
     void *buffers[] = {q, caches[0], caches[1], y}, *peak_buffer[] = {y};
     double peak = 2.0 * width * CHAINS * PEAK_ROUNDS / time_call(functions[1], peak_buffer, NULL, 1) / 1e9;
-    int64_t dims[] = {PREFILL, 0, CONTEXT};
+    int64_t dims[] = {PREFILL, 0, CONTEXT, 0};
     double prefill_s =
         time_call(functions[0], buffers, dims, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
     double gflops = 4.0 * (double)features * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;

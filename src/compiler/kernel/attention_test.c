@@ -1,5 +1,6 @@
 // Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
 // soft caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
+// All of it again with the positions cut into spans and merged, which must also be within 1e-5 of the whole.
 #define _GNU_SOURCE
 #include "compiler/kernel/attention.h"
 
@@ -49,7 +50,7 @@ static unsigned char *filled(size_t bytes, int byte)
 // One call: its inputs, and what a reference needs.
 typedef struct call {
     attention_kernel k;
-    kernel_fn function;
+    kernel_fn function, merge;
     int64_t tile_tokens, n_tokens, n_past;
     float *q;           // [n_tokens, n_heads * head_dim]
     float *keys, *vals; // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
@@ -75,10 +76,15 @@ static float put(const call *c, unsigned char *cache, int64_t element, float x)
     return half_to_float(h);
 }
 
-static call make_call(const attention_kernel *k, kernel_fn function, int64_t tile_tokens, int64_t n_tokens,
+static call make_call(const attention_kernel *k, const kernel_fn functions[2], int64_t tile_tokens, int64_t n_tokens,
                       int64_t n_past, float sharpness, rng *r)
 {
-    call c = {.k = *k, .function = function, .tile_tokens = tile_tokens, .n_tokens = n_tokens, .n_past = n_past};
+    call c = {.k = *k,
+              .function = functions[0],
+              .merge = functions[1],
+              .tile_tokens = tile_tokens,
+              .n_tokens = n_tokens,
+              .n_past = n_past};
     int64_t dims = k->head_dim, n = positions(&c), n_q = n_tokens * k->n_heads * dims, n_kv = k->n_kv_heads * n * dims;
     assert_true(n <= CONTEXT);
     c.q = (float *)(void *)filled((size_t)n_q * 4, 0xff);
@@ -122,8 +128,30 @@ static int64_t n_tiles(const call *c)
 static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
 {
     void *buffers[] = {c->q, c->k_cache, c->v_cache, y};
-    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0};
     c->function(buffers, dims, begin, end);
+}
+
+// Spans that the call's tokens see some of.
+static int64_t n_spans(const call *c, int64_t span)
+{
+    int64_t first = c->k.window && c->n_past + 1 > c->k.window ? c->n_past + 1 - c->k.window : 0;
+    return (positions(c) - 1) / span + 1 - first / span;
+}
+
+// The same in parts: tiles from the last to the first, one more span than there are; then the merge.
+static void run_split(const call *c, unsigned char *y, int64_t span)
+{
+    size_t part_bytes = (size_t)attention_part_bytes(c->k.head_dim), span_parts = (size_t)(c->n_tokens * c->k.n_heads);
+    size_t parts_bytes = (size_t)(n_spans(c, span) + 1) * span_parts * part_bytes;
+    unsigned char *parts = filled(parts_bytes, 0xff);
+    void *buffers[] = {c->q, c->k_cache, c->v_cache, parts}, *merge_buffers[] = {parts, y};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, span};
+    for (int64_t t = (n_spans(c, span) + 1) * n_tiles(c); t-- > 0;) c->function(buffers, dims, t, t + 1);
+    for (size_t i = 0; i < 64; i++) assert_int_equal(parts[parts_bytes + i], 0xff);
+    memset(parts + parts_bytes - span_parts * part_bytes, 0xff, span_parts * part_bytes);
+    for (int64_t t = c->n_tokens * c->k.n_kv_heads; t-- > 0;) c->merge(merge_buffers, dims, t, t + 1);
+    free(parts);
 }
 
 // out [head_dim] of one token and head; returns the largest score's magnitude.
@@ -187,8 +215,8 @@ static void check_token(const call *c, const char *what, const unsigned char *y,
     }
 }
 
-// The token alone, as the decode step that it could have been.
-static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token)
+// The token alone, as the decode step that it could have been; span as in run_split, or 0.
+static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token, int64_t span)
 {
     call one = *c;
     one.n_tokens = 1;
@@ -198,12 +226,43 @@ static void check_alone(const call *c, const char *what, const unsigned char *y,
     unsigned char *alone = filled(bytes, 0x7f), *q = filled((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
     memcpy(q, one.q, (size_t)(4 * c->k.n_heads * c->k.head_dim));
     one.q = (float *)(void *)q;
-    run(&one, alone, 0, n_tiles(&one));
+    if (span)
+        run_split(&one, alone, span);
+    else
+        run(&one, alone, 0, n_tiles(&one));
     if (memcmp(alone, y + (size_t)token * bytes, bytes))
         fail_msg("%s, n_tokens %d, n_past %d: token %d differs when computed alone", what, (int)c->n_tokens,
                  (int)c->n_past, (int)token);
     free(q);
     free(alone);
+}
+
+static void check_tokens(const call *c, const char *what, const unsigned char *y, int64_t span)
+{
+    int64_t step = 1 + c->n_tokens / 8; // with the first and the last token
+    for (int64_t t = 0; t < c->n_tokens; t += step) check_token(c, what, y, t);
+    check_token(c, what, y, c->n_tokens - 1);
+    check_alone(c, what, y, 0, span);
+    check_alone(c, what, y, c->n_tokens / 2, span);
+    check_alone(c, what, y, c->n_tokens - 1, span);
+}
+
+static void check_split(const call *c, const char *what, const unsigned char *whole, int64_t span)
+{
+    size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
+    unsigned char *y = filled(bytes, 0x7f);
+    char where[200];
+    snprintf(where, sizeof where, "%s, spans of %d", what, (int)span);
+    run_split(c, y, span);
+    for (size_t i = 0; i < 64; i++) assert_int_equal(y[bytes + i], 0x7f);
+    check_tokens(c, where, y, span);
+    for (size_t i = 0; i < bytes / 4 && !c->k.out_q8; i++) {
+        float a, b;
+        memcpy(&a, y + 4 * i, 4);
+        memcpy(&b, whole + 4 * i, 4);
+        if (!(fabsf(a - b) <= 1e-5f)) fail_msg("%s: %.9g at %zu, %.9g when whole", where, (double)a, i, (double)b);
+    }
+    free(y);
 }
 
 static void check_call(const call *c, const char *what)
@@ -214,12 +273,9 @@ static void check_call(const call *c, const char *what)
     for (int i = 0; i < 64; i++) assert_int_equal(y[bytes + (size_t)i], 0x7f);
     for (int64_t t = n_tiles(c); t-- > 0;) run(c, split, t, t + 1);
     if (memcmp(y, split, bytes)) fail_msg("%s: the split of tiles shows", what);
-    int64_t step = 1 + c->n_tokens / 8; // with the first and the last token
-    for (int64_t t = 0; t < c->n_tokens; t += step) check_token(c, what, y, t);
-    check_token(c, what, y, c->n_tokens - 1);
-    check_alone(c, what, y, 0);
-    check_alone(c, what, y, c->n_tokens / 2);
-    check_alone(c, what, y, c->n_tokens - 1);
+    check_tokens(c, what, y, 0);
+    check_split(c, what, y, 64);
+    check_split(c, what, y, ATTENTION_SPAN);
     free(y);
     free(split);
 }
@@ -240,26 +296,28 @@ static void check_kernels(const char *cpu, const attention_kernel *kernels, int 
 {
     harness h;
     wf_error err = {0};
-    char names[32][96];
-    const char *pointers[32];
-    kernel_fn functions[32];
+    char names[64][96];
+    const char *pointers[64];
+    kernel_fn functions[64];
     if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
     for (int i = 0; i < n; i++) {
-        attention_name(&kernels[i], names[i]);
-        pointers[i] = names[i];
-        attention_build(&h.builder, &kernels[i], names[i]);
+        attention_name(&kernels[i], names[2 * i]);
+        attention_build(&h.builder, &kernels[i], names[2 * i]);
+        snprintf(names[2 * i + 1], 96, "merge_%d", i);
+        attention_merge_build(&h.builder, &kernels[i], names[2 * i + 1]);
+        for (int j = 0; j < 2; j++) pointers[2 * i + j] = names[2 * i + j];
     }
     kernel_target target = h.builder.target;
-    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&h, pointers, 2 * n, functions, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {42};
     int size = 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n_sizes; j++, size++) {
             int64_t n_tokens = CALLS[size % N_CALLS], n_past = PASTS[size % N_PASTS]; // coprime: all pairs in turn
-            call c = make_call(&kernels[i], functions[i], attention_tiles_for(&kernels[i], &target).tokens, n_tokens,
+            call c = make_call(&kernels[i], &functions[2 * i], attention_tiles_for(&kernels[i], &target).tokens, n_tokens,
                                n_past, sharpness, &r);
             char what[160];
-            snprintf(what, sizeof what, "%s, %s", cpu, names[i]);
+            snprintf(what, sizeof what, "%s, %s", cpu, names[2 * i]);
             check_call(&c, what);
             free_call(&c);
         }
@@ -328,23 +386,46 @@ static void test_nan_query(void **state)
     harness h;
     wf_error err = {0};
     attention_kernel k = basic(3, 2, 64);
-    char name[96];
-    kernel_fn function;
+    char name[96], merge[96];
+    kernel_fn functions[2];
     if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
     attention_name(&k, name);
     attention_build(&h.builder, &k, name);
-    if (harness_compile(&h, (const char *[]){name}, 1, &function, &err) != WF_OK) fail_msg("%s", err.message);
+    attention_merge_name(&k, merge);
+    attention_merge_build(&h.builder, &k, merge);
+    if (harness_compile(&h, (const char *[]){name, merge}, 2, functions, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {7};
-    call c = make_call(&k, function, attention_tiles_for(&k, &h.builder.target).tokens, 20, 50, 1, &r);
+    call c = make_call(&k, functions, attention_tiles_for(&k, &h.builder.target).tokens, 20, 50, 1, &r);
     int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;
     c.q[token * features + head * k.head_dim + 13] = NAN;
     float *y = (float *)(void *)filled((size_t)(20 * features * 4), 0);
-    run(&c, (unsigned char *)y, 0, n_tiles(&c));
-    for (int64_t i = 0; i < 20 * features; i++)
-        assert_true(isnan(y[i]) == (i / features == token && i % features / k.head_dim == head));
+    for (int split = 0; split < 2; split++) {
+        if (split)
+            run_split(&c, (unsigned char *)y, 64);
+        else
+            run(&c, (unsigned char *)y, 0, n_tiles(&c));
+        for (int64_t i = 0; i < 20 * features; i++)
+            assert_true(isnan(y[i]) == (i / features == token && i % features / k.head_dim == head));
+    }
     free(y);
     free_call(&c);
     harness_close(&h);
+}
+
+// Wherever the window lies, no call that may be split touches more spans than are provided for.
+static void test_window_spans(void **state)
+{
+    (void)state;
+    attention_kernel k = basic(1, 1, 64);
+    assert_int_equal(attention_window_spans(&k), 0);
+    for (k.window = 1; k.window < 1500; k.window += 7) {
+        int64_t most = 0;
+        for (int64_t past = 0; past < 3 * ATTENTION_SPAN + k.window; past++) {
+            call c = {.k = k, .n_tokens = ATTENTION_SPLIT_TOKENS, .n_past = past};
+            if (n_spans(&c, ATTENTION_SPAN) > most) most = n_spans(&c, ATTENTION_SPAN);
+        }
+        assert_int_equal(attention_window_spans(&k), most);
+    }
 }
 
 int main(void)
@@ -353,12 +434,13 @@ int main(void)
                                                test_windows_and_caps, test_sharp,     test_nan_query};
     static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
     enum { N = sizeof tests / sizeof *tests };
-    struct CMUnitTest all[N * N_CPUS + 1];
+    struct CMUnitTest all[N * N_CPUS + 2];
     static char labels[N * N_CPUS][64];
     for (int i = 0; i < N * N_CPUS; i++) {
         snprintf(labels[i], sizeof labels[i], "%s@%s", names[i % N], CPUS[i / N]);
         all[i] = (struct CMUnitTest){labels[i], tests[i % N], NULL, NULL, (void *)(uintptr_t)CPUS[i / N]};
     }
     all[N * N_CPUS] = (struct CMUnitTest)cmocka_unit_test(test_can_q8);
+    all[N * N_CPUS + 1] = (struct CMUnitTest)cmocka_unit_test(test_window_spans);
     return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -365,6 +365,17 @@ value intrinsic(builder *b, const char *name, type result, int n, const value *o
     return op1(b, "llvm.call_intrinsic", result, n, operands, 3, attributes);
 }
 
+value pin(builder *b, value x)
+{
+    if (b->target.emulated) return x; // its vectors are wider than the registers
+    MlirNamedAttribute attributes[] = {
+        attribute(b, "asm_string", mlirStringAttrGet(b->ctx, text(""))),
+        attribute(b, "constraints", mlirStringAttrGet(b->ctx, text("=v,0,~{memory}"))),
+        attribute(b, "has_side_effects", mlirUnitAttrGet(b->ctx)),
+    };
+    return op1(b, "llvm.inline_asm", mlirValueGetType(x), 1, &x, 3, attributes);
+}
+
 // Sums neighbours: lane i of the result is x[2i] + x[2i + 1].
 static value add_pairs(builder *b, value x)
 {

@@ -143,6 +143,10 @@ value dot_u8s8(builder *b, value acc, value u, value s);
 // LLVM intrinsics by name: "llvm.x86.avx2.pmadd.ub.sw".
 value intrinsic(builder *b, const char *name, type result, int n, const value *operands);
 
+// x itself, computed before what is pinned after it: an empty inline assembly that holds x in a vector register. LLVM orders
+// a large unrolled body by its own lights, and then spills half of it; pinned accumulators keep it to the order written.
+value pin(builder *b, value x);
+
 // Control. A loop runs iv from lo to hi in steps of the constant `step`; it carries n values.
 enum { LOOP_MAX = 96 };
 typedef struct loop {

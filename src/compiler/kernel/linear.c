@@ -16,13 +16,13 @@ void linear_name(const linear_kernel *k, char name[96])
     if (k->q8_features) snprintf(q8, sizeof q8, "_q8_%lld", (long long)k->q8_features);
     if (k->tail) snprintf(tail, sizeof tail, "_tail%d", (int)k->tail);
     snprintf(name, 96, "linear_%s_%lld%s%s%s%s%s", layout_name(k->layout), (long long)k->cols, k->bias ? "_bias" : "",
-             k->residual ? "_residual" : "", k->swiglu ? "_swiglu" : "", q8, tail);
+             k->residual ? "_residual" : "", k->swiglu ? k->gelu ? "_geglu" : "_swiglu" : "", q8, tail);
 }
 
 // ---- how the work is cut
 
 enum {
-    CHUNK_BYTES = 16 * 1024,    // of a panel: half of the first-level cache
+    CHUNK_BYTES = 8 * 1024,     // of a panel; with 6 rows of x about half of the first-level cache
     CHUNK_COLUMNS = 256,        // chunks are multiples of this
     BLOCK_BYTES = 256 * 1024,   // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
@@ -49,6 +49,7 @@ static cut choose_cut(const linear *l)
     for (int rows = most; rows; rows = rows > 2 ? 2 : rows / 2) c.tiles[c.n_tiles++] = rows;
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
+    if (fitting < CHUNK_COLUMNS) fitting = CHUNK_COLUMNS;
     int64_t n_chunks = (k->cols + fitting - 1) / fitting;
     c.chunk = round_up((k->cols + n_chunks - 1) / n_chunks, CHUNK_COLUMNS);
 
@@ -187,7 +188,7 @@ static void store_swiglu_row(linear *l, value row, value tile, const value *sums
     for (int p = 0; p < pairs; p++)
         for (int v = 0; v < l->nv; v++) {
             value gate = sums[2 * p * l->nv + v], up = sums[(2 * p + 1) * l->nv + v];
-            out[p * l->nv + v] = mul_f(b, math_silu(b, gate), up);
+            out[p * l->nv + v] = mul_f(b, l->k->gelu ? math_gelu_tanh(b, gate) : math_silu(b, gate), up);
         }
     if (l->k->q8_features) {
         value y_row = at(b, l->y, mul_i(b, row, q8_row_bytes(l->k->q8_features)), 0);

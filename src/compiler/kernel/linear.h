@@ -18,6 +18,7 @@ typedef struct linear_kernel {
     int64_t cols;
     int64_t tail;         // output features of the last panel, 1..15, or 0 when all panels are full
     bool bias, residual;
+    bool gelu;            // with swiglu: gelu (its tanh form) in place of silu
     bool swiglu;          // panels alternate gate, up; excludes bias, residual and tail
     int64_t q8_features;  // with swiglu only: y is q8 rows of that many features; 0: f32
 } linear_kernel;

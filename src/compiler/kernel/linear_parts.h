@@ -18,6 +18,14 @@ typedef struct linear {
     value x, w, y, bias, residual, stride, n_tiles;
 } linear;
 
+// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of themselves for
+// its bandwidth: 60 to 80 % of it for 4 to 8 bit weights without prefetching, 95 % and more with it.
+enum { FEW_ROWS = 2, PREFETCH_BYTES = 2048 };
+static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
+{
+    for (int64_t at = 0; at < bytes; at += 64) prefetch(b, weights, (value){0}, PREFETCH_BYTES + at);
+}
+
 // One step over the columns of a register tile of `rows` rows: sums[row * nv + v] becomes next[...].
 
 // Block `block` (i64) of 32 columns.

@@ -172,7 +172,7 @@ static void dot_unsigned(linear *l, int rows, value x_row, value block, const qu
             }
             for (int v = 0; v < l->nv; v++) {
                 value *sum = &sums[i * l->nv + v], pairs = maddubs(b, w[v], x);
-                *sum = g % span ? add(b, *sum, pairs) : zeros.ptr ? sub(b, pairs, zeros) : pairs;
+                *sum = pin(b, g % span ? add(b, *sum, pairs) : zeros.ptr ? sub(b, pairs, zeros) : pairs);
             }
         }
         if (g % span != span - 1) continue;
@@ -200,7 +200,7 @@ static void dot_signed(linear *l, int rows, value x_row, value block, const quan
                 value operands[] = {x, w[v]}, *dot = &dots[i * l->nv + v];
                 value turned = intrinsic(b, "llvm.x86.avx2.psign.b", vec(b, 32, b->i8), 2, operands);
                 value pairs = maddwd(b, maddubs(b, magnitude[v], turned), ones);
-                *dot = g ? add(b, *dot, pairs) : pairs;
+                *dot = pin(b, g ? add(b, *dot, pairs) : pairs);
             }
         }
     }
@@ -216,6 +216,7 @@ void linear_quant_block(linear *l, int rows, value x_row, value block, value pan
     bool vpdpbusd = b->target.vpdpbusd, bytes = f->low_bits == 8, two_dots = f->scales == 2 && vpdpbusd;
     value dots[2][MAX_SUMS];
     quant_block q = begin_block(l, block, panel, !vpdpbusd);
+    if (rows <= FEW_ROWS) linear_prefetch(b, q.base, quant_step_bytes(f) / f->blocks);
     if (vpdpbusd)
         dot_vpdpbusd(l, rows, x_row, block, &q, dots);
     else if (bytes)
@@ -240,7 +241,7 @@ void linear_quant_block(linear *l, int rows, value x_row, value block, value pan
             }
             value scaled = zero ? fma_(b, dot, dx, sx) : mul_f(b, dot, dx);
             sum = fma_(b, scaled, q.d[0][v], sum);
-            next[at] = f->min ? fma_(b, sx, q.m[v], sum) : sum;
+            next[at] = pin(b, f->min ? fma_(b, sx, q.m[v], sum) : sum);
         }
     }
 }

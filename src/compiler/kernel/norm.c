@@ -1,17 +1,19 @@
 // The kernel around the statistics: rows, results, and rows whose squares leave the range of f32.
 //
-// A row is read once for its sum (of values or squares), by layer_norm a second time for the variance, and once more to
-// be written. While one row is written, the next is read for its sum in the same loop: so memory is busy throughout,
-// which for [1024, 1536] f32 brings ... of the time (docs/norms.md). Rows too long for the cache gain nothing by it.
+// A row is read for its sums, then read again to be written; in between stand a reduction over lanes, a root and a
+// division. While one row is written the next is read for its sums in the same loop, so that memory is busy throughout:
+// about a sixth of the time at [1024, 1536] and [512, 576] f32 (docs/norms.md). Rows beyond the cache gain nothing by
+// it.
 //
-//     sum(row 0)
-//     for each row: statistics(row);  write(row) with sum(row + 1);  or write(row), for the last
+//     sums(row 0)
+//     for each row: statistics(row);  write(row) with sums(row + 1);  or write(row) alone, for the last
 //
-// What is written is x * factor, centred, * scale: factor is a power of two and 1 for nearly all rows. Squares overflow
+// What is written is (x * factor - mean) * scale: factor is a power of two, and 1 for nearly all rows. Squares overflow
 // beyond 2^64 and lose bits below 2^-63; then the statistics are taken again on x * 2^-70 or x * 2^98 (two constants
 // suffice, as in J. L. Blue's norm, ACM TOMS 4, 1978; see wide_range).
 //
-// Cost: 4 (rms_norm) or 8 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache.
+// Cost: 4 (rms_norm) or 8 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache. A
+// row is never split over threads: at 0.2 us for 1536 values one row costs about as much as waking another thread.
 #include "compiler/kernel/norm.h"
 
 #include <stdio.h>
@@ -20,8 +22,11 @@
 #include "compiler/kernel/norm_parts.h"
 #include "compiler/kernel/q8.h"
 
-// Rows of more bytes are read by the online form. ...
-enum { TWO_PASS_BYTES = 256 * 1024 };
+// Rows of more f32 bytes (the second-level cache of most CPUs) are read by the online form, and not pipelined. Measured
+// on Zen 3, layer_norm of random rows / of rows that drift, online time over two-pass time: 1.27 / 1.0 at 64 KiB, 1.23
+// / 0.95 at 256 KiB, 1.14 / 0.87 at 512 KiB, 1.10 / 0.96 at 1 MiB, 1.03 / 0.80 at 16 MiB. So online wins where a bad
+// guess makes the two-pass form read three times, and loses little elsewhere once the cache is left.
+enum { TWO_PASS_BYTES = 512 * 1024 };
 
 static bool is_online(const norm_builder *m)
 {
@@ -34,7 +39,8 @@ static bool is_pipelined(const norm_builder *m) { return !is_online(m) && m->k->
 
 // ---- statistics to factors
 
-// y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is always 1.
+// y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is
+// always 1.
 typedef struct scaling {
     value factor, scale, mean, shift;
 } scaling;
@@ -65,9 +71,9 @@ static scaling finish(const norm_builder *m, norm_moments s, value eps)
 // ---- reading and writing rows
 
 typedef struct row_pass {
-    const norm_row *next;     // to sum up, or NULL
-    value pivot;              // of next
-    value row, y;             // to write, where `scaling` is not NULL: the row (h where there is one) and its result
+    const norm_row *next; // to sum up, or NULL
+    value pivot;          // of next
+    value row, y;         // to write, where `scaling` is not NULL: the row (h where there is one) and its result
     const scaling *scaling;
 } row_pass;
 
@@ -128,8 +134,8 @@ static norm_sums pass_row(const norm_builder *m, const norm_row *next, const sca
     if (next && m->centred) pass.pivot = norm_pivot(m, next);
     if (s) {
         pass.row = norm_row_at(m, m->k->x, m->k->residual ? m->h : m->x, row);
-        pass.y = m->k->out_q8 ? at(b, m->y, mul_i(b, row, q8_row_bytes(m->k->cols)), 0)
-                              : norm_row_at(m, m->k->y, m->y, row);
+        pass.y =
+            m->k->out_q8 ? at(b, m->y, mul_i(b, row, q8_row_bytes(m->k->cols)), 0) : norm_row_at(m, m->k->y, m->y, row);
     }
     value totals[2] = {{0}};
     norm_for_row(m, visit_row, &pass, next ? m->centred ? 2 : 1 : 0, totals);
@@ -160,7 +166,8 @@ static bool may_leave_range(const norm_builder *m) { return m->k->x != TENSOR_F1
 // 1: the row is fine. Else the power of two that brings it into range, as the mean square shows:
 // - not finite: some |x| is above 2^59 (2^24 columns), and 2^-70 brings the largest between 2^-11 and 2^58, or, less a
 //   mean, 2^59. Sums of NORM_STEPS * NORM_CHAINS squares stay below 2^126.
-// - below 2^-100, unless eps drowns that: all |x| are below 2^-38, and 2^98 brings those that are not 0 between 2^-51 and
+// - below 2^-100, unless eps drowns that: all |x| are below 2^-38, and 2^98 brings those that are not 0 between 2^-51
+// and
 //   2^60; all their squares are normal. With a mean above 2^-10 so small a variance is that of a constant row.
 static value wide_range(const norm_builder *m, norm_moments s)
 {
@@ -208,7 +215,7 @@ static void build_rows(const norm_builder *m)
     loop rows;
     loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
     norm_row row = row_at(m, rows.iv), again = row_read(m, rows.iv);
-    norm_sums sums = {{0}};
+    norm_sums sums = {.q = {0}};
     if (!is_online(m)) sums = pass_row(m, &row, NULL, rows.iv);
     scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, sums);
     pass_row(m, NULL, &s, rows.iv);
@@ -293,7 +300,8 @@ static void build(builder *b, const norm_kernel *k, const char *name, bool centr
 static void make_name(const norm_kernel *k, const char *kind, char name[96])
 {
     static const char *const types[] = {[TENSOR_F32] = "f32", [TENSOR_F16] = "f16", [TENSOR_BF16] = "bf16"};
-    static const char *const strategies[] = {[NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
+    static const char *const strategies[] = {
+        [NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
     uint64_t eps; // part of the code: its bits are part of the name
     memcpy(&eps, &k->eps, sizeof eps);
     snprintf(name, 96, "%s_%lld_eps%016llx_%s_%s%s%s%s%s_%s%s", kind, (long long)k->cols, (unsigned long long)eps,

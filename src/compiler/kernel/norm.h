@@ -7,12 +7,13 @@
 //   y              [n_rows, cols]   f32, f16, bf16 or q8 rows (kernel/q8.h); its element type is independent of x's
 //   gamma, beta    [cols]           f32, f16 or bf16
 //
-// All arithmetic is f32, statistics are finished in f64; y is rounded once. One tile is one row. y may be x, and h may be
-// x or residual, where their element types agree.
+// All arithmetic is f32, statistics are finished in f64; y is rounded once. One tile is one row. y may be x, and h may
+// be x or residual, where their element types agree.
 //
-// Inf and NaN: a row with a NaN gives NaN throughout. rms_norm of a row with an inf gives NaN there and zeros elsewhere;
-// layer_norm gives NaN throughout. These are PyTorch's results too. Finite rows give finite results even where their
-// squares overflow or underflow f32, and there PyTorch gives zeros.
+// Inf and NaN go through as in the formulas above, and so as in PyTorch: a row with a NaN gives NaN throughout;
+// rms_norm of a row with an inf gives NaN there and zeros elsewhere, layer_norm gives NaN throughout. Finite rows give
+// finite results, also where their squares overflow or underflow f32, which plain f32 arithmetic turns into zeros or
+// NaN.
 #ifndef WELFORD_COMPILER_KERNEL_NORM_H
 #define WELFORD_COMPILER_KERNEL_NORM_H
 

@@ -1,9 +1,10 @@
-// Times norm kernels against memcpy of the same bytes, in one process and interleaved, so that all see the same machine.
+// Times norm kernels against memcpy of the same bytes, in one process and interleaved, so that all see the same
+// machine.
 //
 //     norm_bench ROWS COLS f32|f16|bf16 THREADS [two_pass|online]
 //
-// prints a line "name microseconds" each for memcpy, rms_norm and layer_norm (with gamma; layer_norm with beta too): the
-// median of the rounds.
+// prints a line "name microseconds" each for memcpy, rms_norm and layer_norm (with gamma; layer_norm with beta too):
+// the median of the rounds.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,8 @@ static void run_slice(void *context, int thread)
     if (s->task)
         s->kernels[s->task](s->operands, NULL, begin, end);
     else
-        memcpy((char *)s->operands[1] + (size_t)begin * s->row_bytes, (char *)s->operands[0] + (size_t)begin * s->row_bytes,
-               (size_t)(end - begin) * s->row_bytes);
+        memcpy((char *)s->operands[1] + (size_t)begin * s->row_bytes,
+               (char *)s->operands[0] + (size_t)begin * s->row_bytes, (size_t)(end - begin) * s->row_bytes);
 }
 
 // Microseconds of one run, the mean of `repeats`.
@@ -85,7 +86,12 @@ static void run_bench(bench *s)
 
 static wf_status build_kernels(bench *s, harness *h, wf_error *err)
 {
-    norm_kernel k = {.cols = s->cols, .eps = 1e-6, .gamma = true, .x = s->type, .y = s->type, .weight = s->type,
+    norm_kernel k = {.cols = s->cols,
+                     .eps = 1e-6,
+                     .gamma = true,
+                     .x = s->type,
+                     .y = s->type,
+                     .weight = s->type,
                      .strategy = s->strategy};
     char names[2][96];
     TRY(harness_open(h, "native", err));
@@ -125,9 +131,12 @@ static bool read_arguments(int n, char **arguments, bench *s, int *n_threads)
     s->cols = atoll(arguments[2]);
     *n_threads = atoi(arguments[4]);
     if (n == 6) {
-        if (!strcmp(arguments[5], "two_pass")) s->strategy = NORM_TWO_PASS;
-        else if (!strcmp(arguments[5], "online")) s->strategy = NORM_ONLINE;
-        else return false;
+        if (!strcmp(arguments[5], "two_pass"))
+            s->strategy = NORM_TWO_PASS;
+        else if (!strcmp(arguments[5], "online"))
+            s->strategy = NORM_ONLINE;
+        else
+            return false;
     }
     return known && s->rows > 0 && s->rows <= 1 << 24 && s->cols > 0 && s->cols <= 1 << 24 && *n_threads > 0 &&
            *n_threads <= 1024;
@@ -149,11 +158,15 @@ int main(int n_arguments, char **arguments)
     for (int i = 0; i < 4 && status == WF_OK; i++) {
         int64_t n = (i < 2 ? s.rows : 1) * s.cols;
         s.operands[i] = aligned_alloc(64, ((size_t)n * 4 + 63) / 64 * 64);
-        if (!s.operands[i]) status = error_memory(&err, (size_t)n * 4);
-        else fill(s.operands[i], s.type, n);
+        if (!s.operands[i])
+            status = error_memory(&err, (size_t)n * 4);
+        else
+            fill(s.operands[i], s.type, n);
     }
-    if (status == WF_OK) run_bench(&s);
-    else fprintf(stderr, "norm_bench: %s\n", err.message);
+    if (status == WF_OK)
+        run_bench(&s);
+    else
+        fprintf(stderr, "norm_bench: %s\n", err.message);
     for (int i = 0; i < 4; i++) free(s.operands[i]);
     harness_close(&h);
     thread_pool_free(s.pool);

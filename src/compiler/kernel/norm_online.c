@@ -1,6 +1,7 @@
 // Mean and variance of a row in one pass, for rows that are gone from the cache when a second pass would read them.
 //
-// Every lane of NORM_CHAINS vectors runs Welford's update (Technometrics 4, 1962) on its own values, the k-th of which is x:
+// Every lane of NORM_CHAINS vectors runs Welford's update (Technometrics 4, 1962) on its own values, the k-th of which
+// is x:
 //
 //     d = x - mean    mean += d / k    M2 += d * (x - mean)
 //
@@ -28,7 +29,8 @@ static value read_shifted(const norm_builder *m, const norm_row *row, value pivo
     return sub_f(m->b, norm_read(m, row, column, constant, width), splat(m->b, pivot, width));
 }
 
-// Welford's update over the steps from column `from` to `to`; merges the chains. The count of a lane is NORM_CHAINS a step.
+// Welford's update over the steps from column `from` to `to`; merges the chains. The count of a lane is NORM_CHAINS a
+// step.
 static groups block_groups(const norm_builder *m, const norm_row *row, value pivot, value from, value to)
 {
     builder *b = m->b;
@@ -49,14 +51,14 @@ static groups block_groups(const norm_builder *m, const norm_row *row, value piv
 
     const value *means = l.results + 1, *m2s = means + NORM_CHAINS;
     value sum = add_f(b, add_f(b, means[0], means[1]), add_f(b, means[2], means[3]));
-    value mean = mul_f(b, sum, const_f(b, m->vf, 1.0 / NORM_CHAINS));
+    value mean = mul_f(b, sum, const_f(b, m->vf, 1.0 / (int)NORM_CHAINS));
     value within = add_f(b, add_f(b, m2s[0], m2s[1]), add_f(b, m2s[2], m2s[3])), between = const_f(b, m->vf, 0);
     for (int c = 0; c < NORM_CHAINS; c++) {
         value d = sub_f(b, means[c], mean);
         between = fma_(b, d, d, between);
     }
     value m2 = fma_(b, between, splat(b, l.results[0], m->n), within);
-    value count = mul_f(b, l.results[0], const_f(b, b->f32, NORM_CHAINS));
+    value count = mul_f(b, l.results[0], const_f(b, b->f32, (int)NORM_CHAINS));
     return (groups){ext_f(b, count, b->f64), ext_f(b, mean, m->vd), ext_f(b, m2, m->vd)};
 }
 

@@ -24,7 +24,10 @@ void norm_store(const norm_builder *m, tensor_type t, value v, value array, valu
     store(b, from_f32(b, v, element(m, t)), array, column.ptr ? mul_i(b, column, bytes) : column, constant * bytes);
 }
 
-value norm_round(const norm_builder *m, tensor_type t, value v) { return to_f32(m->b, from_f32(m->b, v, element(m, t))); }
+value norm_round(const norm_builder *m, tensor_type t, value v)
+{
+    return to_f32(m->b, from_f32(m->b, v, element(m, t)));
+}
 
 value norm_row_at(const norm_builder *m, tensor_type t, value array, value row)
 {

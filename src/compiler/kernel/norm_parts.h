@@ -1,7 +1,7 @@
 // What the two strategies of norm kernels share: a row seen as vectors, and sums over it that stay accurate.
 //
-// A row of `cols` values is cut into steps of NORM_CHAINS whole vectors, then what is left of whole vectors, then vectors
-// of half the lanes, a quarter and so on, down to one value:
+// A row of `cols` values is cut into steps of NORM_CHAINS whole vectors, then what is left of whole vectors, then
+// vectors of half the lanes, a quarter and so on, down to one value:
 //
 //     | step | step | ... | step | vector ... | n/2 | n/4 | ... | 1 |
 //     0                          whole                              cols
@@ -19,10 +19,10 @@ enum {
 typedef struct norm_builder {
     builder *b;
     const norm_kernel *k;
-    bool centred;           // layer_norm
-    int n;                  // lanes of a vector
-    int64_t whole;          // columns in steps
-    type vf, vd;            // n x f32, n x f64
+    bool centred;                         // layer_norm
+    int n;                                // lanes of a vector
+    int64_t whole;                        // columns in steps
+    type vf, vd;                          // n x f32, n x f64
     value x, y, gamma, beta, residual, h; // operands; null: there is none
 } norm_builder;
 
@@ -33,7 +33,8 @@ typedef struct norm_row {
     value factor;      // f32; null: 1
 } norm_row;
 
-// Values of columns column + constant ... as `width` f32 lanes. norm_read stores h where the row has one, norm_peek does not.
+// Values of columns column + constant ... as `width` f32 lanes. norm_read stores h where the row has one, norm_peek
+// does not.
 value norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width);
 value norm_peek(const norm_builder *m, const norm_row *row, int64_t constant, int width);
 
@@ -63,8 +64,8 @@ typedef struct norm_piece {
 enum { NORM_PIECES_MAX = NORM_CHAINS + 4 };
 int norm_pieces(const norm_builder *m, norm_piece pieces[NORM_PIECES_MAX]);
 
-// What a first pass over a row finds, in f64 but the pivot. rms_norm: q is the sum of x^2. layer_norm: s and q are the sums
-// of x - pivot and its square, for some f32 pivot near the mean.
+// What a first pass over a row finds, in f64 but the pivot. rms_norm: q is the sum of x^2. layer_norm: s and q are the
+// sums of x - pivot and its square, for some f32 pivot near the mean.
 typedef struct norm_sums {
     value q;
     value s, pivot;

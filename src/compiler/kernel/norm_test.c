@@ -89,8 +89,20 @@ static float get(tensor_type t, const void *array, int64_t i)
 
 // ---- data
 
-typedef enum data_kind { NORMAL, LARGE_MEAN, OUTLIER, CONSTANT, ZERO, DENORMAL, HUGE, ALMOST_MAX, RAMP, N_KINDS } data_kind;
-static const char *const KINDS[] = {"N(0, 1)", "mean 1e4", "outlier 1e4", "constant", "zero", "denormal", "1e30", "3e38", "ramp"};
+typedef enum data_kind {
+    NORMAL,
+    LARGE_MEAN,
+    OUTLIER,
+    CONSTANT,
+    ZERO,
+    DENORMAL,
+    HUGE,
+    ALMOST_MAX,
+    RAMP,
+    N_KINDS
+} data_kind;
+static const char *const KINDS[] = {"N(0, 1)",  "mean 1e4", "outlier 1e4", "constant", "zero",
+                                    "denormal", "1e30",     "3e38",        "ramp"};
 
 static uint32_t random_bits(uint64_t *state)
 {
@@ -165,7 +177,8 @@ static const char *describe(const norm *n)
 }
 
 // Checks one value: `v` is its float64 normalisation, `error` what that may be off by.
-static void check_value(const norm *n, const buffers *s, int64_t row, int64_t i, double v, double error, const char *what)
+static void check_value(const norm *n, const buffers *s, int64_t row, int64_t i, double v, double error,
+                        const char *what)
 {
     double ends[] = {v - error, v + error};
     for (int e = 0; e < 2; e++) {
@@ -173,7 +186,9 @@ static void check_value(const norm *n, const buffers *s, int64_t row, int64_t i,
         ends[e] = weighted(n, s, ends[e], i);
     }
     // f32 multiplication and addition of the weights
-    double slack = n->k.gamma || n->k.beta ? 2e-7 * (fabs(ends[0]) + (n->k.beta ? fabs((double)get(n->k.weight, s->beta.data, i)) : 0)) : 0;
+    double slack = n->k.gamma || n->k.beta
+                       ? 2e-7 * (fabs(ends[0]) + (n->k.beta ? fabs((double)get(n->k.weight, s->beta.data, i)) : 0))
+                       : 0;
     slack += 0x1p-149;
     double low = fmin(ends[0], ends[1]) - slack, high = fmax(ends[0], ends[1]) + slack, got;
     const unsigned char *y = s->y.data + (size_t)row * y_row_bytes(n);
@@ -186,7 +201,8 @@ static void check_value(const norm *n, const buffers *s, int64_t row, int64_t i,
         low = (double)round_to(n->k.y, low), high = (double)round_to(n->k.y, high);
     }
     if (!(got >= low && got <= high))
-        fail_msg("%s, %s: row %d column %d is %.9g, not %.9g .. %.9g", describe(n), what, (int)row, (int)i, got, low, high);
+        fail_msg("%s, %s: row %d column %d is %.9g, not %.9g .. %.9g", describe(n), what, (int)row, (int)i, got, low,
+                 high);
 }
 
 static void check_row(const norm *n, const buffers *s, int64_t row, data_kind kind)
@@ -221,10 +237,16 @@ static void run_kernel(const norm *n, kernel_fn f, buffers *s, int64_t begin, in
 
 static buffers make_buffers(const norm *n, int64_t n_rows)
 {
-    size_t x_bytes = (size_t)(n_rows * n->k.cols) * type_bytes(n->k.x), w_bytes = (size_t)n->k.cols * type_bytes(n->k.weight);
-    buffers s = {guarded_alloc(x_bytes), guarded_alloc((size_t)n_rows * y_row_bytes(n)), guarded_alloc(w_bytes),
-                 guarded_alloc(w_bytes), guarded_alloc(x_bytes), guarded_alloc(x_bytes),
-                 malloc((size_t)n->k.cols * sizeof(double)), malloc((size_t)n->k.cols * sizeof(double))};
+    size_t x_bytes = (size_t)(n_rows * n->k.cols) * type_bytes(n->k.x),
+           w_bytes = (size_t)n->k.cols * type_bytes(n->k.weight);
+    buffers s = {guarded_alloc(x_bytes),
+                 guarded_alloc((size_t)n_rows * y_row_bytes(n)),
+                 guarded_alloc(w_bytes),
+                 guarded_alloc(w_bytes),
+                 guarded_alloc(x_bytes),
+                 guarded_alloc(x_bytes),
+                 malloc((size_t)n->k.cols * sizeof(double)),
+                 malloc((size_t)n->k.cols * sizeof(double))};
     assert_true(s.row && s.normalised);
     return s;
 }
@@ -343,7 +365,8 @@ static void test_types(void **state)
 static void test_options(void **state)
 {
     (void)state;
-    static const unsigned subsets[] = {0, 1, 2, 4, 16, 1 | 8, 1 | 2 | 16, 2 | 4 | 16, 1 | 2 | 4 | 8, 1 | 4 | 8 | 16, 1 | 2 | 4 | 8 | 16};
+    static const unsigned subsets[] = {
+        0, 1, 2, 4, 16, 1 | 8, 1 | 2 | 16, 2 | 4 | 16, 1 | 2 | 4 | 8, 1 | 4 | 8 | 16, 1 | 2 | 4 | 8 | 16};
     norm norms[MAX_NORMS];
     int n = 0;
     for (size_t i = 0; i < sizeof subsets / sizeof *subsets; i++)
@@ -396,8 +419,9 @@ static void test_no_eps(void **state)
     for (int e = 0; e < 3; e++)
         for (int i = 0; i < 4; i++)
             for (int kind = 0; kind < 3; kind++)
-                norms[n++] = (norm){{.cols = sizes[i], .eps = eps[e], .strategy = kind == 2 ? NORM_ONLINE : NORM_BY_SIZE},
-                                    .layer = kind > 0};
+                norms[n++] =
+                    (norm){{.cols = sizes[i], .eps = eps[e], .strategy = kind == 2 ? NORM_ONLINE : NORM_BY_SIZE},
+                           .layer = kind > 0};
     check_norms(norms, n, 1);
 }
 
@@ -412,7 +436,10 @@ static void test_inf_nan(void **state)
     for (int t = 0; t < 3; t++)
         for (int i = 0; i < 2; i++)
             for (int kind = 0; kind < 3; kind++)
-                norms[n++] = (norm){{.cols = sizes[i], .eps = 1e-6, .x = types[t], .y = types[t],
+                norms[n++] = (norm){{.cols = sizes[i],
+                                     .eps = 1e-6,
+                                     .x = types[t],
+                                     .y = types[t],
                                      .strategy = kind == 2 ? NORM_ONLINE : NORM_BY_SIZE},
                                     .layer = kind > 0};
     for (int c = 0; c < N_CPUS; c++) {
@@ -458,8 +485,8 @@ static void test_long_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_types),  cmocka_unit_test(test_options),
-        cmocka_unit_test(test_q8),     cmocka_unit_test(test_no_eps), cmocka_unit_test(test_inf_nan),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_types),  cmocka_unit_test(test_options),
+        cmocka_unit_test(test_q8),       cmocka_unit_test(test_no_eps), cmocka_unit_test(test_inf_nan),
         cmocka_unit_test(test_long_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,14 +3,14 @@
 //     S = sum(x - c)    Q = sum((x - c)^2)        mean = c + S/n    var = Q/n - (S/n)^2
 //
 // With c = 0 this is the textbook formula, which is worthless where the mean is large: at mean 1e4 and deviation 1 the
-// difference is 1 of 1e8 and f32 keeps 7 digits. With c the mean, rounded to f32, it is the corrected two-pass algorithm
-// (Chan, Golub, LeVeque, The American Statistician 37, 1983): the subtraction cancels nothing, and S/n is the error that
-// rounding the mean made, up to 5e-4 at 1e4, which later goes into the results (scaling.shift in norm.c).
+// difference is 1 of 1e8 and f32 keeps 7 digits. With c the mean, rounded to f32, it is the corrected two-pass
+// algorithm (Chan, Golub, LeVeque, The American Statistician 37, 1983): the subtraction cancels nothing, and S/n is the
+// error that rounding the mean made, up to 5e-4 at 1e4, which later goes into the results (scaling.shift in norm.c).
 //
-// Any c with (S/n)^2 <= var/2 serves as well, since then the subtraction costs at most a third of Q. The mean of the first
-// values is nearly always such a c: of 32 independent values it is off by var/2 or more in one of 10^4 rows. So the pass
-// for the mean is saved, the row is read once for its sums and once to be written, and only where c was a bad guess (a row
-// that drifts, an outlier in front, a constant) it is read again, with the mean that the sums gave for c.
+// Any c with (S/n)^2 <= var/2 serves as well, since then the subtraction costs at most a third of Q. The mean of the
+// first values is nearly always such a c: of 32 independent values it is off by var/2 or more in one of 10^4 rows. So
+// the pass for the mean is saved, the row is read once for its sums and once to be written, and only where c was a bad
+// guess (a row that drifts, an outlier in front, a constant) it is read again, with the mean that the sums gave for c.
 //
 // Cost: 3 operations a value.
 #include "compiler/kernel/norm_parts.h"

@@ -1,6 +1,7 @@
 #include "compiler/kernel/rope.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "compiler/kernel/kv.h"
 
@@ -16,12 +17,35 @@ void kv_store_name(const kv_store_kernel *k, char name[96])
              k->kv_f32 ? "_f32" : "");
 }
 
+// The norm's eps is part of the code: its bits are part of the name.
+static void norm_suffix(double eps, char suffix[32])
+{
+    uint64_t bits;
+    memcpy(&bits, &eps, sizeof bits);
+    snprintf(suffix, 32, "_eps%016llx", (unsigned long long)bits);
+}
+
 void rope_store_name(const rope_store_kernel *k, char name[96])
 {
-    snprintf(name, 96, "rope_store_%lld_%lldx%lld_n%lld%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
+    char norm[32] = "";
+    if (k->norm) norm_suffix(k->eps, norm);
+    snprintf(name, 96, "rope_store_%lld_%lldx%lld_n%lld%s%s%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
              (long long)k->head_dim, (long long)k->n_dims, k->interleaved ? "_interleaved" : "",
-             k->kv_f32 ? "_f32" : "");
+             k->kv_f32 ? "_f32" : "", k->norm ? "_norm" : "", norm);
 }
+
+void head_norm_name(const head_norm_kernel *k, char name[96])
+{
+    char eps[32];
+    norm_suffix(k->eps, eps);
+    snprintf(name, 96, "head_norm_%lldx%lld%s", (long long)k->n_heads, (long long)k->head_dim, eps);
+}
+
+// Where the features of a head come from.
+typedef struct source {
+    value x;            // of feature 0
+    value scale, gamma; // f32 factor of all features, f32 of each; null: there are none
+} source;
 
 // Where the features of a head go: to successive elements, or to a lane of successive 16-key vectors of K.
 typedef struct sink {
@@ -50,6 +74,33 @@ static value load_f32(builder *b, value address, int64_t feature, int n)
     return load(b, address, (value){0}, feature * 4, vec(b, n, b->f32));
 }
 
+static value get(builder *b, const source *from, int64_t feature, int n)
+{
+    value x = load_f32(b, from->x, feature, n);
+    if (!from->gamma.ptr) return x;
+    return mul_f(b, mul_f(b, x, splat(b, from->scale, n)), load_f32(b, from->gamma, feature, n));
+}
+
+// A head to be normed: 1 / sqrt(mean(x^2) + eps), where squares of f32 cannot overflow f64.
+static source normed(builder *b, value x, value gamma, int64_t head_dim, double eps)
+{
+    enum { CHAINS = 2 };
+    int n = b->target.lanes;
+    while (head_dim % (CHAINS * n)) n /= 2;
+    type wide = vec(b, n, b->f64);
+    value sums[CHAINS];
+    for (int c = 0; c < CHAINS; c++) sums[c] = const_f(b, wide, 0);
+    for (int64_t i = 0; i < head_dim; i += n) {
+        value d = ext_f(b, load_f32(b, x, i, n), wide), *sum = &sums[i / n % CHAINS];
+        *sum = fma_(b, d, d, *sum);
+    }
+    value square = sum_f(b, add_f(b, sums[0], sums[1]));
+    value mean = div_f(b, square, const_f(b, b->f64, (double)head_dim));
+    value root = sqrt_f(b, add_f(b, mean, const_f(b, b->f64, eps)));
+    value scale = trunc_f(b, div_f(b, const_f(b, b->f64, 1), root), b->f32);
+    return (source){.x = x, .scale = scale, .gamma = gamma};
+}
+
 // The widest vector that fits into the rest.
 static int width_for(const builder *b, int64_t rest)
 {
@@ -58,23 +109,23 @@ static int width_for(const builder *b, int64_t rest)
     return n;
 }
 
-static void copy_features(builder *b, value x, int64_t from, int64_t to, const sink *out)
+static void copy_features(builder *b, const source *x, int64_t from, int64_t to, const sink *out)
 {
     int n;
     for (int64_t i = from; i < to; i += n) {
         n = width_for(b, to - i);
-        put(b, out, load_f32(b, x, i, n), i);
+        put(b, out, get(b, x, i, n), i);
     }
 }
 
-static void rotate_halves(builder *b, int64_t n_dims, value x, value table, const sink *out)
+static void rotate_halves(builder *b, int64_t n_dims, const source *x, value table, const sink *out)
 {
     int64_t half = n_dims / 2;
     int n;
     for (int64_t i = 0; i < half; i += n) {
         n = width_for(b, half - i);
         value cosine = load_f32(b, table, i, n), sine = load_f32(b, table, half + i, n);
-        value low = load_f32(b, x, i, n), high = load_f32(b, x, half + i, n);
+        value low = get(b, x, i, n), high = get(b, x, half + i, n);
         put(b, out, sub_f(b, mul_f(b, low, cosine), mul_f(b, high, sine)), i);
         put(b, out, add_f(b, mul_f(b, high, cosine), mul_f(b, low, sine)), half + i);
     }
@@ -89,7 +140,7 @@ static value load_twice(builder *b, value table, int64_t i, int n)
     return n == 2 ? splat(b, x, 2) : shuffle(b, x, x, n, mask);
 }
 
-static void rotate_pairs(builder *b, int64_t n_dims, value x, value table, const sink *out)
+static void rotate_pairs(builder *b, int64_t n_dims, const source *x, value table, const sink *out)
 {
     int64_t half = n_dims / 2, swapped[16], alternate[16];
     int n;
@@ -97,13 +148,13 @@ static void rotate_pairs(builder *b, int64_t n_dims, value x, value table, const
         n = width_for(b, n_dims - i);
         for (int j = 0; j < n; j++) swapped[j] = j ^ 1, alternate[j] = j % 2 ? n + j : j;
         value cosine = load_twice(b, table, i / 2, n), sine = load_twice(b, table, half + i / 2, n);
-        value ab = load_f32(b, x, i, n);
+        value ab = get(b, x, i, n);
         value direct = mul_f(b, ab, cosine), crossed = mul_f(b, shuffle(b, ab, ab, n, swapped), sine);
         put(b, out, shuffle(b, sub_f(b, direct, crossed), add_f(b, direct, crossed), n, alternate), i);
     }
 }
 
-static void rotate_head(builder *b, int64_t head_dim, int64_t n_dims, bool interleaved, value x, value table,
+static void rotate_head(builder *b, int64_t head_dim, int64_t n_dims, bool interleaved, const source *x, value table,
                         const sink *out)
 {
     (interleaved ? rotate_pairs : rotate_halves)(b, n_dims, x, table, out);
@@ -151,7 +202,8 @@ void rope_build(builder *b, const rope_kernel *k, const char *name)
     loop_heads(b, &heads, k->n_heads);
     value offset = mul_i(b, heads.iv, head_bytes);
     sink out = row_sink(b, at(b, y, offset, 0));
-    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, offset, 0), table, &out);
+    source head = {.x = at(b, x, offset, 0)};
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &head, table, &out);
     loop_end(b, &heads, NULL);
     loop_end(b, &tokens, NULL);
     kernel_end(b);
@@ -172,8 +224,9 @@ void kv_store_build(builder *b, const kv_store_kernel *k, const char *name)
     value v_head = head_in_cache(b, v_cache, heads.iv, n_ctx, k->head_dim, k->kv_f32);
     sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
     sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
-    copy_features(b, at(b, key, offset, 0), 0, k->head_dim, &k_out);
-    copy_features(b, at(b, val, offset, 0), 0, k->head_dim, &v_out);
+    source k_head_in = {.x = at(b, key, offset, 0)}, v_head_in = {.x = at(b, val, offset, 0)};
+    copy_features(b, &k_head_in, 0, k->head_dim, &k_out);
+    copy_features(b, &v_head_in, 0, k->head_dim, &v_out);
     loop_end(b, &heads, NULL);
     loop_end(b, &tokens, NULL);
     kernel_end(b);
@@ -184,6 +237,7 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
     kernel_begin(b, name);
     value qkv = operand(b, 0), table_base = operand(b, 1), q_base = operand(b, 2);
     value k_cache = operand(b, 3), v_cache = operand(b, 4), past = dim(b, 1), n_ctx = dim(b, 2);
+    value gamma_q = k->norm ? operand(b, 5) : (value){0}, gamma_k = k->norm ? operand(b, 6) : (value){0};
     int64_t head_bytes = 4 * k->head_dim, q_bytes = k->n_heads * head_bytes, kv_bytes = k->n_kv_heads * head_bytes;
     loop tokens, q_heads, kv_heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
@@ -194,7 +248,9 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
     loop_heads(b, &q_heads, k->n_heads);
     value q_offset = mul_i(b, q_heads.iv, head_bytes);
     sink q_out = row_sink(b, at(b, q, q_offset, 0));
-    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, q_offset, 0), table, &q_out);
+    source q_in = {.x = at(b, x, q_offset, 0)};
+    if (k->norm) q_in = normed(b, q_in.x, gamma_q, k->head_dim, k->eps);
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &q_in, table, &q_out);
     loop_end(b, &q_heads, NULL);
 
     loop_heads(b, &kv_heads, k->n_kv_heads);
@@ -203,9 +259,30 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
     value v_head = head_in_cache(b, v_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
     sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
     sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
-    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, at(b, x, offset, q_bytes), table, &k_out);
-    copy_features(b, at(b, x, offset, q_bytes + kv_bytes), 0, k->head_dim, &v_out);
+    source k_in = {.x = at(b, x, offset, q_bytes)}, v_in = {.x = at(b, x, offset, q_bytes + kv_bytes)};
+    if (k->norm) k_in = normed(b, k_in.x, gamma_k, k->head_dim, k->eps);
+    rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &k_in, table, &k_out);
+    copy_features(b, &v_in, 0, k->head_dim, &v_out);
     loop_end(b, &kv_heads, NULL);
+    loop_end(b, &tokens, NULL);
+    kernel_end(b);
+}
+
+void head_norm_build(builder *b, const head_norm_kernel *k, const char *name)
+{
+    kernel_begin(b, name);
+    value x_base = operand(b, 0), y_base = operand(b, 1), gamma = operand(b, 2), x_bytes = mul_i(b, dim(b, 1), 4);
+    int64_t head_bytes = 4 * k->head_dim;
+    loop tokens, heads;
+    loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
+    value x = at(b, x_base, mul(b, tokens.iv, x_bytes), 0);
+    value y = at(b, y_base, mul_i(b, tokens.iv, k->n_heads * head_bytes), 0);
+    loop_heads(b, &heads, k->n_heads);
+    value offset = mul_i(b, heads.iv, head_bytes);
+    sink out = row_sink(b, at(b, y, offset, 0));
+    source head = normed(b, at(b, x, offset, 0), gamma, k->head_dim, k->eps);
+    copy_features(b, &head, 0, k->head_dim, &out);
+    loop_end(b, &heads, NULL);
     loop_end(b, &tokens, NULL);
     kernel_end(b);
 }

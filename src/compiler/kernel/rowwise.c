@@ -1,16 +1,25 @@
 #include "compiler/kernel/rowwise.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/q8.h"
 
+static bool is_unary(const rowwise_kernel *k) { return k->op == ROWWISE_QUANTIZE || k->op == ROWWISE_SOFTCAP; }
+
 void rowwise_name(const rowwise_kernel *k, char name[96])
 {
     static const char *const ops[] = {
-        [ROWWISE_ADD] = "add", [ROWWISE_SWIGLU] = "swiglu", [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather"};
+        [ROWWISE_ADD] = "add", [ROWWISE_SWIGLU] = "swiglu", [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather",
+        [ROWWISE_GEGLU] = "geglu", [ROWWISE_SOFTCAP] = "softcap"};
     bool q8 = k->out_q8 && k->op != ROWWISE_QUANTIZE;
-    snprintf(name, 96, "%s_%lld%s", ops[k->op], (long long)k->cols, q8 ? "_q8" : "");
+    uint32_t bits; // part of the code: its bits are part of the name
+    float cap_f32 = (float)k->cap;
+    memcpy(&bits, &cap_f32, sizeof bits);
+    char cap[16] = "";
+    if (k->op == ROWWISE_SOFTCAP) snprintf(cap, sizeof cap, "_%08x", bits);
+    snprintf(name, 96, "%s_%lld%s%s", ops[k->op], (long long)k->cols, cap, q8 ? "_q8" : "");
 }
 
 static value compute(builder *b, const rowwise_kernel *k, value x, value y, value offset, int64_t constant, int n)
@@ -18,15 +27,18 @@ static value compute(builder *b, const rowwise_kernel *k, value x, value y, valu
     type t = vec(b, n, b->f32);
     value v = load(b, x, offset, constant, t);
     if (k->op == ROWWISE_QUANTIZE || k->op == ROWWISE_GATHER) return v;
+    if (k->op == ROWWISE_SOFTCAP)
+        return mul_f(b, math_tanh(b, mul_f(b, v, const_f(b, t, 1 / k->cap))), const_f(b, t, k->cap));
     value w = load(b, y, offset, constant, t);
-    return k->op == ROWWISE_ADD ? add_f(b, v, w) : mul_f(b, math_silu(b, v), w);
+    if (k->op == ROWWISE_ADD) return add_f(b, v, w);
+    return mul_f(b, k->op == ROWWISE_GEGLU ? math_gelu_tanh(b, v) : math_silu(b, v), w);
 }
 
 void rowwise_build(builder *b, const rowwise_kernel *k, const char *name)
 {
     kernel_begin(b, name);
     int n = b->target.lanes;
-    bool unary = k->op == ROWWISE_QUANTIZE, q8 = k->out_q8 || unary;
+    bool unary = is_unary(k), q8 = k->out_q8 || k->op == ROWWISE_QUANTIZE;
     value x_base = operand(b, 0), y_base = unary ? (value){0} : operand(b, 1), out_base = operand(b, unary ? 1 : 2);
     loop rows;
     loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);

@@ -9,6 +9,8 @@
 typedef enum rowwise_op {
     ROWWISE_ADD,      // x + y
     ROWWISE_SWIGLU,   // silu(x) * y
+    ROWWISE_GEGLU,    // gelu(x) * y, in its tanh form
+    ROWWISE_SOFTCAP,  // cap * tanh(x / cap); the output may be x
     ROWWISE_QUANTIZE, // x as q8
     ROWWISE_GATHER,   // x[which[row]]: selects rows
 } rowwise_op;
@@ -16,10 +18,11 @@ typedef enum rowwise_op {
 typedef struct rowwise_kernel {
     rowwise_op op;
     int64_t cols;
-    bool out_q8; // the result is quantised (cols a multiple of 32); always for QUANTIZE, never for GATHER
+    bool out_q8; // the result is quantised (cols a multiple of 32); always for QUANTIZE, never for GATHER and SOFTCAP
+    double cap;  // SOFTCAP
 } rowwise_kernel;
 
-// Operands: 0 x, 1 y or which [n_rows] i32 (QUANTIZE: none), then the output. No sizes.
+// Operands: 0 x, 1 y or which [n_rows] i32 (QUANTIZE, SOFTCAP: none), then the output. No sizes.
 void rowwise_name(const rowwise_kernel *k, char name[96]);
 void rowwise_build(builder *b, const rowwise_kernel *k, const char *name);
 

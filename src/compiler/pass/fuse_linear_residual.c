@@ -4,24 +4,28 @@
 // The sum is formed as the linear stores its result: one pass over [rows, features] less.
 #include "compiler/pass/pass.h"
 
-static void fuse(MlirOperation op, void *context)
+static const char *fuse(MlirOperation op)
 {
-    (void)context;
-    if (!op_is(op, "arith.addf")) return;
+    const char *reason = NO_PLACE;
     for (int side = 0; side < 2; side++) {
         linear_parts parts;
         MlirValue product = mlirOperationGetOperand(op, side), other = mlirOperationGetOperand(op, 1 - side);
-        if (!linear_read(defining_op(product), &parts) || !linear_is_plain(&parts)) continue;
-        if (!has_one_use(product) || rank_of(product) != 2) continue;
-        parts.residual = other;
-        op_builder b = op_builder_before(op);
-        replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &parts));
-        return;
+        if (!linear_read(defining_op(product), &parts) || rank_of(product) != 2) continue;
+        if (!linear_is_plain(&parts))
+            reason = "the linear has another epilogue already";
+        else if (!has_one_use(product))
+            reason = "the linear's result is used elsewhere too";
+        else {
+            parts.residual = other;
+            op_builder b = op_builder_before(op);
+            replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &parts));
+            return FUSED;
+        }
     }
+    return reason;
 }
 
-void pass_fuse_linear_residual(MlirOperation function)
+void pass_fuse_linear_residual(MlirOperation function, pass_report *report)
 {
-    for_each_op(function, fuse, NULL);
-    wf_erase_dead(function);
+    fuse_each(function, report, "arith.addf", fuse);
 }

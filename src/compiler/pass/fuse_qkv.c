@@ -5,39 +5,40 @@
 // one type and fill whole panels of 16 output features.
 #include "compiler/pass/pass.h"
 
-// The linear behind a value, looking through a rope.
+// The linear behind a value, looking through a rope and a norm of heads.
 static MlirOperation projection(MlirValue v)
 {
     MlirOperation op = defining_op(v);
     if (op_is(op, "wf.rope")) op = defining_op(mlirOperationGetOperand(op, 0));
+    if (op_is(op, "wf.rms_norm") && op_int(op, "n_heads", 0)) op = defining_op(mlirOperationGetOperand(op, 0));
     return op;
 }
 
-static void fuse(MlirOperation attention, void *context)
+static const char *fuse(MlirOperation attention)
 {
-    (void)context;
-    if (!op_is(attention, "wf.attention")) return;
     linear_parts parts[3], all = {0};
     MlirOperation ops[3];
     int64_t features = 0;
     for (int i = 0; i < 3; i++) {
         ops[i] = projection(mlirOperationGetOperand(attention, i));
-        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i])) return;
-        if (!mlirValueEqual(parts[i].x, parts[0].x) || parts[i].n_biases != parts[0].n_biases) return;
-        if (!mlirTypeEqual(element_type_of(parts[i].weights[0]), element_type_of(parts[0].weights[0]))) return;
+        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i]) || (i && mlirOperationEqual(ops[i], ops[i - 1])))
+            return "q, k and v are not three plain linears";
+        if (!mlirValueEqual(parts[i].x, parts[0].x)) return "q, k and v have different inputs";
+        if (parts[i].n_biases != parts[0].n_biases) return "only some of q, k and v have a bias";
+        if (!mlirTypeEqual(element_type_of(parts[i].weights[0]), element_type_of(parts[0].weights[0])))
+            return "weights of different types";
         int64_t rows = dim_of(parts[i].weights[0], 0);
-        if (rows < 0 || rows % 16) return;
+        if (rows < 0 || rows % 16) return "output features are no multiple of 16";
         features += rows;
         all.weights[i] = parts[i].weights[0];
         if (parts[i].n_biases) all.biases[i] = parts[i].biases[0];
     }
-    if (mlirOperationEqual(ops[0], ops[1]) || mlirOperationEqual(ops[1], ops[2])) return;
     all.x = parts[0].x;
     all.n_weights = 3;
     all.n_biases = parts[0].n_biases ? 3 : 0;
     int rank = (int)mlirShapedTypeGetRank(parts[0].result);
     int64_t shape[8]; // as q's, with the features of all three
-    if (rank > 8) return;
+    if (rank > 8) return "too many dimensions";
     for (int i = 0; i < rank; i++)
         shape[i] = mlirShapedTypeIsDynamicDim(parts[0].result, i) ? -1 : mlirShapedTypeGetDimSize(parts[0].result, i);
     shape[rank - 1] = features;
@@ -53,10 +54,10 @@ static void fuse(MlirOperation attention, void *context)
         replace_value(mlirOperationGetResult(ops[i], 0), part);
         first += dim_of(parts[i].weights[0], 0);
     }
+    return FUSED;
 }
 
-void pass_fuse_qkv(MlirOperation function)
+void pass_fuse_qkv(MlirOperation function, pass_report *report)
 {
-    for_each_op(function, fuse, NULL);
-    wf_erase_dead(function);
+    fuse_each(function, report, "wf.attention", fuse);
 }

@@ -4,32 +4,25 @@
 // The values are rounded while they are still in registers.
 #include "compiler/pass/pass.h"
 
-static bool can_quantise(MlirOperation producer, int64_t features)
+static const char *fuse(MlirOperation op)
 {
-    linear_parts parts;
-    if (features < 0 || features % 32) return false;
-    if (linear_read(producer, &parts)) return parts.swiglu;
-    if (op_is(producer, "wf.cached_attention")) {
-        // a tile holds the heads of one group: they must fill whole blocks
-        int64_t n_kv_heads = op_int(producer, "n_kv_heads", 1);
-        return features / n_kv_heads % 32 == 0;
-    }
-    return op_is(producer, "wf.swiglu");
-}
-
-static void fuse(MlirOperation op, void *context)
-{
-    (void)context;
-    if (!op_is(op, "wf.quantize")) return;
     MlirValue y = mlirOperationGetOperand(op, 0), result = mlirOperationGetResult(op, 0);
     MlirOperation producer = defining_op(y);
-    if (!producer.ptr || !has_one_use(y) || !can_quantise(producer, dim_of(result, 1))) return;
+    linear_parts parts;
+    bool is_attention = op_is(producer, "wf.cached_attention");
+    if (!is_attention && !op_is(producer, "wf.swiglu") && !(linear_read(producer, &parts) && parts.swiglu))
+        return op_is(producer, "wf.attention") ? "attention that is not fused with rope-kv" : NO_PLACE;
+    if (!has_one_use(y)) return "the f32 result is used elsewhere too";
+    int64_t features = dim_of(result, 1);
+    // a tile of attention holds the heads of one group
+    if (is_attention) features /= op_int(producer, "n_kv_heads", 1);
+    if (features < 0 || features % 32) return "what a tile computes is no whole number of blocks of 32";
     mlirValueSetType(y, mlirValueGetType(result));
     replace_value(result, y);
+    return FUSED;
 }
 
-void pass_fuse_quantize(MlirOperation function)
+void pass_fuse_quantize(MlirOperation function, pass_report *report)
 {
-    for_each_op(function, fuse, NULL);
-    wf_erase_dead(function);
+    fuse_each(function, report, "wf.quantize", fuse);
 }

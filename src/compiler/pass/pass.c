@@ -9,6 +9,7 @@ const pass PASSES[] = {
     {"rope-kv", PASS_FUSE, pass_fuse_rope_kv, "q and k are rotated, k and v stored to the cache, in one pass over qkv"},
     {"quantize-activations", PASS_LOWER, pass_lower_quantize, "inputs of quantised linears become 8-bit blocks"},
     {"norm-linear", PASS_FUSE, pass_fuse_norm_linear, "a norm writes the form that the linears after it read"},
+    {"residual-norm", PASS_FUSE, pass_fuse_residual_norm, "h = x + r and the norm of h in one pass, both written"},
     {"quantize-output", PASS_FUSE, pass_fuse_quantize, "swiglu and attention write the form that the next linear reads"},
     {0},
 };
@@ -18,4 +19,41 @@ const pass *pass_find(const char *name, size_t len)
     for (const pass *p = PASSES; p->name; p++)
         if (strlen(p->name) == len && !memcmp(p->name, name, len)) return p;
     return NULL;
+}
+
+static void count_missed(pass_report *report, const char *reason)
+{
+    for (int i = 0; i < report->n_reasons; i++)
+        if (!strcmp(report->reasons[i].text, reason)) {
+            report->reasons[i].count++;
+            return;
+        }
+    if (report->n_reasons == REPORT_MAX_REASONS) return;
+    report->reasons[report->n_reasons].text = reason;
+    report->reasons[report->n_reasons++].count = 1;
+}
+
+typedef struct fusing {
+    pass_report *report;
+    const char *op_name, *(*fuse)(MlirOperation op);
+} fusing;
+
+static void offer(MlirOperation op, void *context)
+{
+    fusing *f = context;
+    if (!op_is(op, f->op_name)) return;
+    const char *reason = f->fuse(op);
+    if (reason && !*reason) return; // NO_PLACE
+    f->report->found++;
+    if (reason)
+        count_missed(f->report, reason);
+    else
+        f->report->fused++;
+}
+
+void fuse_each(MlirOperation function, pass_report *report, const char *op_name, const char *(*fuse)(MlirOperation op))
+{
+    fusing f = {report, op_name, fuse};
+    for_each_op(function, offer, &f);
+    wf_erase_dead(function);
 }

@@ -12,10 +12,27 @@ typedef enum pass_group {
     PASS_LOWER, // wf ops to the forms that kernels take: always run
 } pass_group;
 
+// What a fusion did: how many places it looked at, how many it fused, and why not the others.
+enum { REPORT_MAX_REASONS = 8 };
+typedef struct pass_report {
+    int found, fused;
+    int n_reasons;
+    struct {
+        const char *text; // a literal
+        int count;
+    } reasons[REPORT_MAX_REASONS];
+} pass_report;
+
+// Offers every op of that name inside the function to `fuse`, which rewrites it and returns FUSED, or says why it cannot
+// (a literal), or that the op is no place for this fusion at all and is not to be counted. Erases what became dead.
+#define FUSED NULL
+#define NO_PLACE ""
+void fuse_each(MlirOperation function, pass_report *report, const char *op_name, const char *(*fuse)(MlirOperation op));
+
 typedef struct pass {
     const char *name;
     pass_group group;
-    void (*run)(MlirOperation function);
+    void (*run)(MlirOperation function, pass_report *report);
     const char *help; // one line
 } pass;
 
@@ -25,12 +42,13 @@ extern const pass PASSES[];
 // NULL when there is none of that name.
 const pass *pass_find(const char *name, size_t len);
 
-void pass_fuse_qkv(MlirOperation function);
-void pass_fuse_linear_swiglu(MlirOperation function);
-void pass_fuse_linear_residual(MlirOperation function);
-void pass_fuse_rope_kv(MlirOperation function);
-void pass_lower_quantize(MlirOperation function);
-void pass_fuse_norm_linear(MlirOperation function);
-void pass_fuse_quantize(MlirOperation function);
+void pass_fuse_qkv(MlirOperation function, pass_report *report);
+void pass_fuse_linear_swiglu(MlirOperation function, pass_report *report);
+void pass_fuse_linear_residual(MlirOperation function, pass_report *report);
+void pass_fuse_rope_kv(MlirOperation function, pass_report *report);
+void pass_lower_quantize(MlirOperation function, pass_report *report);
+void pass_fuse_norm_linear(MlirOperation function, pass_report *report);
+void pass_fuse_residual_norm(MlirOperation function, pass_report *report);
+void pass_fuse_quantize(MlirOperation function, pass_report *report);
 
 #endif

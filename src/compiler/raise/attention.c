@@ -1,4 +1,5 @@
-// In:  softmax(q k^T * scale + mask) v over [batch, heads, sequence, dim], the scale in any factor; k and v may repeat each head
+// In:  softmax(q k^T * scale + mask) v over [batch, heads, sequence, dim], the scale in any factor; k and v may repeat
+// each head
 //      for a group of query heads; batch and heads may be merged around the products
 // Out: wf.attention of rows q, k, v, mask {n_heads, n_kv_heads, scale, causal, zero_masked}
 //
@@ -9,8 +10,8 @@
 #include "compiler/raise/contraction.h"
 #include "compiler/raise/layout.h"
 
-// Undoes reshapes that only merge or split the leading axes. `to_heads`: at four axes it goes on only to five, where heads are
-// repeated.
+// Undoes reshapes that only merge or split the leading axes. `to_heads`: at four axes it goes on only to five, where
+// heads are repeated.
 static MlirValue strip_batch(MlirValue v, bool to_heads)
 {
     for (;;) {
@@ -147,7 +148,8 @@ static bool is_causal(MlirValue tensor, int64_t length)
 {
     evaluator e = evaluator_start();
     const const_tensor *t = evaluate(&e, tensor);
-    bool causal = t && t->rank >= 2 && t->shape[t->rank - 1] == length && t->shape[t->rank - 2] == length && t->count > 0;
+    bool causal =
+        t && t->rank >= 2 && t->shape[t->rank - 1] == length && t->shape[t->rank - 2] == length && t->count > 0;
     for (int64_t i = 0; causal && i < t->count; i++) {
         int64_t column = i % length, row = i / length % length;
         causal = column <= row ? t->data[i] == 0 : t->data[i] < -1e30;
@@ -165,7 +167,8 @@ static bool is_aligned(const ref *t, int rank)
     return t->n >= 2;
 }
 
-static bool read_mask(matcher *m, const scores *s, int rank, int64_t n_queries, int64_t n_keys, MlirValue *mask, bool *causal)
+static bool read_mask(matcher *m, const scores *s, int rank, int64_t n_queries, int64_t n_keys, MlirValue *mask,
+                      bool *causal)
 {
     if (!s->mask.v.ptr) return true;
     node n = read_unwidened(&m->r, &s->mask);
@@ -188,15 +191,16 @@ static MlirValue result_by_heads(MlirValue product, const heads *q)
     return dim_of(v, 1) == q->n && dim_of(v, 3) == q->dim ? v : (MlirValue){0};
 }
 
-static void write_attention(const heads in[3], MlirValue mask, bool causal, bool zero_masked, double scale, MlirValue result)
+static void write_attention(const heads in[3], MlirValue mask, bool causal, bool zero_masked, double scale,
+                            MlirValue result)
 {
     op_builder b = op_builder_before(defining_op(result));
     MlirValue operands[4] = {{0}};
     for (int i = 0; i < 3; i++) operands[i] = rows_of_heads(&b, in[i].v, in[i].sequence_first);
     operands[3] = mask;
     MlirNamedAttribute attributes[] = {
-        named_int(&b, "n_heads", in[0].n),       named_int(&b, "n_kv_heads", in[1].n), named_float(&b, "scale", scale),
-        named_bool(&b, "causal", causal),        named_bool(&b, "zero_masked", true),
+        named_int(&b, "n_heads", in[0].n), named_int(&b, "n_kv_heads", in[1].n), named_float(&b, "scale", scale),
+        named_bool(&b, "causal", causal),  named_bool(&b, "zero_masked", true),
     };
     int64_t shape[MAX_AXES];
     MlirValue rows = operands[0];
@@ -206,6 +210,29 @@ static void write_attention(const heads in[3], MlirValue mask, bool causal, bool
     int n_attributes = zero_masked && mask.ptr ? 5 : 4;
     MlirValue y = build_value(&b, "wf.attention", type, mask.ptr ? 4 : 3, operands, n_attributes, attributes);
     replace_value(result, heads_of_rows(&b, y, mlirValueGetType(result), false));
+}
+
+// A body that computes no more than one element of another tensor: that tensor. Null value: it is none.
+static MlirValue gathered_from(MlirOperation op)
+{
+    MlirBlock body;
+    if (!is_structured(op, &body) || mlirOperationGetNumResults(op) != 1) return (MlirValue){0};
+    MlirOperation extract = defining_op(mlirOperationGetOperand(mlirBlockGetTerminator(body), 0));
+    return op_is(extract, "tensor.extract") ? mlirOperationGetOperand(extract, 0) : (MlirValue){0};
+}
+
+// Why the left operand of a product with v is no softmax, where one stands behind it.
+static bool is_no_softmax(matcher *m, MlirValue v)
+{
+    for (int step = 0; step < 8; step++) {
+        MlirValue reshaped = reshape_input(v), gathered = gathered_from(defining_op(v));
+        if (!reshaped.ptr && !gathered.ptr) return false;
+        v = reshaped.ptr ? reshaped : gathered;
+        if (op_is(defining_op(v), "wf.softmax"))
+            return near_miss(m, "between softmax and the product with v stands a reshape or a gather by computed "
+                                "indices (tensor.extract), which is not looked through");
+    }
+    return false;
 }
 
 bool raise_attention(matcher *m, MlirOperation op)
@@ -218,7 +245,7 @@ bool raise_attention(matcher *m, MlirOperation op)
     ref weights;
     if (!root_ref(strip_batch(outer.lhs, false), &weights)) return false;
     MlirOperation softmax = read_uncast(&m->r, &weights).op;
-    if (!op_is(softmax, "wf.softmax")) return false;
+    if (!op_is(softmax, "wf.softmax")) return is_no_softmax(m, outer.lhs);
     MlirValue x = mlirOperationGetOperand(softmax, 0);
     if (!read_scores(m, x, &s) || s.product.init.ptr) return near_miss(m, "softmax is not of a product of q and k");
     MlirValue q = strip(m, s.product.lhs, true, &s.scale), k = strip(m, s.product.rhs, true, &s.scale);

@@ -73,8 +73,12 @@ static bool apply(node_kind kind, const double *x, MlirType result, double *y)
     case N_DIV: *y = x[0] / x[1]; return true;
     case N_MAX: *y = fmax(x[0], x[1]); return true;
     case N_MIN: *y = fmin(x[0], x[1]); return true;
-    case N_AND: *y = truth(x[0] != 0 && x[1] != 0); return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
-    case N_OR: *y = truth(x[0] != 0 || x[1] != 0); return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
+    case N_AND:
+        *y = truth(x[0] != 0 && x[1] != 0);
+        return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
+    case N_OR:
+        *y = truth(x[0] != 0 || x[1] != 0);
+        return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
     case N_NOT: *y = truth(x[0] == 0); return true;
     case N_NEG: *y = -x[0]; return true;
     case N_ABS: *y = fabs(x[0]); return true;
@@ -89,8 +93,10 @@ static bool apply(node_kind kind, const double *x, MlirType result, double *y)
     case N_LE: *y = truth(x[0] <= x[1]); return true;
     case N_CAST:
         *y = x[0];
-        if (mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1) *y = truth(x[0] != 0);
-        else if (!float_bits_of(result)) *y = trunc(x[0]);
+        if (mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1)
+            *y = truth(x[0] != 0);
+        else if (!float_bits_of(result))
+            *y = trunc(x[0]);
         return float_bits_of(result) || fabs(x[0]) < 2147483648.0; // no wrapping
     default: return false;
     }
@@ -100,17 +106,22 @@ static bool apply(node_kind kind, const double *x, MlirType result, double *y)
 
 static bool element_at(MlirAttribute a, MlirType type, int64_t i, double *value)
 {
-    if (mlirTypeIsAF32(type)) *value = (double)mlirDenseElementsAttrGetFloatValue(a, i);
-    else if (mlirTypeIsAF64(type)) *value = mlirDenseElementsAttrGetDoubleValue(a, i);
-    else if (mlirTypeIsAIndex(type)) *value = (double)mlirDenseElementsAttrGetIndexValue(a, i);
-    else if (!mlirTypeIsAInteger(type)) return false;
-    else switch (mlirIntegerTypeGetWidth(type)) {
-    case 1: *value = mlirDenseElementsAttrGetBoolValue(a, i); break;
-    case 8: *value = mlirDenseElementsAttrGetInt8Value(a, i); break;
-    case 32: *value = mlirDenseElementsAttrGetInt32Value(a, i); break;
-    case 64: *value = (double)mlirDenseElementsAttrGetInt64Value(a, i); break;
-    default: return false;
-    }
+    if (mlirTypeIsAF32(type))
+        *value = (double)mlirDenseElementsAttrGetFloatValue(a, i);
+    else if (mlirTypeIsAF64(type))
+        *value = mlirDenseElementsAttrGetDoubleValue(a, i);
+    else if (mlirTypeIsAIndex(type))
+        *value = (double)mlirDenseElementsAttrGetIndexValue(a, i);
+    else if (!mlirTypeIsAInteger(type))
+        return false;
+    else
+        switch (mlirIntegerTypeGetWidth(type)) {
+        case 1: *value = mlirDenseElementsAttrGetBoolValue(a, i); break;
+        case 8: *value = mlirDenseElementsAttrGetInt8Value(a, i); break;
+        case 32: *value = mlirDenseElementsAttrGetInt32Value(a, i); break;
+        case 64: *value = (double)mlirDenseElementsAttrGetInt64Value(a, i); break;
+        default: return false;
+        }
     return true;
 }
 
@@ -154,9 +165,12 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
         int64_t index[MAX_AXES];
         for (int a = 0; a < t->rank; a++) {
             MlirAffineExpr x = mlirAffineMapGetResult(map, a);
-            if (mlirAffineExprIsADim(x)) index[a] = p->loops[mlirAffineDimExprGetPosition(x)];
-            else if (mlirAffineExprIsAConstant(x)) index[a] = mlirAffineConstantExprGetValue(x);
-            else return false;
+            if (mlirAffineExprIsADim(x))
+                index[a] = p->loops[mlirAffineDimExprGetPosition(x)];
+            else if (mlirAffineExprIsAConstant(x))
+                index[a] = mlirAffineConstantExprGetValue(x);
+            else
+                return false;
         }
         return fetch(t, index, value);
     }

@@ -34,20 +34,24 @@ static bool is_multiply_add(MlirBlock body)
 
 static bool read_structured(matcher *m, MlirOperation op, MlirBlock body, contraction *c)
 {
-    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1 || !is_multiply_add(body)) return false;
+    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1 || !is_multiply_add(body))
+        return false;
     MlirAffineMap lhs = indexing_map(op, 0), rhs = indexing_map(op, 1), out = indexing_map(op, 2);
     int rank = (int)mlirAffineMapGetNumResults(out);
     if (rank < 2 || rank > MAX_AXES || mlirAffineMapGetNumDims(out) != rank + 1) return false;
     if (mlirAffineMapGetNumResults(lhs) != rank || mlirAffineMapGetNumResults(rhs) != rank) return false;
     for (int i = 0; i < rank - 2; i++)
-        if (loop_at(out, i) < 0 || loop_at(lhs, i) != loop_at(out, i) || loop_at(rhs, i) != loop_at(out, i)) return false;
+        if (loop_at(out, i) < 0 || loop_at(lhs, i) != loop_at(out, i) || loop_at(rhs, i) != loop_at(out, i))
+            return false;
     int row = loop_at(out, rank - 2), column = loop_at(out, rank - 1), inner = loop_at(lhs, rank - 1);
     if (row < 0 || column < 0 || inner < 0 || inner == row || inner == column || row == column) return false;
     if (loop_at(lhs, rank - 2) != row) return false;
     int before = loop_at(rhs, rank - 2), last = loop_at(rhs, rank - 1);
     if (!(before == inner && last == column) && !(before == column && last == inner)) return false;
-    *c = (contraction){.lhs = mlirOperationGetOperand(op, 0), .rhs = mlirOperationGetOperand(op, 1),
-                       .transposed = last == inner, .init = mlirOperationGetOperand(op, 2),
+    *c = (contraction){.lhs = mlirOperationGetOperand(op, 0),
+                       .rhs = mlirOperationGetOperand(op, 1),
+                       .transposed = last == inner,
+                       .init = mlirOperationGetOperand(op, 2),
                        .result = mlirOperationGetResult(op, 0)};
     ref init;
     constant zero;
@@ -59,7 +63,8 @@ bool read_contraction(matcher *m, MlirOperation op, contraction *c)
 {
     MlirBlock body;
     if (op_is(op, "tosa.matmul")) {
-        *c = (contraction){.lhs = mlirOperationGetOperand(op, 0), .rhs = mlirOperationGetOperand(op, 1),
+        *c = (contraction){.lhs = mlirOperationGetOperand(op, 0),
+                           .rhs = mlirOperationGetOperand(op, 1),
                            .result = mlirOperationGetResult(op, 0)};
         return rank_of(c->lhs) == 3 && rank_of(c->rhs) == 3 && float_bits_of(element_type_of(c->result)) > 0;
     }

@@ -79,8 +79,7 @@ static bool read_statistics(matcher *m, const norm_core *core, const ref *x, sta
         return read_square(m, &s->sum.argument, &squared) && is_summed(m, core, x, &squared, &s->sum, &s->axes);
     if (!read_affine_sum(m, &core->statistic, &s->sum)) return false;
     s->eps = s->sum.eps;
-    return read_square(m, &s->sum.argument, &squared) &&
-           is_centred(m, core, &squared, x, &s->sum, &s->axes, &s->mean);
+    return read_square(m, &s->sum.argument, &squared) && is_centred(m, core, &squared, x, &s->sum, &s->axes, &s->mean);
 }
 
 bool raise_layer_norm(matcher *m, MlirOperation op)
@@ -106,7 +105,7 @@ bool raise_layer_norm(matcher *m, MlirOperation op)
         n.eps = s.eps / (core.factor * core.factor);
         if (n.eps < 0) return near_miss(m, "eps is negative");
         if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, true, &n)) return false;
-        write_norm(&n, "wf.layer_norm");
+        write_norm(m, &n, "wf.layer_norm");
         return true;
     }
     return false;

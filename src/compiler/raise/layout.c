@@ -89,8 +89,8 @@ MlirValue build_collapse(op_builder *b, MlirValue v, int first, int n)
     return build_value(b, "tensor.collapse_shape", tensor_of(k, shape, element_type_of(v)), 1, &v, 1, &attribute);
 }
 
-// Splits dimension `first` of v into n of `type`, the result's type; at most one of them is dynamic, and then it is the size
-// of v's dimension (the others are known).
+// Splits dimension `first` of v into n of `type`, the result's type; at most one of them is dynamic, and then it is the
+// size of v's dimension (the others are known).
 static MlirValue build_expand(op_builder *b, MlirValue v, int first, int n, MlirType type)
 {
     int rank = (int)mlirShapedTypeGetRank(type), n_dynamic = 0;
@@ -140,16 +140,16 @@ MlirValue build_first_half(op_builder *b, MlirValue v, int64_t size)
         named_attribute(b, "static_strides", mlirDenseI64ArrayGet(b->ctx, rank, ones)),
         named_segments(b, 4, segments),
     };
-    return build_value(b, "tensor.extract_slice", tensor_of(rank, shape, element_type_of(v)), 1 + n_dynamic, operands, 4,
-                       attributes);
+    return build_value(b, "tensor.extract_slice", tensor_of(rank, shape, element_type_of(v)), 1 + n_dynamic, operands,
+                       4, attributes);
 }
 
 // ---- heads and rows
 
 static bool swaps_heads(const int *perm) { return perm[0] == 0 && perm[1] == 2 && perm[2] == 1 && perm[3] == 3; }
 
-// [.., sequence, heads * dim] for a value [batch, sequence, heads, dim]: a reshape's input, seen through further reshapes
-// that only add dimensions of size 1. Null value when the reshape is another.
+// [.., sequence, heads * dim] for a value [batch, sequence, heads, dim]: a reshape's input, seen through further
+// reshapes that only add dimensions of size 1. Null value when the reshape is another.
 static MlirValue rows_behind_reshape(MlirValue split)
 {
     MlirValue rows = reshape_input(split);
@@ -237,7 +237,8 @@ static void fold(MlirOperation op, void *context)
         bool undone = twice.ptr;
         for (int i = 0; once.ptr && undone && i < rank_of(inner); i++) undone = inner_perm[outer_perm[i]] == i;
         MlirValue y = undone ? reshape_input(twice) : (MlirValue){0};
-        if (y.ptr && mlirTypeEqual(mlirValueGetType(y), mlirValueGetType(v)) && count_dynamic(y) < 2) replace_value(v, y);
+        if (y.ptr && mlirTypeEqual(mlirValueGetType(y), mlirValueGetType(v)) && count_dynamic(y) < 2)
+            replace_value(v, y);
         return;
     }
     MlirValue once = transpose_input(v, outer_perm);
@@ -248,7 +249,4 @@ static void fold(MlirOperation op, void *context)
     if (mlirTypeEqual(mlirValueGetType(y), mlirValueGetType(v))) replace_value(v, y);
 }
 
-void fold_layout(MlirOperation root)
-{
-    for_each_op(root, fold, NULL);
-}
+void fold_layout(MlirOperation root) { for_each_op(root, fold, NULL); }

@@ -11,8 +11,8 @@
 
 // The weights as they stand in the graph.
 typedef struct weights {
-    MlirValue v;      // dimensions of size 1, and [n, k] or [k, n]
-    bool transposed;  // [k, n]: a constant
+    MlirValue v;     // dimensions of size 1, and [n, k] or [k, n]
+    bool transposed; // [k, n]: a constant
     int64_t n, k;
 } weights;
 
@@ -92,7 +92,8 @@ static MlirValue write_weights(op_builder *b, const weights *w)
     else
         a = (MlirAttribute){0};
     if (a.ptr) {
-        MlirNamedAttribute value = mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlirStringRefCreateFromCString("value")), a);
+        MlirNamedAttribute value =
+            mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlirStringRefCreateFromCString("value")), a);
         return build_value(b, "arith.constant", type, 0, NULL, 1, &value);
     }
     int swap[] = {1, 0};
@@ -102,8 +103,8 @@ static MlirValue write_weights(op_builder *b, const weights *w)
 
 // The bias that is added to a product: the addition, perhaps behind a reshape that adds or drops dimensions of size 1.
 typedef struct addition {
-    MlirValue bias, result;  // null result: there is none
-    MlirOperation reshape;   // null: the bias is added to the product itself
+    MlirValue bias, result; // null result: there is none
+    MlirOperation reshape;  // null: the bias is added to the product itself
 } addition;
 
 static bool drops_only_ones(matcher *m, MlirValue reshaped, MlirValue input)
@@ -120,7 +121,8 @@ static addition read_addition(matcher *m, MlirValue product)
     MlirValue v = product;
     if (has_one_use(v)) {
         MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
-        if (mlirOperationGetNumResults(user) == 1 && mlirValueEqual(reshape_input(mlirOperationGetResult(user, 0)), v)) {
+        if (mlirOperationGetNumResults(user) == 1 &&
+            mlirValueEqual(reshape_input(mlirOperationGetResult(user, 0)), v)) {
             if (!drops_only_ones(m, mlirOperationGetResult(user, 0), v)) return none;
             a.reshape = user;
             v = mlirOperationGetResult(user, 0);
@@ -129,7 +131,8 @@ static addition read_addition(matcher *m, MlirValue product)
     MlirValue reshaped = v;
     MlirOperation user = primitive_user(&v);
     ref root;
-    if (!user.ptr || mlirOperationGetNumResults(user) != 1 || !root_ref(mlirOperationGetResult(user, 0), &root)) return none;
+    if (!user.ptr || mlirOperationGetNumResults(user) != 1 || !root_ref(mlirOperationGetResult(user, 0), &root))
+        return none;
     node n = read_node(&m->r, &root);
     if (n.kind != N_ADD || !mlirOperationEqual(n.op, user)) return none;
     int other = mlirValueEqual(n.in[0].v, v) ? 1 : 0;
@@ -153,8 +156,12 @@ bool raise_linear(matcher *m, MlirOperation op)
     MlirValue result = add.result.ptr ? add.result : c.result;
     if (add.result.ptr) bias = add.bias;
     op_builder b = op_builder_before(defining_op(result));
-    linear_parts parts = {.x = c.lhs, .weights = {write_weights(&b, &w)}, .biases = {bias}, .n_weights = 1,
-                          .n_biases = bias.ptr ? 1 : 0, .result = mlirValueGetType(c.result)};
+    linear_parts parts = {.x = c.lhs,
+                          .weights = {write_weights(&b, &w)},
+                          .biases = {bias},
+                          .n_weights = 1,
+                          .n_biases = bias.ptr ? 1 : 0,
+                          .result = mlirValueGetType(c.result)};
     MlirValue y = linear_write(&b, &parts);
     if (add.result.ptr && add.reshape.ptr) {
         MlirOperation reshape = mlirOperationClone(add.reshape);

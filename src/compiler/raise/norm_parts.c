@@ -15,13 +15,16 @@ static int constant_operand(matcher *m, const node *n, constant *c)
     return -1;
 }
 
-static bool leads_to_sum(matcher *m, const ref *from)
+static bool leads_to_sum(matcher *m, const ref *from, int depth)
 {
     node n = read_uncast(&m->r, from);
     constant c;
     for (int step = 0; step < 8; step++) {
         if (n.kind == N_SUM) return true;
-        int i = n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD || n.kind == N_MAX ? constant_operand(m, &n, &c) : -1;
+        if (n.kind == N_ADD && constant_operand(m, &n, &c) < 0) // an eps that is no constant
+            return depth < 2 && (leads_to_sum(m, &n.in[0], depth + 1) || leads_to_sum(m, &n.in[1], depth + 1));
+        int i =
+            n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD || n.kind == N_MAX ? constant_operand(m, &n, &c) : -1;
         if (i >= 0)
             n = read_uncast(&m->r, &n.in[1 - i]);
         else if (n.kind == N_SQRT || n.kind == N_RSQRT || n.kind == N_RECIP || n.kind == N_DIV || n.kind == N_SUB)
@@ -49,7 +52,8 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor)
         return true;
     }
     node n = read_node(&m->r, divisor);
-    for (int step = 0; n.kind == N_CAST && step < 4; step++) n = read_node(&m->r, &n.in[0]); // index to integer to float
+    for (int step = 0; n.kind == N_CAST && step < 4; step++)
+        n = read_node(&m->r, &n.in[0]); // index to integer to float
     if (n.kind != N_SIZE || sum->size.kind == N_SIZE) return false;
     int64_t size = n.dim >= 0 && n.dim < n.in[0].n ? dim_of(n.in[0].v, n.dim) : 0;
     if (size > 0)
@@ -80,12 +84,14 @@ bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum)
             if (!enter_sum(sum, &n)) return false;
             sum->argument = n.in[0];
         } else if (n.kind == N_ADD && !inside) {
-            if (i < 0 && leads_to_sum(m, &n.in[0]) != leads_to_sum(m, &n.in[1])) return near_miss(m, "eps is not a constant");
+            if (i < 0 && leads_to_sum(m, &n.in[0], 0) != leads_to_sum(m, &n.in[1], 0))
+                return near_miss(m, "eps is not a constant");
             if (i < 0) return false;
             sum->eps += sum->scale * c.value;
             sum->argument = n.in[1 - i];
         } else if (n.kind == N_MAX && !inside && i >= 0) {
-            if (c.value != 0 && leads_to_sum(m, &n.in[1 - i])) return near_miss(m, "eps is a lower bound, not added");
+            if (c.value != 0 && leads_to_sum(m, &n.in[1 - i], 0))
+                return near_miss(m, "eps is a lower bound, not added");
             if (c.value != 0) return false; // a clamp at 0 changes no sum of squares
             sum->argument = n.in[1 - i];
         } else if (n.kind == N_MUL && i >= 0 && (!inside || read_uncast(&m->r, &n.in[1 - i]).kind == N_SUM)) {
@@ -128,7 +134,10 @@ bool read_square(matcher *m, const ref *from, ref *argument)
 
 enum { MAX_FACTORS = 6 };
 typedef struct product {
-    struct { ref r; double exponent; } factors[MAX_FACTORS];
+    struct {
+        ref r;
+        double exponent;
+    } factors[MAX_FACTORS];
     int n;
     double constant;
 } product;
@@ -163,8 +172,7 @@ static bool factorise(matcher *m, const ref *from, double exponent, int depth, p
         n = inner;
     }
     switch (n.kind) {
-    case N_MUL:
-        return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], exponent, depth + 1, p);
+    case N_MUL: return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], exponent, depth + 1, p);
     case N_DIV:
         return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], -exponent, depth + 1, p);
     case N_RECIP: return factorise(m, &n.in[0], -exponent, depth + 1, p);
@@ -190,15 +198,18 @@ static bool has_eps_outside(matcher *m, const ref *divisor)
     product p = {.constant = 1};
     if (!factorise(m, &n.in[1 - i], 1, 0, &p)) return false;
     for (int k = 0; k < p.n; k++)
-        if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r)) return true;
+        if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r, 0)) return true;
     return false;
 }
 
 static int find_statistic(matcher *m, const product *p, bool *eps_outside)
 {
     for (int k = 0; k < p->n; k++) {
-        if (p->factors[k].exponent == -0.5 && leads_to_sum(m, &p->factors[k].r)) return k;
-        if (p->factors[k].exponent == -1 && has_eps_outside(m, &p->factors[k].r)) *eps_outside = true;
+        if (p->factors[k].exponent == -0.5 && leads_to_sum(m, &p->factors[k].r, 0)) return k;
+        if (p->factors[k].exponent == -1 && has_eps_outside(m, &p->factors[k].r)) {
+            *eps_outside = true;
+            m->subject = p->factors[k].r.v;
+        }
     }
     return -1;
 }
@@ -211,10 +222,12 @@ static void add_pair(norm_core *core, const ref *scaled, const ref *gamma)
 }
 
 // With the inverse root in `with`, the other operand is scaled, or scaled * gamma; or gamma stands beside the root.
-static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, const ref *other, double exponent)
+static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, const ref *other,
+                       double exponent)
 {
     product rest = {.constant = 1};
     core->statistic = with->factors[statistic].r;
+    m->subject = core->statistic.v;
     core->factor = with->constant;
     const ref *beside = NULL;
     for (int k = 0; k < with->n; k++) {
@@ -254,8 +267,7 @@ bool read_core(matcher *m, MlirOperation op, norm_core *core)
             add_pair(core, &n.in[1 - i], NULL);
             return true;
         }
-        if (statistic >= 0)
-            return read_pairs(m, core, &p, statistic, &n.in[1 - i], n.kind == N_DIV && i == 0 ? -1 : 1);
+        if (statistic >= 0) return read_pairs(m, core, &p, statistic, &n.in[1 - i], n.kind == N_DIV && i == 0 ? -1 : 1);
     }
     return false;
 }
@@ -302,7 +314,8 @@ bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes
         }
     if (*n_axes == 0) return false;
     if (!(axes >> (core->rank - 1) & 1)) return near_miss(m, "sum over axis %d, not the last", first);
-    if (first != core->rank - *n_axes) return near_miss(m, "the sum leaves out an axis between axis %d and the last", first);
+    if (first != core->rank - *n_axes)
+        return near_miss(m, "the sum leaves out an axis between axis %d and the last", first);
     return true;
 }
 
@@ -339,8 +352,7 @@ bool is_mean(matcher *m, const norm_core *core, const affine_sum *sum, double fa
         return near_miss(m, "the sum is divided by another size than that of the axes that it runs over");
     }
     double tolerance = sum->bits < 24 ? ldexp(1, -sum->bits) : 1e-6;
-    if (!(fabs(scale * n - 1) <= tolerance))
-        return near_miss(m, "the sum of %g values is divided by %g", n, 1 / scale);
+    if (!(fabs(scale * n - 1) <= tolerance)) return near_miss(m, "the sum of %g values is divided by %g", n, 1 / scale);
     return true;
 }
 
@@ -386,7 +398,8 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *r, MlirValu
 {
     node n = read_unwidened(&m->r, r);
     constant c;
-    int i = n.kind == N_ADD && plus_one && float_bits_of(element_type_of(n.self.v)) >= 24 ? constant_operand(m, &n, &c) : -1;
+    int i = n.kind == N_ADD && plus_one && float_bits_of(element_type_of(n.self.v)) >= 24 ? constant_operand(m, &n, &c)
+                                                                                          : -1;
     if (i >= 0 && c.value == 1) {
         node w = read_unwidened(&m->r, &n.in[1 - i]);
         if (is_vector(root, n_axes, &w.tensor)) {
@@ -395,7 +408,9 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *r, MlirValu
             return true;
         }
     }
-    const ref *tensor = is_vector(root, n_axes, &n.tensor) ? &n.tensor : is_vector(root, n_axes, &n.first) ? &n.first : NULL;
+    const ref *tensor = is_vector(root, n_axes, &n.tensor)  ? &n.tensor
+                        : is_vector(root, n_axes, &n.first) ? &n.first
+                                                            : NULL;
     if (tensor) *v = tensor->v;
     return tensor;
 }
@@ -433,8 +448,8 @@ static void settle(const growth *g, norm_result *pending, norm_result *out)
 }
 
 // Takes one more op into the match. False: it does not belong to it. *wrong: it forbids the match.
-static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth *g, norm_result *pending, norm_result *out,
-                      bool *wrong)
+static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth *g, norm_result *pending,
+                      norm_result *out, bool *wrong)
 {
     MlirValue v = g->value;
     MlirOperation user = primitive_user(&v);
@@ -473,7 +488,8 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     }
     if (n.kind != N_ADD || !wants_beta || pending->beta.ptr) return false;
     // rounding between gamma and beta is told by `rounded`, so it must be the same as before gamma
-    if (g->has_gamma && bits < 24 && !(g->rounded.ptr && mlirTypeEqual(g->rounded, element_type_of(result)))) return false;
+    if (g->has_gamma && bits < 24 && !(g->rounded.ptr && mlirTypeEqual(g->rounded, element_type_of(result))))
+        return false;
     if (!g->has_gamma && old_bits < 24) return false;
     if (!read_vector(m, &core->root, pending->n_axes, &n.in[other], &pending->beta, NULL)) return false;
     g->has_gamma = true; // what would follow is no gamma
@@ -504,7 +520,7 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     return true;
 }
 
-void write_norm(const norm_result *n, const char *name)
+void write_norm(matcher *m, const norm_result *n, const char *name)
 {
     op_builder b = op_builder_before(defining_op(n->result));
     MlirValue operands[3] = {n->x};
@@ -521,5 +537,6 @@ void write_norm(const norm_result *n, const char *name)
         attributes[n_attributes++] = named_segments(&b, 3, sizes);
     }
     MlirType result = mlirValueGetType(n->result);
+    mark_pattern(m, n->result, n_operands, operands);
     replace_value(n->result, build_value(&b, name, result, n_operands, operands, n_attributes, attributes));
 }

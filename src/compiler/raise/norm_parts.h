@@ -70,6 +70,6 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *from, MlirV
 // when x is no tensor, or a vector along other axes follows.
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out);
 
-void write_norm(const norm_result *n, const char *name);
+void write_norm(matcher *m, const norm_result *n, const char *name);
 
 #endif

@@ -16,25 +16,25 @@ typedef struct primitive {
 } primitive;
 
 static const primitive PRIMITIVES[] = {
-    {"tosa.add", N_ADD, 2},          {"arith.addf", N_ADD, 2},     {"tosa.sub", N_SUB, 2},
-    {"arith.subf", N_SUB, 2},        {"tosa.mul", N_MUL, 2},       {"arith.mulf", N_MUL, 2},
-    {"arith.divf", N_DIV, 2},        {"tosa.pow", N_POW, 2},       {"math.powf", N_POW, 2},
-    {"math.fpowi", N_POW, 2},        {"tosa.maximum", N_MAX, 2},   {"arith.maximumf", N_MAX, 2},
-    {"arith.maxnumf", N_MAX, 2},     {"tosa.minimum", N_MIN, 2},   {"arith.minimumf", N_MIN, 2},
-    {"arith.minnumf", N_MIN, 2},     {"arith.andi", N_AND, 2},     {"tosa.logical_and", N_AND, 2},
-    {"tosa.bitwise_and", N_AND, 2},  {"arith.ori", N_OR, 2},       {"tosa.logical_or", N_OR, 2},
-    {"tosa.negate", N_NEG, 1},       {"arith.negf", N_NEG, 1},     {"tosa.abs", N_ABS, 1},
-    {"math.absf", N_ABS, 1},         {"math.sqrt", N_SQRT, 1},     {"tosa.rsqrt", N_RSQRT, 1},
+    {"tosa.add", N_ADD, 2},          {"arith.addf", N_ADD, 2},        {"tosa.sub", N_SUB, 2},
+    {"arith.subf", N_SUB, 2},        {"tosa.mul", N_MUL, 2},          {"arith.mulf", N_MUL, 2},
+    {"arith.divf", N_DIV, 2},        {"tosa.pow", N_POW, 2},          {"math.powf", N_POW, 2},
+    {"math.fpowi", N_POW, 2},        {"tosa.maximum", N_MAX, 2},      {"arith.maximumf", N_MAX, 2},
+    {"arith.maxnumf", N_MAX, 2},     {"tosa.minimum", N_MIN, 2},      {"arith.minimumf", N_MIN, 2},
+    {"arith.minnumf", N_MIN, 2},     {"arith.andi", N_AND, 2},        {"tosa.logical_and", N_AND, 2},
+    {"tosa.bitwise_and", N_AND, 2},  {"arith.ori", N_OR, 2},          {"tosa.logical_or", N_OR, 2},
+    {"tosa.negate", N_NEG, 1},       {"arith.negf", N_NEG, 1},        {"tosa.abs", N_ABS, 1},
+    {"math.absf", N_ABS, 1},         {"math.sqrt", N_SQRT, 1},        {"tosa.rsqrt", N_RSQRT, 1},
     {"math.rsqrt", N_RSQRT, 1},      {"tosa.reciprocal", N_RECIP, 1}, {"tosa.exp", N_EXP, 1},
-    {"math.exp", N_EXP, 1},          {"tosa.sigmoid", N_SIGMOID, 1}, {"tosa.sin", N_SIN, 1},
-    {"math.sin", N_SIN, 1},          {"tosa.cos", N_COS, 1},       {"math.cos", N_COS, 1},
-    {"tosa.tanh", N_TANH, 1},        {"math.tanh", N_TANH, 1},     {"tosa.logical_not", N_NOT, 1},
-    {"tosa.cast", N_CAST, 1},        {"arith.extf", N_CAST, 1},    {"arith.truncf", N_CAST, 1},
-    {"arith.sitofp", N_CAST, 1},     {"arith.uitofp", N_CAST, 1},  {"arith.fptosi", N_CAST, 1},
-    {"arith.extsi", N_CAST, 1},      {"arith.extui", N_CAST, 1},   {"arith.trunci", N_CAST, 1},
-    {"arith.index_cast", N_CAST, 1}, {"tosa.select", N_SELECT, 3}, {"arith.select", N_SELECT, 3},
-    {"tosa.equal", N_EQ, 2},         {"tosa.greater", N_GT, 2},    {"tosa.greater_equal", N_GE, 2},
-    {"arith.subi", N_SUB, 2},        {"arith.addi", N_ADD, 2},     {"arith.muli", N_MUL, 2},
+    {"math.exp", N_EXP, 1},          {"tosa.sigmoid", N_SIGMOID, 1},  {"tosa.sin", N_SIN, 1},
+    {"math.sin", N_SIN, 1},          {"tosa.cos", N_COS, 1},          {"math.cos", N_COS, 1},
+    {"tosa.tanh", N_TANH, 1},        {"math.tanh", N_TANH, 1},        {"tosa.logical_not", N_NOT, 1},
+    {"tosa.cast", N_CAST, 1},        {"arith.extf", N_CAST, 1},       {"arith.truncf", N_CAST, 1},
+    {"arith.sitofp", N_CAST, 1},     {"arith.uitofp", N_CAST, 1},     {"arith.fptosi", N_CAST, 1},
+    {"arith.extsi", N_CAST, 1},      {"arith.extui", N_CAST, 1},      {"arith.trunci", N_CAST, 1},
+    {"arith.index_cast", N_CAST, 1}, {"tosa.select", N_SELECT, 3},    {"arith.select", N_SELECT, 3},
+    {"tosa.equal", N_EQ, 2},         {"tosa.greater", N_GT, 2},       {"tosa.greater_equal", N_GE, 2},
+    {"arith.subi", N_SUB, 2},        {"arith.addi", N_ADD, 2},        {"arith.muli", N_MUL, 2},
 };
 
 // Values of the predicate attributes of arith (ArithBase.td).
@@ -43,11 +43,16 @@ static node_kind compare_kind(MlirOperation op)
     int64_t p = op_int(op, "predicate", -1);
     if (op_is(op, "arith.cmpf")) {
         switch (p) {
-        case 1: case 8: return N_EQ;  // oeq, ueq
-        case 2: case 9: return N_GT;  // ogt, ugt
-        case 3: case 10: return N_GE;
-        case 4: case 11: return N_LT;
-        case 5: case 12: return N_LE;
+        case 1:
+        case 8: return N_EQ; // oeq, ueq
+        case 2:
+        case 9: return N_GT; // ogt, ugt
+        case 3:
+        case 10: return N_GE;
+        case 4:
+        case 11: return N_LT;
+        case 5:
+        case 12: return N_LE;
         default: return N_LEAF;
         }
     }
@@ -98,10 +103,7 @@ static MlirOperation body_owner(MlirBlock block)
     return parent.ptr && is_structured(parent, NULL) ? parent : (MlirOperation){0};
 }
 
-static bool is_tensor(MlirValue v)
-{
-    return mlirTypeIsARankedTensor(mlirValueGetType(v));
-}
+static bool is_tensor(MlirValue v) { return mlirTypeIsARankedTensor(mlirValueGetType(v)); }
 
 // A dimension of size 1 has one index, unless a reduction runs over it.
 static void set_axis(ref *r, int i, signed char axis)
@@ -169,7 +171,8 @@ static bool enter_body(const ref *from, MlirOperation op, MlirBlock body, ref *t
 
 MlirValue reshape_input(MlirValue v)
 {
-    static const char *const names[] = {"tosa.reshape", "tensor.expand_shape", "tensor.collapse_shape", "tensor.reshape"};
+    static const char *const names[] = {"tosa.reshape", "tensor.expand_shape", "tensor.collapse_shape",
+                                        "tensor.reshape"};
     MlirOperation op = defining_op(v);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (op_is(op, names[i]) && is_tensor(mlirOperationGetOperand(op, 0))) return mlirOperationGetOperand(op, 0);
@@ -361,14 +364,17 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
     MlirOperation combiner = defining_op(yielded->v);
     intptr_t result = mlirOpResultGetResultNumber(n.self.v);
     intptr_t first_out = mlirOperationGetNumOperands(n.op) - mlirOperationGetNumResults(n.op);
-    if (!combiner.ptr || mlirOperationGetNumOperands(combiner) != 2 || mlirBlockGetNumArguments(body) <= first_out + result)
+    if (!combiner.ptr || mlirOperationGetNumOperands(combiner) != 2 ||
+        mlirBlockGetNumArguments(body) <= first_out + result)
         return make_leaf(n);
-    MlirValue out = mlirBlockGetArgument(body, first_out + result), init = mlirOperationGetOperand(n.op, first_out + result);
+    MlirValue out = mlirBlockGetArgument(body, first_out + result),
+              init = mlirOperationGetOperand(n.op, first_out + result);
     MlirValue a = mlirOperationGetOperand(combiner, 0), b = mlirOperationGetOperand(combiner, 1);
     if (mlirValueEqual(a, out) == mlirValueEqual(b, out)) return make_leaf(n);
     if (op_is(combiner, "arith.addf") && is_init(r, init, 0, 0))
         n.kind = N_SUM;
-    else if ((op_is(combiner, "arith.maximumf") || op_is(combiner, "arith.maxnumf")) && is_init(r, init, -INFINITY, -3e38))
+    else if ((op_is(combiner, "arith.maximumf") || op_is(combiner, "arith.maxnumf")) &&
+             is_init(r, init, -INFINITY, -3e38))
         n.kind = N_REDUCE_MAX;
     else if (op_is(combiner, "arith.andi") && is_init(r, init, 1, 1))
         n.kind = N_REDUCE_AND;
@@ -504,7 +510,8 @@ bool read_constant(reader *r, const ref *from, constant *c)
 bool same_ref(const ref *a, const ref *b)
 {
     if (!mlirValueEqual(a->v, b->v)) return false;
-    if (!is_tensor(a->v) && defining_op(a->v).ptr && !body_owner(mlirOperationGetBlock(defining_op(a->v))).ptr) return true;
+    if (!is_tensor(a->v) && defining_op(a->v).ptr && !body_owner(mlirOperationGetBlock(defining_op(a->v))).ptr)
+        return true;
     return a->n == b->n && !memcmp(a->axis, b->axis, (size_t)a->n);
 }
 

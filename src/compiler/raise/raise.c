@@ -12,7 +12,7 @@ const rule RULES[] = {
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},
     {"swiglu", raise_swiglu, "gate * sigmoid(gate) * up"},
     {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
-    {"residual", raise_residual, "x + linear(..), of one type, as arith.addf: the form that checkpoints have"},
+    {"residual", raise_residual, "x + linear(..), or x + y before a norm, as arith.addf: the form that checkpoints have"},
     {"rope", raise_rope, "x * cos + rotate_half(x) * sin"},
     {"attention", raise_attention, "softmax(scale * q k^T [+ mask]) v, with grouped heads"},
     {0},
@@ -27,7 +27,8 @@ const rule *rule_find(const char *name, size_t len)
 
 bool near_miss(matcher *m, const char *format, ...)
 {
-    if (!m->explain) return false;
+    if (!m->explain || (m->subject.ptr && mlirValueEqual(m->subject, m->noted))) return false;
+    m->noted = m->subject;
     char reason[256];
     va_list args;
     va_start(args, format);
@@ -49,6 +50,70 @@ bool near_miss(matcher *m, const char *format, ...)
     return false;
 }
 
+// ---- values that escape
+
+static const char MARK[] = "wf.in_pattern"; // an attribute of marked ops, while a rule runs
+
+static bool is_marked(MlirOperation op) { return op_attribute(op, MARK).ptr != NULL; }
+
+// Whether v is computed from an input; marks the ops on the way. `steps` bounds the walk.
+static bool mark_from(MlirValue v, int n_inputs, const MlirValue *inputs, int *steps)
+{
+    for (int i = 0; i < n_inputs; i++)
+        if (mlirValueEqual(v, inputs[i])) return true;
+    MlirOperation op = defining_op(v);
+    if (!op.ptr || ++*steps > 256 || !float_bits_of(element_type_of(v))) return false;
+    if (is_marked(op)) return true;
+    bool found = false;
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        found = mark_from(mlirOperationGetOperand(op, i), n_inputs, inputs, steps) || found;
+    MlirAttribute unit = mlirUnitAttrGet(mlirOperationGetContext(op));
+    if (found) mlirOperationSetAttributeByName(op, mlir_text(MARK), unit);
+    return found;
+}
+
+void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *inputs)
+{
+    int steps = 0;
+    if (m->explain) mark_from(result, n_inputs, inputs, &steps);
+}
+
+// The op of `block` that `op` is, or lies in; null op when it lies elsewhere.
+static MlirOperation op_in_block(MlirOperation op, MlirBlock block)
+{
+    while (op.ptr && !mlirBlockEqual(mlirOperationGetBlock(op), block)) op = mlirOperationGetParentOperation(op);
+    return op;
+}
+
+static bool is_used_outside(MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++) {
+        MlirOpOperand use = mlirValueGetFirstUse(mlirOperationGetResult(op, i));
+        for (; !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
+            MlirOperation user = op_in_block(mlirOpOperandGetOwner(use), mlirOperationGetBlock(op));
+            if (!user.ptr || !is_marked(user)) return true;
+        }
+    }
+    return false;
+}
+
+static void note_escape(MlirOperation op, void *context)
+{
+    matcher *m = context;
+    if (!is_marked(op) || !is_used_outside(op)) return;
+    m->root = op;
+    m->subject = (MlirValue){0};
+    near_miss(m, "a value inside the pattern is used elsewhere too: it stays, computed beside the op");
+}
+
+static void unmark(MlirOperation op, void *context)
+{
+    (void)context;
+    mlirOperationRemoveAttributeByName(op, mlir_text(MARK));
+}
+
+// ---- running
+
 // What nobody uses has been replaced already, or does not matter.
 static bool is_live(MlirOperation op)
 {
@@ -65,6 +130,7 @@ static void offer(MlirOperation op, void *context)
     if (parent.ptr && is_structured(parent, NULL) && !is_live(parent)) return;
     m->root = op;
     m->r = (reader){0};
+    m->subject = (MlirValue){0};
     m->rule->match(m, op);
 }
 
@@ -73,4 +139,7 @@ void rule_run(const rule *which, MlirOperation function, const char *file, buffe
     matcher m = {.rule = which, .file = file, .explain = explain};
     for_each_op(function, offer, &m);
     wf_erase_dead(function);
+    if (!explain) return;
+    for_each_op(function, note_escape, &m);
+    for_each_op(function, unmark, NULL);
 }

@@ -6,7 +6,7 @@
 //     if (!is_last_axis(…)) return near_miss(m, "sum over axis %d, not the last", axis);
 //
 // What a replaced result leaves without use is erased after each rule. Values of a pattern that others use stay as they
-// are, computed beside the wf op.
+// are, computed beside the wf op; mark_pattern has them noted.
 #ifndef WELFORD_COMPILER_RAISE_RAISE_H
 #define WELFORD_COMPILER_RAISE_RAISE_H
 
@@ -20,6 +20,8 @@ typedef struct matcher {
     const rule *rule;
     MlirOperation root;  // what is being matched
     const char *file;    // stands in messages for the name "-" that text from memory has
+    MlirValue subject;   // what a note is about: a norm's sum of squares is met again at each factor beside it,
+    MlirValue noted;     // and told once. Null value: the root itself
     buffer *explain;     // near misses, a line each: "file:line:col: rule: reason"; NULL: not wanted
 } matcher;
 
@@ -40,6 +42,10 @@ void rule_run(const rule *which, MlirOperation function, const char *file, buffe
 
 // Notes why the op at the root is no match. Returns false.
 bool near_miss(matcher *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Marks the ops between `inputs` and `result`, a tensor that is about to be replaced by an op of those inputs. Those that
+// outlive the rule, since their values are used elsewhere too, are noted at its end.
+void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *inputs);
 
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);

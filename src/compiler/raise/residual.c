@@ -1,25 +1,37 @@
-// In:  x + linear(..), both of the result's type
+// In:  x + linear(..), or x + y that is normed, both of the result's type
 // Out: arith.addf, as the checkpoint frontend writes it, so that fusions know one form
 #include "compiler/raise/raise.h"
+
+static bool is_normed(MlirValue v)
+{
+    for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
+        MlirOperation user = mlirOpOperandGetOwner(use);
+        bool is_norm = op_is(user, "wf.rms_norm") || op_is(user, "wf.layer_norm");
+        if (is_norm && mlirOpOperandGetOperandNumber(use) == 0) return true;
+    }
+    return false;
+}
 
 bool raise_residual(matcher *m, MlirOperation op)
 {
     ref root;
-    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) || !root_ref(mlirOperationGetResult(op, 0), &root))
+    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) ||
+        !root_ref(mlirOperationGetResult(op, 0), &root))
         return false;
     MlirValue result = tensor_of_value(root.v);
     node n = read_node(&m->r, &root);
-    if (n.kind != N_ADD || !mlirOperationEqual(n.op, op) || !result.ptr || op_is(defining_op(result), "arith.addf")) return false;
+    if (n.kind != N_ADD || !mlirOperationEqual(n.op, op) || !result.ptr || op_is(defining_op(result), "arith.addf"))
+        return false;
     MlirType type = mlirValueGetType(result);
     if (!float_bits_of(mlirShapedTypeGetElementType(type))) return false;
     MlirValue operands[2];
-    bool has_linear = false;
+    bool is_residual = is_normed(result);
     for (int i = 0; i < 2; i++) {
         operands[i] = operand_at_root(&m->r, &root, &n.in[i]);
         if (!operands[i].ptr || !mlirTypeEqual(mlirValueGetType(operands[i]), type)) return false;
-        has_linear = has_linear || op_is(defining_op(operands[i]), "wf.linear");
+        is_residual = is_residual || op_is(defining_op(operands[i]), "wf.linear");
     }
-    if (!has_linear) return false;
+    if (!is_residual) return false;
     op_builder b = op_builder_before(defining_op(result));
     replace_value(result, build_value(&b, "arith.addf", type, 2, operands, 0, NULL));
     return true;

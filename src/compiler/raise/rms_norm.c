@@ -29,6 +29,6 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
     n.eps = sum.eps / (core.factor * core.factor);
     if (n.eps < 0) return near_miss(m, "eps is negative");
     if (!grow_norm(m, &core, &core.pairs[pair].scaled, &core.pairs[pair].gamma, false, &n)) return false;
-    write_norm(&n, "wf.rms_norm");
+    write_norm(m, &n, "wf.rms_norm");
     return true;
 }

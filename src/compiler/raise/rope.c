@@ -1,4 +1,5 @@
-// In:  x * cos + rotate_half(x) * sin, rotate_half(x) = concat(-x[.., d/2:], x[.., :d/2]), x [batch, heads, sequence, d] or
+// In:  x * cos + rotate_half(x) * sin, rotate_half(x) = concat(-x[.., d/2:], x[.., :d/2]), x [batch, heads, sequence,
+// d] or
 //      [batch, sequence, heads, d]; the two halves of cos, and of sin, are the same
 // Out: wf.rope rows of x, cos [sequence, d/2], sin {n_heads}
 //
@@ -14,12 +15,13 @@ static int64_t slice_start(MlirOperation op)
     int rank;
     if (op_is(op, "tosa.slice")) {
         rank = rank_of(mlirOperationGetOperand(op, 0));
-        if (rank < 1 || rank > MAX_AXES || read_integers(mlirOperationGetOperand(op, 1), start, MAX_AXES) != rank) return -1;
+        if (rank < 1 || rank > MAX_AXES || read_integers(mlirOperationGetOperand(op, 1), start, MAX_AXES) != rank)
+            return -1;
     } else if (op_is(op, "tensor.extract_slice")) {
         MlirAttribute offsets = op_attribute(op, "static_offsets"), strides = op_attribute(op, "static_strides");
         rank = rank_of(mlirOperationGetOperand(op, 0));
-        if (rank < 1 || rank > MAX_AXES || !offsets.ptr || !strides.ptr || mlirDenseArrayGetNumElements(offsets) != rank ||
-            mlirDenseArrayGetNumElements(strides) != rank)
+        if (rank < 1 || rank > MAX_AXES || !offsets.ptr || !strides.ptr ||
+            mlirDenseArrayGetNumElements(offsets) != rank || mlirDenseArrayGetNumElements(strides) != rank)
             return -1;
         for (int i = 0; i < rank; i++) {
             start[i] = mlirDenseI64ArrayGetElement(offsets, i);
@@ -50,7 +52,8 @@ static MlirValue read_rotation(matcher *m, MlirOperation op)
     if (!op.ptr || concat_axis(op) < 0) return none;
     int rank = rank_of(mlirOperationGetResult(op, 0));
     if (concat_axis(op) != rank - 1) return none;
-    if (!root_ref(mlirOperationGetOperand(op, 0), &first) || !root_ref(mlirOperationGetOperand(op, 1), &second)) return none;
+    if (!root_ref(mlirOperationGetOperand(op, 0), &first) || !root_ref(mlirOperationGetOperand(op, 1), &second))
+        return none;
     node negated = read_unwidened(&m->r, &first), low = read_node(&m->r, &second);
     if (negated.kind != N_NEG) return none;
     node high = read_node(&m->r, &negated.in[0]);
@@ -116,8 +119,8 @@ static bool halves_agree(matcher *m, const ref *table, int last, int depth)
     return agree;
 }
 
-// A table varies along batch (perhaps), sequence and the features, in this order. *sequence: bits of the axes 1 and 2 that it
-// varies along.
+// A table varies along batch (perhaps), sequence and the features, in this order. *sequence: bits of the axes 1 and 2
+// that it varies along.
 static bool read_table(matcher *m, const ref *from, int64_t d, node *table, unsigned *sequence)
 {
     *table = read_unwidened(&m->r, from);
@@ -137,7 +140,8 @@ bool raise_rope(matcher *m, MlirOperation op)
 {
     ref root;
     rotation r;
-    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) || !root_ref(mlirOperationGetResult(op, 0), &root))
+    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) ||
+        !root_ref(mlirOperationGetResult(op, 0), &root))
         return false;
     node sum = read_node(&m->r, &root);
     if (sum.kind != N_ADD || !mlirOperationEqual(sum.op, op) || !read_rotated_sum(m, &root, &sum, &r)) return false;

@@ -29,7 +29,8 @@ static bool read_quotient(matcher *m, const node *n, ref *dividend, ref *divisor
 }
 
 // Whether `from` reduces, with the given kind and over the one axis, what is `of` at the root; *axis is that axis.
-static bool is_reduction_of(matcher *m, const norm_core *core, const ref *from, node_kind kind, const ref *of, int *axis)
+static bool is_reduction_of(matcher *m, const norm_core *core, const ref *from, node_kind kind, const ref *of,
+                            int *axis)
 {
     node n = read_uncast(&m->r, from);
     if (n.kind != kind || n.n_bound != 1) return false;
@@ -52,7 +53,8 @@ static bool is_guard(matcher *m, const norm_core *core, MlirOperation user, Mlir
     node all = read_node(&m->r, &n.in[0]);
     if (all.kind != N_REDUCE_AND || all.n_bound != 1) return false;
     node equal = read_node(&m->r, &all.in[0]);
-    if (equal.kind != N_EQ || !read_constant(&m->r, &equal.in[1], &infinity) || infinity.value != -INFINITY) return false;
+    if (equal.kind != N_EQ || !read_constant(&m->r, &equal.in[1], &infinity) || infinity.value != -INFINITY)
+        return false;
     affine_sum over = {.bound = {(signed char)(AXIS_BOUND + all.bound)}, .n_bound = 1};
     unsigned axes;
     return is_summed(m, core, x, &equal.in[0], &over, &axes) && axes == 1u << (core->rank - 1);
@@ -88,6 +90,7 @@ bool raise_softmax(matcher *m, MlirOperation op)
     op_builder b = op_builder_before(defining_op(result));
     MlirNamedAttribute zero_masked = named_bool(&b, "zero_masked", true);
     MlirType type = mlirValueGetType(result);
+    mark_pattern(m, result, 1, &operand);
     replace_value(result, build_value(&b, "wf.softmax", type, 1, &operand, guarded, &zero_masked));
     return true;
 }

@@ -68,7 +68,8 @@ static bool read_split(matcher *m, const ref *product, const ref *gate, ref *up)
 bool raise_swiglu(matcher *m, MlirOperation op)
 {
     ref root, gate, up;
-    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) || !root_ref(mlirOperationGetResult(op, 0), &root))
+    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) ||
+        !root_ref(mlirOperationGetResult(op, 0), &root))
         return false;
     node n = read_node(&m->r, &root);
     if (n.kind != N_MUL || !mlirOperationEqual(n.op, op)) return false;
@@ -94,6 +95,7 @@ bool raise_swiglu(matcher *m, MlirOperation op)
     op_builder b = op_builder_before(defining_op(result));
     MlirNamedAttribute attribute = named_type(&b, "rounded", rounded.ptr ? rounded : element_type_of(result));
     MlirType type = mlirValueGetType(result);
+    mark_pattern(m, result, 2, operands);
     replace_value(result, build_value(&b, "wf.swiglu", type, 2, operands, rounded.ptr ? 1 : 0, &attribute));
     return true;
 }

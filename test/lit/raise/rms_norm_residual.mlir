@@ -1,9 +1,14 @@
 // The residual sum before the norm is used twice.
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: welford opt %s | FileCheck %s --check-prefix=FUSED
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|mul}}
-// CHECK: tosa.add
+// CHECK: %[[H:.*]] = arith.addf %arg0, %arg1
+// CHECK: %[[Y:.*]] = "wf.rms_norm"(%[[H]], %arg2)
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|mul}}
+// CHECK: return
+// FUSED: "wf.residual_norm"(%arg0, %arg1, %arg2)
+// FUSED-NOT: {{wf.rms_norm|tosa}}
 func.func @main(%x: tensor<2x8x64xf32>, %b: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>) -> (tensor<2x8x64xf32>, tensor<2x8x64xf32>) {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %n = "tosa.const"() <{values = dense<1.562500e-02> : tensor<1x1x1xf32>}> : () -> tensor<1x1x1xf32>

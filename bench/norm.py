@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Times rms_norm and layer_norm against the same graph in TOSA as upstream MLIR lowers it, and against peers.
+
+    bench/norm.py [--build build] [--llvm /usr/lib/llvm-22] [--shapes 1024x1536,1x1536] [--types f32,bf16]
+                  [--threads 1,2] [--runs 20]
+
+Prints microseconds: medians of repeated calls inside one process each, compilation and first calls left out.
+
+    tosa         bench/norm/*.mlir through tosa-to-linalg, one-shot-bufferize, loops and LLVM at -O3; one thread, since
+                 that lowering has no other. Nothing frees its buffers, so every call works on fresh pages
+    no faults    with buffer-deallocation-pipeline too, and malloc told to keep what is freed: no page faults after the
+                 first calls
+    fused        "no faults" with upstream's fusion of elementwise ops
+    memcpy       of x to y, in welford's process, interleaved with its kernels; all other ratios are across processes
+
+ONNX Runtime and PyTorch are timed where this Python has them (pip install onnxruntime onnx numpy; torch).
+Needs build/norm_bench (cmake -DWELFORD_BENCHES=ON) and Debian's mlir-22-tools.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OPS = ("rms_norm", "layer_norm")
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=67108864"
+
+
+def pipeline(free, fused):
+    fuse = "func.func(linalg-fuse-elementwise-ops)," if fused else ""
+    return (
+        "builtin.module(func.func(tosa-to-linalg-named,canonicalize,tosa-to-linalg,tosa-to-arith,tosa-to-tensor,"
+        f"canonicalize,cse),{fuse}"
+        "one-shot-bufferize{bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map},"
+        f"{'buffer-deallocation-pipeline,' if free else ''}func.func(convert-linalg-to-loops),expand-strided-metadata,lower-affine,"
+        "func.func(arith-expand{include-bf16=true}),convert-scf-to-cf,convert-math-to-llvm,convert-math-to-libm,"
+        "convert-to-llvm,reconcile-unrealized-casts)"
+    )
+
+
+def write_module(op, rows, cols, kind, runs):
+    text = (HERE / "norm" / f"{op}.mlir").read_text() + (HERE / "norm" / "main.mlir").read_text()
+    rounding = "arith.truncf %value : f32 to bf16" if kind == "bf16" else "arith.addf %value, %value : f32"
+    fills = {"ROWS": rows, "COLS": cols, "TYPE": kind, "RUNS": runs, "SHARE": repr(1 / cols), "ROUND": rounding}
+    for name, value in fills.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+def time_tosa(llvm, op, rows, cols, kind, runs, *, keep_memory, fused):
+    lowered = subprocess.run(
+        [llvm / "bin/mlir-opt", f"--pass-pipeline={pipeline(keep_memory, fused)}"],
+        input=write_module(op, rows, cols, kind, runs), capture_output=True, text=True)
+    if lowered.returncode:
+        sys.exit(f"mlir-opt: {lowered.stderr.splitlines()[0]}")
+    environment = dict(os.environ)
+    if keep_memory:
+        environment["GLIBC_TUNABLES"] = KEEP_MEMORY
+    libraries = ",".join(str(llvm / "lib" / f"libmlir_{name}runner_utils.so") for name in ("", "c_"))
+    ran = subprocess.run(
+        [llvm / "bin/mlir-runner", "-O3", "-e", "main", "--entry-point-result=void", f"--shared-libs={libraries}"],
+        input=lowered.stdout, capture_output=True, text=True, env=environment)
+    if ran.returncode:
+        sys.exit(f"mlir-runner: {ran.stderr.splitlines()[0] if ran.stderr else ran.returncode}")
+    times = [float(line) for line in ran.stdout.split()]
+    return statistics.median(times[len(times) // 4:]) * 1e6
+
+
+def time_welford(build, rows, cols, kind, threads):
+    out = subprocess.run([build / "norm_bench", str(rows), str(cols), kind, str(threads)],
+                         check=True, capture_output=True, text=True).stdout
+    return {name: float(us) for name, us in (line.split() for line in out.splitlines())}
+
+
+def time_calls(call):
+    for _ in range(3):
+        call()
+    start = time.perf_counter()
+    call()
+    repeats = max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7)))
+    times = []
+    for _ in range(31):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        times.append((time.perf_counter() - start) / repeats)
+    return statistics.median(times) * 1e6
+
+
+def onnxruntime_call(op, rows, cols, threads):
+    """A function that runs the op on bound buffers: neither copies nor allocations of Python are timed."""
+    import numpy
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    layer = op == "layer_norm"
+    node = helper.make_node("LayerNormalization" if layer else "SimplifiedLayerNormalization",
+                            ["x", "gamma", "beta"] if layer else ["x", "gamma"], ["y"], axis=-1, epsilon=1e-6)
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [cols], numpy.linspace(-1, 1, cols))
+               for name in ("gamma", "beta")[:2 if layer else 1]]
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, cols])
+    model = helper.make_model(helper.make_graph([node], op, [value("x")], [value("y")], weights),
+                              opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    x = numpy.random.default_rng(1).standard_normal((rows, cols), dtype=numpy.float32)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
+    binding.bind_ortvalue_output("y", onnxruntime.OrtValue.ortvalue_from_numpy(numpy.empty_like(x)))
+    return lambda: session.run_with_iobinding(binding)
+
+
+def time_onnxruntime(op, rows, cols, kind, threads):
+    if kind != "f32":
+        return None  # its CPU kernels have no bf16
+    try:
+        return time_calls(onnxruntime_call(op, rows, cols, threads))
+    except ImportError:
+        return None
+
+
+def time_torch(op, rows, cols, kind, threads):
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(threads)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[kind]
+    x, gamma, beta = (torch.randn(*shape).to(dtype) for shape in ((rows, cols), (cols,), (cols,)))
+    function = torch.nn.functional
+    with torch.inference_mode():
+        if op == "rms_norm":
+            return time_calls(lambda: function.rms_norm(x, (cols,), gamma, 1e-6))
+        return time_calls(lambda: function.layer_norm(x, (cols,), gamma, beta, 1e-6))
+
+
+def cell(value, form="{:.1f}"):
+    return "-" if value is None else form.format(value)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=HERE.parent / "build")
+    parser.add_argument("--llvm", type=Path, default=Path("/usr/lib/llvm-22"))
+    parser.add_argument("--shapes", default="1024x1536,1x1536,512x576,2048x4096")
+    parser.add_argument("--types", default="f32,bf16")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--runs", type=int, default=12, help="calls of each TOSA program (default 12); \"tosa\" needs up to 400 MB for each")
+    options = parser.parse_args()
+    if not (options.build / "norm_bench").exists():
+        sys.exit(f"{options.build}/norm_bench is missing: cmake {options.build} -DWELFORD_BENCHES=ON, and build it")
+
+    head = ["op", "shape", "type", "threads", "tosa", "no faults", "fused", "ONNX RT", "PyTorch", "memcpy", "welford",
+            "of memcpy", "tosa x", "no faults x", "fused x", "ONNX RT x"]
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for shape in options.shapes.split(","):
+        rows, cols = map(int, shape.split("x"))
+        for kind in options.types.split(","):
+            # not a function of the number of threads
+            tosa = {op: [time_tosa(options.llvm, op, rows, cols, kind, options.runs, keep_memory=keep, fused=fused)
+                         for keep, fused in ((False, False), (True, False), (True, True))] for op in OPS}
+            for threads in map(int, options.threads.split(",")):
+                times = time_welford(options.build, rows, cols, kind, threads)
+                for op in OPS:
+                    ours, peer = times[op], time_onnxruntime(op, rows, cols, kind, threads)
+                    numbers = [*tosa[op], peer, time_torch(op, rows, cols, kind, threads), times["memcpy"], ours]
+                    ratios = [t / ours for t in tosa[op]] + [None if peer is None else peer / ours]
+                    line = [op, shape, kind, str(threads), *map(cell, numbers), f"{100 * times['memcpy'] / ours:.0f} %"]
+                    print("| " + " | ".join(line + [cell(r) for r in ratios]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

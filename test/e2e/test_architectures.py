@@ -1,0 +1,154 @@
+"""Every architecture against Hugging Face Transformers, on tiny random models: all the logits after 1, 7, 64 and 100 tokens.
+
+The same model is read as a GGUF file, prompts are evaluated at once, in chunks and token by token, with and without each
+fusion.
+"""
+import re
+
+import numpy as np
+import pytest
+
+import tiny_checkpoint
+from tiny_gguf import ARRAY, BOOL, F32, F32_VALUE, STRING, U32, tiny_llama
+
+TOLERANCE = 1e-4
+NAMES = tiny_checkpoint.NAMES
+# In the order in which they run; a list of all of them turns everything off.
+FUSIONS = ("qkv", "linear-swiglu", "linear-residual", "rope-kv", "norm-linear", "quantize-output")
+
+
+class Model:
+    def __init__(self, welford, path, folder, scratch):
+        self.welford, self.path, self.scratch = welford, path, scratch
+        reference = np.load(folder / "reference.npz")
+        self.tokens, self.lengths, self.expected = (reference[k] for k in ("tokens", "lengths", "logits"))
+
+    def logits(self, n, *args):
+        ids = " ".join(map(str, self.tokens[:n]))
+        self.welford.run("logits", self.path, "--ids", "-p", ids, "--kv", "f32", "--top", 0, "-o", self.scratch, *args).ok()
+        return np.load(self.scratch)
+
+    def check(self, *args, lengths=None):
+        for n, expected in zip(self.lengths, self.expected):
+            if lengths is None or n in lengths:
+                difference = np.abs(self.logits(n, *args) - expected).max()
+                assert difference < TOLERANCE, f"{n} tokens, {args}: {difference}"
+
+
+@pytest.fixture
+def open_model(welford, tmp_path):
+    def open(name):
+        folder = tiny_checkpoint.folder(name)
+        path = tmp_path / f"{name}.gguf"
+        path.write_bytes(tiny_checkpoint.gguf_of(folder).encode())
+        return Model(welford, path, folder, tmp_path / "logits.npy")
+
+    return open
+
+
+def test_every_architecture_has_a_model():
+    assert {"llama", "mistral", "qwen2", "qwen3", "gemma3"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prefill(open_model, name):
+    open_model(name).check()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chunks_and_single_tokens(open_model, name):
+    model = open_model(name)
+    for batch in (1, 13, 64):
+        model.check("-b", batch, lengths=(64, 100))
+
+
+@pytest.mark.parametrize("name", ["llama_bias", "qwen2", "qwen3", "gemma3"])
+def test_without_fusions(open_model, name):
+    model = open_model(name)
+    for off in ("qkv", "rope-kv", "linear-swiglu", ",".join(FUSIONS)):
+        model.check("--no-fuse", off, lengths=(7, 100))
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma3"])
+def test_norms_of_heads_are_fused(open_model, name):
+    model = open_model(name)
+    layers = model.expected is not None and {"qwen3": 2, "gemma3": 7}[name]
+    args = ("logits", model.path, "--ids", "-p", "1", "--kv", "f32", "--no-cache", "--print-plan")
+    plan = model.welford.run(*args).ok().stderr
+    assert len(re.findall(r"rope_store_\w+_norm_", plan)) >= layers and "head_norm" not in plan
+    plan = model.welford.run(*args, "--no-fuse", "rope-kv").ok().stderr
+    assert len(re.findall(r"head_norm_\w+", plan)) >= 2 * layers
+
+
+def test_windows_and_scaling_matter(open_model):
+    """A model without them must not pass: it would have been computed by the wrong formula."""
+    for name, key in (("mistral", "llama.attention.sliding_window"), ("qwen2_yarn", "qwen2.rope.scaling.factor"),
+                      ("llama_linear", "llama.rope.scaling.factor"), ("gemma3", "gemma3.attention.scale"),
+                      ("gemma3", "gemma3.final_logit_softcapping"), ("gemma3", "gemma3.attention.sliding_window"),
+                      ("gemma3", "gemma3.rope.scaling.factor")):
+        model = open_model(name)
+        gguf = tiny_checkpoint.gguf_of(tiny_checkpoint.folder(name))
+        gguf.remove(key)
+        model.path.write_bytes(gguf.encode())
+        assert np.abs(model.logits(100) - model.expected[-1]).max() > 100 * TOLERANCE, key
+
+
+# ---- what must be refused, by name
+
+def refused(welford, tmp_path, gguf):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf.encode())
+    return welford.run("logits", path, "--ids", "-p", "5", "--no-cache").failed(1).stderr
+
+
+@pytest.mark.parametrize("name", ["gemma", "gemma2", "gemma3n", "gemma4", "phi3", "llama4"])
+def test_other_architectures(welford, tmp_path, name):
+    message = refused(welford, tmp_path, tiny_llama(architecture=name))
+    assert f'"{name}"' in message and "qwen3" in message
+
+
+@pytest.mark.parametrize("tensor", ["blk.0.attn_q_norm.weight", "blk.1.ffn_gate_inp.weight", "rope_factors_long.weight",
+                                    "blk.0.post_attention_norm.weight"])
+def test_tensors_that_the_graph_does_not_know(welford, tmp_path, tensor):
+    model = tiny_llama()
+    model.add_tensor(tensor, np.ones(16), F32)
+    message = refused(welford, tmp_path, model)
+    assert tensor in message and "not used" in message
+
+
+def test_harmless_tensors(welford, tmp_path):
+    model = tiny_llama()
+    model.add_tensor("blk.0.attn_rot_embd.weight", np.ones(8), F32)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(model.encode())
+    welford.run("logits", path, "--ids", "-p", "5", "--no-cache").ok()
+
+
+@pytest.mark.parametrize("key, type, value, part", [
+    ("rope.scaling.type", STRING, "longrope", "longrope"),
+    ("rope.scaling.factor", F32_VALUE, -2.0, "rope.scaling.factor"),
+    ("rope.freq_base", F32_VALUE, 0.0, "rope.freq_base"),
+    ("expert_count", U32, 8, "expert_count"),
+    ("logit_scale", F32_VALUE, 0.5, "logit_scale"),
+    ("attention.causal", BOOL, False, "causal"),
+    ("attention.key_length", U32, 24, "heads"),
+])
+def test_fields(welford, tmp_path, key, type, value, part):
+    model = tiny_llama()
+    model.set(f"llama.{key}", type, value)
+    assert part in refused(welford, tmp_path, model)
+
+
+def test_window_pattern_of_the_wrong_length(welford, tmp_path):
+    model = tiny_llama()
+    model.set("llama.attention.sliding_window", U32, 16)
+    model.set("llama.attention.sliding_window_pattern", ARRAY, [True, False, True], BOOL)
+    assert "sliding_window_pattern" in refused(welford, tmp_path, model)
+
+
+def test_ids(welford, tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_llama().encode())
+    assert "300" in welford.run("logits", path, "--ids", "-p", "300").failed(2).stderr
+    welford.run("logits", path, "--ids", "-p", "1 x").failed(1)
+    welford.run("logits", path, "--ids", "-p", " ").failed(2)

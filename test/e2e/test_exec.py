@@ -1,0 +1,492 @@
+"""welford exec: functions of graph files on arrays, against NumPy in double precision."""
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GRAPHS = Path(__file__).resolve().parents[1] / "graphs"
+FILES = sorted(GRAPHS.glob("*/*.mlir"))
+ENTRY = re.compile(r"func\.func (?:public )?@main\((.*?)\) -> (.*?) (?:attributes .*)?\{\n")
+
+
+# ---- arrays
+
+def bf16(x):
+    """Float values as bfloat16 bits, rounded to nearest even."""
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def floats(x):
+    """float64 values of any array; uint16 holds bfloat16."""
+    if x.dtype == np.uint16:
+        return (x.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
+
+
+class Function:
+    """A function of a file, called with arrays."""
+
+    def __init__(self, welford, path, tmp_path):
+        self.welford, self.path, self.tmp = welford, path, tmp_path
+
+    def run(self, *inputs, n_results=1, options=()):
+        args = ["exec", self.path, *options]
+        for i, x in enumerate(inputs):
+            np.save(self.tmp / f"i{i}.npy", x)
+            args += ["-i", self.tmp / f"i{i}.npy"]
+        for i in range(n_results):
+            args += ["-o", self.tmp / f"o{i}.npy"]
+        return self.welford.run(*args)
+
+    def __call__(self, *inputs, n_results=1, options=()):
+        self.run(*inputs, n_results=n_results, options=options).ok()
+        return [np.load(self.tmp / f"o{i}.npy") for i in range(n_results)]
+
+
+@pytest.fixture
+def function(welford, tmp_path):
+    return lambda path: Function(welford, path, tmp_path)
+
+
+@pytest.fixture
+def mlir(welford, tmp_path):
+    """A function from its text."""
+    def make(text):
+        (tmp_path / "f.mlir").write_text(text)
+        return Function(welford, tmp_path / "f.mlir", tmp_path)
+    return make
+
+
+# ---- the graphs that torch-mlir wrote
+
+def shapes(path, dynamic):
+    """The types of arguments and results: (dims, element)."""
+    def parse(types):
+        return [([dynamic if d == "?" else int(d) for d in dims.split("x") if d], element)
+                for dims, element in re.findall(r"tensor<((?:[\d?]+x)*)(\w+)>", types)]
+    match = ENTRY.search(path.read_text())
+    return parse(match[1]), parse(match[2])
+
+
+def random_inputs(path, dynamic=7, scale=0.01):
+    """Small values, so that a wrong eps shows."""
+    rng = np.random.default_rng(len(path.stem))
+    made = []
+    for dims, element in shapes(path, dynamic)[0]:
+        if element == "i64":
+            made.append(rng.integers(0, 256, dims))
+        else:
+            x = (rng.standard_normal(dims) * scale).astype(np.float32)
+            made.append(bf16(x) if element == "bf16" else x)
+    return made
+
+
+def resources(path):
+    """The weights that a file holds, by name: gamma before beta."""
+    found = re.findall(r"(torch_tensor_[\w.]*?(float32|bfloat16)(?:_\d+)?): \"0x0\d000000(\w+)\"", path.read_text())
+    return [floats(np.frombuffer(bytes.fromhex(data), "<f4" if kind == "float32" else "<u2")) for _, kind, data in sorted(found)]
+
+
+def reference(path, inputs):
+    """The results in double precision; None when only comparisons between our own ways are made."""
+    name, weights, x = path.stem, resources(path), [floats(i) for i in inputs]
+    if name.startswith(("layernorm", "ln_")):
+        mean = x[0].mean(-1, keepdims=True)
+        y = (x[0] - mean) / np.sqrt(((x[0] - mean) ** 2).mean(-1, keepdims=True) + 1e-5)
+        return [y * weights[0] + weights[1] if weights else y]
+    if name.startswith(("rms", "resid")):
+        h = x[0] + x[1] if name.startswith("resid") else x[0]
+        eps = 0 if "epsnone" in name else 1e-5 if name.startswith("rms_hand") else 1e-6
+        y = h / np.sqrt((h ** 2).mean(-1, keepdims=True) + eps) * (weights[0] + ("gemma" in name))
+        return [y, h] if name.startswith("resid") else [y]
+    if name.startswith("sdpa"):
+        q, k, v = x[:3]
+        scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+        n = q.shape[-2]
+        scores = scores + (x[3] if len(x) > 3 else np.where(np.tri(n), 0, -np.inf))
+        e = np.exp(scores - scores.max(-1, keepdims=True))
+        return [e / e.sum(-1, keepdims=True) @ v]
+    return None
+
+
+def close(results, wanted, element_bits):
+    for y, want in zip(results, wanted, strict=True):
+        assert y.shape == want.shape
+        tolerance = {24: 3e-6, 8: 2.0 ** -6}[element_bits]  # of bf16: a few roundings on the way
+        assert np.abs(floats(y) - want).max() <= tolerance * max(1, np.abs(want).max())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_graph(function, path):
+    """Every graph gives what NumPy gives: raised, written out in linalg, and by upstream's lowering alone."""
+    inputs, n = random_inputs(path, scale=1 if "sdpa" in path.stem else 0.01), len(shapes(path, 7)[1])
+    f = function(path)
+    raised = f(*inputs, n_results=n)
+    want = reference(path, inputs) or [floats(y) for y in f(*inputs, n_results=n, options=["--no-raise"])]
+    bits = 8 if "bf16" in path.stem else 24
+    close(raised, want, bits)
+    for options in (["--no-raise"], ["--no-fuse=kernels"], ["--no-fuse=elementwise,chain", "-t", "1"]):
+        close(f(*inputs, n_results=n, options=options), want, bits)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if "_dyn" in p.stem], ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_dynamic_sizes(function, path, size):
+    inputs, n = random_inputs(path, size, scale=1 if "sdpa" in path.stem else 0.01), len(shapes(path, size)[1])
+    close(function(path)(*inputs, n_results=n), reference(path, inputs), 8 if "bf16" in path.stem else 24)
+
+
+def test_whole_model(function):
+    """Two layers of Qwen2: the raised form equals the plain one, and does not depend on the threads."""
+    path = next(p for p in FILES if "qwen2" in p.stem)
+    ids, f = random_inputs(path), function(path)
+    raised, plain = f(*ids)[0], f(*ids, options=["--no-raise"])[0]
+    assert np.abs(raised - plain).max() <= 1e-5 and np.std(plain) > 0.1
+    assert np.array_equal(raised, f(*ids, options=["-t", "3"])[0])
+    assert np.array_equal(raised, f(*ids, options=["-t", "1"])[0])
+
+
+def test_norm_kernels_run(welford, tmp_path, function):
+    """A raised norm is one call of the norm kernel and nothing else."""
+    path = GRAPHS / "tosa" / "layernorm_affine.mlir"
+    done = function(path).run(*random_inputs(path), options=["--print-plan"]).ok()
+    calls = [line for line in done.stderr.splitlines() if "tiles" in line]
+    assert len(calls) == 1 and "layer_norm" in calls[0]
+
+
+# ---- op by op
+
+RNG = np.random.default_rng(1)
+A, B = (RNG.standard_normal((3, 5, 37)).astype(np.float32) for _ in range(2))
+POSITIVE = np.abs(A) + np.float32(0.1)
+UNIT = np.clip(A / 4, -0.99, 0.99).astype(np.float32)
+INTS = RNG.integers(-50, 50, (4, 9)).astype(np.int32)
+T = "tensor<3x5x37xf32>"
+
+
+def unary(op, reference, x=A, tolerance=2e-6):
+    return pytest.param(f"%0 = tosa.{op} %a0 : ({T}) -> {T}", [T], T, [x], reference, tolerance, id=op)
+
+
+def binary(op, reference, x=A, y=B, result="f32"):
+    r = f"tensor<3x5x37x{result}>"
+    return pytest.param(f"%0 = tosa.{op} %a0, %a1 : ({T}, {T}) -> {r}", [T, T], r, [x, y], reference, 2e-6, id=op)
+
+
+def case(name, text, types, result, inputs, reference, tolerance=2e-6):
+    return pytest.param(text, types, result, inputs, reference, tolerance, id=name)
+
+
+def reduction(op, reference, axis):
+    dims = [3, 5, 37]
+    dims[axis] = 1
+    r = "tensor<" + "x".join(map(str, dims)) + "xf32>"
+    return case(f"{op}-{axis}", f"%0 = tosa.{op} %a0 {{axis = {axis} : i32}} : ({T}) -> {r}", [T], r, [A],
+                lambda x: reference(x, axis), 5e-6)
+
+
+def erf(x):
+    from math import erf as one
+    return np.vectorize(one)(x)
+
+
+def conv2d(x, w, b):
+    n, h, wide, _ = x.shape
+    o, kh, kw, _ = w.shape
+    y = np.zeros((n, h - kh + 1, wide - kw + 1, o))
+    for i in range(kh):
+        for j in range(kw):
+            y += np.einsum("nhwc,oc->nhwo", x[:, i:i + h - kh + 1, j:j + wide - kw + 1], w[:, i, j])
+    return y + b
+
+
+ZERO = '%z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>\n'
+SHIFT = '%s = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>\n'
+SMALL = "tensor<4x9xi32>"
+X4, W4, BIAS = RNG.standard_normal((1, 8, 9, 5)), RNG.standard_normal((7, 3, 2, 5)), RNG.standard_normal(7)
+MA, MB = RNG.standard_normal((2, 13, 70)), RNG.standard_normal((2, 70, 45))
+INDEX = RNG.integers(0, 5, (3, 6)).astype(np.int32)
+
+OPS = [
+    unary("abs", np.abs), unary("ceil", np.ceil), unary("floor", np.floor),
+    unary("exp", np.exp), unary("log", np.log, POSITIVE), unary("tanh", np.tanh), unary("erf", erf), unary("sin", np.sin),
+    unary("cos", np.cos), unary("reciprocal", lambda x: 1 / x, POSITIVE), unary("rsqrt", lambda x: 1 / np.sqrt(x), POSITIVE),
+    unary("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+    binary("add", np.add), binary("sub", np.subtract), binary("maximum", np.maximum), binary("minimum", np.minimum),
+    binary("pow", np.power, POSITIVE, B),
+    binary("greater", np.greater, result="i1"), binary("greater_equal", np.greater_equal, A, A, result="i1"),
+    binary("equal", np.equal, A, np.where(B > 0, A, B), result="i1"),
+    *[reduction("reduce_sum", lambda x, axis: x.sum(axis, keepdims=True), axis) for axis in range(3)],
+    *[reduction("reduce_max", lambda x, axis: x.max(axis, keepdims=True), axis) for axis in range(3)],
+    *[reduction("reduce_min", lambda x, axis: x.min(axis, keepdims=True), axis) for axis in range(3)],
+    *[reduction("reduce_product", lambda x, axis: x.prod(axis, keepdims=True), axis) for axis in range(3)],
+    case("mul", SHIFT + f"%0 = tosa.mul %a0, %a1, %s : ({T}, {T}, tensor<1xi8>) -> {T}", [T, T], T, [A, B], np.multiply),
+    case("negate", ZERO + f"%0 = tosa.negate %a0, %z, %z : ({T}, tensor<1xf32>, tensor<1xf32>) -> {T}", [T], T, [A], np.negative),
+    case("broadcast", f"%0 = tosa.add %a0, %a1 : ({T}, tensor<1x5x1xf32>) -> {T}", [T, "tensor<1x5x1xf32>"], T,
+         [A, B[:1, :, :1]], np.add),
+    case("clamp", f"%0 = tosa.clamp %a0 {{min_val = -0.5 : f32, max_val = 0.25 : f32}} : ({T}) -> {T}", [T], T, [A],
+         lambda x: np.clip(x, -0.5, 0.25)),
+    case("select", f"%0 = tosa.select %a0, %a1, %a2 : (tensor<3x5x37xi1>, {T}, {T}) -> {T}", ["tensor<3x5x37xi1>", T, T], T,
+         [A > 0, A, B], np.where),
+    case("matmul", ZERO + "%0 = tosa.matmul %a0, %a1, %z, %z : (tensor<2x13x70xf32>, tensor<2x70x45xf32>, tensor<1xf32>, "
+         "tensor<1xf32>) -> tensor<2x13x45xf32>", ["tensor<2x13x70xf32>", "tensor<2x70x45xf32>"], "tensor<2x13x45xf32>",
+         [MA.astype("f4"), MB.astype("f4")], np.matmul, 3e-6),
+    case("conv2d", ZERO + "%0 = tosa.conv2d %a0, %a1, %a2, %z, %z {acc_type = f32, pad = array<i64: 0, 0, 0, 0>, "
+         "stride = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (tensor<1x8x9x5xf32>, tensor<7x3x2x5xf32>, tensor<7xf32>, "
+         "tensor<1xf32>, tensor<1xf32>) -> tensor<1x6x8x7xf32>",
+         ["tensor<1x8x9x5xf32>", "tensor<7x3x2x5xf32>", "tensor<7xf32>"], "tensor<1x6x8x7xf32>",
+         [X4.astype("f4"), W4.astype("f4"), BIAS.astype("f4")], conv2d, 3e-6),
+    case("max_pool2d", "%0 = tosa.max_pool2d %a0 {kernel = array<i64: 2, 3>, pad = array<i64: 0, 0, 0, 0>, "
+         "stride = array<i64: 2, 3>} : (tensor<1x8x9x5xf32>) -> tensor<1x4x3x5xf32>", ["tensor<1x8x9x5xf32>"], "tensor<1x4x3x5xf32>",
+         [X4.astype("f4")], lambda x: x.reshape(1, 4, 2, 3, 3, 5).max((2, 4))),
+    case("avg_pool2d", ZERO + "%0 = tosa.avg_pool2d %a0, %z, %z {kernel = array<i64: 2, 3>, pad = array<i64: 0, 0, 0, 0>, "
+         "stride = array<i64: 2, 3>, acc_type = f32} : (tensor<1x8x9x5xf32>, tensor<1xf32>, tensor<1xf32>) -> tensor<1x4x3x5xf32>",
+         ["tensor<1x8x9x5xf32>"], "tensor<1x4x3x5xf32>", [X4.astype("f4")], lambda x: x.reshape(1, 4, 2, 3, 3, 5).mean((2, 4))),
+    case("transpose", f"%0 = tosa.transpose %a0 {{perms = array<i32: 2, 0, 1>}} : ({T}) -> tensor<37x3x5xf32>", [T],
+         "tensor<37x3x5xf32>", [A], lambda x: x.transpose(2, 0, 1)),
+    case("reshape", "%c = tosa.const_shape {values = dense<[5, 111]> : tensor<2xindex>} : () -> !tosa.shape<2>\n"
+         f"%0 = tosa.reshape %a0, %c : ({T}, !tosa.shape<2>) -> tensor<5x111xf32>", [T], "tensor<5x111xf32>", [A],
+         lambda x: x.reshape(5, 111)),
+    case("concat", f"%0 = tosa.concat %a0, %a1 {{axis = 1 : i32}} : ({T}, {T}) -> tensor<3x10x37xf32>", [T, T],
+         "tensor<3x10x37xf32>", [A, B], lambda x, y: np.concatenate([x, y], 1)),
+    case("slice", "%c = tosa.const_shape {values = dense<[1, 0, 3]> : tensor<3xindex>} : () -> !tosa.shape<3>\n"
+         "%d = tosa.const_shape {values = dense<[2, 5, 20]> : tensor<3xindex>} : () -> !tosa.shape<3>\n"
+         f"%0 = tosa.slice %a0, %c, %d : ({T}, !tosa.shape<3>, !tosa.shape<3>) -> tensor<2x5x20xf32>", [T], "tensor<2x5x20xf32>",
+         [A], lambda x: x[1:3, :, 3:23]),
+    case("pad", ZERO + "%c = tosa.const_shape {values = dense<[0, 1, 2, 0, 3, 4]> : tensor<6xindex>} : () -> !tosa.shape<6>\n"
+         f"%0 = tosa.pad %a0, %c, %z : ({T}, !tosa.shape<6>, tensor<1xf32>) -> tensor<4x7x44xf32>", [T], "tensor<4x7x44xf32>", [A],
+         lambda x: np.pad(x, ((0, 1), (2, 0), (3, 4)))),
+    case("tile", "%c = tosa.const_shape {values = dense<[2, 1, 3]> : tensor<3xindex>} : () -> !tosa.shape<3>\n"
+         f"%0 = tosa.tile %a0, %c : ({T}, !tosa.shape<3>) -> tensor<6x5x111xf32>", [T], "tensor<6x5x111xf32>", [A],
+         lambda x: np.tile(x, (2, 1, 3))),
+    case("reverse", f"%0 = tosa.reverse %a0 {{axis = 2 : i32}} : ({T}) -> {T}", [T], T, [A], lambda x: x[..., ::-1]),
+    case("gather", f"%0 = tosa.gather %a0, %a1 : ({T}, tensor<3x6xi32>) -> tensor<3x6x37xf32>", [T, "tensor<3x6xi32>"],
+         "tensor<3x6x37xf32>", [A, INDEX], lambda x, i: np.take_along_axis(x, i[..., None], 1)),
+    case("argmax", f"%0 = tosa.argmax %a0 {{axis = 2 : i32}} : ({T}) -> tensor<3x5xi32>", [T], "tensor<3x5xi32>", [A],
+         lambda x: x.argmax(2)),
+    case("cast-f64", f"%0 = tosa.cast %a0 : ({T}) -> tensor<3x5x37xf64>", [T], "tensor<3x5x37xf64>", [A], lambda x: x),
+    case("cast-f16", f"%0 = tosa.cast %a0 : ({T}) -> tensor<3x5x37xf16>", [T], "tensor<3x5x37xf16>", [A],
+         lambda x: x.astype("f2")),
+    case("cast-bf16", f"%0 = tosa.cast %a0 : ({T}) -> tensor<3x5x37xbf16>", [T], "tensor<3x5x37xbf16>", [A],
+         lambda x: floats(bf16(x))),
+    case("cast-i32", f"%0 = tosa.cast %a0 : ({T}) -> tensor<3x5x37xi32>", [T], "tensor<3x5x37xi32>", [A * 10],
+         lambda x: np.rint(x)),
+    case("cast-to-f32", f"%0 = tosa.cast %a0 : ({SMALL}) -> tensor<4x9xf32>", [SMALL], "tensor<4x9xf32>", [INTS], lambda x: x),
+    case("int-add", f"%0 = tosa.add %a0, %a1 : ({SMALL}, {SMALL}) -> {SMALL}", [SMALL] * 2, SMALL, [INTS, INTS[::-1]], np.add),
+    case("int-div", f"%0 = tosa.intdiv %a0, %a1 : ({SMALL}, {SMALL}) -> {SMALL}", [SMALL] * 2, SMALL,
+         [INTS, np.abs(INTS[::-1]) + 1], lambda x, y: np.trunc(x / y)),
+    case("logical", "%0 = tosa.logical_xor %a0, %a1 : (tensor<3x5x37xi1>, tensor<3x5x37xi1>) -> tensor<3x5x37xi1>",
+         ["tensor<3x5x37xi1>"] * 2, "tensor<3x5x37xi1>", [A > 0, B > 0], np.logical_xor),
+    case("reduce_all", "%0 = tosa.reduce_all %a0 {axis = 2 : i32} : (tensor<3x5x37xi1>) -> tensor<3x5x1xi1>",
+         ["tensor<3x5x37xi1>"], "tensor<3x5x1xi1>", [A > -2.2], lambda x: x.all(2, keepdims=True)),
+    case("f16-add", "%0 = tosa.add %a0, %a1 : (tensor<3x5x37xf16>, tensor<3x5x37xf16>) -> tensor<3x5x37xf16>",
+         ["tensor<3x5x37xf16>"] * 2, "tensor<3x5x37xf16>", [A.astype("f2"), B.astype("f2")],
+         lambda x, y: (x.astype("f2") + y.astype("f2"))),
+    case("bf16-sum", "%0 = tosa.reduce_sum %a0 {axis = 2 : i32} : (tensor<3x5x37xbf16>) -> tensor<3x5x1xbf16>",
+         ["tensor<3x5x37xbf16>"], "tensor<3x5x1xbf16>", [bf16(A)], lambda x: x.sum(2, keepdims=True), 2.0 ** -8),
+    case("f64-exp", "%0 = tosa.cast %a0 : (tensor<3x5x37xf32>) -> tensor<3x5x37xf64>\n"
+         "%1 = math.exp %0 : tensor<3x5x37xf64>", [T], "tensor<3x5x37xf64>", [A], np.exp, 1e-14),
+]
+
+
+@pytest.mark.parametrize("text, types, result, inputs, reference, tolerance", OPS)
+def test_op(mlir, text, types, result, inputs, reference, tolerance):
+    arguments = ", ".join(f"%a{i}: {t}" for i, t in enumerate(types))
+    last = re.findall(r"(%\d+) =", text)[-1]
+    f = mlir(f"func.func @main({arguments}) -> {result} {{\n{text}\nreturn {last} : {result}\n}}\n")
+    y, want = f(*inputs)[0], reference(*map(floats, inputs))
+    assert y.shape == want.shape
+    if y.dtype.kind in "ib":
+        assert np.array_equal(y, want)
+    else:
+        assert np.abs(floats(y) - want).max() <= tolerance * max(1, np.abs(want).max())
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (8,), (33,), (1, 1), (5, 1), (1, 300), (3, 1000), (257, 3), (2, 3, 4, 5)])
+def test_sizes(mlir, shape):
+    """x * tanh(x) - mean over the last axis, for sizes that are no multiple of anything."""
+    t = "tensor<" + "x".join(map(str, shape)) + "xf32>"
+    r = "tensor<" + "x".join(map(str, (*shape[:-1], 1))) + "xf32>"
+    n = len(shape) - 1
+    x = RNG.standard_normal(shape).astype(np.float32)
+    f = mlir(f"""func.func @main(%x: {t}) -> ({t}, {r}) {{
+      %0 = math.tanh %x : {t}
+      %1 = arith.mulf %x, %0 : {t}
+      %2 = tosa.reduce_sum %1 {{axis = {n} : i32}} : ({t}) -> {r}
+      %3 = tosa.sub %1, %2 : ({t}, {r}) -> {t}
+      return %3, %2 : {t}, {r}
+    }}""")
+    y, total = f(x, n_results=2)
+    z = floats(x) * np.tanh(floats(x))
+    assert y.shape == z.shape and total.shape == (*shape[:-1], 1)
+    assert np.abs(total - z.sum(-1, keepdims=True)).max() < 1e-6 * max(1, np.abs(z).sum(-1).max())
+    assert np.abs(y - (z - z.sum(-1, keepdims=True))).max() < 1e-6 * max(1, np.abs(z).sum(-1).max())
+
+
+def test_no_elements(mlir):
+    f = mlir("func.func @main(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {\n %0 = math.tanh %x : tensor<?x4xf32>\n"
+             " return %0 : tensor<?x4xf32>\n}")
+    assert f(np.zeros((0, 4), "f4"))[0].shape == (0, 4)
+    assert np.abs(f(np.ones((3, 4), "f4"))[0] - np.tanh(1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("m, k, n", [(1, 1, 1), (1, 300, 5), (6, 64, 16), (13, 7, 40), (50, 33, 129), (128, 256, 64)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_matmul_sizes(mlir, m, k, n, transposed):
+    rng = np.random.default_rng(m + k + n)
+    a, b = rng.standard_normal((m, k)).astype("f4"), rng.standard_normal((n, k) if transposed else (k, n)).astype("f4")
+    index = "(d1, d2)" if transposed else "(d2, d1)"
+    f = mlir(f"""func.func @main(%a: tensor<{m}x{k}xf32>, %b: tensor<{b.shape[0]}x{b.shape[1]}xf32>) -> tensor<{m}x{n}xf32> {{
+      %c = arith.constant 0.0 : f32
+      %e = tensor.empty() : tensor<{m}x{n}xf32>
+      %i = linalg.fill ins(%c : f32) outs(%e : tensor<{m}x{n}xf32>) -> tensor<{m}x{n}xf32>
+      %y = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> {index}>,
+            affine_map<(d0, d1, d2) -> (d0, d1)>], iterator_types = ["parallel", "parallel", "reduction"]}}
+            ins(%a, %b : tensor<{m}x{k}xf32>, tensor<{b.shape[0]}x{b.shape[1]}xf32>) outs(%i : tensor<{m}x{n}xf32>) {{
+      ^bb0(%p: f32, %q: f32, %o: f32):
+        %t = arith.mulf %p, %q : f32
+        %s = arith.addf %o, %t : f32
+        linalg.yield %s : f32
+      }} -> tensor<{m}x{n}xf32>
+      return %y : tensor<{m}x{n}xf32>
+    }}""")
+    want = floats(a) @ (floats(b).T if transposed else floats(b))
+    for options in ([], ["--no-raise"]):
+        assert np.abs(f(a, b, options=options)[0] - want).max() < 2e-6 * k ** 0.5 * 4
+
+
+# ---- what is refused, and how
+
+IDENTITY = """func.func @main(%a: tensor<2x?xf32>) -> tensor<2x?xf32> {
+  return %a : tensor<2x?xf32>
+}
+"""
+X = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize("inputs, message", [
+    ([], "takes 1 argument, 0 are given"),
+    ([X, X], "takes 1 argument, 2 are given"),
+    ([X[0]], "argument 0 (.*): wrong number of dimensions: it is 3xf32, the function takes 2x?xf32"),
+    ([X.astype("f8")], "argument 0 (.*): wrong type: it is 2x3xf64"),
+    ([np.ones((3, 3), "f4")], "argument 0 (.*): wrong size: it is 3x3xf32"),
+    ([X.astype("u1")], "no function takes arrays of uint8"),
+])
+def test_wrong_arguments(mlir, inputs, message):
+    done = mlir(IDENTITY).run(*inputs).failed(2)
+    assert re.search(message.replace("(.*)", r"\(.*\)").replace("?", r"\?"), done.stderr), done.stderr
+
+
+def test_options(mlir):
+    f = mlir(IDENTITY)
+    assert "no function 'other'" in f.run(X, options=["--entry", "other"]).failed(2).stderr
+    assert "no fusion 'nothing'" in f.run(X, options=["--no-fuse=nothing"]).failed(2).stderr
+    assert "1 result, 2 outputs" in f.run(X, n_results=2).failed(2).stderr
+    f.run(X, options=["--time", "0"]).failed(2)
+    done = f.run(X, options=["--time", "20"]).ok()
+    assert re.search(r"min [\d.]+ us, median [\d.]+ us \(20 runs\)", done.stdout)
+
+
+def test_entry(mlir):
+    f = mlir("""
+    func.func private @half(%a: tensor<4xf32>) -> tensor<4xf32> {
+      %c = arith.constant dense<0.5> : tensor<4xf32>
+      %0 = arith.mulf %a, %c : tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func @one(%a: tensor<4xf32>) -> tensor<4xf32> {
+      %0 = func.call @half(%a) : (tensor<4xf32>) -> tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    func.func @two(%a: tensor<4xf32>) -> tensor<4xf32> {
+      return %a : tensor<4xf32>
+    }""")
+    x = np.arange(4, dtype=np.float32)
+    assert "choose one by --entry" in f.run(x).failed(2).stderr
+    assert np.array_equal(f(x, options=["--entry", "one"])[0], x / 2)
+    assert np.array_equal(f(x, options=["--entry", "two"])[0], x)
+
+
+def test_refused_op(mlir):
+    done = mlir("""func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
+      %0 = tensor.generate {
+      ^bb0(%i: index):
+        %e = tensor.extract %a[%i] : tensor<4xf32>
+        tensor.yield %e : f32
+      } : tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }""").run(np.ones(4, "f4")).failed(1)
+    assert re.search(r"f\.mlir:2:\d+: tensor\.generate cannot be compiled", done.stderr), done.stderr
+
+
+def test_index_out_of_range(mlir):
+    """Indices come from data: a bad one is an error, not a read beyond the end."""
+    f = mlir("""func.func @main(%a: tensor<1x5x8xf32>, %i: tensor<1x3xi32>) -> tensor<1x3x8xf32> {
+      %0 = tosa.gather %a, %i : (tensor<1x5x8xf32>, tensor<1x3xi32>) -> tensor<1x3x8xf32>
+      return %0 : tensor<1x3x8xf32>
+    }""")
+    a = np.arange(40, dtype="f4").reshape(1, 5, 8)
+    assert np.array_equal(f(a, np.array([[0, 4, 2]], "i4"))[0], a[:, [0, 4, 2]])
+    for bad in (5, -1, 2 ** 30):
+        assert "index is out of range" in f.run(a, np.array([[0, bad, 2]], "i4")).failed(2).stderr
+
+
+def test_division_by_zero(mlir):
+    """Integer division has no result there, but the program goes on."""
+    t = "tensor<3xi32>"
+    f = mlir(f"func.func @main(%a: {t}, %b: {t}) -> {t} {{\n %0 = tosa.intdiv %a, %b : ({t}, {t}) -> {t}\n return %0 : {t}\n}}")
+    y = f(np.array([7, -2 ** 31, 9], "i4"), np.array([0, -1, 3], "i4"))[0]
+    assert y[2] == 3
+
+
+def test_failed_assertion(mlir):
+    f = mlir("""#map = affine_map<(d0) -> (d0)>
+    func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
+      %z = arith.constant 0.0 : f32
+      %e = tensor.empty() : tensor<4xf32>
+      %0 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel"]} ins(%a : tensor<4xf32>) outs(%e : tensor<4xf32>) {
+      ^bb0(%in: f32, %out: f32):
+        %c = arith.cmpf one, %in, %z : f32
+        cf.assert %c, "a zero"
+        %r = arith.divf %in, %in : f32
+        linalg.yield %r : f32
+      } -> tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }""")
+    assert np.array_equal(f(np.full(4, 2, "f4"))[0], np.ones(4))
+    assert "f.mlir:8:9: assertion fails: a zero" in f.run(np.array([1, 2, 0, 3], "f4")).failed(2).stderr
+
+
+def test_damaged_arrays(welford, tmp_path):
+    (tmp_path / "f.mlir").write_text(IDENTITY)
+    np.save(tmp_path / "x.npy", X)
+    good = (tmp_path / "x.npy").read_bytes()
+    for i, bad in enumerate([b"", good[:5], good[:60], good[:-1], good + b"x", good.replace(b"(2, 3)", b"(9999999999999999, 3)"),
+                             good.replace(b"<f4", b">f4"), good.replace(b"False", b"True ")]):
+        (tmp_path / "bad.npy").write_bytes(bad)
+        done = welford.run("exec", tmp_path / "f.mlir", "-i", tmp_path / "bad.npy").failed(1)
+        assert "bad.npy" in done.stderr, i
+
+
+def test_damaged_constant(mlir):
+    text = """func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
+      %c = arith.constant dense_resource<w> : tensor<4xf32>
+      %0 = arith.addf %a, %c : tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    """
+    x = np.zeros(4, "f4")
+    data = '{-# dialect_resources: { builtin: { w: "0x04000000%s" } } #-}\n'
+    assert np.array_equal(mlir(text + data % np.arange(4, dtype="f4").tobytes().hex())(x)[0], np.arange(4))
+    assert "16 bytes has 8 bytes" in mlir(text + data % ("00" * 8)).run(x).failed(1).stderr
+    assert "no data" in mlir(text).run(x).failed(1).stderr
+
+
+def test_profile(mlir, tmp_path):
+    f = mlir(f"func.func @main(%a: {T}) -> {T} {{\n %0 = tosa.exp %a : ({T}) -> {T}\n return %0 : {T}\n}}")
+    f.run(A, options=["--profile", tmp_path / "t.json"]).ok()
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert len(events) == 1 and events[0]["dur"] > 0 and "f.mlir:2:7" in events[0]["args"]["op"]

@@ -1,0 +1,215 @@
+"""Hugging Face folders: the same weights as GGUF give the same logits; what is not understood is refused by name."""
+import json
+
+import numpy as np
+import pytest
+
+from tiny_gguf import BF16, CHATML, F16, F32, Q8_0, STRING, U16, U32, I32, Gguf, tiny_llama
+from tiny_hf import encode_safetensors, hf_config, hf_tensors, write_hf, write_json, write_tensors
+
+TEXTS = ["h", "hello the cat", "the cat is in the world of 1234 words, and on it goes: " * 4]
+
+
+def tiny(architecture, **options):
+    model = tiny_llama(seed=3, architecture=architecture, biases=architecture == "qwen2", **options)
+    model.tensors = [t for t in model.tensors if "attn_output.bias" not in t.name]
+    return model
+
+
+@pytest.fixture
+def logits(welford, tmp_path):
+    def compute(model, text, *args):
+        path = tmp_path / "logits.npy"
+        welford.run("logits", model, "--raw", "--kv", "f32", "-p", text, "-o", path, *args).ok()
+        return np.load(path).ravel()
+    return compute
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A sound folder with a chat template, to be damaged."""
+    return write_hf(tiny("llama"), tmp_path / "model", chat_template=CHATML)
+
+
+def edit(folder, file, **fields):
+    data = json.loads((folder / file).read_text())
+    write_json(folder / file, data | fields)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("type", [F32, F16, BF16])
+def test_same_logits_as_gguf(logits, tmp_path, architecture, type):
+    model = tiny(architecture, default_type=type, tied=type == F16)
+    gguf = tmp_path / "model.gguf"
+    gguf.write_bytes(model.encode())
+    folder = write_hf(model, tmp_path / "model", shards=3 if type == BF16 else 1)
+    for text in TEXTS:
+        expected = logits(gguf, text)
+        assert np.abs(expected).max() > 0.5
+        assert np.abs(logits(folder, text) - expected).max() < 1e-4
+        assert np.abs(logits(folder, text, "-b", 7) - expected).max() < 1e-4
+
+
+def test_weights_quantised_on_the_fly(logits, welford, tmp_path):
+    """--weights q8_0 packs what a GGUF file in Q8_0 holds: the same rounding, so the same logits."""
+    options = dict(seed=3, architecture="llama")
+    folder = write_hf(tiny_llama(**options), tmp_path / "model")
+    gguf = tmp_path / "q8.gguf"
+    gguf.write_bytes(tiny_llama(default_type=Q8_0, **options).encode())
+    for text in TEXTS:
+        assert np.abs(logits(folder, text, "--weights", "q8_0") - logits(gguf, text)).max() < 1e-4
+
+
+def test_weights_option(logits, welford, folder):
+    exact = logits(folder, TEXTS[1])
+    errors = [np.abs(logits(folder, TEXTS[1], "--weights", type) - exact).max() for type in ("f32", "bf16", "q8_0", "q4_0")]
+    assert errors[0] == 0 and 0 < errors[1] < errors[2] < errors[3]
+    assert "q7" in welford.run("run", folder, "-p", "x", "--weights", "q7").failed(2).stderr
+
+
+def test_reads_what_the_folder_says(welford, tmp_path):
+    folder = write_hf(tiny("llama"), tmp_path / "model", chat_template="{{ messages }}",
+                      generation={"temperature": 0.6, "top_p": 0.95, "top_k": 7, "eos_token_id": [2, 0]})
+    (folder / "chat_template.jinja").write_text(CHATML)
+    info = json.loads(welford.run("info", "--json", "--tensors", folder).ok().stdout)
+    meta = info["metadata"]
+    assert meta["general.sampling.temp"] == 0.6 and meta["general.sampling.top_k"] == 7
+    assert meta["tokenizer.json.eos_token_ids"]["first"] == [2, 0]
+    assert meta["tokenizer.chat_template"] == CHATML # the file goes before tokenizer_config.json
+    assert meta["tokenizer.ggml.bos_token_id"] == 1 and meta["tokenizer.ggml.eos_token_id"] == 2
+    assert {t["name"] for t in info["tensors"]} == {t.name for t in tiny("llama").tensors}
+    assert welford.run("run", folder, "-p", "hello", "-n", 2, "--temp", 0).ok().stderr == ""
+
+
+def test_tied_head(logits, tmp_path):
+    """An lm_head that config.json does not want is not used; a missing one that it wants is an error."""
+    tied = tiny("llama", tied=True)
+    folder = write_hf(tied, tmp_path / "tied")
+    expected = logits(folder, TEXTS[1])
+    tensors = hf_tensors(tied)
+    tensors["lm_head.weight"] = ("F32", (300, 64), np.ones((300, 64), np.float32).tobytes())
+    write_tensors(folder, tensors)
+    assert (logits(folder, TEXTS[1]) == expected).all()
+
+
+@pytest.mark.parametrize("fields, reason", [
+    (dict(architectures=["MambaForCausalLM"]), "MambaForCausalLM"),
+    (dict(architectures=[]), "architectures"),
+    (dict(attention_bias=True), "attention_bias"),
+    (dict(mlp_bias=True), "mlp_bias"),
+    (dict(hidden_act="gelu"), "gelu"),
+    (dict(quantization_config={"bits": 4}), "quantization_config"),
+    (dict(brand_new_scaling=0.5), "brand_new_scaling"),
+    (dict(partial_rotary_factor=0.5), "partial_rotary_factor"),
+    (dict(rope_scaling={"rope_type": "longrope", "factor": 2.0}), "longrope"),
+    (dict(rope_scaling={"rope_type": "linear"}), "factor"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}), "mscale"),
+    (dict(sliding_window=64), "sliding_window"),
+    (dict(vocab_size=301), "301"),
+    (dict(tie_word_embeddings="yes"), "tie_word_embeddings"),
+    (dict(num_hidden_layers=1), "model.layers.1"),
+    (dict(num_hidden_layers=3), "blk.2"),
+    (dict(hidden_size=None), "hidden_size"),
+])
+def test_refuses_config(welford, folder, fields, reason):
+    edit(folder, "config.json", **fields)
+    assert reason in welford.run("run", folder, "-p", "x", "-n", 1).failed(1).stderr
+
+
+def test_harmless_config(logits, folder):
+    expected = logits(folder, TEXTS[1])
+    edit(folder, "config.json", use_cache=True, some_flag=False, other=None, transformers_version="9", pretraining_tp=1)
+    assert (logits(folder, TEXTS[1]) == expected).all()
+    edit(folder, "config.json", rope_theta=None, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
+    assert (logits(folder, TEXTS[1]) == expected).all()
+
+
+@pytest.mark.parametrize("part, value, reason", [
+    ("normalizer", {"type": "Lowercase"}, "Lowercase"),
+    ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKD"}]}, "NFKD"),
+    ("normalizer", {"type": "Replace", "pattern": {"Regex": " +"}, "content": " "}, "regular expression"),
+    ("pre_tokenizer", {"type": "BertPreTokenizer"}, "BertPreTokenizer"),
+    ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}, "add_prefix_space"),
+    ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "\\w+"}, "behavior": "Isolated", "invert": False}, "escape"),
+    ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "a*"}, "behavior": "Isolated", "invert": False}, "empty"),
+    ("pre_tokenizer", {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}, "Removed"),
+    ("post_processor", {"type": "BertProcessing"}, "BertProcessing"),
+    ("decoder", {"type": "WordPiece"}, "WordPiece"),
+    ("model", {"type": "Unigram", "vocab": []}, "Unigram"),
+    ("model", {"type": "BPE", "vocab": {"a": 0}, "merges": [], "continuing_subword_prefix": "##"}, "##"),
+    ("model", {"type": "BPE", "vocab": {"a": -1}, "merges": []}, "no id"),
+    ("model", {"type": "BPE", "vocab": {"a": 5, "b": 5}, "merges": []}, "same id"),
+    ("model", {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}, "pair"),
+    ("added_tokens", [{"id": 3, "content": "x", "single_word": True}], "single_word"),
+])
+def test_refuses_tokenizer(welford, folder, part, value, reason):
+    edit(folder, "tokenizer.json", **{part: value})
+    result = welford.run("tokenize", folder, "-p", "hello").failed(1)
+    assert reason in result.stderr
+
+
+def test_refuses_tensors(welford, folder):
+    tensors = hf_tensors(tiny("llama"))
+    for name, tensor, reason in (("model.layers.0.extra.weight", ("F32", (4,), bytes(16)), "extra"),
+                                 ("model.norm.weight", ("F64", (64,), bytes(512)), "F64"),
+                                 ("model.norm.weight", ("F32", (), bytes(4)), "model.norm"),
+                                 ("model.norm.weight", ("F32", (32,), bytes(128)), "output_norm")):
+        write_tensors(folder, tensors | {name: tensor})
+        assert reason in welford.run("run", folder, "-p", "x", "-n", 1).failed(1).stderr
+
+
+def test_refuses_index(welford, tmp_path):
+    folder = write_hf(tiny("llama"), tmp_path / "model", shards=3)
+    path = folder / "model.safetensors.index.json"
+    sound = json.loads(path.read_text())
+    names = list(sound["weight_map"])
+    for change in ({names[0]: "../secret"}, {names[0]: "model-00009-of-00003.safetensors"}, {"model.new": sound["weight_map"][names[0]]},
+                   {names[0]: sound["weight_map"][names[-1]]}, {names[0]: 7}):
+        write_json(path, {"weight_map": sound["weight_map"] | change})
+        welford.run("info", folder).failed(1)
+    write_json(path, {"weight_map": {}})
+    welford.run("info", folder).failed(1)
+
+
+def test_missing_files(welford, folder):
+    for file, reason in (("model.safetensors", "model.safetensors"), ("config.json", "config.json")):
+        data = (folder / file).read_bytes()
+        (folder / file).unlink()
+        assert reason in welford.run("info", folder).failed(1).stderr
+        (folder / file).write_bytes(data)
+    (folder / "tokenizer.json").unlink()
+    welford.run("info", folder).ok()
+    welford.run("run", folder, "-p", "x", "-n", 1).failed(1)
+
+
+# ---- split GGUF files
+
+def split(model: Gguf, folder, parts: int):
+    """As llama.cpp's gguf-split writes it."""
+    paths, n = [], len(model.tensors)
+    for i in range(parts):
+        part = Gguf(values=list(model.values) if i == 0 else [], tensors=model.tensors[i * n // parts:(i + 1) * n // parts])
+        part.set("split.no", U16, i)
+        part.set("split.count", U16, parts)
+        part.set("split.tensors.count", I32, n)
+        paths.append(folder / f"tiny-{i + 1:05}-of-{parts:05}.gguf")
+        paths[-1].write_bytes(part.encode())
+    return paths
+
+
+def test_split_gguf(logits, welford, tmp_path):
+    model = tiny("llama")
+    whole = tmp_path / "whole.gguf"
+    whole.write_bytes(model.encode())
+    paths = split(model, tmp_path, 3)
+    for path in paths:
+        assert (logits(path, TEXTS[1]) == logits(whole, TEXTS[1])).all()
+    assert json.loads(welford.run("info", "--json", paths[0]).ok().stdout)["parameters"] == \
+        json.loads(welford.run("info", "--json", whole).ok().stdout)["parameters"]
+    data = paths[1].read_bytes()
+    paths[1].write_bytes(paths[2].read_bytes())
+    assert "split.no" in welford.run("info", paths[0]).failed(1).stderr
+    paths[1].write_bytes(data[:200])
+    welford.run("info", paths[0]).failed(1)
+    paths[1].unlink()
+    assert paths[1].name in welford.run("info", paths[0]).failed(1).stderr

@@ -1,0 +1,169 @@
+"""welford opt: what the raising rules find in graphs that torch-mlir wrote, and what damaged files do."""
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import tiny_gguf
+
+GRAPHS = Path(__file__).resolve().parents[1] / "graphs"
+FILES = sorted(GRAPHS.glob("*/*.mlir"))
+
+# The ops of every graph whose name begins so; of all others, one norm alone.
+EXPECTED = {
+    "layernorm": {"wf.layer_norm": 1},
+    "ln_": {"wf.layer_norm": 1},
+    "rms": {"wf.rms_norm": 1},
+    "resid_rms": {"wf.rms_norm": 1},
+    "sdpa_causal_dyn": {"wf.softmax": 1},
+    "sdpa": {"wf.attention": 1},
+    "qwen2": {"wf.rms_norm": 5, "wf.attention": 2, "wf.rope": 4, "wf.swiglu": 2, "wf.linear": 15},
+}
+
+
+def count_ops(text: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for op in re.findall(r'"(wf\.\w+)"\(', text.split("{-#")[0]):
+        counts[op] = counts.get(op, 0) + 1
+    return counts
+
+
+def expected(path: Path) -> dict[str, int]:
+    return next(ops for prefix, ops in EXPECTED.items() if path.stem.startswith(prefix))
+
+
+def test_all_graphs_are_here():
+    assert len(FILES) == 50
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_graph(welford, path, tmp_path):
+    text = welford.run("opt", "--passes=raise", path).ok().stdout
+    assert count_ops(text) == expected(path)
+    if "wf.softmax" not in expected(path):  # nothing of what was raised is left
+        assert not re.search(r"tosa\.(rsqrt|reduce_sum|reduce_max|pow|matmul|exp)|math\.(rsqrt|sqrt|exp)|reduction", text)
+    # bytecode holds the same
+    bytecode = tmp_path / "graph.mlirbc"
+    welford.run("opt", "--passes=raise", path, "-o", bytecode).ok()
+    assert bytecode.read_bytes()[:4] == b"ML\xefR"
+    assert count_ops(welford.run("opt", "--passes=raise", bytecode).ok().stdout) == expected(path)
+    # and all passes leave a valid graph
+    welford.run("opt", path).ok()
+
+
+def test_both_roads_meet(welford):
+    """TOSA and linalg of one module give the same norm."""
+    def norm(road: str, name: str) -> str:
+        text = welford.run("opt", "--passes=raise", GRAPHS / road / f"{name}.mlir").ok().stdout
+        return re.search(r'"wf\.\w+_norm"\(.*?\) ({.*?}) :', text)[1]
+    names = {p.stem for p in FILES if p.parent.name == "tosa"} & {p.stem for p in FILES if p.parent.name == "linalg"}
+    names = {n for n in names if "sdpa" not in n and n not in ("rmsnorm_nn_bf16", "rmsnorm_nn_bf16_dyn")}
+    assert len(names) > 15
+    for name in sorted(names):
+        assert norm("tosa", name) == norm("linalg", name), name
+
+
+def layers(text: str) -> list[Counter]:
+    """The ops of each decoder layer, from its first norm to the sum at its end: name, attributes, output features,
+    and a linear's weight. What differs by nature is left out: the cache, and how rows are counted."""
+    found: list[Counter] = []
+    n_norms = 0
+    for op, attributes, types, features in re.findall(
+            r'= (?:"(wf\.\w+)"\(.*?\)|arith\.addf .*?)(?: {(.*?)})? : (.*?)x(\d+)x[a-z]\w*>$', text.split("{-#")[0], re.MULTILINE):
+        op = op or "arith.addf"
+        if op not in ("wf.rms_norm", "wf.linear", "wf.rope", "wf.attention", "wf.swiglu", "arith.addf"):
+            continue
+        n_norms += op == "wf.rms_norm"
+        if op == "wf.rms_norm" and n_norms % 2:
+            found.append(Counter())
+        weight = re.findall("tensor<.*?>", types)[1] if op == "wf.linear" else ""
+        attributes = re.sub(r"cache = \d+ : i64, ", "", attributes)
+        found[-1][op, attributes, weight, features] += 1
+    return found
+
+
+def test_checkpoint_and_graph_meet(welford, tmp_path):
+    """A layer of Qwen2 is the same ops, read from a checkpoint or raised from the graph of a framework."""
+    model = tiny_gguf.tiny_llama(architecture="qwen2", pre="qwen2", biases=True, eps=1e-6)
+    model.tensors = [t for t in model.tensors if not t.name.endswith("attn_output.bias")]  # Qwen2 has none
+    path = tmp_path / "qwen2.gguf"
+    path.write_bytes(model.encode())
+    run = welford.run("run", path, "--raw", "-p", "x", "-n", 0, "--no-cache", "--print-ir-after=frontend").ok()
+    checkpoint = layers(run.stderr)
+    raised = layers(welford.run("opt", "--passes=raise", GRAPHS / "tosa/qwen2_tiny_s16.mlir").ok().stdout)
+    assert len(checkpoint) == len(raised) == 3  # two layers, and the last norm with the head
+    assert checkpoint[:2] == raised[:2]
+    assert sum(checkpoint[0].values()) == 2 + 7 + 2 + 1 + 1 + 2  # norms, linears, ropes, attention, swiglu, sums
+    fused = welford.run("opt", GRAPHS / "tosa/qwen2_tiny_s16.mlir").ok().stdout  # and both fuse
+    assert fused.count('activation = "swiglu"') == 2 and fused.count('"wf.columns"') == 6
+
+
+def test_list(welford):
+    text = welford.run("opt", "--list").ok().stdout
+    assert "rms_norm" in text and "norm-linear" in text
+
+
+def test_bad_names(welford):
+    path = GRAPHS / "tosa/rms_hand_div.mlir"
+    assert "no pass 'nothing'" in welford.run("opt", "--passes=nothing", path).failed(2).stderr
+    assert "no fusion 'rms_norm'" in welford.run("opt", "--no-fuse=rms_norm", path).failed(2).stderr
+    welford.run("opt").failed(2)
+
+
+def test_print_ir_after(welford):
+    run = welford.run("opt", "--passes=raise", "--print-ir-after=rms_norm", GRAPHS / "tosa/rms_hand_div.mlir").ok()
+    assert run.stderr.count("// ---- after rms_norm") == 1 and "wf.rms_norm" in run.stderr
+
+
+def test_stdin_and_place_of_error(welford):
+    text = (GRAPHS / "tosa/rms_hand_div.mlir").read_text()
+    assert "wf.rms_norm" in welford.run("opt", "--passes=raise", "-", input=text).ok().stdout
+    error = welford.run("opt", "-", input=text.replace("tosa.pow", "tosa.powder")).failed(1).stderr
+    assert re.search(r"<stdin>:\d+:\d+: .*powder", error)
+
+
+@pytest.mark.parametrize("text", ["(" * 300000, "module {" * 100000, "#m = affine_map<(d0) -> (" + "(" * 300000,
+                                  "module attributes {a = " + "[" * 300000])
+def test_deep(welford, text, tmp_path):
+    path = tmp_path / "deep.mlir"
+    path.write_text(text)
+    assert "deep" in welford.run("opt", path).failed(1).stderr
+
+
+def mutate(random_: random.Random, data: bytes) -> bytes:
+    b = bytearray(data)
+    kind = random_.randrange(5)
+    at = random_.randrange(len(b))
+    if kind == 0:
+        return bytes(b[:at])
+    if kind == 1:
+        for _ in range(random_.randrange(1, 6)):
+            b[random_.randrange(len(b))] = random_.randrange(256)
+    elif kind == 2:
+        del b[at:at + random_.randrange(1, 200)]
+    elif kind == 3:
+        b[at:at] = random_.choice([b"tensor<?x?xf32>", b"dense<0>", b"-1", b"%0", b"f64", b"tensor<0xf32>", b"9" * 20])
+    else:
+        ids = list(re.finditer(rb"%\w+|\d+", data))
+        if ids:
+            a, c = random_.choice(ids), random_.choice(ids)
+            b[a.start():a.end()] = c.group()
+    return bytes(b)
+
+
+def test_damaged(welford, tmp_path):
+    """Whatever a file holds: it is read, or one line says what is wrong."""
+    random_ = random.Random(7)
+    small = [p for p in FILES if p.stat().st_size < 20000]
+    bytecode = tmp_path / "graph.mlirbc"
+    welford.run("opt", "--passes=", small[0], "-o", bytecode).ok()
+    for i in range(200):
+        data = bytecode.read_bytes() if i % 5 == 0 else random_.choice(small).read_bytes().split(b"{-#")[0]
+        path = tmp_path / "damaged.mlir"
+        path.write_bytes(mutate(random_, data))
+        run = welford.run("opt", "--passes=raise", path)
+        if run.exit != 0:
+            run.failed(1)
+            assert "damaged.mlir" in run.stderr and "after pass" not in run.stderr, (i, run.stderr)

@@ -1,0 +1,164 @@
+"""tokenizer.json against Hugging Face's tokenizers, which wrote the file; SentencePiece vocabularies of GGUF files."""
+import json
+import struct
+
+import pytest
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from test_tokenizer import CONTROL, NORMAL, QWEN2, USER, Vocabulary, make_texts, read_ids, read_metadata
+from tiny_hf import write_json
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+          r"|\s+(?!\S)|\s+")
+
+
+def write_folder(folder, reference: Tokenizer, settings=None):
+    """A checkpoint of which only the header of the tensors is there: enough to tokenize."""
+    folder.mkdir()
+    n_vocab, width = reference.get_vocab_size(), 64
+    reference.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", settings or {})
+    write_json(folder / "config.json", {
+        "architectures": ["LlamaForCausalLM"], "hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "max_position_embeddings": 256, "vocab_size": n_vocab, "tie_word_embeddings": True})
+    header = json.dumps({"model.embed_tokens.weight": {"dtype": "F32", "shape": [n_vocab, width],
+                                                       "data_offsets": [0, 4 * n_vocab * width]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    return folder
+
+
+def compare(welford, folder, reference: Tokenizer, texts, special, add_special_tokens=True):
+    reference.encode_special_tokens = not special
+    expected = [e.ids for e in reference.encode_batch([t.decode(errors="replace") for t in texts],
+                                                      add_special_tokens=add_special_tokens)]
+    options = ["--special"] if special else []
+    found = read_ids(welford.run("tokenize", folder, "--ids", "--null", *options,
+                                 input=b"".join(t + b"\0" for t in texts)).ok().stdout)
+    wrong = [(text, a, b) for text, a, b in zip(texts, found, expected, strict=True) if a != b]
+    assert not wrong, f"{len(wrong)} of {len(texts)} differ, first {wrong[0]}"
+    return expected
+
+
+# ---- byte-level
+
+@pytest.fixture(scope="module", params=["smollm2", "deepseek_header"])
+def vocabulary(request) -> Vocabulary:
+    return Vocabulary(request.getfixturevalue(request.param))
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["plain", "special"])
+def test_byte_level(welford, vocabulary, tmp_path, special):
+    folder = write_folder(tmp_path / "model", vocabulary.reference)
+    compare(welford, folder, vocabulary.reference, make_texts(11 + special, vocabulary.special + vocabulary.user), special)
+
+
+def test_llama3_pattern_and_bos(welford, smollm2, tmp_path):
+    """Llama 3's expression, ignore_merges, and BOS by a template inside a sequence of post-processors."""
+    v = Vocabulary(smollm2)
+    text = json.loads(v.reference.to_str())
+    text["model"]["ignore_merges"] = True
+    reference = Tokenizer.from_str(json.dumps(text))
+    reference.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    reference.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(single="<|im_start|> $A", pair="<|im_start|> $A <|im_start|> $B:1",
+                                      special_tokens=[("<|im_start|>", 1)])])
+    folder = write_folder(tmp_path / "model", reference)
+    expected = compare(welford, folder, reference, make_texts(21, v.special)[:1500], False)
+    assert expected[0][0] == 1
+
+
+def test_strip_flags(welford, smollm2, tmp_path):
+    v = Vocabulary(smollm2)
+    reference = v.reference
+    reference.add_special_tokens([AddedToken("<mask>", lstrip=True), AddedToken("<tail>", rstrip=True),
+                                  AddedToken("<both>", lstrip=True, rstrip=True)])
+    folder = write_folder(tmp_path / "model", reference)
+    texts = ["a  <mask>  b", "<mask>", " \n\t<mask>", "x<tail>\u3000\u2003 y", "<both>  <both>  <both>", "  <tail> <mask> z",
+             "a\xa0<both>\xa0b", "é <both> é", "<tail>  "]
+    compare(welford, folder, reference, [t.encode() for t in texts], True)
+
+
+# ---- characters, byte fallback
+
+class Characters:
+    """gemma-3's vocabulary as a tokenizers.Tokenizer: merges are made from the scores."""
+
+    def __init__(self, path):
+        meta = read_metadata(path)
+        self.path = path
+        self.tokens, kinds = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"]
+        scores = meta["tokenizer.ggml.scores"]
+        usable = {t: i for i, (t, kind) in enumerate(zip(self.tokens, kinds)) if kind in (NORMAL, USER)}
+        merges = []
+        for token, i in usable.items():
+            merges += [(-scores[i], n, token[:n], token[n:]) for n in range(1, len(token))
+                       if token[:n] in usable and token[n:] in usable and kinds[i] == NORMAL]
+        merges.sort()
+        self.user = [t for t, kind in zip(self.tokens, kinds) if kind == USER]
+        self.special = [t for t, kind in zip(self.tokens, kinds) if kind == CONTROL and "unused" not in t]
+        self.reference = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(self.tokens)}, byte_fallback=True,
+                                              merges=[(a, b) for _, _, a, b in merges], unk_token="<unk>", fuse_unk=True))
+        self.reference.normalizer = normalizers.Replace(" ", "▁")
+        self.reference.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+        self.reference.add_special_tokens([AddedToken(t, normalized=False) for t in self.special])
+        self.reference.add_tokens([AddedToken(t, normalized=False) for t in self.user])
+
+
+@pytest.fixture(scope="module")
+def characters(gemma3) -> Characters:
+    return Characters(gemma3)
+
+
+def test_gguf_scores(welford, characters):
+    """Merging by scores and by merges made from them differ only where one token is found in two overlapping places."""
+    texts = make_texts(31, characters.special + characters.user[:40])
+    characters.reference.encode_special_tokens = True
+    expected = [[2] + e.ids for e in characters.reference.encode_batch([t.decode(errors="replace") for t in texts])]
+    found = read_ids(welford.run("tokenize", characters.path, "--ids", "--null",
+                                 input=b"".join(t + b"\0" for t in texts)).ok().stdout)
+    wrong = [(t, a, b) for t, a, b in zip(texts, found, expected, strict=True) if a != b]
+    assert len(wrong) <= len(texts) // 500, f"{len(wrong)} differ, first {wrong[0]}"
+
+
+def test_gguf_round_trip(welford, characters):
+    texts = make_texts(32, characters.special)
+    ids = welford.run("tokenize", characters.path, "--ids", "--null", input=b"".join(t + b"\0" for t in texts)).ok().stdout
+    back = welford.run("tokenize", characters.path, "--decode", "--null", input=ids.replace("\n", "\0")).ok().stdout_bytes
+    wanted = [t.decode(errors="replace").replace("▁", " ").encode() for t in texts] # the letter that stands for a space
+    assert back.split(b"\0")[:-1] == wanted
+
+
+@pytest.mark.parametrize("style", ["gemma", "llama2", "always", "first", "never"])
+def test_character_styles(welford, characters, tmp_path, style):
+    reference = Tokenizer.from_str(characters.reference.to_str())
+    if style == "gemma":
+        reference.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    elif style == "llama2":
+        reference.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        reference.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                               decoders.Strip(" ", 1, 0)])
+        reference.post_processor = processors.TemplateProcessing(
+            single="<bos> $A", pair="<bos> $A <bos>:1 $B:1", special_tokens=[("<bos>", 2)])
+    else:
+        reference.normalizer = normalizers.Sequence([])
+        reference.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=style, split=style == "always")
+    folder = write_folder(tmp_path / "model", reference)
+    for special in (False, True):
+        compare(welford, folder, reference, make_texts(41 + special, characters.special + characters.user[:40])[:1500], special)
+    if style == "llama2":
+        for text in ("hello there é", " hello", "hello  there"):
+            ids = reference.encode(text).ids
+            decoded = welford.run("tokenize", folder, "--decode", "-p", " ".join(map(str, ids))).ok().stdout
+            assert decoded == reference.decode(ids)
+
+
+def test_settings_overrule(welford, smollm2, tmp_path):
+    v = Vocabulary(smollm2)
+    folder = write_folder(tmp_path / "model", v.reference,
+                          {"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}, "add_bos_token": True})
+    assert read_ids(welford.run("tokenize", folder, "--ids", "-p", "Hi").ok().stdout) == [[1, 26843]]
+    write_json(folder / "tokenizer_config.json", {"bos_token": "<nonsense>"})
+    assert "<nonsense>" in welford.run("tokenize", folder, "-p", "Hi").failed().stderr

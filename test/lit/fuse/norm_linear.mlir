@@ -1,0 +1,10 @@
+// The norm writes what the quantised linear reads.
+// RUN: welford opt --passes=quantize-activations,norm-linear %s | FileCheck %s
+// CHECK: %[[N:.*]] = "wf.rms_norm"(%arg0, %arg1) {eps = {{.*}}} : (tensor<?x64xf32>, tensor<64xf32>) -> tensor<?x64x!wf.q8>
+// CHECK-NOT: wf.quantize
+// CHECK: "wf.linear"(%[[N]], %arg2)
+func.func @main(%x: tensor<?x64xf32>, %gamma: tensor<64xf32>, %w: tensor<64x64x!wf.q8_0>) -> tensor<?x64xf32> {
+  %n = "wf.rms_norm"(%x, %gamma) {eps = 1.000000e-05 : f64} : (tensor<?x64xf32>, tensor<64xf32>) -> tensor<?x64xf32>
+  %y = "wf.linear"(%n, %w) {operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0>} : (tensor<?x64xf32>, tensor<64x64x!wf.q8_0>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

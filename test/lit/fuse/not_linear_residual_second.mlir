@@ -1,0 +1,10 @@
+// The product has a residual already: the second addition stays.
+// RUN: welford opt --passes=linear-residual %s | FileCheck %s
+// CHECK: %[[P:.*]] = "wf.linear"(%arg0, %arg1, %arg2)
+// CHECK: arith.addf %[[P]], %arg3
+func.func @main(%x: tensor<?x64xf32>, %w: tensor<64x64xf32>, %r: tensor<?x64xf32>, %r2: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %p = "wf.linear"(%x, %w) {operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0>} : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
+  %h = arith.addf %r, %p : tensor<?x64xf32>
+  %y = arith.addf %h, %r2 : tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
