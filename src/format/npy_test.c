@@ -30,6 +30,11 @@ static void write_and_read_back(void **state)
         {NPY_I32, 0, {0}, i32, 1},
         {NPY_F32, 2, {0, 5}, f32, 0},
         {NPY_U8, 2, {2, 2}, "\x01\x02\x03\xff", 4},
+        {NPY_I8, 1, {4}, "\x01\x02\x03\xff", 4},
+        {NPY_BOOL, 1, {4}, "\x01\x00\x01\x01", 4},
+        {NPY_F16, 1, {2}, "\x00\x3c\xff\x7b", 2},
+        {NPY_I16, 2, {1, 2}, "\x01\x02\x03\xff", 2},
+        {NPY_U16, 1, {2}, "\x80\x3f\x03\xff", 2},
     };
     char path[] = "/tmp/npy_test.XXXXXX";
     int fd = mkstemp(path);

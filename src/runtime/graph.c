@@ -20,9 +20,9 @@ static const struct {
     const char *name;
     size_t bytes;
 } TYPES[GRAPH_TYPE_COUNT] = {
-    [GRAPH_F32] = {"f32", 4}, [GRAPH_F64] = {"f64", 8}, [GRAPH_F16] = {"f16", 2},
+    [GRAPH_F32] = {"f32", 4},   [GRAPH_F64] = {"f64", 8}, [GRAPH_F16] = {"f16", 2},
     [GRAPH_BF16] = {"bf16", 2}, [GRAPH_BOOL] = {"i1", 1}, [GRAPH_I8] = {"i8", 1},
-    [GRAPH_I16] = {"i16", 2}, [GRAPH_I32] = {"i32", 4}, [GRAPH_I64] = {"i64", 8},
+    [GRAPH_I16] = {"i16", 2},   [GRAPH_I32] = {"i32", 4}, [GRAPH_I64] = {"i64", 8},
 };
 
 size_t graph_type_bytes(graph_type type) { return TYPES[type].bytes; }
@@ -64,10 +64,10 @@ static const struct {
     int n_arguments;
     math_function *function;
 } MATH[GRAPH_MATH_COUNT] = {
-    MATH1(exp),   MATH1(exp2),  MATH1(expm1), MATH1(log),   MATH1(log2),  MATH1(log10), MATH1(log1p),
-    MATH1(sin),   MATH1(cos),   MATH1(tan),   MATH1(asin),  MATH1(acos),  MATH1(atan),  MATH1(sinh),
-    MATH1(cosh),  MATH1(tanh),  MATH1(asinh), MATH1(acosh), MATH1(atanh), MATH1(erf),   MATH1(erfc),
-    MATH1(cbrt),  MATH1(round), MATH2(pow),   MATH2(atan2), MATH2(fmod),  MATH2(hypot),
+    MATH1(exp),  MATH1(exp2),  MATH1(expm1), MATH1(log),   MATH1(log2),  MATH1(log10), MATH1(log1p),
+    MATH1(sin),  MATH1(cos),   MATH1(tan),   MATH1(asin),  MATH1(acos),  MATH1(atan),  MATH1(sinh),
+    MATH1(cosh), MATH1(tanh),  MATH1(asinh), MATH1(acosh), MATH1(atanh), MATH1(erf),   MATH1(erfc),
+    MATH1(cbrt), MATH1(round), MATH2(pow),   MATH2(atan2), MATH2(fmod),  MATH2(hypot),
 };
 
 int graph_math_find(const char *name)

@@ -20,9 +20,15 @@
 #include "runtime/threads.h"
 
 typedef enum graph_type {
-    GRAPH_F32, GRAPH_F64, GRAPH_F16, GRAPH_BF16,
+    GRAPH_F32,
+    GRAPH_F64,
+    GRAPH_F16,
+    GRAPH_BF16,
     GRAPH_BOOL, // one byte, 0 or 1
-    GRAPH_I8, GRAPH_I16, GRAPH_I32, GRAPH_I64,
+    GRAPH_I8,
+    GRAPH_I16,
+    GRAPH_I32,
+    GRAPH_I64,
     GRAPH_TYPE_COUNT
 } graph_type;
 
@@ -91,8 +97,8 @@ void graph_run_free(graph_run *run);
 // A check that fails while running (an index out of range) is WF_ERROR_USAGE; results are then unspecified.
 wf_status graph_run_compute(graph_run *run, void *const *arrays, wf_error *err);
 
-// As graph_run_compute, with a barrier after every call: seconds [n_calls] gets each call's start and end, measured from
-// the start of the run.
+// As graph_run_compute, with a barrier after every call: seconds [n_calls] gets each call's start and end, measured
+// from the start of the run.
 typedef struct graph_time {
     double start, end;
 } graph_time;

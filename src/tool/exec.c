@@ -13,7 +13,8 @@
 
 static const char HELP[] =
     "Usage: welford exec [OPTIONS] FILE\n\n"
-    "Compiles a function of TOSA or linalg ops on tensors (MLIR text or bytecode; \"-\" is stdin) and runs it once on arrays in\n"
+    "Compiles a function of TOSA or linalg ops on tensors (MLIR text or bytecode; \"-\" is stdin) and runs it once on "
+    "arrays in\n"
     ".npy files. Dynamic sizes are those of the arrays. Prints the shape of every result.\n\n"
     "      --entry NAME          the function (default: the only public one, or main, or forward)\n"
     "  -i, --input FILE          the next argument\n"
@@ -27,7 +28,8 @@ static const char HELP[] =
     "      --print-plan          the calls of kernels to stderr\n"
     "  -t, --threads N           threads that compute (default: the cores this process may use)\n"
     "      --help                this text\n\n"
-    "Types: float32, float64, float16, int8, int16, int32, int64, bool; bfloat16 as uint16, the upper half of a float32's\n"
+    "Types: float32, float64, float16, int8, int16, int32, int64, bool; bfloat16 as uint16, the upper half of a "
+    "float32's\n"
     "bits.\n";
 
 enum { MAX_ARRAYS = 256, MAX_RUNS = 1000000 };
@@ -53,8 +55,9 @@ typedef struct exec_arrays {
 // ---- types
 
 static const int TYPE_OF[NPY_TYPE_COUNT] = {
-    [NPY_F32] = GRAPH_F32, [NPY_F64] = GRAPH_F64, [NPY_F16] = GRAPH_F16, [NPY_BOOL] = GRAPH_BOOL, [NPY_I8] = GRAPH_I8,
-    [NPY_I16] = GRAPH_I16, [NPY_I32] = GRAPH_I32, [NPY_I64] = GRAPH_I64, [NPY_U8] = -1,           [NPY_U16] = GRAPH_BF16,
+    [NPY_F32] = GRAPH_F32, [NPY_F64] = GRAPH_F64,  [NPY_F16] = GRAPH_F16, [NPY_BOOL] = GRAPH_BOOL,
+    [NPY_I8] = GRAPH_I8,   [NPY_I16] = GRAPH_I16,  [NPY_I32] = GRAPH_I32, [NPY_I64] = GRAPH_I64,
+    [NPY_U8] = -1,         [NPY_U16] = GRAPH_BF16,
 };
 
 static npy_type file_type(graph_type type)
@@ -169,7 +172,8 @@ static wf_status time_runs(graph_run *run, void *const *arrays, int64_t n, wf_er
 }
 
 // Format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (complete events)
-static wf_status write_profile(const char *path, const graph_program *p, graph_run *run, void *const *arrays, wf_error *err)
+static wf_status write_profile(const char *path, const graph_program *p, graph_run *run, void *const *arrays,
+                               wf_error *err)
 {
     graph_time *times = calloc(p->n_calls + 1, sizeof *times);
     if (!times) return error_memory(err, p->n_calls * sizeof *times);
@@ -178,8 +182,9 @@ static wf_status write_profile(const char *path, const graph_program *p, graph_r
     buffer_printf(&text, "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n");
     for (uint32_t i = 0; i < p->n_calls; i++) {
         const graph_call *c = &p->calls[i];
-        buffer_printf(&text, "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, \"name\": \"%s\", ", i ? ",\n" : "",
-                      times[i].start * 1e6, (times[i].end - times[i].start) * 1e6, c->kernel);
+        buffer_printf(&text,
+                      "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, \"name\": \"%s\", ",
+                      i ? ",\n" : "", times[i].start * 1e6, (times[i].end - times[i].start) * 1e6, c->kernel);
         buffer_printf(&text, "\"args\": {\"tiles\": %" PRId64 ", \"op\": \"", c->n_tiles);
         for (const char *s = c->label; *s; s++) {
             if (*s == '"' || *s == '\\') buffer_append_char(&text, '\\');
@@ -188,7 +193,8 @@ static wf_status write_profile(const char *path, const graph_program *p, graph_r
         buffer_printf(&text, "\"}}");
     }
     buffer_printf(&text, "\n]}\n");
-    if (status == WF_OK) status = text.failed ? error_memory(err, text.len) : file_write_atomic(path, text.data, text.len, err);
+    if (status == WF_OK)
+        status = text.failed ? error_memory(err, text.len) : file_write_atomic(path, text.data, text.len, err);
     buffer_free(&text);
     free(times);
     return status;
@@ -206,7 +212,8 @@ static wf_status compile(const exec_command *command, const exec_arrays *a, grap
     wf_status status = compiler_open("welford_compile_function", &door, err);
     if (status == WF_OK) {
         compile_function_fn *function = (compile_function_fn *)(uintptr_t)door.function;
-        status = function(text, bytes, &command->options, command->n_inputs, a->shapes, command->inputs, p, &notes, err);
+        status =
+            function(text, bytes, &command->options, command->n_inputs, a->shapes, command->inputs, p, &notes, err);
         compiler_close(&door);
     }
     if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
@@ -220,8 +227,8 @@ static wf_status run_program(const exec_command *command, const graph_program *p
     graph_run *run = NULL;
     wf_status status;
     if (command->n_outputs > p->n_results)
-        return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named", p->n_results,
-                         p->n_results == 1 ? "" : "s", command->n_outputs);
+        return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named",
+                         p->n_results, p->n_results == 1 ? "" : "s", command->n_outputs);
     int n_threads = command->n_threads ? (int)command->n_threads : threads_usable();
     TRY_GOTO(place_arrays(p, a, err), done);
     TRY_GOTO(graph_run_create(p, n_threads, &run, err), done);

@@ -305,6 +305,28 @@ def test_op(mlir, text, types, result, inputs, reference, tolerance):
         assert np.abs(floats(y) - want).max() <= tolerance * max(1, np.abs(want).max())
 
 
+@pytest.mark.parametrize("op, reference, special, tolerance", [
+    ("exp", np.exp, [1, 1, np.inf, 0, np.nan], 3e-7), ("tanh", np.tanh, [0, 0, 1, -1, np.nan], 6e-7),
+    ("erf", erf, [0, 0, 1, -1, np.nan], 6e-7), ("log", np.log, [-np.inf, -np.inf, np.inf, np.nan, np.nan], 3e-7),
+])
+def test_accuracy(mlir, op, reference, special, tolerance):
+    """Vectorised functions over many magnitudes, and what they make of 0, a denormal, inf, -inf and nan."""
+    rng = np.random.default_rng(2)
+    x = (rng.standard_normal(20000) * 10.0 ** rng.uniform(-6, 1.3, 20000)).clip(-80, 80).astype("f4")
+    if op == "log":
+        x = np.abs(x) * np.float32(2) ** rng.integers(-100, 100, x.size).astype("f4")
+    f = mlir(f"func.func @main(%x: tensor<?xf32>) -> tensor<?xf32> {{\n %0 = math.{op} %x : tensor<?xf32>\n"
+             " return %0 : tensor<?xf32>\n}")
+    y, want = f(x)[0], reference(floats(x))
+    scale = np.maximum(np.abs(want), 1) if op == "log" else np.abs(want)
+    assert (np.abs(y - want) / scale).max() < tolerance
+    edges = f(np.array([0, 1e-42, np.inf, -np.inf, np.nan], "f4"))[0]
+    special = list(special)
+    if op in ("exp", "log"):
+        special[1] = 1 if op == "exp" else np.log(1e-42)
+    assert np.allclose(edges, special, rtol=1e-4, atol=1e-40, equal_nan=True), edges
+
+
 @pytest.mark.parametrize("shape", [(1,), (7,), (8,), (33,), (1, 1), (5, 1), (1, 300), (3, 1000), (257, 3), (2, 3, 4, 5)])
 def test_sizes(mlir, shape):
     """x * tanh(x) - mean over the last axis, for sizes that are no multiple of anything."""

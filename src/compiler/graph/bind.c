@@ -10,8 +10,8 @@
 
 // ---- arguments
 
-static wf_status wrong_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared, const char *what,
-                                wf_error *err)
+static wf_status wrong_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared,
+                                const char *what, wf_error *err)
 {
     buffer want = {0}, have = {0};
     graph_shape shape = {0};
@@ -28,7 +28,8 @@ static wf_status wrong_argument(uint32_t i, const char *name, const graph_shape 
     return WF_ERROR_USAGE;
 }
 
-static wf_status check_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared, wf_error *err)
+static wf_status check_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared,
+                                wf_error *err)
 {
     graph_type type;
     bool tensor = mlirTypeIsATensor(declared) && mlirShapedTypeHasRank(declared);
@@ -175,7 +176,8 @@ static void infer_collapse(inference *f, MlirOperation op)
         MlirAttribute group = mlirArrayAttrGetElement(groups, g);
         dims[g] = 1;
         for (intptr_t i = 0; i < mlirArrayAttrGetNumElements(group); i++)
-            dims[g] *= mlirShapedTypeGetDimSize(from, (intptr_t)mlirIntegerAttrGetValueInt(mlirArrayAttrGetElement(group, i)));
+            dims[g] *=
+                mlirShapedTypeGetDimSize(from, (intptr_t)mlirIntegerAttrGetValueInt(mlirArrayAttrGetElement(group, i)));
     }
     set_shape(f, y, tensor_of((int)rank, dims, element_type_of(y)));
 }
@@ -207,8 +209,10 @@ static void infer_expand(inference *f, MlirOperation op)
                 unknown = d;
         }
         int64_t all = mlirShapedTypeGetDimSize(from, g);
-        if (unknown >= 0 && known > 0 && all % known == 0) dims[unknown] = all / known;
-        else if (unknown >= 0 || known != all) return;
+        if (unknown >= 0 && known > 0 && all % known == 0)
+            dims[unknown] = all / known;
+        else if (unknown >= 0 || known != all)
+            return;
     }
     op_builder b = op_builder_before(op);
     MlirNamedAttribute attributes[] = {

@@ -5,12 +5,13 @@
 #include "compiler/codegen/context.h"
 #include "runtime/graph.h"
 
-// Gives the arguments the types of `shapes`, which must suit their declarations: the number of arguments, rank, element type,
-// fixed sizes. An argument that does not is WF_ERROR_USAGE with its number and `names[i]` (may be NULL).
+// Gives the arguments the types of `shapes`, which must suit their declarations: the number of arguments, rank, element
+// type, fixed sizes. An argument that does not is WF_ERROR_USAGE with its number and `names[i]` (may be NULL).
 wf_status bind_arguments(MlirOperation function, uint32_t n, const graph_shape *shapes, const char *const *names,
                          wf_error *err);
 
-// Canonicalises and infers until nothing changes. Tensors that still have no fixed size are left for the caller to refuse.
+// Canonicalises and infers until nothing changes. Tensors that still have no fixed size are left for the caller to
+// refuse.
 wf_status bind_propagate(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err);
 
 #endif

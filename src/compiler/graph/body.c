@@ -7,6 +7,7 @@
 
 #include "compiler/codegen/context.h"
 #include "compiler/dialect/wf.h"
+#include "compiler/graph/functions.h"
 #include "compiler/kernel/math.h"
 #include "runtime/graph.h"
 
@@ -321,7 +322,8 @@ static value whole_power(builder *b, value x, int64_t k)
 // The number that a scalar outside or inside the body always is.
 static bool constant_of(MlirValue v, double *number)
 {
-    MlirAttribute a = op_is(defining_op(v), "arith.constant") ? op_attribute(defining_op(v), "value") : (MlirAttribute){0};
+    MlirAttribute a =
+        op_is(defining_op(v), "arith.constant") ? op_attribute(defining_op(v), "value") : (MlirAttribute){0};
     if (a.ptr && mlirAttributeIsAFloat(a)) {
         *number = mlirFloatAttrGetValueDouble(a);
         return true;
@@ -375,7 +377,7 @@ static value guard_divisor(body *e, MlirOperation op, const value *x)
 
 static bool is_division(MlirOperation op)
 {
-    static const char *const NAMES[] = {"arith.divsi", "arith.divui", "arith.remsi", "arith.remui",
+    static const char *const NAMES[] = {"arith.divsi",     "arith.divui",     "arith.remsi",     "arith.remui",
                                         "arith.ceildivsi", "arith.ceildivui", "arith.floordivsi"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (op_is(op, NAMES[i])) return true;
@@ -384,9 +386,9 @@ static bool is_division(MlirOperation op)
 
 static bool is_plain_math(MlirOperation op)
 {
-    static const char *const NAMES[] = {"math.sqrt", "math.rsqrt", "math.absf", "math.absi", "math.floor", "math.ceil",
-                                        "math.trunc", "math.roundeven", "math.fma", "math.copysign", "math.ctlz",
-                                        "math.cttz", "math.ctpop"};
+    static const char *const NAMES[] = {"math.sqrt", "math.rsqrt", "math.absf",      "math.absi", "math.floor",
+                                        "math.ceil", "math.trunc", "math.roundeven", "math.fma",  "math.copysign",
+                                        "math.ctlz", "math.cttz",  "math.ctpop"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (op_is(op, NAMES[i])) return true;
     return false;
@@ -400,6 +402,8 @@ static value run_math(body *e, MlirOperation op, MlirType result, intptr_t n, co
     bool f32 = mlirTypeEqual(element_of(mlirValueGetType(x[0])), b->f32);
     if (f32 && op_is(op, "math.exp")) return math_exp(b, x[0]);
     if (f32 && op_is(op, "math.tanh")) return math_tanh(b, x[0]);
+    if (f32 && op_is(op, "math.erf")) return function_erf(b, x[0]);
+    if (f32 && op_is(op, "math.log")) return function_log(b, x[0]);
     char name[32];
     MlirStringRef full = mlirIdentifierStr(mlirOperationGetName(op));
     snprintf(name, sizeof name, "%.*s", (int)full.length - 5, full.data + 5);

@@ -14,7 +14,7 @@ typedef struct body {
     value iv[NEST_MAX_LOOPS]; // i64, of the first lane
     const value *buffers;     // [..] pointers, by operand of the kernel
     wf_error *err;
-    wf_status status;         // of the first failure
+    wf_status status; // of the first failure
     int n_values;
     MlirValue from[BODY_MAX_VALUES];
     value to[BODY_MAX_VALUES];

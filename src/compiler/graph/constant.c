@@ -10,10 +10,10 @@ bool constant_type(MlirType t, graph_type *type)
 {
     MlirContext ctx = mlirTypeGetContext(t);
     const MlirType known[GRAPH_TYPE_COUNT] = {
-        [GRAPH_F32] = mlirF32TypeGet(ctx),          [GRAPH_F64] = mlirF64TypeGet(ctx),
-        [GRAPH_F16] = mlirF16TypeGet(ctx),          [GRAPH_BF16] = mlirBF16TypeGet(ctx),
-        [GRAPH_BOOL] = mlirIntegerTypeGet(ctx, 1),  [GRAPH_I8] = mlirIntegerTypeGet(ctx, 8),
-        [GRAPH_I16] = mlirIntegerTypeGet(ctx, 16),  [GRAPH_I32] = mlirIntegerTypeGet(ctx, 32),
+        [GRAPH_F32] = mlirF32TypeGet(ctx),         [GRAPH_F64] = mlirF64TypeGet(ctx),
+        [GRAPH_F16] = mlirF16TypeGet(ctx),         [GRAPH_BF16] = mlirBF16TypeGet(ctx),
+        [GRAPH_BOOL] = mlirIntegerTypeGet(ctx, 1), [GRAPH_I8] = mlirIntegerTypeGet(ctx, 8),
+        [GRAPH_I16] = mlirIntegerTypeGet(ctx, 16), [GRAPH_I32] = mlirIntegerTypeGet(ctx, 32),
         [GRAPH_I64] = mlirIntegerTypeGet(ctx, 64),
     };
     if (mlirTypeIsAIndex(t)) t = known[GRAPH_I64];
@@ -40,8 +40,8 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// The C API gives elements of a resource one by one and without its size. Its printed form has both: an op that holds the
-// attribute is followed by
+// The C API gives elements of a resource one by one and without its size. Its printed form has both: an op that holds
+// the attribute is followed by
 //
 //   {-# dialect_resources: { builtin: { name: "0x04000000…" } } #-}      alignment in 4 bytes, then the elements
 static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_error *err)
@@ -83,7 +83,8 @@ wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
 {
     MlirType t = mlirAttributeGetType(a);
     graph_type type;
-    if (!mlirTypeIsAShaped(t) || !mlirShapedTypeHasStaticShape(t) || !constant_type(mlirShapedTypeGetElementType(t), &type))
+    if (!mlirTypeIsAShaped(t) || !mlirShapedTypeHasStaticShape(t) ||
+        !constant_type(mlirShapedTypeGetElementType(t), &type))
         return error_set(err, WF_ERROR_UNSUPPORTED, "a constant of a type that arrays cannot have");
     size_t bytes = graph_type_bytes(type), count = 1;
     for (intptr_t i = 0; i < mlirShapedTypeGetRank(t); i++)
@@ -96,7 +97,8 @@ wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
         for (size_t i = 0; i < count; i++)
             buffer_append_char(out, mlirDenseElementsAttrGetBoolValue(a, (intptr_t)i) ? 1 : 0);
     else if (mlirDenseElementsAttrIsSplat(a))
-        for (size_t i = 0; i < count; i++) buffer_append(out, mlirDenseElementsAttrGetRawData(a), graph_type_bytes(type));
+        for (size_t i = 0; i < count; i++)
+            buffer_append(out, mlirDenseElementsAttrGetRawData(a), graph_type_bytes(type));
     else
         buffer_append(out, mlirDenseElementsAttrGetRawData(a), bytes);
     return out->failed ? error_memory(err, bytes) : WF_OK;

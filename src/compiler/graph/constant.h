@@ -13,8 +13,8 @@ bool constant_type(MlirType element, graph_type *type);
 // A splat's element; null when `a` is no splat.
 MlirAttribute constant_splat(MlirAttribute a);
 
-// Appends the elements, row after row: dense and dense_resource attributes. WF_ERROR_FORMAT: a resource is missing or has
-// another size than its type says.
+// Appends the elements, row after row: dense and dense_resource attributes. WF_ERROR_FORMAT: a resource is missing or
+// has another size than its type says.
 wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err);
 
 #endif

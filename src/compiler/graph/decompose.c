@@ -1,5 +1,5 @@
-// Each definition is MLIR text for sizes and types at hand, parsed and put in place of the op. Arithmetic is f32 for 16-bit
-// floats, rounded where the op says so.
+// Each definition is MLIR text for sizes and types at hand, parsed and put in place of the op. Arithmetic is f32 for
+// 16-bit floats, rounded where the op says so.
 //
 // Tensors are seen as a few fixed axes first: rows [r, c] for what works along the last axes; [b, t, h, ..] for heads.
 #include "compiler/graph/decompose.h"
@@ -51,8 +51,8 @@ static void write_cast(writer *w, const char *to, const char *from, const char *
     unsigned a = mlirFloatTypeGetWidth(mlirTypeParseGet(ctx, mlir_text(old))),
              b = mlirFloatTypeGetWidth(mlirTypeParseGet(ctx, mlir_text(new)));
     if (!strcmp(old, new)) // x + (-0) is x
-        buffer_printf(&w->text, "      %s_0 = arith.constant -0.0 : %s\n      %s = arith.addf %s, %s_0 : %s\n", to, new, to,
-                      from, to, new);
+        buffer_printf(&w->text, "      %s_0 = arith.constant -0.0 : %s\n      %s = arith.addf %s, %s_0 : %s\n", to, new,
+                      to, from, to, new);
     else
         buffer_printf(&w->text, "      %s = arith.%s %s : %s to %s\n", to, a < b ? "extf" : "truncf", from, old, new);
 }
@@ -65,14 +65,16 @@ static void write_reshape(writer *w, const char *to, const char *from, const cha
     int rank = 0;
     size_t len = 0;
     for (const char *p = dims; *p; p++) { // "2x3x" becomes "2, 3"
-        if (*p != 'x') list[len++] = *p;
-        else if (rank++, p[1]) len += (size_t)snprintf(list + len, sizeof list - len, ", ");
+        if (*p != 'x')
+            list[len++] = *p;
+        else if (rank++, p[1])
+            len += (size_t)snprintf(list + len, sizeof list - len, ", ");
         if (len + 3 > sizeof list) break;
     }
     list[len] = 0;
     buffer_printf(&w->text, "  %s_s = arith.constant dense<[%s]> : tensor<%dxi64>\n", to, list, rank);
-    buffer_printf(&w->text, "  %s = tensor.reshape %s(%s_s) : (%s, tensor<%dxi64>) -> tensor<%s%s>\n", to, from, to, from_type,
-                  rank, dims, element);
+    buffer_printf(&w->text, "  %s = tensor.reshape %s(%s_s) : (%s, tensor<%dxi64>) -> tensor<%s%s>\n", to, from, to,
+                  from_type, rank, dims, element);
 }
 
 // "tensor<2x3xf32>"
@@ -113,7 +115,8 @@ static void write_return(writer *w, const char *value, const char *dims)
 static void write_generic(writer *w, const char *to, const char *maps, const char *iterators, const char *ins,
                           const char *in_types, const char *init, const char *type)
 {
-    buffer_printf(&w->text, "  %s = linalg.generic {indexing_maps = [%s], iterator_types = [%s]} ins(%s : %s) outs(%s : %s) {\n",
+    buffer_printf(&w->text,
+                  "  %s = linalg.generic {indexing_maps = [%s], iterator_types = [%s]} ins(%s : %s) outs(%s : %s) {\n",
                   to, maps, iterators, ins, in_types, init, type);
 }
 
@@ -125,15 +128,20 @@ static void write_yield(writer *w, const char *value, const char *element, const
 // %to = a new tensor filled with a number.
 static void write_fill(writer *w, const char *to, const char *number, const char *element, const char *type)
 {
-    buffer_printf(&w->text, "  %s_e = tensor.empty() : %s\n  %s_c = arith.constant %s : %s\n", to, type, to, number, element);
-    buffer_printf(&w->text, "  %s = linalg.fill ins(%s_c : %s) outs(%s_e : %s) -> %s\n", to, to, element, to, type, type);
+    buffer_printf(&w->text, "  %s_e = tensor.empty() : %s\n  %s_c = arith.constant %s : %s\n", to, type, to, number,
+                  element);
+    buffer_printf(&w->text, "  %s = linalg.fill ins(%s_c : %s) outs(%s_e : %s) -> %s\n", to, to, element, to, type,
+                  type);
 }
 
 static const char ROW_MAPS[] = "affine_map<(d0, d1) -> (d0, d1)>", ROW_STAT[] = "affine_map<(d0, d1) -> (d0)>",
                   ROW_VECTOR[] = "affine_map<(d0, d1) -> (d1)>";
 static const char REDUCE_ROWS[] = "\"parallel\", \"reduction\"", ALL_ROWS[] = "\"parallel\", \"parallel\"";
 // Numbers as MLIR writes infinities.
-static const char *minus_infinity(const char *element) { return strcmp(element, "f64") ? "0xFF800000" : "0xFFF0000000000000"; }
+static const char *minus_infinity(const char *element)
+{
+    return strcmp(element, "f64") ? "0xFF800000" : "0xFFF0000000000000";
+}
 
 // ---- norms: mean over the last axes, variance about it, then scale and shift
 
@@ -169,8 +177,8 @@ static void write_row_sum(writer *w, const rows *r, const char *to, bool centred
     snprintf(init, sizeof init, "%s_init", to);
     write_fill(w, init, "0.0", r->w, r->stats);
     write_generic(w, to, maps, REDUCE_ROWS, centred ? "%x, %mean" : "%x", types, init, r->stats);
-    buffer_printf(&w->text, "    ^bb0(%%a: %s, %s%%out: %s):\n", r->x.s, centred ? (!strcmp(r->w, "f64") ? "%m: f64, " : "%m: f32, ") : "",
-                  r->w);
+    buffer_printf(&w->text, "    ^bb0(%%a: %s, %s%%out: %s):\n", r->x.s,
+                  centred ? (!strcmp(r->w, "f64") ? "%m: f64, " : "%m: f32, ") : "", r->w);
     write_cast(w, "%v", "%a", r->x.s, r->w);
     if (centred) buffer_printf(&w->text, "      %%d = arith.subf %%v, %%m : %s\n", r->w);
     const char *term = centred ? "%d" : "%v";
@@ -182,11 +190,12 @@ static void write_row_sum(writer *w, const rows *r, const char *to, bool centred
     write_yield(w, "%t", r->w, r->stats);
 }
 
-static void write_norm_body(writer *w, const rows *r, bool layer, const char *gamma, const char *beta, const char *rounded)
+static void write_norm_body(writer *w, const rows *r, bool layer, const char *gamma, const char *beta,
+                            const char *rounded)
 {
     write_cast(w, "%v", "%a", r->x.s, r->w);
-    buffer_printf(&w->text, "      %%n = arith.constant %" PRId64 ".0 : %s\n      %%eps = arith.constant %.17e : %s\n", r->cols,
-                  r->w, op_float(w->op, "eps", 0), r->w);
+    buffer_printf(&w->text, "      %%n = arith.constant %" PRId64 ".0 : %s\n      %%eps = arith.constant %.17e : %s\n",
+                  r->cols, r->w, op_float(w->op, "eps", 0), r->w);
     if (layer) buffer_printf(&w->text, "      %%c = arith.subf %%v, %%m : %s\n", r->w);
     buffer_printf(&w->text,
                   "      %%ms = arith.divf %%s, %%n : %s\n      %%me = arith.addf %%ms, %%eps : %s\n"
@@ -201,8 +210,10 @@ static void write_norm_body(writer *w, const rows *r, bool layer, const char *ga
     if (gamma) {
         write_cast(w, "%gw", "%g", gamma, r->w);
         if (op_bool(w->op, "plus_one"))
-            buffer_printf(&w->text, "      %%one = arith.constant 1.0 : %s\n      %%g1 = arith.addf %%gw, %%one : %s\n", r->w, r->w);
-        buffer_printf(&w->text, "      %%kg = arith.mulf %s, %s : %s\n", value, op_bool(w->op, "plus_one") ? "%g1" : "%gw", r->w);
+            buffer_printf(&w->text, "      %%one = arith.constant 1.0 : %s\n      %%g1 = arith.addf %%gw, %%one : %s\n",
+                          r->w, r->w);
+        buffer_printf(&w->text, "      %%kg = arith.mulf %s, %s : %s\n", value,
+                      op_bool(w->op, "plus_one") ? "%g1" : "%gw", r->w);
         value = "%kg";
     }
     if (beta) {
@@ -222,15 +233,18 @@ static bool write_norm(writer *w, bool layer)
         snprintf(maps, sizeof maps, "affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>");
         buffer_printf(&w->text, "  %%mean_e = tensor.empty() : %s\n", r.stats);
         write_generic(w, "%mean", maps, "\"parallel\"", "%sum", r.stats, "%mean_e", r.stats);
-        buffer_printf(&w->text, "    ^bb0(%%a: %s, %%out: %s):\n      %%n = arith.constant %" PRId64 ".0 : %s\n"
-                                "      %%m = arith.divf %%a, %%n : %s\n", r.w, r.w, r.cols, r.w, r.w);
+        buffer_printf(&w->text,
+                      "    ^bb0(%%a: %s, %%out: %s):\n      %%n = arith.constant %" PRId64 ".0 : %s\n"
+                      "      %%m = arith.divf %%a, %%n : %s\n",
+                      r.w, r.w, r.cols, r.w, r.w);
         write_yield(w, "%m", r.w, r.stats);
     }
     write_row_sum(w, &r, "%squares", layer, 2);
     bool segments = op_attribute(w->op, "operandSegmentSizes").ptr != NULL;
     type_name gamma = {""}, beta = {""};
     char maps[512], ins[112] = "%x", types[256], arguments[160], vector[64], type[112];
-    size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS), t = (size_t)snprintf(types, sizeof types, "%s", r.matrix),
+    size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS),
+           t = (size_t)snprintf(types, sizeof types, "%s", r.matrix),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s, ", r.x.s);
     snprintf(vector, sizeof vector, "%" PRId64 "x", r.cols);
     for (int i = 1; i <= (layer ? 2 : 1); i++) {
@@ -274,8 +288,8 @@ static bool write_layer_norm(writer *w) { return write_norm(w, true); }
 // ---- softmax: e^(x - max) / sum of that
 
 // %<to> = softmax of the rows of %<from>, both [r, c] of the wide type.
-static void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_rows, int64_t n_cols, const char *e,
-                              bool zero_masked)
+static void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_rows, int64_t n_cols,
+                              const char *e, bool zero_masked)
 {
     char matrix[112], stats[64], maps[256], ins[112], types[256];
     snprintf(matrix, sizeof matrix, "tensor<%" PRId64 "x%" PRId64 "x%s>", n_rows, n_cols, e);
@@ -291,8 +305,10 @@ static void write_row_softmax(writer *w, const char *from, const char *to, int64
     snprintf(types, sizeof types, "%s, %s", matrix, stats);
     buffer_printf(&w->text, "  %%exp_e = tensor.empty() : %s\n", matrix);
     write_generic(w, "%exp", maps, ALL_ROWS, ins, types, "%exp_e", matrix);
-    buffer_printf(&w->text, "    ^bb0(%%a: %s, %%m: %s, %%out: %s):\n      %%d = arith.subf %%a, %%m : %s\n"
-                            "      %%t = math.exp %%d : %s\n", e, e, e, e, e);
+    buffer_printf(&w->text,
+                  "    ^bb0(%%a: %s, %%m: %s, %%out: %s):\n      %%d = arith.subf %%a, %%m : %s\n"
+                  "      %%t = math.exp %%d : %s\n",
+                  e, e, e, e, e);
     write_yield(w, "%t", e, matrix);
 
     snprintf(maps, sizeof maps, "%s, %s", ROW_MAPS, ROW_STAT);
@@ -307,16 +323,20 @@ static void write_row_softmax(writer *w, const char *from, const char *to, int64
     char init[32];
     snprintf(init, sizeof init, "%s_e", to);
     write_generic(w, to, maps, ALL_ROWS, "%exp, %sum, %max", types, init, matrix);
-    buffer_printf(&w->text, "    ^bb0(%%a: %s, %%s: %s, %%m: %s, %%out: %s):\n      %%t = arith.divf %%a, %%s : %s\n", e, e, e, e, e);
+    buffer_printf(&w->text, "    ^bb0(%%a: %s, %%s: %s, %%m: %s, %%out: %s):\n      %%t = arith.divf %%a, %%s : %s\n",
+                  e, e, e, e, e);
     if (zero_masked)
-        buffer_printf(&w->text, "      %%low = arith.constant %s : %s\n      %%zero = arith.constant 0.0 : %s\n"
-                                "      %%hidden = arith.cmpf oeq, %%m, %%low : %s\n"
-                                "      %%z = arith.select %%hidden, %%zero, %%t : %s\n", minus_infinity(e), e, e, e, e);
+        buffer_printf(&w->text,
+                      "      %%low = arith.constant %s : %s\n      %%zero = arith.constant 0.0 : %s\n"
+                      "      %%hidden = arith.cmpf oeq, %%m, %%low : %s\n"
+                      "      %%z = arith.select %%hidden, %%zero, %%t : %s\n",
+                      minus_infinity(e), e, e, e, e);
     write_yield(w, zero_masked ? "%z" : "%t", e, matrix);
 }
 
 // %<to> [dims] = %<from> in another element type.
-static void write_convert(writer *w, const char *to, const char *from, const char *dims, const char *old, const char *new)
+static void write_convert(writer *w, const char *to, const char *from, const char *dims, const char *old,
+                          const char *new)
 {
     char a[160], b[160], init[32];
     snprintf(a, sizeof a, "tensor<%s%s>", dims, old);
@@ -366,8 +386,11 @@ static bool write_swiglu(writer *w)
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", r.x.s, up.s, r.y.s);
     write_cast(w, "%g", "%a", r.x.s, r.w);
     write_cast(w, "%v", "%b", up.s, r.w);
-    buffer_printf(&w->text, "      %%one = arith.constant 1.0 : %s\n      %%n = arith.negf %%g : %s\n      %%e = math.exp %%n : %s\n"
-                            "      %%d = arith.addf %%one, %%e : %s\n      %%s = arith.divf %%g, %%d : %s\n", r.w, r.w, r.w, r.w, r.w);
+    buffer_printf(
+        &w->text,
+        "      %%one = arith.constant 1.0 : %s\n      %%n = arith.negf %%g : %s\n      %%e = math.exp %%n : %s\n"
+        "      %%d = arith.addf %%one, %%e : %s\n      %%s = arith.divf %%g, %%d : %s\n",
+        r.w, r.w, r.w, r.w, r.w);
     const char *silu = "%s";
     MlirAttribute rounded = op_attribute(w->op, "rounded");
     if (rounded.ptr) {
@@ -410,7 +433,8 @@ static bool write_linear(writer *w)
 
     // bias and residual, then the result's type
     char maps[400], ins[112] = "%product", more[512], arguments[160];
-    size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS), t = (size_t)snprintf(more, sizeof more, "%s", type),
+    size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS),
+           t = (size_t)snprintf(more, sizeof more, "%s", type),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s", r.w);
     int at = 2;
     type_name bias = {""}, residual = {""};
@@ -460,11 +484,12 @@ static bool write_rope(writer *w)
 {
     MlirValue x = input(w, 0), cos = input(w, 1);
     int rank = rank_of(x);
-    type_name e = name_of(element_type_of(x)), y = name_of(element_type_of(output(w))), c = name_of(element_type_of(cos)),
-              s = name_of(element_type_of(input(w, 2)));
+    type_name e = name_of(element_type_of(x)), y = name_of(element_type_of(output(w))),
+              c = name_of(element_type_of(cos)), s = name_of(element_type_of(input(w, 2)));
     int64_t heads = op_int(w->op, "n_heads", 0), half = dim_of(cos, rank_of(cos) - 1);
     if (rank < 2 || heads < 1 || half < 1 || op_bool(w->op, "interleaved") || strcmp(c.s, s.s)) return false;
-    int64_t batch = product(x, 0, rank - 2), tokens = dim_of(x, rank - 2), rows_of_cos = product(cos, 0, rank_of(cos) - 1);
+    int64_t batch = product(x, 0, rank - 2), tokens = dim_of(x, rank - 2),
+            rows_of_cos = product(cos, 0, rank_of(cos) - 1);
     if (dim_of(x, rank - 1) != heads * half * 2 || (rows_of_cos != tokens && rows_of_cos != 1)) return false;
     if (product(input(w, 2), 0, rank_of(input(w, 2))) != rows_of_cos * half) return false;
     char dims[128], table[64], whole[192], part[128], types[640], maps[512], tables[112];
@@ -478,8 +503,10 @@ static bool write_rope(writer *w)
     write_operand(w, 1, "%cos", table);
     write_operand(w, 2, "%sin", table);
     for (int p = 0; p < 2; p++)
-        buffer_printf(&w->text, "  %%h%d = tensor.extract_slice %%x[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64 ", %" PRId64 ", 1, %" PRId64
-                                "] [1, 1, 1, 1, 1] : tensor<%s%s> to %s%s>\n", p, p, batch, tokens, heads, half, dims, e.s, part, e.s);
+        buffer_printf(&w->text,
+                      "  %%h%d = tensor.extract_slice %%x[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64 ", %" PRId64
+                      ", 1, %" PRId64 "] [1, 1, 1, 1, 1] : tensor<%s%s> to %s%s>\n",
+                      p, p, batch, tokens, heads, half, dims, e.s, part, e.s);
     const char *id = "affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>",
                *row = rows_of_cos == 1 && tokens != 1 ? "affine_map<(d0, d1, d2, d3) -> (0, d3)>"
                                                       : "affine_map<(d0, d1, d2, d3) -> (d1, d3)>";
@@ -492,19 +519,23 @@ static bool write_rope(writer *w)
         snprintf(out, sizeof out, "%s%s>", part, y.s);
         snprintf(ins, sizeof ins, "%%h%d, %%h%d, %%cos, %%sin", p, 1 - p);
         buffer_printf(&w->text, "  %%y%d_e = tensor.empty() : %s\n", p, out);
-        write_generic(w, to, maps, "\"parallel\", \"parallel\", \"parallel\", \"parallel\"", ins, types, p ? "%y1_e" : "%y0_e", out);
+        write_generic(w, to, maps, "\"parallel\", \"parallel\", \"parallel\", \"parallel\"", ins, types,
+                      p ? "%y1_e" : "%y0_e", out);
         buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%c: %s, %%s: %s, %%out: %s):\n", e.s, e.s, c.s, s.s, y.s);
         write_cast(w, "%aw", "%a", e.s, wt);
         write_cast(w, "%bw", "%b", e.s, wt);
         write_cast(w, "%cw", "%c", c.s, wt);
         write_cast(w, "%sw", "%s", s.s, wt);
-        buffer_printf(&w->text, "      %%k = arith.mulf %%aw, %%cw : %s\n      %%l = arith.mulf %%bw, %%sw : %s\n"
-                                "      %%t = arith.%s %%k, %%l : %s\n", wt, wt, p ? "addf" : "subf", wt);
+        buffer_printf(&w->text,
+                      "      %%k = arith.mulf %%aw, %%cw : %s\n      %%l = arith.mulf %%bw, %%sw : %s\n"
+                      "      %%t = arith.%s %%k, %%l : %s\n",
+                      wt, wt, p ? "addf" : "subf", wt);
         write_cast(w, "%v", "%t", wt, y.s);
         write_yield(w, "%v", y.s, out);
-        buffer_printf(&w->text, "  %%r%d = tensor.insert_slice %%y%d into %%r%s[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64 ", %" PRId64
-                                ", 1, %" PRId64 "] [1, 1, 1, 1, 1] : %s into %s\n", p, p, p ? "0" : "_1", p, batch, tokens, heads, half,
-                      out, whole);
+        buffer_printf(&w->text,
+                      "  %%r%d = tensor.insert_slice %%y%d into %%r%s[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64
+                      ", %" PRId64 ", 1, %" PRId64 "] [1, 1, 1, 1, 1] : %s into %s\n",
+                      p, p, p ? "0" : "_1", p, batch, tokens, heads, half, out, whole);
     }
     write_return(w, "%r1", dims);
     return true;
@@ -518,10 +549,11 @@ static bool write_attention(writer *w)
     int rank = rank_of(q);
     int64_t heads = op_int(w->op, "n_heads", 0), kv = op_int(w->op, "n_kv_heads", 0);
     bool has_mask = mlirOperationGetNumOperands(w->op) == 4;
-    if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv || op_attribute(w->op, "cache").ptr)
+    if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv ||
+        op_attribute(w->op, "cache").ptr)
         return false;
-    int64_t b = product(q, 0, rank - 2), t = dim_of(q, rank - 2), d = dim_of(q, rank - 1) / heads, s = dim_of(k, rank - 2),
-            dv = dim_of(v, rank - 1) / kv, group = heads / kv;
+    int64_t b = product(q, 0, rank - 2), t = dim_of(q, rank - 2), d = dim_of(q, rank - 1) / heads,
+            s = dim_of(k, rank - 2), dv = dim_of(v, rank - 1) / kv, group = heads / kv;
     if (product(k, 0, rank - 2) != b || dim_of(k, rank - 1) != kv * d || dim_of(v, rank - 2) != s) return false;
     type_name e = name_of(element_type_of(q)), ke = name_of(element_type_of(k)), ve = name_of(element_type_of(v)),
               y = name_of(element_type_of(output(w)));
@@ -541,9 +573,11 @@ static bool write_attention(writer *w)
     write_fill(w, "%zs", "0.0", wt, stype);
     snprintf(types, sizeof types, "tensor<%s%s>, tensor<%s%s>", qd, e.s, kd, ke.s);
     write_generic(w, "%scores",
-                  "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d1, d2, d5)>, affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d4, d1, d5)>, "
+                  "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d1, d2, d5)>, affine_map<(d0, d1, d2, d3, d4, d5) "
+                  "-> (d0, d4, d1, d5)>, "
                   "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2, d3, d4)>",
-                  "\"parallel\", \"parallel\", \"parallel\", \"parallel\", \"parallel\", \"reduction\"", "%queries, %keys", types, "%zs", stype);
+                  "\"parallel\", \"parallel\", \"parallel\", \"parallel\", \"parallel\", \"reduction\"",
+                  "%queries, %keys", types, "%zs", stype);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", e.s, ke.s, wt);
     write_cast(w, "%aw", "%a", e.s, wt);
     write_cast(w, "%bw", "%b", ke.s, wt);
@@ -569,21 +603,25 @@ static bool write_attention(writer *w)
         me = name_of(element_type_of(mask));
         char md[128];
         int64_t mk = last[1] == 1 ? 1 : kv, mg = last[1] == 1 ? 1 : group;
-        snprintf(md, sizeof md, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", last[0], mk, mg, last[2], last[3]);
+        snprintf(md, sizeof md, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", last[0], mk, mg,
+                 last[2], last[3]);
         write_operand(w, 3, "%mask", md);
         strcat(ins, ", %mask");
         snprintf(more, sizeof more, "%s, tensor<%s%s>", stype, md, me.s);
-        snprintf(maps, sizeof maps, "%s, affine_map<(d0, d1, d2, d3, d4) -> (%s, %s, %s, %s, %s)>, %s", all, last[0] == b ? "d0" : "0",
-                 mk == kv ? "d1" : "0", mg == group ? "d2" : "0", last[2] == t ? "d3" : "0", last[3] == s ? "d4" : "0", all);
+        snprintf(maps, sizeof maps, "%s, affine_map<(d0, d1, d2, d3, d4) -> (%s, %s, %s, %s, %s)>, %s", all,
+                 last[0] == b ? "d0" : "0", mk == kv ? "d1" : "0", mg == group ? "d2" : "0", last[2] == t ? "d3" : "0",
+                 last[3] == s ? "d4" : "0", all);
     }
     buffer_printf(&w->text, "  %%masked_e = tensor.empty() : %s\n", stype);
     write_generic(w, "%masked", maps, five, ins, more, "%masked_e", stype);
-    buffer_printf(&w->text, "    ^bb0(%%a: %s, %s%s%s%%out: %s):\n      %%scale = arith.constant %.17e : %s\n"
-                            "      %%x = arith.mulf %%a, %%scale : %s\n", wt, has_mask ? "%b: " : "", me.s, has_mask ? ", " : "", wt,
-                  op_float(w->op, "scale", 1), wt, wt);
+    buffer_printf(&w->text,
+                  "    ^bb0(%%a: %s, %s%s%s%%out: %s):\n      %%scale = arith.constant %.17e : %s\n"
+                  "      %%x = arith.mulf %%a, %%scale : %s\n",
+                  wt, has_mask ? "%b: " : "", me.s, has_mask ? ", " : "", wt, op_float(w->op, "scale", 1), wt, wt);
     const char *value = "%x";
     if (has_mask && !strcmp(me.s, "i1")) {
-        buffer_printf(&w->text, "      %%low = arith.constant %s : %s\n      %%xm = arith.select %%b, %%x, %%low : %s\n",
+        buffer_printf(&w->text,
+                      "      %%low = arith.constant %s : %s\n      %%xm = arith.select %%b, %%x, %%low : %s\n",
                       minus_infinity(wt), wt, wt);
         value = "%xm";
     } else if (has_mask) {
@@ -593,7 +631,8 @@ static bool write_attention(writer *w)
     }
     if (op_bool(w->op, "causal")) {
         buffer_printf(&w->text,
-                      "      %%past = arith.constant %" PRId64 " : index\n      %%i = linalg.index 3 : index\n      %%j = linalg.index 4 : index\n"
+                      "      %%past = arith.constant %" PRId64
+                      " : index\n      %%i = linalg.index 3 : index\n      %%j = linalg.index 4 : index\n"
                       "      %%e = arith.addi %%i, %%past : index\n      %%see = arith.cmpi sle, %%j, %%e : index\n"
                       "      %%lo = arith.constant %s : %s\n      %%xc = arith.select %%see, %s, %%lo : %s\n",
                       s - t, minus_infinity(wt), wt, value, wt);
@@ -610,9 +649,11 @@ static bool write_attention(writer *w)
     write_fill(w, "%zo", "0.0", wt, otype);
     snprintf(types, sizeof types, "%s, tensor<%s%s>", stype, vd, ve.s);
     write_generic(w, "%mixed",
-                  "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2, d3, d5)>, affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d5, d1, d4)>, "
+                  "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2, d3, d5)>, affine_map<(d0, d1, d2, d3, d4, d5) "
+                  "-> (d0, d5, d1, d4)>, "
                   "affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d1, d2, d4)>",
-                  "\"parallel\", \"parallel\", \"parallel\", \"parallel\", \"parallel\", \"reduction\"", "%weights, %values", types, "%zo", otype);
+                  "\"parallel\", \"parallel\", \"parallel\", \"parallel\", \"parallel\", \"reduction\"",
+                  "%weights, %values", types, "%zo", otype);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", wt, ve.s, wt);
     write_cast(w, "%bw", "%b", ve.s, wt);
     buffer_printf(&w->text, "      %%p = arith.mulf %%a, %%bw : %s\n      %%t = arith.addf %%out, %%p : %s\n", wt, wt);
@@ -628,8 +669,8 @@ static const struct {
     const char *name;
     bool (*write)(writer *w);
 } DEFINITIONS[] = {
-    {"wf.rms_norm", write_rms_norm}, {"wf.layer_norm", write_layer_norm}, {"wf.softmax", write_softmax},
-    {"wf.swiglu", write_swiglu},     {"wf.linear", write_linear},         {"wf.rope", write_rope},
+    {"wf.rms_norm", write_rms_norm},   {"wf.layer_norm", write_layer_norm}, {"wf.softmax", write_softmax},
+    {"wf.swiglu", write_swiglu},       {"wf.linear", write_linear},         {"wf.rope", write_rope},
     {"wf.attention", write_attention},
 };
 
@@ -695,8 +736,8 @@ static void decompose(MlirOperation op, void *context)
     print_location(mlirOperationGetLocation(op), &where);
     MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
     if (!defined) {
-        r->status = error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %.*s of this form cannot be compiled", buffer_view(&where).data,
-                              (int)name.length, name.data);
+        r->status = error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %.*s of this form cannot be compiled",
+                              buffer_view(&where).data, (int)name.length, name.data);
     } else if (!definition.ptr) {
         r->status = error_set(r->err, WF_ERROR_COMPILE, "%s: the definition of %.*s: %s", buffer_view(&where).data,
                               (int)name.length, name.data, reason.message);

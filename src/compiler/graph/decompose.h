@@ -1,14 +1,15 @@
 // The wf ops written out in linalg: what they mean, op by op, in a form that any compiler understands.
 //
-// It is the definition that the kernels are held to, and the way in which ops run that no kernel takes (a type, a rank, a mask
-// that is rare).
+// It is the definition that the kernels are held to, and the way in which ops run that no kernel takes (a type, a rank,
+// a mask that is rare).
 #ifndef WELFORD_COMPILER_GRAPH_DECOMPOSE_H
 #define WELFORD_COMPILER_GRAPH_DECOMPOSE_H
 
 #include "compiler/codegen/context.h"
 
-// Replaces every wf op of the function that `keep` (may be NULL: none) does not want. Sizes must be fixed. An op without a
-// definition here is WF_ERROR_UNSUPPORTED with its name and location.
-wf_status decompose_function(compiler_context *c, MlirOperation function, bool (*keep)(MlirOperation op), wf_error *err);
+// Replaces every wf op of the function that `keep` (may be NULL: none) does not want. Sizes must be fixed. An op
+// without a definition here is WF_ERROR_UNSUPPORTED with its name and location.
+wf_status decompose_function(compiler_context *c, MlirOperation function, bool (*keep)(MlirOperation op),
+                             wf_error *err);
 
 #endif

@@ -62,7 +62,8 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
 {
     MlirOperation only = {0}, usual = {0};
     int n_public = 0;
-    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = mlirOperationGetNextInBlock(op)) {
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr;
+         op = mlirOperationGetNextInBlock(op)) {
         if (!op_is(op, "func.func") || !has_body(op)) continue;
         if (o->entry && is_named(op, o->entry)) {
             *entry = op;
@@ -77,8 +78,9 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
     if (o->entry) return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s'", o->name, o->entry);
     *entry = n_public == 1 ? only : usual;
     if (entry->ptr) return WF_OK;
-    return error_set(err, WF_ERROR_USAGE, n_public ? "%s: there are %d functions: choose one by --entry" :
-                     "%s: there is no function (%d)", o->name, n_public);
+    return error_set(err, WF_ERROR_USAGE,
+                     n_public ? "%s: there are %d functions: choose one by --entry" : "%s: there is no function (%d)",
+                     o->name, n_public);
 }
 
 static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
@@ -117,8 +119,8 @@ static void inline_call(MlirOperation call, MlirOperation callee)
     mlirOperationDestroy(copy);
 }
 
-// Inlines what the entry calls, and drops all other functions. Upstream's inliner needs extensions that register with all
-// dialects only.
+// Inlines what the entry calls, and drops all other functions. Upstream's inliner needs extensions that register with
+// all dialects only.
 static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error *err)
 {
     enum { MAX_CALLS = 10000 }; // recursion ends here
@@ -133,7 +135,8 @@ static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error 
         if (!callee.ptr) return refuse_call(op, "a function that is not in the file", err);
         if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
             return refuse_call(op, "a function with branches", err);
-        if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry)) return refuse_call(op, "a recursive function", err);
+        if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry))
+            return refuse_call(op, "a recursive function", err);
         inline_call(op, callee);
         next = mlirBlockGetFirstOperation(body); // what came in may call too
     }
@@ -162,9 +165,11 @@ static wf_status check_list(const char *list, const char *option, wf_error *err)
     for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
         size_t len = strcspn(p, ",");
         bool known = rule_find(p, len) != NULL;
-        for (int i = 0; i < N_OWN_FUSIONS; i++) known = known || (strlen(OWN_FUSIONS[i]) == len && !memcmp(OWN_FUSIONS[i], p, len));
+        for (int i = 0; i < N_OWN_FUSIONS; i++)
+            known = known || (strlen(OWN_FUSIONS[i]) == len && !memcmp(OWN_FUSIONS[i], p, len));
         if (!known)
-            return error_set(err, WF_ERROR_USAGE, "--%s: there is no fusion '%.*s' (a raising rule, elementwise, chain, kernels)", option,
+            return error_set(err, WF_ERROR_USAGE,
+                             "--%s: there is no fusion '%.*s' (a raising rule, elementwise, chain, kernels)", option,
                              (int)len, p);
     }
     return WF_OK;
@@ -189,8 +194,8 @@ static void raise(MlirOperation function, const function_options *o)
         if (is_on(o, r->name)) rule_run(r, function, o->name, NULL);
 }
 
-static wf_status lower(compiler_context *c, MlirModule module, MlirOperation function, const function_options *o, buffer *notes,
-                       wf_error *err)
+static wf_status lower(compiler_context *c, MlirModule module, MlirOperation function, const function_options *o,
+                       buffer *notes, wf_error *err)
 {
     TRY(bind_propagate(c, module, function, err));
     print_after(o, "bind", module, notes);
@@ -210,8 +215,8 @@ static wf_status lower(compiler_context *c, MlirModule module, MlirOperation fun
     return WF_OK;
 }
 
-static wf_status emit(compiler_context *c, MlirOperation function, const function_options *o, graph_program *out, buffer *notes,
-                      wf_error *err)
+static wf_status emit(compiler_context *c, MlirOperation function, const function_options *o, graph_program *out,
+                      buffer *notes, wf_error *err)
 {
     builder kernels;
     builder_init(&kernels, c->mlir, &o->cpu);
@@ -277,7 +282,8 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = emit(&c, function, o, out, notes, err);
     if (module.ptr) mlirModuleDestroy(module);
     compiler_context_destroy(&c);
-    if (status == WF_OK) name_places(out, o->name);
+    if (status == WF_OK)
+        name_places(out, o->name);
     else {
         name_place(o->name, err);
         graph_program_free(out);

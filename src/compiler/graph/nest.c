@@ -1,9 +1,11 @@
 // How a nest becomes a kernel.
 //
-//   along    the vector loop is parallel: lanes are neighbouring elements of the output. A register tile of rows x unroll
+//   along    the vector loop is parallel: lanes are neighbouring elements of the output. A register tile of rows x
+//   unroll
 //            vectors is carried through the reduction loops, so that a matrix product reads a row of B once for several
 //            rows of A.
-//   across   the vector loop is a reduction over neighbouring elements of the inputs: lanes are partial results, combined
+//   across   the vector loop is a reduction over neighbouring elements of the inputs: lanes are partial results,
+//   combined
 //            at the end. For sums of rows, and products with a transposed B.
 //
 //   tile t = (other parallel loops, outermost first), chunk of the vector loop, block of rows
@@ -30,11 +32,11 @@ static const struct combiner {
     const char *name;
     identity start;
 } COMBINERS[] = {
-    {"arith.addf", IDENTITY_ZERO},       {"arith.mulf", IDENTITY_ONE},        {"arith.maximumf", IDENTITY_LOWEST},
+    {"arith.addf", IDENTITY_ZERO},        {"arith.mulf", IDENTITY_ONE},       {"arith.maximumf", IDENTITY_LOWEST},
     {"arith.minimumf", IDENTITY_HIGHEST}, {"arith.maxnumf", IDENTITY_LOWEST}, {"arith.minnumf", IDENTITY_HIGHEST},
-    {"arith.addi", IDENTITY_ZERO},       {"arith.muli", IDENTITY_ONE},        {"arith.maxsi", IDENTITY_LOWEST},
-    {"arith.minsi", IDENTITY_HIGHEST},   {"arith.maxui", IDENTITY_ZERO},      {"arith.minui", IDENTITY_ONES},
-    {"arith.andi", IDENTITY_ONES},       {"arith.ori", IDENTITY_ZERO},        {"arith.xori", IDENTITY_ZERO},
+    {"arith.addi", IDENTITY_ZERO},        {"arith.muli", IDENTITY_ONE},       {"arith.maxsi", IDENTITY_LOWEST},
+    {"arith.minsi", IDENTITY_HIGHEST},    {"arith.maxui", IDENTITY_ZERO},     {"arith.minui", IDENTITY_ONES},
+    {"arith.andi", IDENTITY_ONES},        {"arith.ori", IDENTITY_ZERO},       {"arith.xori", IDENTITY_ZERO},
 };
 
 typedef struct reduction_of {
@@ -70,14 +72,19 @@ static value identity_value(builder *b, identity start, MlirType t)
 {
     MlirType element = element_of(t);
     if (mlirTypeIsAFloat(element)) {
-        static const double VALUES[] = {[IDENTITY_ZERO] = 0, [IDENTITY_ONE] = 1, [IDENTITY_LOWEST] = -__builtin_inf(),
+        static const double VALUES[] = {[IDENTITY_ZERO] = 0,
+                                        [IDENTITY_ONE] = 1,
+                                        [IDENTITY_LOWEST] = -__builtin_inf(),
                                         [IDENTITY_HIGHEST] = __builtin_inf()};
         return const_f(b, t, VALUES[start]);
     }
     unsigned bits = mlirIntegerTypeGetWidth(element);
     int64_t lowest = bits >= 64 ? INT64_MIN : -(INT64_C(1) << (bits - 1));
-    const int64_t values[] = {[IDENTITY_ZERO] = 0, [IDENTITY_ONE] = 1, [IDENTITY_LOWEST] = lowest,
-                              [IDENTITY_HIGHEST] = -(lowest + 1), [IDENTITY_ONES] = -1};
+    const int64_t values[] = {[IDENTITY_ZERO] = 0,
+                              [IDENTITY_ONE] = 1,
+                              [IDENTITY_LOWEST] = lowest,
+                              [IDENTITY_HIGHEST] = -(lowest + 1),
+                              [IDENTITY_ONES] = -1};
     return const_int(b, t, values[start]);
 }
 
@@ -266,7 +273,10 @@ void nest_plan(nest *n, const kernel_target *target, nest_shape *s)
     choose_rows(n, target, s);
     int64_t extent = s->vector_loop >= 0 ? n->extent[s->vector_loop] : 1, others = 1, work = 1;
     s->lanes = (int)power_below(extent, target->lanes);
-    s->unroll = (int)min_of(s->across ? (s->rows > 1 ? 2 : 4) : has_reductions(n) ? 2 : 1, max_of(extent / s->lanes, 1));
+    s->unroll = (int)min_of(s->across           ? (s->rows > 1 ? 2 : 4)
+                            : has_reductions(n) ? 2
+                                                : 1,
+                            max_of(extent / s->lanes, 1));
     for (int l = 0; l < n->n_loops; l++) {
         if (n->reduction[l] || l == s->vector_loop || l == s->row_loop) {
             work *= max_of(n->extent[l], 1);
@@ -346,8 +356,8 @@ static void load_inputs(body *e)
     }
 }
 
-// One evaluation of the body at the current indices: `out` holds the outputs' values and gets the next ones (types may be
-// wider than the elements: 16-bit floats in f32).
+// One evaluation of the body at the current indices: `out` holds the outputs' values and gets the next ones (types may
+// be wider than the elements: 16-bit floats in f32).
 static void evaluate(nest_builder *nb, int lanes, value *out)
 {
     const nest *n = nb->n;
@@ -365,8 +375,7 @@ static void evaluate(nest_builder *nb, int lanes, value *out)
             MlirValue argument = mlirBlockGetArgument(n->body, n->n_in + o);
             // a sum of 16-bit floats is kept in f32 where the body only adds to it
             wide[o] = !mlirTypeEqual(reduced_type(b, t), t) && has_reductions(n) && read_reduction(n, o, &r[o]);
-            if (!has_no_use(argument) && out[o].ptr)
-                body_set(&e, argument, wide[o] ? from_f32(b, out[o], t) : out[o]);
+            if (!has_no_use(argument) && out[o].ptr) body_set(&e, argument, wide[o] ? from_f32(b, out[o], t) : out[o]);
         }
         body_run(&e, n->body);
         MlirOperation yield = mlirBlockGetTerminator(n->body);

@@ -5,8 +5,8 @@
 #include "compiler/kernel/builder.h"
 #include "runtime/graph.h"
 
-// Fills `out` but for its object, and adds the kernels to `kernels`. What cannot be compiled is WF_ERROR_UNSUPPORTED with its
-// name and location. `chain`: calls that allow it run tile by tile together (graph_call.chained).
+// Fills `out` but for its object, and adds the kernels to `kernels`. What cannot be compiled is WF_ERROR_UNSUPPORTED
+// with its name and location. `chain`: calls that allow it run tile by tile together (graph_call.chained).
 wf_status schedule_function(MlirOperation function, builder *kernels, bool chain, graph_program *out, wf_error *err);
 
 // Whether a kernel exists for this wf op; others have to be written out in linalg first (decompose.h).

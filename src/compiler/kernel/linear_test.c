@@ -132,7 +132,8 @@ static double reference(const product *p, const float *x, const unsigned char *w
     weight_unpack_row(k->layout, gate, k->cols, feature % 16, row);
     double g = dot(x, row, k->cols);
     weight_unpack_row(k->layout, gate + panel_bytes, k->cols, feature % 16, row);
-    return g / (1 + exp(-g)) * dot(x, row, k->cols);
+    double rate = k->gelu ? 2 * sqrt(2 / 3.14159265358979324) * (1 + 0.044715 * g * g) : 1; // of x in e^-x
+    return g / (1 + exp(-rate * g)) * dot(x, row, k->cols);
 }
 
 static void check_product(kernel_fn f, const product *p, int64_t n_rows, rng *r)
@@ -250,17 +251,20 @@ static void test_epilogues(void **state)
     static const weight_layout layouts[] = {LAYOUT_Q4_1_X16, LAYOUT_F16_X16};
     for (int i = 0; i < 2; i++) {
         linear_kernel k = {.layout = layouts[i], .cols = 64};
-        linear_kernel bias = k, residual = k, both_tail = k, swiglu = k, swiglu_q8 = k;
+        linear_kernel bias = k, residual = k, both_tail = k, swiglu = k, swiglu_q8 = k, geglu;
         bias.bias = residual.residual = true;
         both_tail.bias = both_tail.residual = true;
         both_tail.tail = 3;
         swiglu.swiglu = swiglu_q8.swiglu = true;
         swiglu_q8.q8_features = 64;
+        geglu = swiglu;
+        geglu.gelu = true;
         products[n++] = (product){bias, .features = 32};
         products[n++] = (product){residual, .features = 32};
         products[n++] = (product){both_tail, .features = 35};
         products[n++] = (product){swiglu, .features = 48};
         products[n++] = (product){swiglu_q8, .features = 64};
+        products[n++] = (product){geglu, .features = 48};
     }
     for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
 }

@@ -1,4 +1,4 @@
-// Rotation and the way into the cache against float64: both pairings, partial rotation, strides, both cache types; and
+// Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, both cache types; and
 // nothing else in the cache is touched.
 #define _GNU_SOURCE
 #include "compiler/kernel/rope.h"
@@ -83,12 +83,23 @@ static float read_cache(const unsigned char *cache, int64_t element, bool f32)
 typedef struct shape {
     int64_t n_heads, n_kv_heads, head_dim, n_dims;
     bool interleaved, kv_f32;
+    bool norm; // of q and k before rope_store's rotation
 } shape;
 
+static const double EPS = 1e-5;
+
 static const shape SHAPES[] = {
-    {9, 3, 64, 64, true, false}, {12, 2, 128, 128, false, false}, {4, 1, 80, 32, false, false},
-    {4, 1, 80, 20, true, true},  {2, 2, 96, 96, false, true},     {4, 1, 256, 256, false, false},
-    {1, 1, 16, 2, true, false},  {1, 1, 48, 42, false, true},
+    {9, 3, 64, 64, true, false, false},
+    {12, 2, 128, 128, false, false, false},
+    {4, 1, 80, 32, false, false, false},
+    {5, 1, 80, 20, true, true, false},
+    {2, 2, 96, 96, false, true, false},
+    {4, 1, 256, 256, false, false, false},
+    {4, 2, 128, 128, false, true, true},
+    {6, 2, 256, 256, false, false, true},
+    {6, 3, 48, 32, true, true, true},
+    {1, 1, 16, 2, true, false, false},
+    {1, 1, 48, 42, false, true, false},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -96,31 +107,44 @@ static const int64_t CALLS[] = {1, 7, 16, 33}, PASTS[] = {0, 1, 15, 64};
 
 typedef struct code {
     harness h;
-    kernel_fn functions[3 * N_SHAPES]; // rope of q, kv_store, rope_store for each
+    kernel_fn functions[4 * N_SHAPES]; // rope of q, kv_store, rope_store, head_norm of q for each
 } code;
 
 static code compile(const char *cpu)
 {
     code c;
     wf_error err = {0};
-    char names[3 * N_SHAPES][96];
-    const char *pointers[3 * N_SHAPES];
+    char names[4 * N_SHAPES][96];
+    const char *pointers[4 * N_SHAPES];
     if (harness_open(&c.h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
     for (int i = 0; i < N_SHAPES; i++) {
         const shape *s = &SHAPES[i];
         rope_kernel rope = {s->n_heads, s->head_dim, s->n_dims, s->interleaved};
         kv_store_kernel kv = {s->n_kv_heads, s->head_dim, s->kv_f32};
-        rope_store_kernel both = {s->n_heads, s->n_kv_heads, s->head_dim, s->n_dims, s->interleaved, s->kv_f32};
-        rope_name(&rope, names[3 * i]);
-        kv_store_name(&kv, names[3 * i + 1]);
-        rope_store_name(&both, names[3 * i + 2]);
-        rope_build(&c.h.builder, &rope, names[3 * i]);
-        kv_store_build(&c.h.builder, &kv, names[3 * i + 1]);
-        rope_store_build(&c.h.builder, &both, names[3 * i + 2]);
-        for (int j = 0; j < 3; j++) pointers[3 * i + j] = names[3 * i + j];
+        rope_store_kernel both = {s->n_heads, s->n_kv_heads, s->head_dim, s->n_dims, s->interleaved, s->kv_f32,
+                                  s->norm,    EPS};
+        head_norm_kernel norm = {s->n_heads, s->head_dim, EPS};
+        rope_name(&rope, names[4 * i]);
+        kv_store_name(&kv, names[4 * i + 1]);
+        rope_store_name(&both, names[4 * i + 2]);
+        rope_build(&c.h.builder, &rope, names[4 * i]);
+        kv_store_build(&c.h.builder, &kv, names[4 * i + 1]);
+        rope_store_build(&c.h.builder, &both, names[4 * i + 2]);
+        head_norm_name(&norm, names[4 * i + 3]);
+        head_norm_build(&c.h.builder, &norm, names[4 * i + 3]);
+        for (int j = 0; j < 4; j++) pointers[4 * i + j] = names[4 * i + j];
     }
-    if (harness_compile(&c.h, pointers, 3 * N_SHAPES, c.functions, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&c.h, pointers, 4 * N_SHAPES, c.functions, &err) != WF_OK) fail_msg("%s", err.message);
     return c;
+}
+
+// One head, normed in f64 and rounded to the f32 that the rotation reads.
+static void norm_head(const float *x, const float *gamma, int64_t head_dim, float *out)
+{
+    double square = 0;
+    for (int64_t i = 0; i < head_dim; i++) square += (double)x[i] * (double)x[i];
+    double scale = 1 / sqrt(square / (double)head_dim + EPS);
+    for (int64_t i = 0; i < head_dim; i++) out[i] = (float)((double)x[i] * scale * (double)gamma[i]);
 }
 
 // Halves of the call, the second first.
@@ -158,7 +182,7 @@ static void test_rope(void **state)
     code c = compile(*state);
     uint64_t random = 1;
     for (int i = 0; i < N_SHAPES; i++)
-        for (int j = 0; j < 16; j++) check_rope(&SHAPES[i], c.functions[3 * i], CALLS[j % 4], PASTS[j / 4], &random);
+        for (int j = 0; j < 16; j++) check_rope(&SHAPES[i], c.functions[4 * i], CALLS[j % 4], PASTS[j / 4], &random);
     harness_close(&c.h);
 }
 
@@ -198,7 +222,15 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
     float *x = random_floats(random, n_tokens * stride), *table = rotation_table(s->n_dims);
     float *y = (float *)(void *)filled((size_t)(n_tokens * q * 4), 0x7f);
     unsigned char *k_cache = filled(bytes, 0xff), *v_cache = filled(bytes, 0xff);
-    run(both, (void *const[]){x, table, y, k_cache, v_cache}, (const int64_t[]){n_tokens, n_past, CONTEXT});
+    float *gammas[] = {random_floats(random, s->head_dim), random_floats(random, s->head_dim)};
+    run(both, (void *const[]){x, table, y, k_cache, v_cache, gammas[0], gammas[1]},
+        (const int64_t[]){n_tokens, n_past, CONTEXT});
+    for (int64_t i = 0; s->norm && i < n_tokens * (s->n_heads + s->n_kv_heads); i++) { // as the kernel should have seen it
+        int64_t head = i % (s->n_heads + s->n_kv_heads), row = i / (s->n_heads + s->n_kv_heads);
+        float *at = x + row * stride + head * s->head_dim;
+        norm_head(at, gammas[head >= s->n_heads], s->head_dim, at);
+    }
+    free(gammas[0]), free(gammas[1]);
     check_caches(s, x, stride, q, q + kv, table, n_tokens, n_past, k_cache, v_cache);
     for (int64_t i = 0; i < n_tokens * s->n_heads; i++) {
         double want[256];
@@ -222,18 +254,45 @@ static void test_store(void **state)
     uint64_t random = 2;
     for (int i = 0; i < N_SHAPES; i++)
         for (int j = 0; j < 16; j++)
-            check_store(&SHAPES[i], c.functions[3 * i + 1], c.functions[3 * i + 2], CALLS[j % 4], PASTS[j / 4],
+            check_store(&SHAPES[i], c.functions[4 * i + 1], c.functions[4 * i + 2], CALLS[j % 4], PASTS[j / 4],
                         &random);
+    harness_close(&c.h);
+}
+
+// Rows of ordinary size, of zeros, and of values whose squares leave f32.
+static void test_head_norm(void **state)
+{
+    code c = compile(*state);
+    uint64_t random = 3;
+    static const float factors[] = {1, 0, 1e30f, 1e-25f};
+    for (int i = 0; i < N_SHAPES; i++) {
+        const shape *s = &SHAPES[i];
+        int64_t n_tokens = 5, features = s->n_heads * s->head_dim, stride = features + 24;
+        float *x = random_floats(&random, n_tokens * stride), *gamma = random_floats(&random, s->head_dim), want[256];
+        float *y = (float *)(void *)filled((size_t)(n_tokens * features * 4), 0x7f);
+        for (int64_t j = 0; j < n_tokens * stride; j++) x[j] *= factors[j / stride % 4];
+        run(c.functions[4 * i + 3], (void *const[]){x, y, gamma}, (const int64_t[]){n_tokens, stride});
+        for (int64_t h = 0; h < n_tokens * s->n_heads; h++) {
+            norm_head(x + h / s->n_heads * stride + h % s->n_heads * s->head_dim, gamma, s->head_dim, want);
+            for (int64_t d = 0; d < s->head_dim; d++)
+                if (!(fabsf(y[h * s->head_dim + d] - want[d]) <= 4e-7f * fabsf(want[d])))
+                    fail_msg("head %d, feature %d: %.9g instead of %.9g", (int)h, (int)d, (double)y[h * s->head_dim + d],
+                             (double)want[d]);
+        }
+        assert_int_equal(float_bits(y[n_tokens * features]), 0x7f7f7f7f);
+        free(x), free(y), free(gamma);
+    }
     harness_close(&c.h);
 }
 
 int main(void)
 {
-    struct CMUnitTest tests[2 * N_CPUS];
+    struct CMUnitTest tests[3 * N_CPUS];
     for (int i = 0; i < N_CPUS; i++) {
         void *cpu = (void *)(uintptr_t)CPUS[i];
-        tests[2 * i] = (struct CMUnitTest)cmocka_unit_test_prestate(test_rope, cpu);
-        tests[2 * i + 1] = (struct CMUnitTest)cmocka_unit_test_prestate(test_store, cpu);
+        tests[3 * i] = (struct CMUnitTest)cmocka_unit_test_prestate(test_rope, cpu);
+        tests[3 * i + 1] = (struct CMUnitTest)cmocka_unit_test_prestate(test_store, cpu);
+        tests[3 * i + 2] = (struct CMUnitTest)cmocka_unit_test_prestate(test_head_norm, cpu);
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

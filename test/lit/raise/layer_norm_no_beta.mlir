@@ -1,6 +1,7 @@
 // gamma, no beta.
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|sub|mul|add}}
 // CHECK: "wf.layer_norm"(%arg0, %arg1) {eps = {{.*}}operandSegmentSizes = array<i32: 1, 1, 0>
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|sub|mul|add}}

@@ -1,6 +1,7 @@
 // bf16: rounded before gamma.
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
 // CHECK: "wf.rms_norm"(%arg0, %arg1) {eps = {{.*}}, rounded = bf16} : (tensor<2x8x64xbf16>, tensor<1x1x64xbf16>) -> tensor<2x8x64xbf16>
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}

@@ -1,6 +1,7 @@
 // The norm times gamma.
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
 // CHECK: "wf.rms_norm"(%{{.*}}, %{{.*}}) {eps = 9.99999974
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}

@@ -1,6 +1,7 @@
 // (1 + gamma).
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|add|mul}}
 // CHECK: "wf.rms_norm"(%{{.*}}, %{{.*}}) {eps = {{.*}}, plus_one = true}
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|add|mul}}

@@ -2,6 +2,7 @@
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
 // RUN: welford opt %s | FileCheck %s --check-prefix=FUSED
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|mul}}
 // CHECK: %[[H:.*]] = arith.addf %arg0, %arg1
 // CHECK: %[[Y:.*]] = "wf.rms_norm"(%[[H]], %arg2)

@@ -1,0 +1,168 @@
+// Reshapes and slices are views; tensors that are put together from parts are copies into slices.
+#include <string.h>
+
+#include "compiler/dialect/wf.h"
+#include "compiler/graph/schedule_parts.h"
+
+wf_status schedule_reshape(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    tensor x, shape;
+    TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
+    TRY(schedule_read_type(s, mlirValueGetType(y), &shape));
+    if (tensor_count(&x) != tensor_count(&shape)) return schedule_refuse(s, "changes the number of elements");
+    if (x.place == PLACE_MEMORY) TRY(schedule_to_memory(s, &x));
+    memcpy(x.dims, shape.dims, sizeof x.dims);
+    memcpy(x.strides, shape.strides, sizeof x.strides);
+    x.rank = shape.rank;
+    return schedule_add_tensor(s, y, &x);
+}
+
+wf_status schedule_alias(schedule *s)
+{
+    tensor x;
+    TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
+    return schedule_add_tensor(s, mlirOperationGetResult(s->op, 0), &x);
+}
+
+// Entry d of an array of fixed numbers, in which those that are operands count as INT64_MIN: constants are looked up.
+// *operand is the next operand. INT64_MIN: it is computed.
+static int64_t mixed_number(schedule *s, MlirAttribute numbers, intptr_t d, intptr_t *operand)
+{
+    int64_t n = mlirDenseI64ArrayGetElement(numbers, d);
+    if (n != INT64_MIN || *operand >= mlirOperationGetNumOperands(s->op)) return n;
+    MlirAttribute a = constant_attribute_of(defining_op(mlirOperationGetOperand(s->op, (*operand)++)));
+    return a.ptr && mlirAttributeIsAInteger(a) ? mlirIntegerAttrGetValueInt(a) : INT64_MIN;
+}
+
+// The part of `x` that an op with static_offsets, static_sizes and static_strides means. Sizes of 1 are dropped until
+// the rank is that of `shape`.
+static wf_status take_slice(schedule *s, intptr_t operand, const tensor *x, const tensor *shape, tensor *part)
+{
+    int64_t offset_of[MAX_RANK], size_of[MAX_RANK], stride_of[MAX_RANK];
+    MlirAttribute offsets = op_attribute(s->op, "static_offsets"), sizes = op_attribute(s->op, "static_sizes"),
+                  strides = op_attribute(s->op, "static_strides");
+    if (!offsets.ptr || !sizes.ptr || !strides.ptr || mlirDenseArrayGetNumElements(offsets) != x->rank)
+        return schedule_refuse(s, "cannot be compiled");
+    for (int d = 0; d < x->rank; d++) offset_of[d] = mixed_number(s, offsets, d, &operand);
+    for (int d = 0; d < x->rank; d++) size_of[d] = mixed_number(s, sizes, d, &operand);
+    for (int d = 0; d < x->rank; d++) stride_of[d] = mixed_number(s, strides, d, &operand);
+    *part = *x;
+    part->rank = 0;
+    for (int d = 0; d < x->rank; d++) {
+        int64_t offset = offset_of[d], size = size_of[d], stride = stride_of[d], last;
+        if (offset < 0 || size < 0 || stride < 1) return schedule_refuse(s, "has an offset that is computed");
+        if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
+            (size && last >= x->dims[d]))
+            return schedule_refuse(s, "reaches beyond its operand");
+        if (size) part->offset += offset * x->strides[d];
+        bool matches = part->rank < shape->rank && shape->dims[part->rank] == size;
+        if (!matches && size == 1) continue; // which of several sizes of 1 is dropped makes no difference
+        if (!matches) return schedule_refuse(s, "has a shape that does not fit its sizes");
+        part->dims[part->rank] = size;
+        part->strides[part->rank++] = x->strides[d] * stride;
+    }
+    return part->rank == shape->rank ? WF_OK : schedule_refuse(s, "has a shape that does not fit its sizes");
+}
+
+wf_status schedule_extract_slice(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    tensor x, shape, part;
+    TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
+    TRY(schedule_read_type(s, mlirValueGetType(y), &shape));
+    TRY(take_slice(s, 1, &x, &shape, &part));
+    return schedule_add_tensor(s, y, &part);
+}
+
+// A chain of insertions into one tensor writes into one buffer, when nobody looks at the steps between.
+static bool owns_buffer(const schedule *s, MlirValue v, const tensor *x)
+{
+    return x->place == PLACE_MEMORY && op_is(defining_op(v), "tensor.insert_slice") && has_one_use(v) &&
+           s->roots[x->root].base == GRAPH_ARENA;
+}
+
+wf_status schedule_insert_slice(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0), into = mlirOperationGetOperand(s->op, 1);
+    tensor x, whole, result, part;
+    TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
+    TRY(schedule_read_tensor(s, into, &whole));
+    if (owns_buffer(s, into, &whole)) {
+        result = whole;
+    } else {
+        TRY(schedule_new_tensor(s, mlirValueGetType(y), &result));
+        if (whole.place != PLACE_EMPTY) TRY(schedule_copy(s, &whole, &result));
+    }
+    TRY(take_slice(s, 2, &result, &x, &part));
+    if (x.place != PLACE_EMPTY) TRY(schedule_copy(s, &x, &part));
+    return schedule_add_tensor(s, y, &result);
+}
+
+wf_status schedule_concat(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    tensor result;
+    int64_t axis = op_int(s->op, "dim", -1), at = 0;
+    TRY(schedule_new_tensor(s, mlirValueGetType(y), &result));
+    if (axis < 0 || axis >= result.rank) return schedule_refuse(s, "has no such axis");
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(s->op); i++) {
+        tensor x, part = result;
+        TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, i), &x));
+        if (x.rank != result.rank || at + x.dims[axis] > result.dims[axis])
+            return schedule_refuse(s, "has operands that do not fit");
+        part.dims[axis] = x.dims[axis];
+        part.offset = at * result.strides[axis];
+        at += x.dims[axis];
+        if (x.place != PLACE_EMPTY) TRY(schedule_copy(s, &x, &part));
+    }
+    return schedule_add_tensor(s, y, &result);
+}
+
+wf_status schedule_pad(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    MlirAttribute low = op_attribute(s->op, "static_low"), high = op_attribute(s->op, "static_high");
+    MlirOperation yield = mlirBlockGetTerminator(mlirRegionGetFirstBlock(mlirOperationGetRegion(s->op, 0)));
+    tensor x, result, padding;
+    TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
+    TRY(schedule_new_tensor(s, mlirValueGetType(y), &result));
+    if (!low.ptr || !high.ptr || mlirDenseArrayGetNumElements(low) != x.rank)
+        return schedule_refuse(s, "cannot be compiled");
+    int64_t before_of[MAX_RANK], after_of[MAX_RANK];
+    intptr_t operand = 1;
+    for (int d = 0; d < x.rank; d++) before_of[d] = mixed_number(s, low, d, &operand);
+    for (int d = 0; d < x.rank; d++) after_of[d] = mixed_number(s, high, d, &operand);
+    padding = result;
+    padding.place = PLACE_SPLAT;
+    padding.root = -1;
+    padding.scalar = mlirOperationGetOperand(yield, 0);
+    if (!defining_op(padding.scalar).ptr) return schedule_refuse(s, "has padding that depends on the place");
+    tensor part = result;
+    for (int d = 0; d < x.rank; d++) {
+        int64_t before = before_of[d], after = after_of[d];
+        if (before < 0 || after < 0 || before + x.dims[d] + after != result.dims[d])
+            return schedule_refuse(s, "has an amount that is negative or computed");
+        part.offset += before * result.strides[d];
+        part.dims[d] = x.dims[d];
+    }
+    TRY(schedule_copy(s, &padding, &result));
+    if (x.place != PLACE_EMPTY) TRY(schedule_copy(s, &x, &part));
+    return schedule_add_tensor(s, y, &result);
+}
+
+wf_status schedule_from_elements(schedule *s)
+{
+    MlirValue y = mlirOperationGetResult(s->op, 0);
+    tensor result;
+    TRY(schedule_new_tensor(s, mlirValueGetType(y), &result));
+    intptr_t n = mlirOperationGetNumOperands(s->op);
+    if (n > 64) return schedule_refuse(s, "has more than 64 elements");
+    for (intptr_t i = 0; i < n; i++) {
+        tensor one = {.place = PLACE_SPLAT, .element = result.element, .root = -1};
+        tensor slot = {.place = PLACE_MEMORY, .element = result.element, .root = result.root, .offset = i};
+        one.scalar = mlirOperationGetOperand(s->op, i);
+        TRY(schedule_copy(s, &one, &slot));
+    }
+    return schedule_add_tensor(s, y, &result);
+}

@@ -1,0 +1,23 @@
+// The upper half is not negated.
+// RUN: welford opt --passes=raise %s | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s
+// CHECK-NOT: wf.rope
+// CHECK: return
+func.func @main(%x: tensor<1x4x8x16xf32>, %angle: tensor<1x1x8x8xf32>) -> tensor<1x4x8x16xf32> {
+  %z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>
+  %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
+  %s0 = tosa.const_shape {values = dense<0> : tensor<4xindex>} : () -> !tosa.shape<4>
+  %s8 = tosa.const_shape {values = dense<[0, 0, 0, 8]> : tensor<4xindex>} : () -> !tosa.shape<4>
+  %size = tosa.const_shape {values = dense<[1, 4, 8, 8]> : tensor<4xindex>} : () -> !tosa.shape<4>
+  %a = tosa.concat %angle, %angle {axis = 3 : i32} : (tensor<1x1x8x8xf32>, tensor<1x1x8x8xf32>) -> tensor<1x1x8x16xf32>
+  %c = tosa.cos %a : (tensor<1x1x8x16xf32>) -> tensor<1x1x8x16xf32>
+  %s = tosa.sin %a : (tensor<1x1x8x16xf32>) -> tensor<1x1x8x16xf32>
+  %lo = tosa.slice %x, %s0, %size : (tensor<1x4x8x16xf32>, !tosa.shape<4>, !tosa.shape<4>) -> tensor<1x4x8x8xf32>
+  %hi = tosa.slice %x, %s8, %size : (tensor<1x4x8x16xf32>, !tosa.shape<4>, !tosa.shape<4>) -> tensor<1x4x8x8xf32>
+  
+  %rot = tosa.concat %hi, %lo {axis = 3 : i32} : (tensor<1x4x8x8xf32>, tensor<1x4x8x8xf32>) -> tensor<1x4x8x16xf32>
+  %xc = tosa.mul %x, %c, %shift : (tensor<1x4x8x16xf32>, tensor<1x1x8x16xf32>, tensor<1xi8>) -> tensor<1x4x8x16xf32>
+  %rs = tosa.mul %rot, %s, %shift : (tensor<1x4x8x16xf32>, tensor<1x1x8x16xf32>, tensor<1xi8>) -> tensor<1x4x8x16xf32>
+  %y = tosa.add %xc, %rs : (tensor<1x4x8x16xf32>, tensor<1x4x8x16xf32>) -> tensor<1x4x8x16xf32>
+  return %y : tensor<1x4x8x16xf32>
+}
