@@ -87,7 +87,7 @@ typedef struct wf_model_options { // {0} is the default
     const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
     bool print_plan;            // the plan as a table to stderr
-    bool print_report;            // what every fusion did, as a table to stderr
+    bool print_report;          // what every fusion did, as a table to stderr
     const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
     // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
     void (*progress)(void *context, const char *what, size_t done, size_t all);

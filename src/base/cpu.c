@@ -26,10 +26,7 @@ static uint32_t read_xcr0(void)
     return low;
 }
 
-static bool bit(uint32_t word, int index)
-{
-    return word >> index & 1;
-}
+static bool bit(uint32_t word, int index) { return word >> index & 1; }
 
 static cpu_id read_cpu_id(void)
 {

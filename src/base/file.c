@@ -108,7 +108,8 @@ wf_status file_make_folder(const char *path, wf_error *err)
     for (size_t i = 1; i <= len; i++) {
         if (prefix[i] != '/' && prefix[i] != 0) continue;
         prefix[i] = 0;
-        if (mkdir(prefix, 0777) && errno != EEXIST) return error_set(err, WF_ERROR_IO, "%s: %s", prefix, strerror(errno));
+        if (mkdir(prefix, 0777) && errno != EEXIST)
+            return error_set(err, WF_ERROR_IO, "%s: %s", prefix, strerror(errno));
         if (i < len) prefix[i] = '/';
     }
     struct stat st;

@@ -47,10 +47,7 @@ static inline uint16_t half_from_float(float x)
     return (uint16_t)(sign | half);
 }
 
-static inline float bfloat_to_float(uint16_t b)
-{
-    return float_of_bits((uint32_t)b << 16);
-}
+static inline float bfloat_to_float(uint16_t b) { return float_of_bits((uint32_t)b << 16); }
 
 static inline uint16_t bfloat_from_float(float x)
 {

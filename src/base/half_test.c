@@ -17,10 +17,7 @@ static double half_value(uint16_t h)
     return h & 0x8000 ? -magnitude : magnitude;
 }
 
-static bool half_is_finite(uint16_t h)
-{
-    return (h & 0x7c00) != 0x7c00;
-}
+static bool half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 
 static void test_widens_every_half(void **state)
 {

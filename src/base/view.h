@@ -17,7 +17,10 @@ typedef struct view {
 
 static inline view view_of(const char *s) { return (view){s, strlen(s)}; }
 
-static inline bool view_equal(view a, view b) { return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len)); }
+static inline bool view_equal(view a, view b)
+{
+    return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
+}
 
 static inline bool view_is(view a, const char *s) { return view_equal(a, view_of(s)); }
 

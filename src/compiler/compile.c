@@ -71,8 +71,8 @@ static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperatio
     if (!fusions) return error_memory(err, n_passes * sizeof *fusions);
     out->fusions = fusions;
     for (const pass *p = PASSES; p->name; p++) {
-        bool off = p->group == PASS_FUSE && (list_has(options->no_fuse, p->name) ||
-                                             (options->fuse && !list_has(options->fuse, p->name)));
+        bool off = p->group == PASS_FUSE &&
+                   (list_has(options->no_fuse, p->name) || (options->fuse && !list_has(options->fuse, p->name)));
         pass_report report = {0};
         if (off)
             report = (pass_report){.found = 0, .n_reasons = 1, .reasons = {{"switched off", 1}}};

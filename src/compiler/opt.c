@@ -168,7 +168,7 @@ static void write_module(const pipeline *p, buffer *out)
 WF_EXPORT opt_fn welford_opt;
 
 wf_status welford_opt(const char *text, size_t bytes, const opt_options *options, buffer *out, buffer *notes,
-                                wf_error *err)
+                      wf_error *err)
 {
     compiler_context c;
     TRY(check_names(options, err));

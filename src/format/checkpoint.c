@@ -46,8 +46,8 @@ static wf_status check_part(const gguf_file *part, long index, long count, wf_er
                          (long long)number, index);
     TRY(gguf_get_int(part, "split.count", 0, UINT16_MAX, &number, err));
     if (number != count)
-        return error_set(err, WF_ERROR_FORMAT, "%s: split.count is %lld, by its name there are %ld parts", gguf_path(part),
-                         (long long)number, count);
+        return error_set(err, WF_ERROR_FORMAT, "%s: split.count is %lld, by its name there are %ld parts",
+                         gguf_path(part), (long long)number, count);
     return WF_OK;
 }
 
@@ -62,8 +62,8 @@ static wf_status add_part(gguf_file *whole, gguf_file *part, bool first, buffer 
     return WF_OK;
 }
 
-static wf_status open_parts(const char *path, size_t stem, long count, bool header_only, gguf_file *whole, buffer *header,
-                            wf_error *err)
+static wf_status open_parts(const char *path, size_t stem, long count, bool header_only, gguf_file *whole,
+                            buffer *header, wf_error *err)
 {
     char name[PATH_MAX];
     if (stem + SUFFIX >= sizeof name) return error_set(err, WF_ERROR_IO, "%s: the path is too long", path);
@@ -87,7 +87,8 @@ static wf_status check_whole(const gguf_file *whole, wf_error *err)
                      gguf_path(whole), (long long)n_tensors, gguf_tensor_count(whole));
 }
 
-static wf_status open_split(const char *path, size_t stem, long count, bool header_only, gguf_file **file, wf_error *err)
+static wf_status open_split(const char *path, size_t stem, long count, bool header_only, gguf_file **file,
+                            wf_error *err)
 {
     gguf_file *whole;
     buffer header = {0};

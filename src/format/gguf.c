@@ -56,7 +56,7 @@ struct gguf_file {
     gguf_value *values;
     gguf_tensor *tensors;
     size_t n_values, n_tensors;
-    size_t max_values, max_tensors; // of a file that is put together
+    size_t max_values, max_tensors;               // of a file that is put together
     name_entry *values_by_name, *tensors_by_name; // sorted by name
     arena memory;
 };
@@ -557,10 +557,7 @@ static wf_status add_part(gguf_file *file, part p, wf_error *err)
     return WF_OK;
 }
 
-static view map_view(const file_map *map)
-{
-    return (view){(const char *)map->data, map->bytes};
-}
+static view map_view(const file_map *map) { return (view){(const char *)map->data, map->bytes}; }
 
 static wf_status open_file(const char *path, bool header_only, gguf_file **file, wf_error *err)
 {
@@ -581,10 +578,7 @@ fail:
     return status;
 }
 
-wf_status gguf_open(const char *path, gguf_file **file, wf_error *err)
-{
-    return open_file(path, false, file, err);
-}
+wf_status gguf_open(const char *path, gguf_file **file, wf_error *err) { return open_file(path, false, file, err); }
 
 wf_status gguf_open_header(const char *path, gguf_file **file, wf_error *err)
 {
@@ -627,10 +621,7 @@ wf_status gguf_create(const char *path, gguf_file **file, wf_error *err)
     return create_file(path, file, err);
 }
 
-arena *gguf_memory(gguf_file *file)
-{
-    return &file->memory;
-}
+arena *gguf_memory(gguf_file *file) { return &file->memory; }
 
 wf_status gguf_take_map(gguf_file *file, file_map *map, wf_error *err)
 {
@@ -679,20 +670,11 @@ wf_status gguf_finish(gguf_file *file, view header, wf_error *err)
 
 // ---- access
 
-const char *gguf_path(const gguf_file *file)
-{
-    return file->path;
-}
+const char *gguf_path(const gguf_file *file) { return file->path; }
 
-uint32_t gguf_version(const gguf_file *file)
-{
-    return file->version;
-}
+uint32_t gguf_version(const gguf_file *file) { return file->version; }
 
-size_t gguf_alignment(const gguf_file *file)
-{
-    return file->alignment;
-}
+size_t gguf_alignment(const gguf_file *file) { return file->alignment; }
 
 const unsigned char *gguf_bytes(const gguf_file *file, size_t *bytes, size_t *header_bytes)
 {
@@ -701,15 +683,9 @@ const unsigned char *gguf_bytes(const gguf_file *file, size_t *bytes, size_t *he
     return file->data;
 }
 
-size_t gguf_part_count(const gguf_file *file)
-{
-    return file->n_parts;
-}
+size_t gguf_part_count(const gguf_file *file) { return file->n_parts; }
 
-view gguf_part(const gguf_file *file, size_t index)
-{
-    return file->parts[index].bytes;
-}
+view gguf_part(const gguf_file *file, size_t index) { return file->parts[index].bytes; }
 
 int64_t gguf_mtime_ns(const gguf_file *file)
 {
@@ -721,15 +697,9 @@ int64_t gguf_mtime_ns(const gguf_file *file)
     return (int64_t)mix;
 }
 
-size_t gguf_value_count(const gguf_file *file)
-{
-    return file->n_values;
-}
+size_t gguf_value_count(const gguf_file *file) { return file->n_values; }
 
-const gguf_value *gguf_value_at(const gguf_file *file, size_t index)
-{
-    return &file->values[index];
-}
+const gguf_value *gguf_value_at(const gguf_file *file, size_t index) { return &file->values[index]; }
 
 const gguf_value *gguf_find(const gguf_file *file, const char *key)
 {
@@ -737,15 +707,9 @@ const gguf_value *gguf_find(const gguf_file *file, const char *key)
     return i < file->n_values ? &file->values[i] : NULL;
 }
 
-size_t gguf_tensor_count(const gguf_file *file)
-{
-    return file->n_tensors;
-}
+size_t gguf_tensor_count(const gguf_file *file) { return file->n_tensors; }
 
-const gguf_tensor *gguf_tensor_at(const gguf_file *file, size_t index)
-{
-    return &file->tensors[index];
-}
+const gguf_tensor *gguf_tensor_at(const gguf_file *file, size_t index) { return &file->tensors[index]; }
 
 const gguf_tensor *gguf_find_tensor(const gguf_file *file, const char *name)
 {

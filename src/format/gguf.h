@@ -13,16 +13,43 @@
 
 // Metadata value types, numbered as in the file.
 typedef enum gguf_type {
-    GGUF_U8 = 0, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL,
-    GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8 = 0,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
 } gguf_type;
 
 // Tensor types, numbered as in the file. gguf_open accepts the ones that gguf_type_layout knows.
 typedef enum tensor_type {
-    TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_Q4_0 = 2, TENSOR_Q4_1 = 3, TENSOR_Q5_0 = 6, TENSOR_Q5_1 = 7,
-    TENSOR_Q8_0 = 8, TENSOR_Q8_1 = 9, TENSOR_Q2_K = 10, TENSOR_Q3_K = 11, TENSOR_Q4_K = 12, TENSOR_Q5_K = 13,
-    TENSOR_Q6_K = 14, TENSOR_Q8_K = 15, TENSOR_I8 = 24, TENSOR_I16 = 25, TENSOR_I32 = 26, TENSOR_I64 = 27,
-    TENSOR_F64 = 28, TENSOR_BF16 = 30,
+    TENSOR_F32 = 0,
+    TENSOR_F16 = 1,
+    TENSOR_Q4_0 = 2,
+    TENSOR_Q4_1 = 3,
+    TENSOR_Q5_0 = 6,
+    TENSOR_Q5_1 = 7,
+    TENSOR_Q8_0 = 8,
+    TENSOR_Q8_1 = 9,
+    TENSOR_Q2_K = 10,
+    TENSOR_Q3_K = 11,
+    TENSOR_Q4_K = 12,
+    TENSOR_Q5_K = 13,
+    TENSOR_Q6_K = 14,
+    TENSOR_Q8_K = 15,
+    TENSOR_I8 = 24,
+    TENSOR_I16 = 25,
+    TENSOR_I32 = 26,
+    TENSOR_I64 = 27,
+    TENSOR_F64 = 28,
+    TENSOR_BF16 = 30,
 } tensor_type;
 
 // How a tensor type is stored: blocks of block_values values in block_bytes bytes, along the first (fastest) dimension.
@@ -52,8 +79,8 @@ typedef struct gguf_value {
 typedef struct gguf_tensor {
     view name;
     tensor_type type;
-    uint32_t n_dims;           // 1..4
-    int64_t dims[4];           // dims[0] is contiguous: a linear weight [rows, cols] has dims {cols, rows}; unused ones are 1
+    uint32_t n_dims; // 1..4
+    int64_t dims[4]; // dims[0] is contiguous: a linear weight [rows, cols] has dims {cols, rows}; unused ones are 1
     const unsigned char *data; // into the map, aligned to the file's alignment
     size_t offset;             // of data in the file
     size_t bytes;
@@ -97,7 +124,8 @@ wf_status gguf_get_float(const gguf_file *file, const char *key, double *value, 
 wf_status gguf_get_string(const gguf_file *file, const char *key, view *value, wf_error *err);
 wf_status gguf_get_bool(const gguf_file *file, const char *key, bool *value, wf_error *err);
 // As above; an absent key leaves *value as it is.
-wf_status gguf_get_int_or(const gguf_file *file, const char *key, int64_t min, int64_t max, int64_t *value, wf_error *err);
+wf_status gguf_get_int_or(const gguf_file *file, const char *key, int64_t min, int64_t max, int64_t *value,
+                          wf_error *err);
 wf_status gguf_get_float_or(const gguf_file *file, const char *key, double *value, wf_error *err);
 wf_status gguf_get_string_or(const gguf_file *file, const char *key, view *value, wf_error *err);
 wf_status gguf_get_bool_or(const gguf_file *file, const char *key, bool *value, wf_error *err);

@@ -23,15 +23,9 @@ static void put_number(buffer *b, uint64_t value, int bytes)
     for (int i = 0; i < bytes; i++) buffer_append_char(b, (char)(value >> (8 * i)));
 }
 
-static void put_u32(buffer *b, uint64_t value)
-{
-    put_number(b, value, 4);
-}
+static void put_u32(buffer *b, uint64_t value) { put_number(b, value, 4); }
 
-static void put_u64(buffer *b, uint64_t value)
-{
-    put_number(b, value, 8);
-}
+static void put_u64(buffer *b, uint64_t value) { put_number(b, value, 8); }
 
 static void put_string(buffer *b, const char *text)
 {

@@ -52,13 +52,15 @@ static wf_status take_tensor(folder *h, const char *path, const safetensors_tens
     char name[64];
     TRY(hf_map_name(path, &h->config, from->name, name, h->err));
     if (!name[0]) return WF_OK;
-    gguf_tensor t = {.n_dims = from->n_dims, .dims = {1, 1, 1, 1}, .data = from->data, .offset = from->offset,
-                     .bytes = from->bytes};
+    gguf_tensor t = {
+        .n_dims = from->n_dims, .dims = {1, 1, 1, 1}, .data = from->data, .offset = from->offset, .bytes = from->bytes};
     size_t type = 0, n_types = sizeof types / sizeof *types;
     while (type < n_types && strcmp(types[type].name, from->dtype)) type++;
     if (type == n_types)
-        return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: tensor '%.80s': dtype %s is not supported, only F32, F16 and "
-                         "BF16 are", path, from->name, from->dtype);
+        return error_set(h->err, WF_ERROR_UNSUPPORTED,
+                         "%s: tensor '%.80s': dtype %s is not supported, only F32, F16 and "
+                         "BF16 are",
+                         path, from->name, from->dtype);
     if (from->bytes == 0 || from->n_dims < 1 || from->n_dims > 4)
         return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is empty or has %u dimensions", path, from->name,
                          from->n_dims);
@@ -98,14 +100,14 @@ static wf_status list_shards(const folder *h, const char *path, json_t *map, sha
 {
     const char *tensor;
     json_t *value;
-    json_object_foreach(map, tensor, value) {
+    json_object_foreach(map, tensor, value)
+    {
         const char *name = json_string_value(value);
         if (!name || !is_plain_name(name))
             return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is in no file of this folder", path, tensor);
         size_t i = 0;
         while (i < list->count && strcmp(list->names[i], name)) i++;
-        if (i == MAX_SHARDS)
-            return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: more than %d files", path, MAX_SHARDS);
+        if (i == MAX_SHARDS) return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: more than %d files", path, MAX_SHARDS);
         list->names[i] = name;
         if (i == list->count) list->count++;
     }
@@ -129,12 +131,13 @@ static wf_status check_index(const folder *h, const char *path, json_t *map, con
             tensor = list->shards[i].tensors[t].name;
             value = json_object_get(map, tensor);
             if (!value || strcmp(json_string_value(value), list->names[i]))
-                return error_set(h->err, WF_ERROR_FORMAT, "%s: it does not say that tensor '%.80s' is in %s", path, tensor,
-                                 list->names[i]);
+                return error_set(h->err, WF_ERROR_FORMAT, "%s: it does not say that tensor '%.80s' is in %s", path,
+                                 tensor, list->names[i]);
         }
     }
     if (n == json_object_size(map)) return WF_OK;
-    return error_set(h->err, WF_ERROR_FORMAT, "%s: it lists %zu tensors, the files hold %zu", path, json_object_size(map), n);
+    return error_set(h->err, WF_ERROR_FORMAT, "%s: it lists %zu tensors, the files hold %zu", path,
+                     json_object_size(map), n);
 }
 
 static wf_status add_index(folder *h, const char *name)
@@ -163,7 +166,8 @@ static wf_status add_tensors(folder *h)
     safetensors s;
     if (has_file(h, "model.safetensors")) return add_shard(h, "model.safetensors", &s);
     if (has_file(h, "model.safetensors.index.json")) return add_index(h, "model.safetensors.index.json");
-    return error_set(h->err, WF_ERROR_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there", h->path);
+    return error_set(h->err, WF_ERROR_IO, "%s: neither model.safetensors nor model.safetensors.index.json is there",
+                     h->path);
 }
 
 // ---- configuration
@@ -271,7 +275,8 @@ static wf_status read_template_field(folder *h, const json_fields *f)
         TRY(json_field_string(f, "chat_template", &text));
         return add_template(h, text);
     }
-    json_array_foreach(value, i, item) {
+    json_array_foreach(value, i, item)
+    {
         const char *name = json_string_value(json_object_get(item, "name"));
         json_fields inner = {f->path, item, f->err};
         if (!json_is_object(item) || !name || strcmp(name, "default")) continue;
@@ -363,6 +368,7 @@ static wf_status check_embedding(const folder *h, int64_t *n_vocab)
     if (h->config.n_vocab && h->config.n_vocab != *n_vocab)
         return error_set(h->err, WF_ERROR_FORMAT, "%s: the embedding has %lld rows, config.json says %lld", h->path,
                          (long long)*n_vocab, (long long)h->config.n_vocab);
+    TRY(hf_check_biases(h->path, &h->config, h->file, h->err));
     if (!h->config.tied_head && !gguf_find_tensor(h->file, "output.weight"))
         return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor 'lm_head.weight' is missing", h->path);
     return WF_OK;

@@ -21,8 +21,8 @@
 #include "format/gguf.h"
 #include "format/json_file.h"
 
-// Opens the folder `path`. WF_ERROR_UNSUPPORTED names an architecture, a field of config.json, a tensor or a part of the
-// tokenizer that welford does not know: no such thing is skipped when it might change what the model computes. With
+// Opens the folder `path`. WF_ERROR_UNSUPPORTED names an architecture, a field of config.json, a tensor or a part of
+// the tokenizer that welford does not know: no such thing is skipped when it might change what the model computes. With
 // `cut_short` the tensors' data need not be there (their data pointers are then NULL).
 wf_status hf_open(const char *path, bool cut_short, gguf_file **file, wf_error *err);
 
@@ -34,6 +34,8 @@ typedef struct hf_architecture {
     const char *name;       // "llama", the prefix of the keys
     bool gemma;             // four norms a layer, stored less one; tied head, sliding window and own defaults
     bool qkv_bias;          // always there
+    bool attention_option;  // biases on q, k, v and o with attention_bias
+    bool mlp_option;        // biases on gate, up and down with mlp_bias
     bool sliding_option;    // sliding_window counts only with use_sliding_window
     bool sliding_default;   // sliding_window is 4096 where the file does not say
     int64_t head_dim;       // default; 0: hidden_size / num_attention_heads
@@ -42,7 +44,7 @@ typedef struct hf_architecture {
 typedef struct hf_config {
     const hf_architecture *architecture;
     int64_t n_layer, n_vocab; // n_vocab: 0 when the file does not say
-    bool tied_head;
+    bool tied_head, attention_bias, mlp_bias;
 } hf_config;
 
 // Adds what config.json (at `path`, parsed as `root`) says to `file`.
@@ -51,5 +53,8 @@ wf_status hf_read_config(const char *path, const json_t *root, gguf_file *file, 
 // The GGUF name of a tensor, into `gguf`. "" for one that the model does not need. WF_ERROR_UNSUPPORTED for a name that
 // is not known.
 wf_status hf_map_name(const char *path, const hf_config *config, const char *name, char gguf[64], wf_error *err);
+
+// Biases that config.json announces must be there: a model without them would be another one.
+wf_status hf_check_biases(const char *path, const hf_config *config, const gguf_file *file, wf_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 // config.json and the names of tensors.
 //
 // Each architecture is a row of ARCHITECTURES. A field of config.json is read, or is in the list of those that do not
-// change what the model computes, or is off (null, false); any other field is refused by its name, for it may be the one
-// that makes this model different from its family.
+// change what the model computes, or is off (null, false); any other field is refused by its name, for it may be the
+// one that makes this model different from its family.
 //
 // Defaults are those of the configuration classes in Hugging Face transformers.
 #include <ctype.h>
@@ -16,31 +16,80 @@
 #include "format/hf_tokenizer.h"
 
 static const hf_architecture ARCHITECTURES[] = {
-    {"LlamaForCausalLM", "llama", .head_dim = 0},
+    {"LlamaForCausalLM", "llama", .attention_option = true, .mlp_option = true},
     {"MistralForCausalLM", "llama", .sliding_default = true},
     {"Qwen2ForCausalLM", "qwen2", .qkv_bias = true, .sliding_option = true},
-    {"Qwen3ForCausalLM", "qwen3", .sliding_option = true, .head_dim = 128},
-    {"Gemma3ForCausalLM", "gemma3", .gemma = true, .sliding_default = true, .head_dim = 256},
+    {"Qwen3ForCausalLM", "qwen3", .attention_option = true, .sliding_option = true, .head_dim = 128},
+    {"Gemma3ForCausalLM", "gemma3", .gemma = true, .attention_option = true, .sliding_default = true, .head_dim = 256},
 };
 
 enum { MAX_FEATURES = 1 << 24, MAX_LAYERS = 1000, MAX_TOKENS = 1 << 24 };
 
 static const char *const READ_FIELDS[] = {
-    "architectures", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "hidden_act", "hidden_activation", "max_position_embeddings", "rms_norm_eps",
-    "rope_theta", "rope_scaling", "rope_parameters", "rope_local_base_freq", "sliding_window", "use_sliding_window",
-    "max_window_layers", "layer_types", "sliding_window_pattern", "_sliding_window_pattern", "tie_word_embeddings",
-    "attention_bias", "mlp_bias", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping",
-    "partial_rotary_factor", "eos_token_id", "bos_token_id",
+    "architectures",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_act",
+    "hidden_activation",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "rope_local_base_freq",
+    "sliding_window",
+    "use_sliding_window",
+    "max_window_layers",
+    "layer_types",
+    "sliding_window_pattern",
+    "_sliding_window_pattern",
+    "tie_word_embeddings",
+    "attention_bias",
+    "mlp_bias",
+    "query_pre_attn_scalar",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "partial_rotary_factor",
+    "eos_token_id",
+    "bos_token_id",
 };
 
 // They concern training, Python's classes, or files that are not read.
 static const char *const HARMLESS_FIELDS[] = {
-    "model_type", "torch_dtype", "dtype", "transformers_version", "_name_or_path", "use_cache", "initializer_range",
-    "attention_dropout", "hidden_dropout", "pad_token_id", "unk_token_id", "pretraining_tp", "cache_implementation",
-    "is_llama_config", "transformers.js_config", "unsloth_fixed", "unsloth_version", "_attn_implementation",
-    "attn_implementation", "_attn_implementation_autoset", "output_attentions", "output_hidden_states", "return_dict",
-    "id2label", "label2id", "num_labels", "tokenizer_class", "task_specific_params", "chunk_size_feed_forward",
+    "model_type",
+    "torch_dtype",
+    "dtype",
+    "transformers_version",
+    "_name_or_path",
+    "use_cache",
+    "initializer_range",
+    "attention_dropout",
+    "hidden_dropout",
+    "pad_token_id",
+    "unk_token_id",
+    "pretraining_tp",
+    "cache_implementation",
+    "is_llama_config",
+    "transformers.js_config",
+    "unsloth_fixed",
+    "unsloth_version",
+    "_attn_implementation",
+    "attn_implementation",
+    "_attn_implementation_autoset",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "tokenizer_class",
+    "task_specific_params",
+    "chunk_size_feed_forward",
 };
 
 typedef struct config_reader {
@@ -61,7 +110,8 @@ static wf_status refuse_unknown_fields(const config_reader *r, json_t *root)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         if (json_is_null(value) || json_is_false(value)) continue;
         if (is_listed(key, READ_FIELDS, sizeof READ_FIELDS / sizeof *READ_FIELDS)) continue;
         if (is_listed(key, HARMLESS_FIELDS, sizeof HARMLESS_FIELDS / sizeof *HARMLESS_FIELDS)) continue;
@@ -151,7 +201,8 @@ static wf_status check_scaling_fields(const json_fields *f, const char *const *n
     static const char *const common[] = {"type", "rope_type", "rope_theta", "partial_rotary_factor"};
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)f->object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)f->object, key, value)
+    {
         if (json_is_null(value) || is_listed(key, common, sizeof common / sizeof *common) || is_listed(key, names, n))
             continue;
         return json_refuse(f, key, value);
@@ -164,8 +215,8 @@ static wf_status copy_scaling(const config_reader *r, const json_fields *f, view
     static const char *const linear[] = {"factor"};
     static const char *const llama3[] = {"factor", "low_freq_factor", "high_freq_factor",
                                          "original_max_position_embeddings"};
-    static const char *const yarn[] = {"factor",    "attention_factor", "beta_fast",
-                                       "beta_slow", "original_max_position_embeddings"};
+    static const char *const yarn[] = {"factor", "attention_factor", "beta_fast", "beta_slow",
+                                       "original_max_position_embeddings"};
     bool is_linear = view_is(type, "linear"), is_llama3 = view_is(type, "llama3"), is_yarn = view_is(type, "yarn");
     if (!is_linear && !is_llama3 && !is_yarn)
         return error_set(r->f.err, WF_ERROR_UNSUPPORTED, "%s: rope scaling '%.*s' is not supported", r->f.path,
@@ -203,7 +254,8 @@ static wf_status read_rope_object(const config_reader *r, json_t *object, const 
     TRY(add_float(r, base_suffix, base));
     if (view_is(type, "default")) return check_scaling_fields(&f, NULL, 0);
     if (strcmp(base_suffix, "rope.freq_base"))
-        return error_set(r->f.err, WF_ERROR_UNSUPPORTED, "%s: rope scaling of sliding layers is not supported", r->f.path);
+        return error_set(r->f.err, WF_ERROR_UNSUPPORTED, "%s: rope scaling of sliding layers is not supported",
+                         r->f.path);
     return copy_scaling(r, &f, type);
 }
 
@@ -257,7 +309,7 @@ static wf_status derive_layer_types(const config_reader *r, unsigned char *slidi
     } else {
         first = 0;
     }
-    for (int64_t i = 0; i < r->n_layer; i++) 
+    for (int64_t i = 0; i < r->n_layer; i++)
         sliding[i] = (unsigned char)(r->arch->gemma ? (i + 1) % pattern != 0 : i >= first);
     return WF_OK;
 }
@@ -325,8 +377,8 @@ static wf_status read_attention(config_reader *r)
 // Fields of other architectures' classes, which this one's does not read: to be sure, they have to be off.
 static wf_status refuse_foreign_fields(const config_reader *r)
 {
-    TRY(need_off(r, "attention_bias"));
-    TRY(need_off(r, "mlp_bias"));
+    if (!r->arch->attention_option) TRY(need_off(r, "attention_bias"));
+    if (!r->arch->mlp_option) TRY(need_off(r, "mlp_bias"));
     if (r->arch->gemma) return WF_OK;
     TRY(need_off(r, "query_pre_attn_scalar"));
     TRY(need_off(r, "attn_logit_softcapping"));
@@ -360,6 +412,8 @@ wf_status hf_read_config(const char *path, const json_t *root, gguf_file *file, 
     config->n_layer = r.n_layer;
     config->tied_head = r.arch->gemma;
     TRY(json_field_bool(&r.f, "tie_word_embeddings", &config->tied_head));
+    TRY(json_field_bool(&r.f, "attention_bias", &config->attention_bias));
+    TRY(json_field_bool(&r.f, "mlp_bias", &config->mlp_bias));
     return json_field_int(&r.f, "vocab_size", 1, MAX_FEATURES, &config->n_vocab);
 }
 
@@ -391,6 +445,12 @@ static const name_pair LAYER_QKV_BIAS[] = {
     {"self_attn.k_proj.bias", "attn_k.bias"},
     {"self_attn.v_proj.bias", "attn_v.bias"},
 };
+static const name_pair LAYER_OUTPUT_BIAS[] = {{"self_attn.o_proj.bias", "attn_output.bias"}};
+static const name_pair LAYER_MLP_BIAS[] = {
+    {"mlp.gate_proj.bias", "ffn_gate.bias"},
+    {"mlp.up_proj.bias", "ffn_up.bias"},
+    {"mlp.down_proj.bias", "ffn_down.bias"},
+};
 static const name_pair LAYER_QK_NORM[] = {
     {"self_attn.q_norm.weight", "attn_q_norm.weight"},
     {"self_attn.k_norm.weight", "attn_k_norm.weight"},
@@ -411,14 +471,40 @@ static const char *find_pair(const char *name, const name_pair *table, size_t n)
     return NULL;
 }
 
-static const char *find_layer_name(const hf_architecture *arch, const char *name)
+static const char *find_layer_name(const hf_config *config, const char *name)
 {
+    const hf_architecture *arch = config->architecture;
     const char *found = FIND(name, LAYER);
     bool qk_norm = arch->gemma || !strcmp(arch->name, "qwen3");
     if (!found) found = arch->gemma ? FIND(name, LAYER_FOUR_NORMS) : FIND(name, LAYER_TWO_NORMS);
-    if (!found && arch->qkv_bias) found = FIND(name, LAYER_QKV_BIAS);
+    if (!found && (arch->qkv_bias || config->attention_bias)) found = FIND(name, LAYER_QKV_BIAS);
+    if (!found && config->attention_bias) found = FIND(name, LAYER_OUTPUT_BIAS);
+    if (!found && config->mlp_bias) found = FIND(name, LAYER_MLP_BIAS);
     if (!found && qk_norm) found = FIND(name, LAYER_QK_NORM);
     return found;
+}
+
+static wf_status need_tensors(const char *path, const gguf_file *file, int64_t layer, const name_pair *table, size_t n,
+                              wf_error *err)
+{
+    char name[64];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "blk.%lld.%s", (long long)layer, table[i].gguf);
+        if (!gguf_find_tensor(file, name))
+            return error_set(err, WF_ERROR_FORMAT, "%s: tensor 'model.layers.%lld.%s' is missing", path,
+                             (long long)layer, table[i].hf);
+    }
+    return WF_OK;
+}
+
+wf_status hf_check_biases(const char *path, const hf_config *config, const gguf_file *file, wf_error *err)
+{
+    for (int64_t i = 0; i < config->n_layer; i++) {
+        if (config->attention_bias) TRY(need_tensors(path, file, i, LAYER_QKV_BIAS, 3, err));
+        if (config->attention_bias) TRY(need_tensors(path, file, i, LAYER_OUTPUT_BIAS, 1, err));
+        if (config->mlp_bias) TRY(need_tensors(path, file, i, LAYER_MLP_BIAS, 3, err));
+    }
+    return WF_OK;
 }
 
 wf_status hf_map_name(const char *path, const hf_config *config, const char *name, char gguf[64], wf_error *err)
@@ -435,7 +521,7 @@ wf_status hf_map_name(const char *path, const hf_config *config, const char *nam
     const char *digits = strncmp(name, prefix, sizeof prefix - 1) ? NULL : name + sizeof prefix - 1;
     long layer = digits && isdigit((unsigned char)*digits) ? strtol(digits, &rest, 10) : -1;
     bool is_layer = layer >= 0 && *rest == '.' && (digits[0] != '0' || rest == digits + 1);
-    found = is_layer ? find_layer_name(config->architecture, rest + 1) : NULL;
+    found = is_layer ? find_layer_name(config, rest + 1) : NULL;
     if (!found) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: tensor '%.80s' is not known", path, name);
     if (layer >= config->n_layer)
         return error_set(err, WF_ERROR_FORMAT, "%s: tensor '%.80s', but the model has %lld layers", path, name,

@@ -56,13 +56,14 @@ wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *er
 
 wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err)
 {
-    return add_value(file, key,
-                     (gguf_value){.type = GGUF_ARRAY, .item_type = GGUF_STRING, .count = count, .strings = strings}, err);
+    return add_value(
+        file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = GGUF_STRING, .count = count, .strings = strings}, err);
 }
 
 wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count, wf_error *err)
 {
-    return add_value(file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = type, .count = count, .data = items}, err);
+    return add_value(file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = type, .count = count, .data = items},
+                     err);
 }
 
 // ---- reading
@@ -148,7 +149,8 @@ static wf_status read_parts(converter *c, const char *name, const char *list, co
     json_fields f = fields_of(c, part);
     TRY(json_field_array(&f, list, &items));
     if (json_array_size(items) > MAX_PARTS) return refuse(c, name, "so long a sequence");
-    json_array_foreach(items, i, item) {
+    json_array_foreach(items, i, item)
+    {
         TRY(read_type(c, name, item, &type));
         TRY(reader(c, item, type));
     }
@@ -281,12 +283,14 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
     const char *key;
     json_t *value;
     size_t i, n = json_object_size(vocabulary) + json_array_size(added);
-    json_object_foreach(vocabulary, key, value) {
+    json_object_foreach(vocabulary, key, value)
+    {
         if (!json_is_integer(value) || json_integer_value(value) < 0)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: model: token '%.80s' has no id", c->path, key);
         if (json_integer_value(value) >= c->count) c->count = json_integer_value(value) + 1;
     }
-    json_array_foreach(added, i, value) {
+    json_array_foreach(added, i, value)
+    {
         int64_t id = -1;
         json_fields f = fields_of(c, value);
         TRY(json_field_int(&f, "id", 0, INT32_MAX, &id));
@@ -295,7 +299,8 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
     }
     if (c->count > c->n_vocab) c->count = c->n_vocab;
     if (c->count == 0 || (size_t)c->count > 2 * n + 4096)
-        return error_set(c->err, WF_ERROR_FORMAT, "%s: ids up to %lld for %zu tokens", c->path, (long long)c->count - 1, n);
+        return error_set(c->err, WF_ERROR_FORMAT, "%s: ids up to %lld for %zu tokens", c->path, (long long)c->count - 1,
+                         n);
     c->texts = arena_alloc(c->memory, (size_t)c->count, sizeof *c->texts);
     c->types = arena_alloc(c->memory, (size_t)c->count, 1);
     c->strips = arena_alloc(c->memory, (size_t)c->count, 1);
@@ -308,12 +313,13 @@ static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(vocabulary, key, value) {
+    json_object_foreach(vocabulary, key, value)
+    {
         json_int_t id = json_integer_value(value);
         if (id >= c->count) continue;
         if (c->types[id] != TYPE_UNUSED)
-            return error_set(c->err, WF_ERROR_FORMAT, "%s: model: tokens '%.80s' and '%.80s' have the same id %lld", c->path,
-                             c->texts[id].data, key, (long long)id);
+            return error_set(c->err, WF_ERROR_FORMAT, "%s: model: tokens '%.80s' and '%.80s' have the same id %lld",
+                             c->path, c->texts[id].data, key, (long long)id);
         TRY(copy_text(c, view_of(key), &c->texts[id]));
         c->types[id] = c->byte_fallback && is_byte_text(c->texts[id]) ? TYPE_BYTE : TYPE_NORMAL;
     }
@@ -323,8 +329,7 @@ static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 // A merge is "left right" or ["left", "right"].
 static wf_status read_merge(const converter *c, const json_t *item, size_t index, view *merge)
 {
-    if (json_is_string(item))
-        return copy_text(c, (view){json_string_value(item), json_string_length(item)}, merge);
+    if (json_is_string(item)) return copy_text(c, (view){json_string_value(item), json_string_length(item)}, merge);
     const char *left = json_string_value(json_array_get(item, 0)), *right = json_string_value(json_array_get(item, 1));
     if (!left || !right || json_array_size(item) != 2)
         return error_set(c->err, WF_ERROR_FORMAT, "%s: model: merge %zu is no pair", c->path, index);
@@ -372,13 +377,15 @@ static wf_status read_unknown(converter *c, const json_fields *f)
 // Fields that the model must not use, or that need no care.
 static wf_status check_model(converter *c, json_t *model)
 {
-    static const char *const known[] = {"type",         "vocab",         "merges",  "unk_token", "fuse_unk",
-                                        "byte_fallback", "ignore_merges", "dropout"};
+    static const char *const known[] = {"type",     "vocab",         "merges",        "unk_token",
+                                        "fuse_unk", "byte_fallback", "ignore_merges", "dropout"};
     const char *key;
     json_t *value;
     json_fields f = fields_of(c, model);
-    json_object_foreach(model, key, value) {
-        bool is_known = json_is_null(value) || json_is_false(value) || (json_is_string(value) && !json_string_length(value));
+    json_object_foreach(model, key, value)
+    {
+        bool is_known =
+            json_is_null(value) || json_is_false(value) || (json_is_string(value) && !json_string_length(value));
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known = is_known || !strcmp(key, known[i]);
         if (!is_known) return json_refuse(&f, key, value);
     }
@@ -399,7 +406,8 @@ static wf_status read_model(converter *c, const json_t *root, json_t *added)
     TRY(check_model(c, model));
     TRY(json_field_object(&m, "vocab", &vocabulary));
     TRY(json_field_array(&m, "merges", &merges));
-    if (!vocabulary || !merges) return error_set(c->err, WF_ERROR_FORMAT, "%s: model has no vocab or no merges", c->path);
+    if (!vocabulary || !merges)
+        return error_set(c->err, WF_ERROR_FORMAT, "%s: model has no vocab or no merges", c->path);
     TRY(json_field_bool(&m, "byte_fallback", &c->byte_fallback));
     TRY(json_field_bool(&m, "ignore_merges", &ignore_merges));
     TRY(size_table(c, vocabulary, added));
@@ -472,7 +480,8 @@ static wf_status read_template(converter *c, const json_t *part)
     size_t i;
     bool behind = false;
     TRY(json_field_array(&f, "single", &items));
-    json_array_foreach(items, i, item) {
+    json_array_foreach(items, i, item)
+    {
         if (json_object_get(item, "Sequence")) {
             if (behind) return refuse(c, "post_processor", "a template with the text twice");
             behind = true;
@@ -549,16 +558,19 @@ wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_voca
     converter *c = calloc(1, sizeof *c);
     if (!c) return error_memory(err, sizeof *c);
     *out = (hf_specials){.bos = -1, .eos = -1};
-    *c = (converter){.path = path, .file = file, .memory = gguf_memory(file), .err = err, .n_vocab = n_vocab, .out = out};
+    *c = (converter){
+        .path = path, .file = file, .memory = gguf_memory(file), .err = err, .n_vocab = n_vocab, .out = out};
     json_fields f = fields_of(c, root);
     json_t *added = NULL;
     wf_status status;
     TRY_GOTO(json_field_array(&f, "added_tokens", &added), done);
     TRY_GOTO(read_parts(c, "normalizer", "normalizers", json_field(&f, "normalizer"), read_normalizer), done);
-    TRY_GOTO(read_parts(c, "pre_tokenizer", "pretokenizers", json_field(&f, "pre_tokenizer"), read_pre_tokenizer), done);
+    TRY_GOTO(read_parts(c, "pre_tokenizer", "pretokenizers", json_field(&f, "pre_tokenizer"), read_pre_tokenizer),
+             done);
     TRY_GOTO(read_model(c, root, added), done);
     TRY_GOTO(read_added_tokens(c, added), done);
-    TRY_GOTO(read_parts(c, "post_processor", "processors", json_field(&f, "post_processor"), read_post_processor), done);
+    TRY_GOTO(read_parts(c, "post_processor", "processors", json_field(&f, "post_processor"), read_post_processor),
+             done);
     TRY_GOTO(read_parts(c, "decoder", "decoders", json_field(&f, "decoder"), read_decoder), done);
     TRY_GOTO(add_values(c), done);
     out->texts = c->texts;

@@ -5,8 +5,8 @@
 // and for the steps that GGUF does not spell out
 //
 //     tokenizer.json.normalizer    [STRING]  steps of text/normalize.h
-//     tokenizer.json.split         [STRING]  pairs: "isolated" | "merged_with_previous" | "merged_with_next", expression
-//     tokenizer.json.strip         [U8]      a token: 1 takes the space on its left, 2 that on its right
+//     tokenizer.json.split         [STRING]  pairs: "isolated" | "merged_with_previous" | "merged_with_next",
+//     expression tokenizer.json.strip         [U8]      a token: 1 takes the space on its left, 2 that on its right
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start  BOOL
 #ifndef WELFORD_FORMAT_HF_TOKENIZER_H
 #define WELFORD_FORMAT_HF_TOKENIZER_H
@@ -34,6 +34,7 @@ wf_status hf_add_float(gguf_file *file, const char *key, double number, wf_error
 wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *err);
 // The arrays belong to the file's memory already.
 wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err);
-wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count, wf_error *err);
+wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count,
+                       wf_error *err);
 
 #endif

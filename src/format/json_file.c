@@ -39,8 +39,8 @@ wf_status json_field_int(const json_fields *f, const char *name, int64_t min, in
     if (!json_is_integer(found)) return fail_type(f, name, "an integer");
     int64_t number = json_integer_value(found);
     if (number < min || number > max)
-        return error_set(f->err, WF_ERROR_FORMAT, "%s: field '%s': %" PRId64 " is not in %" PRId64 "..%" PRId64, f->path,
-                         name, number, min, max);
+        return error_set(f->err, WF_ERROR_FORMAT, "%s: field '%s': %" PRId64 " is not in %" PRId64 "..%" PRId64,
+                         f->path, name, number, min, max);
     *value = number;
     return WF_OK;
 }
@@ -93,8 +93,8 @@ wf_status json_field_array(const json_fields *f, const char *name, json_t **valu
 wf_status json_refuse(const json_fields *f, const char *name, const json_t *value)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    wf_status status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: field '%.80s' = %.80s is not supported", f->path, name,
-                                 text ? text : "?");
+    wf_status status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: field '%.80s' = %.80s is not supported", f->path,
+                                 name, text ? text : "?");
     free(text);
     return status;
 }

@@ -136,7 +136,8 @@ static wf_status read_type(reader *r, npy_type *type)
         *type = (npy_type)i;
         return WF_OK;
     }
-    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: values of type '%.*s' (known: <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 |b1)", r->name,
+    return error_set(r->err, WF_ERROR_UNSUPPORTED,
+                     "%s: values of type '%.*s' (known: <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 |b1)", r->name,
                      VIEW_ARG(descr));
 }
 

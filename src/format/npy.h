@@ -15,9 +15,16 @@
 enum { NPY_MAX_DIMS = 8 };
 
 typedef enum npy_type {
-    NPY_F32, NPY_F64, NPY_F16, NPY_BOOL,
-    NPY_I8, NPY_I16, NPY_I32, NPY_I64,
-    NPY_U8, NPY_U16,
+    NPY_F32,
+    NPY_F64,
+    NPY_F16,
+    NPY_BOOL,
+    NPY_I8,
+    NPY_I16,
+    NPY_I32,
+    NPY_I64,
+    NPY_U8,
+    NPY_U16,
     NPY_TYPE_COUNT
 } npy_type;
 

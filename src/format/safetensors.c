@@ -24,7 +24,7 @@ typedef struct dtype {
 } dtype;
 
 static const dtype DTYPES[] = {
-    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8},
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},    {"F8_E5M2", 8},
     {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16}, {"BF16", 16}, {"I32", 32},
     {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},    {"I64", 64}, {"U64", 64},
 };
@@ -116,9 +116,8 @@ static wf_status check_metadata(const reader *r, json_t *metadata)
     json_t *value;
     if (!json_is_object(metadata))
         return error_set(r->err, WF_ERROR_FORMAT, "%s: __metadata__ is not an object", r->path);
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return error_set(r->err, WF_ERROR_FORMAT, "%s: __metadata__: '%.80s' is not a string", r->path, key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return error_set(
+        r->err, WF_ERROR_FORMAT, "%s: __metadata__: '%.80s' is not a string", r->path, key);
     return WF_OK;
 }
 
@@ -138,13 +137,15 @@ static wf_status place_tensors(const reader *r)
     for (size_t i = 0; i < s->n_tensors; i++) {
         safetensors_tensor *t = &s->tensors[i];
         if (t->offset != end)
-            return error_set(r->err, WF_ERROR_FORMAT, "%s: tensor '%.80s': begins at offset %zu, but the data before %s at %zu",
-                             r->path, t->name, t->offset, i ? "it ends" : "the first tensor end", end);
+            return error_set(r->err, WF_ERROR_FORMAT,
+                             "%s: tensor '%.80s': begins at offset %zu, but the data before %s at %zu", r->path,
+                             t->name, t->offset, i ? "it ends" : "the first tensor end", end);
         if (!checked_add(end, t->bytes, &end) || (end > data_bytes && !r->cut_short))
-            return error_set(r->err, WF_ERROR_FORMAT, "%s: tensor '%.80s': ends at offset %zu, the data at %zu", r->path,
-                             t->name, end, data_bytes);
+            return error_set(r->err, WF_ERROR_FORMAT, "%s: tensor '%.80s': ends at offset %zu, the data at %zu",
+                             r->path, t->name, end, data_bytes);
         t->data = end <= data_bytes ? r->data + s->header_bytes + t->offset : NULL;
-        if (!checked_add(t->offset, s->header_bytes, &t->offset)) return fail_tensor(r, t->name, "the offset overflows");
+        if (!checked_add(t->offset, s->header_bytes, &t->offset))
+            return fail_tensor(r, t->name, "the offset overflows");
     }
     if (end < data_bytes)
         return error_set(r->err, WF_ERROR_FORMAT, "%s: %zu bytes behind the last tensor", r->path, data_bytes - end);
@@ -159,7 +160,8 @@ static wf_status read_header(const reader *r, json_t *header)
     if (!json_is_object(header)) return error_set(r->err, WF_ERROR_FORMAT, "%s: the header is not an object", r->path);
     s->tensors = arena_alloc(r->memory, json_object_size(header), sizeof *s->tensors);
     if (!s->tensors) return error_memory(r->err, json_object_size(header) * sizeof *s->tensors);
-    json_object_foreach(header, key, value) {
+    json_object_foreach(header, key, value)
+    {
         if (!strcmp(key, "__metadata__"))
             TRY(check_metadata(r, value));
         else
@@ -173,12 +175,13 @@ wf_status safetensors_parse(const unsigned char *data, size_t bytes, const char 
 {
     *out = (safetensors){0};
     const reader r = {name, data, bytes, cut_short, memory, out, err};
-    if (bytes < LENGTH_BYTES) return error_set(err, WF_ERROR_FORMAT, "%s: the file ends before the header's length", name);
+    if (bytes < LENGTH_BYTES)
+        return error_set(err, WF_ERROR_FORMAT, "%s: the file ends before the header's length", name);
     uint64_t n = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) n |= (uint64_t)data[i] << (8 * i);
     if (n > HEADER_LIMIT)
-        return error_set(err, WF_ERROR_FORMAT, "%s: offset 0: a header of %" PRIu64 " bytes is above the limit of %d", name,
-                         n, HEADER_LIMIT);
+        return error_set(err, WF_ERROR_FORMAT, "%s: offset 0: a header of %" PRIu64 " bytes is above the limit of %d",
+                         name, n, HEADER_LIMIT);
     if (n > bytes - LENGTH_BYTES)
         return error_set(err, WF_ERROR_FORMAT, "%s: offset 0: a header of %" PRIu64 " bytes, but %zu are left", name, n,
                          bytes - LENGTH_BYTES);
@@ -187,8 +190,7 @@ wf_status safetensors_parse(const unsigned char *data, size_t bytes, const char 
     out->header_bytes = LENGTH_BYTES + (size_t)n;
     json_error_t reason;
     json_t *header = json_loadb((const char *)data + LENGTH_BYTES, (size_t)n, JSON_REJECT_DUPLICATES, &reason);
-    if (!header)
-        return error_set(err, WF_ERROR_FORMAT, "%s: header, byte %d: %s", name, reason.position, reason.text);
+    if (!header) return error_set(err, WF_ERROR_FORMAT, "%s: header, byte %d: %s", name, reason.position, reason.text);
     wf_status status = read_header(&r, header);
     json_decref(header);
     return status;

@@ -2,8 +2,8 @@
 // Format page: https://github.com/huggingface/safetensors (section Format)
 //
 // A file is checked as the reference library checks it, so that whoever holds a `safetensors` need not check again: the
-// tensors fill the data area from its first byte to its last, in order, without gaps or overlaps, and each has the bytes
-// that its type and shape ask for.
+// tensors fill the data area from its first byte to its last, in order, without gaps or overlaps, and each has the
+// bytes that its type and shape ask for.
 #ifndef WELFORD_FORMAT_SAFETENSORS_H
 #define WELFORD_FORMAT_SAFETENSORS_H
 

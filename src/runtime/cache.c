@@ -35,10 +35,7 @@ void cache_key(const view *parts, size_t n_parts, char key[CACHE_KEY_CHARS])
     for (size_t i = 0; i < sizeof chain[0].digest; i++) snprintf(key + 2 * i, 3, "%02x", chain[0].digest[i]);
 }
 
-static bool is_set(const char *value)
-{
-    return value && *value;
-}
+static bool is_set(const char *value) { return value && *value; }
 
 bool cache_folder(char *path, size_t path_bytes)
 {
@@ -113,12 +110,6 @@ static wf_status walk_all(bool remove, cache_usage *u, wf_error *err)
     return remove ? WF_OK : walk(folder, MODELS, false, &u->n_models, &u->model_bytes, err);
 }
 
-wf_status cache_measure(cache_usage *usage, wf_error *err)
-{
-    return walk_all(false, usage, err);
-}
+wf_status cache_measure(cache_usage *usage, wf_error *err) { return walk_all(false, usage, err); }
 
-wf_status cache_clear(cache_usage *removed, wf_error *err)
-{
-    return walk_all(true, removed, err);
-}
+wf_status cache_clear(cache_usage *removed, wf_error *err) { return walk_all(true, removed, err); }

@@ -35,8 +35,8 @@ typedef struct opt_options {
     bool bytecode;              // writes MLIR bytecode, not text
 } opt_options;
 
-// Parses a graph file of `bytes` bytes, zero-terminated after them, runs passes and appends the result to `out`. WF_ERROR_USAGE:
-// a name in the options is none; WF_ERROR_FORMAT: the file does not parse ("name:line:column: reason").
+// Parses a graph file of `bytes` bytes, zero-terminated after them, runs passes and appends the result to `out`.
+// WF_ERROR_USAGE: a name in the options is none; WF_ERROR_FORMAT: the file does not parse ("name:line:column: reason").
 typedef wf_status opt_fn(const char *text, size_t bytes, const opt_options *options, buffer *out, buffer *notes,
                          wf_error *err);
 
@@ -48,16 +48,19 @@ typedef struct function_options {
     const char *name;           // of the graph file, for messages
     const char *entry;          // name of the function; NULL: the only public one, else "main" or "forward"
     bool no_raise;              // everything through upstream's lowering and our loops: no wf ops
-    const char *fuse, *no_fuse; // comma-separated names of raising rules, "elementwise", "chain", "kernels": only these, all but these
-    const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, all: the IR after these goes to the notes
+    const char *fuse, *no_fuse; // comma-separated names of raising rules, "elementwise", "chain", "kernels": only
+                                // these, all but these
+    const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, all: the IR after these goes to
+                                // the notes
 } function_options;
 
-// Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL) stand for
-// the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size. WF_ERROR_UNSUPPORTED:
-// an op that cannot be compiled, with its name and location. Free `out` with graph_program_free.
-typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options, uint32_t n_arguments,
-                                      const graph_shape *arguments, const char *const *argument_names, graph_program *out,
-                                      buffer *notes, wf_error *err);
+// Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
+// stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
+// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Free `out` with graph_program_free.
+typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
+                                      uint32_t n_arguments, const graph_shape *arguments,
+                                      const char *const *argument_names, graph_program *out, buffer *notes,
+                                      wf_error *err);
 
 // An open compiler library and the one function that was asked for.
 typedef struct compiler_door {
@@ -72,8 +75,8 @@ void compiler_close(compiler_door *door);
 // Raised by hand whenever the same checkpoint would compile to another program.
 #define WELFORD_COMPILER_VERSION "1"
 
-// What stands for the compiler in cache keys: its version, and size and time of modification of the library that would be
-// opened, so that a rebuilt compiler is never answered from an old cache.
+// What stands for the compiler in cache keys: its version, and size and time of modification of the library that would
+// be opened, so that a rebuilt compiler is never answered from an old cache.
 enum { COMPILER_IDENTITY_CHARS = 96 };
 void compiler_identity(char identity[COMPILER_IDENTITY_CHARS]);
 

@@ -1,8 +1,8 @@
 // The plan walker.
 //
-// Every thread goes through the calls in order: it waits until the call before is finished, takes tiles of this one while
-// there are any, and goes on. There are no barriers: a thread that comes late finds calls that are finished already and
-// passes them by. All of a call's tiles are finished before any tile of the next one starts.
+// Every thread goes through the calls in order: it waits until the call before is finished, takes tiles of this one
+// while there are any, and goes on. There are no barriers: a thread that comes late finds calls that are finished
+// already and passes them by. All of a call's tiles are finished before any tile of the next one starts.
 //
 // Every thread resolves pointers and sizes for itself, the next call's while it waits anyway: 60 ns a call.
 #define _GNU_SOURCE
@@ -17,10 +17,10 @@
 #include "runtime/poison.h"
 
 struct execute_trace {
-    FILE *out;       // NULL: nothing is printed
-    bool owned;      // out is ours to close
-    bool poison;     // WELFORD_POISON (runtime/poison.h)
-    double *ended;   // [n_calls] of the run being traced: when each call was finished
+    FILE *out;     // NULL: nothing is printed
+    bool owned;    // out is ours to close
+    bool poison;   // WELFORD_POISON (runtime/poison.h)
+    double *ended; // [n_calls] of the run being traced: when each call was finished
     size_t capacity;
 };
 

@@ -12,9 +12,9 @@ typedef struct execute_trace execute_trace;
 bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
                   const int64_t dims[DIM_COUNT], execute_trace *trace);
 
-// WELFORD_TRACE=1 (to stderr) or a file name: a line for each call: index, kernel, label, dimensions, tiles, microseconds,
-// GFLOP/s, GB/s. WELFORD_POISON=1: one thread does it all, and dead memory is filled with NaN after every call (runtime/poison.h). NULL when neither
-// variable is set.
+// WELFORD_TRACE=1 (to stderr) or a file name: a line for each call: index, kernel, label, dimensions, tiles,
+// microseconds, GFLOP/s, GB/s. WELFORD_POISON=1: one thread does it all, and dead memory is filled with NaN after every
+// call (runtime/poison.h). NULL when neither variable is set.
 execute_trace *execute_trace_from_environment(void);
 void execute_trace_free(execute_trace *trace);
 

@@ -91,10 +91,7 @@ static plan_call *add_call(machine *m, uint32_t kernel, affine tiles, int64_t di
     return call;
 }
 
-static affine constant(int64_t value)
-{
-    return (affine){{[DIM_ONE] = value}};
-}
+static affine constant(int64_t value) { return (affine){{[DIM_ONE] = value}}; }
 
 static void add_buffer(plan_call *call, int64_t offset)
 {

@@ -1,8 +1,8 @@
 // The calling convention of compiled kernels.
 //
-// A kernel works on tiles [begin, end) of one call; what a tile is (a panel of output columns, a row, a head and a block
-// of queries) is the kernel's own business. It is single-threaded, keeps no state, calls nothing, and writes only the
-// part of its outputs that belongs to its tiles, so that any split of the tiles over threads gives the same bytes.
+// A kernel works on tiles [begin, end) of one call; what a tile is (a panel of output columns, a row, a head and a
+// block of queries) is the kernel's own business. It is single-threaded, keeps no state, calls nothing, and writes only
+// the part of its outputs that belongs to its tiles, so that any split of the tiles over threads gives the same bytes.
 //
 // buffers: one pointer an operand, in the kernel's documented order, each aligned to 64 bytes.
 // dims:    the sizes that are known only at run time, in the kernel's documented order.

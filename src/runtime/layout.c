@@ -34,10 +34,7 @@ const quant_format *layout_quant(weight_layout layout)
     return (unsigned)layout < LAYOUT_COUNT && FORMATS[layout].blocks ? &FORMATS[layout] : NULL;
 }
 
-const char *layout_name(weight_layout layout)
-{
-    return (unsigned)layout < LAYOUT_COUNT ? STEPS[layout].name : NULL;
-}
+const char *layout_name(weight_layout layout) { return (unsigned)layout < LAYOUT_COUNT ? STEPS[layout].name : NULL; }
 
 bool layout_panel_bytes(weight_layout layout, int64_t cols, size_t *bytes)
 {

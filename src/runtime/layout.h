@@ -7,22 +7,22 @@
 //
 //   F32_X16   [panel][col][16]              f32
 //   F16_X16   [panel][col][16]              f16
-//   BF16_X16  [panel][col/2][16][2]         bf16, pairs of columns as VNNI instructions read them; odd cols: zero padded
-//   Q8_0_X16  [panel][col/32]  { f16 d[16]; i8 q[8][16][4]; }                               544 bytes
-//   Q4_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; }                               288
-//   Q4_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; }                    320
-//   Q5_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; u8 h[1][16][4]; }               352
-//   Q5_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; u8 h[1][16][4]; }    384
-//   Q4_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2368
+//   BF16_X16  [panel][col/2][16][2]         bf16, pairs of columns as VNNI instructions read them; odd cols: zero
+//   padded Q8_0_X16  [panel][col/32]  { f16 d[16]; i8 q[8][16][4]; }                               544 bytes Q4_0_X16
+//   [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; }                               288 Q4_1_X16  [panel][col/32]  { f16
+//   d[16]; f16 m[16]; u8 q[4][16][4]; }                    320 Q5_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4];
+//   u8 h[1][16][4]; }               352 Q5_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; u8
+//   h[1][16][4]; }    384 Q4_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2368
 //                                { u8 a[16]; u8 b[16]; u8 q[4][16][4]; } [8] }
 //   Q5_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2880
 //                                { u8 a[16]; u8 b[16]; u8 q[4][16][4]; u8 h[1][16][4]; } [8] }
 //   Q6_K_X16  [panel][col/256] { f16 d[16];                                                3360
 //                                { i8 a[2][16]; u8 q[4][16][4]; u8 h[2][16][4]; } [8] }
 //
-// A quantised block holds 32 columns. For Q8_0, q[g][row][j] is column 4g + j of that row; for the others its low nibble is
-// column 4g + j (g = 0..3) and its high nibble column 16 + 4g + j. The bits above the fourth lie in h: one bit a column,
-// bit g of h[0][row][j] for column 4g + j (g = 0..7), or two bits, bits 2g and 2g + 1 of h[g/4][row][j]. The value is
+// A quantised block holds 32 columns. For Q8_0, q[g][row][j] is column 4g + j of that row; for the others its low
+// nibble is column 4g + j (g = 0..3) and its high nibble column 16 + 4g + j. The bits above the fourth lie in h: one
+// bit a column, bit g of h[0][row][j] for column 4g + j (g = 0..7), or two bits, bits 2g and 2g + 1 of h[g/4][row][j].
+// The value is
 //
 //   Q8_0  d q      Q4_0  d (q - 8)      Q5_0  d (q - 16)      Q4_1 Q5_1  d q + m
 //   Q4_K Q5_K  d a q + m b      Q6_K  d a[col/16] (q - 32)
@@ -80,7 +80,10 @@ const quant_format *layout_quant(weight_layout layout);
 // Byte offsets in a step and in its blocks.
 static inline int64_t quant_header_bytes(const quant_format *f) { return PANEL_ROWS * 2 * (f->min ? 2 : 1); }
 static inline int64_t quant_low_offset(const quant_format *f) { return f->scales ? 2 * PANEL_ROWS : 0; }
-static inline int64_t quant_high_offset(const quant_format *f) { return quant_low_offset(f) + f->low_bits * QUANT_LINE; }
+static inline int64_t quant_high_offset(const quant_format *f)
+{
+    return quant_low_offset(f) + f->low_bits * QUANT_LINE;
+}
 static inline int64_t quant_block_bytes(const quant_format *f)
 {
     return quant_high_offset(f) + f->high_bits * QUANT_LINE;

@@ -10,8 +10,8 @@
 typedef struct model_options {
     bool kv_f32, no_cache;
     const char *fuse, *no_fuse, *print_ir_after; // as in compile_options
-    const char *weights;                  // as in compile_options
-    bool print_plan, print_report;        // the plan, what every fusion did: as tables to stderr
+    const char *weights;                         // as in compile_options
+    bool print_plan, print_report;               // the plan, what every fusion did: as tables to stderr
     void (*progress)(void *context, const char *what, size_t done, size_t all); // "packing"; may be NULL
     void *progress_context;
 } model_options;

@@ -23,7 +23,8 @@ wf_status pack_build(const gguf_file *file, const plan *p, thread_pool *pool, vo
 
 // Maps the pack from cache file `path`, or builds it: directly into a new mapped cache file (renamed into place when
 // complete), or into anonymous memory when `path` is NULL or the folder cannot be written or is full. `key` (32 hex
-// digits) is stored in the file's header and compared; a file of the wrong size, key or checksum of its header is rebuilt.
+// digits) is stored in the file's header and compared; a file of the wrong size, key or checksum of its header is
+// rebuilt.
 wf_status pack_open(const gguf_file *file, const plan *p, const char *path, const char *key, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
 void pack_close(pack *p);

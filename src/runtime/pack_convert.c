@@ -24,10 +24,7 @@ static const struct {
     {"q4_0", TENSOR_Q4_0, LAYOUT_Q4_0_X16},
 };
 
-static bool is_float(tensor_type type)
-{
-    return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16;
-}
+static bool is_float(tensor_type type) { return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16; }
 
 wf_status weights_parse(const char *name, int *type, wf_error *err)
 {

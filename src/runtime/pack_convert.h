@@ -9,8 +9,8 @@
 // any other name.
 wf_status weights_parse(const char *name, int *type, wf_error *err);
 
-// The type in which matrix `t` is packed when `type` (-1: none) is asked for: a float matrix takes it, unless its rows are
-// no multiple of the type's blocks; everything else stays as stored.
+// The type in which matrix `t` is packed when `type` (-1: none) is asked for: a float matrix takes it, unless its rows
+// are no multiple of the type's blocks; everything else stays as stored.
 tensor_type weights_type(const gguf_tensor *t, int type);
 
 // Whether float tensors of `type` can be converted while they are packed to `layout`.

@@ -1,15 +1,15 @@
-// The simple layouts come from one move: a transpose of words, [16 rows][n] -> [n][16 rows]. A word is 4 bytes: one f32,
-// two bf16, four or eight quants, two f16 (which are parted afterwards). The others are read block by block into single
-// quants first, since their bits lie in another order. Blocks of the file:
+// The simple layouts come from one move: a transpose of words, [16 rows][n] -> [n][16 rows]. A word is 4 bytes: one
+// f32, two bf16, four or eight quants, two f16 (which are parted afterwards). The others are read block by block into
+// single quants first, since their bits lie in another order. Blocks of the file:
 //
 //     Q8_0   f16 d;           i8 q[32]                          34 bytes   w = d q
 //     Q4_0   f16 d;           u8 q[16]                          18         w = d (q - 8)     value j in the low nibble
-//     Q4_1   f16 d; f16 m;    u8 q[16]                          20         w = d q + m       of q[j], value 16 + j in its
-//     Q5_0   f16 d;           u32 h; u8 q[16]                   22         w = d (q - 16)    high nibble; bit 4 of value j
-//     Q5_1   f16 d; f16 m;    u32 h; u8 q[16]                   24         w = d q + m       in bit j of h
-//     Q4_K   f16 d; f16 dmin; u8 s[12]; u8 q[128]              144         w = d a q - dmin b
-//     Q5_K   f16 d; f16 dmin; u8 s[12]; u8 h[32]; u8 q[128]    176
-//     Q6_K   u8 q[128]; u8 h[64]; i8 a[16]; f16 d              210         w = d a (q - 32)
+//     Q4_1   f16 d; f16 m;    u8 q[16]                          20         w = d q + m       of q[j], value 16 + j in
+//     its Q5_0   f16 d;           u32 h; u8 q[16]                   22         w = d (q - 16)    high nibble; bit 4 of
+//     value j Q5_1   f16 d; f16 m;    u32 h; u8 q[16]                   24         w = d q + m       in bit j of h Q4_K
+//     f16 d; f16 dmin; u8 s[12]; u8 q[128]              144         w = d a q - dmin b Q5_K   f16 d; f16 dmin; u8
+//     s[12]; u8 h[32]; u8 q[128]    176 Q6_K   u8 q[128]; u8 h[64]; i8 a[16]; f16 d              210         w = d a (q
+//     - 32)
 //
 // K types have 256 values a block. Q4_K and Q5_K: value 64p + i in the low and 64p + 32 + i in the high nibble of
 // q[32p + i], fifth bits in bits 2p and 2p + 1 of h[i]; a and b of eight times 32 values, six bits each, in s (see
@@ -28,32 +28,19 @@ enum { WORD = 4, HALF_BYTES = 2, LINE = PANEL_ROWS * WORD };
 bool panel_takes(weight_layout layout, tensor_type type)
 {
     switch (layout) {
-    case LAYOUT_VECTOR_F32:
-        return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16;
-    case LAYOUT_F32_X16:
-        return type == TENSOR_F32;
-    case LAYOUT_F16_X16:
-        return type == TENSOR_F16;
-    case LAYOUT_BF16_X16:
-        return type == TENSOR_BF16;
-    case LAYOUT_Q8_0_X16:
-        return type == TENSOR_Q8_0;
-    case LAYOUT_Q4_0_X16:
-        return type == TENSOR_Q4_0;
-    case LAYOUT_Q4_1_X16:
-        return type == TENSOR_Q4_1;
-    case LAYOUT_Q5_0_X16:
-        return type == TENSOR_Q5_0;
-    case LAYOUT_Q5_1_X16:
-        return type == TENSOR_Q5_1;
-    case LAYOUT_Q4_K_X16:
-        return type == TENSOR_Q4_K;
-    case LAYOUT_Q5_K_X16:
-        return type == TENSOR_Q5_K;
-    case LAYOUT_Q6_K_X16:
-        return type == TENSOR_Q6_K;
-    default:
-        return false;
+    case LAYOUT_VECTOR_F32: return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16;
+    case LAYOUT_F32_X16: return type == TENSOR_F32;
+    case LAYOUT_F16_X16: return type == TENSOR_F16;
+    case LAYOUT_BF16_X16: return type == TENSOR_BF16;
+    case LAYOUT_Q8_0_X16: return type == TENSOR_Q8_0;
+    case LAYOUT_Q4_0_X16: return type == TENSOR_Q4_0;
+    case LAYOUT_Q4_1_X16: return type == TENSOR_Q4_1;
+    case LAYOUT_Q5_0_X16: return type == TENSOR_Q5_0;
+    case LAYOUT_Q5_1_X16: return type == TENSOR_Q5_1;
+    case LAYOUT_Q4_K_X16: return type == TENSOR_Q4_K;
+    case LAYOUT_Q5_K_X16: return type == TENSOR_Q5_K;
+    case LAYOUT_Q6_K_X16: return type == TENSOR_Q6_K;
+    default: return false;
     }
 }
 
@@ -193,7 +180,8 @@ static void write_quants(const quant_format *f, const quants *in, size_t row, un
         unsigned char *block = step + quant_header_bytes(f) + b * quant_block_bytes(f), word[WORD];
         for (size_t s = 0; f->scales && s < 2; s++) block[s * PANEL_ROWS + row] = in->scales[b][s];
         const unsigned char *q = in->q + b * QUANT_BLOCK;
-        unsigned char *low = block + quant_low_offset(f) + row * WORD, *high = block + quant_high_offset(f) + row * WORD;
+        unsigned char *low = block + quant_low_offset(f) + row * WORD,
+                      *high = block + quant_high_offset(f) + row * WORD;
         for (int g = 0; g < 4; g++, low += LINE) {
             for (int j = 0; j < WORD; j++)
                 word[j] = (unsigned char)((q[4 * g + j] & 15) | (q[16 + 4 * g + j] & 15) << 4);
@@ -233,33 +221,18 @@ ALWAYS_INLINE void pack_rows(weight_layout layout, const unsigned char *rows, si
                              int64_t cols, unsigned char *out)
 {
     switch (layout) {
-    case LAYOUT_F32_X16:
-        pack_f32(rows, row_bytes, n_rows, cols, out);
-        break;
-    case LAYOUT_F16_X16:
-        pack_f16(rows, row_bytes, n_rows, cols, out);
-        break;
-    case LAYOUT_BF16_X16:
-        pack_bf16(rows, row_bytes, n_rows, cols, out);
-        break;
-    case LAYOUT_Q8_0_X16:
-        pack_blocks(rows, row_bytes, n_rows, cols, 1, 8, out);
-        break;
-    case LAYOUT_Q4_0_X16:
-        pack_blocks(rows, row_bytes, n_rows, cols, 1, 4, out);
-        break;
-    case LAYOUT_Q4_1_X16:
-        pack_blocks(rows, row_bytes, n_rows, cols, 2, 4, out);
-        break;
+    case LAYOUT_F32_X16: pack_f32(rows, row_bytes, n_rows, cols, out); break;
+    case LAYOUT_F16_X16: pack_f16(rows, row_bytes, n_rows, cols, out); break;
+    case LAYOUT_BF16_X16: pack_bf16(rows, row_bytes, n_rows, cols, out); break;
+    case LAYOUT_Q8_0_X16: pack_blocks(rows, row_bytes, n_rows, cols, 1, 8, out); break;
+    case LAYOUT_Q4_0_X16: pack_blocks(rows, row_bytes, n_rows, cols, 1, 4, out); break;
+    case LAYOUT_Q4_1_X16: pack_blocks(rows, row_bytes, n_rows, cols, 2, 4, out); break;
     case LAYOUT_Q5_0_X16:
     case LAYOUT_Q5_1_X16:
     case LAYOUT_Q4_K_X16:
     case LAYOUT_Q5_K_X16:
-    case LAYOUT_Q6_K_X16:
-        pack_quants(layout, rows, row_bytes, n_rows, cols, out);
-        break;
-    default:
-        break;
+    case LAYOUT_Q6_K_X16: pack_quants(layout, rows, row_bytes, n_rows, cols, out); break;
+    default: break;
     }
 }
 

@@ -43,26 +43,16 @@ static void put(buffer *b, uint64_t value, size_t bytes)
     for (size_t i = 0; i < bytes; i++) buffer_append_char(b, (char)(value >> (8 * i) & 255));
 }
 
-static float random_float(uint32_t *random)
-{
-    return (float)((double)next_random(random) / (1 << 23) - 1);
-}
+static float random_float(uint32_t *random) { return (float)((double)next_random(random) / (1 << 23) - 1); }
 
 // One block of random numbers of a type, its scales finite.
 static void put_block(buffer *b, tensor_type type, uint32_t *random)
 {
     switch (type) {
-    case TENSOR_F32:
-        put(b, float_bits(random_float(random)), 4);
-        return;
-    case TENSOR_F16:
-        put(b, half_from_float(random_float(random)), 2);
-        return;
-    case TENSOR_BF16:
-        put(b, bfloat_from_float(random_float(random)), 2);
-        return;
-    default:
-        break;
+    case TENSOR_F32: put(b, float_bits(random_float(random)), 4); return;
+    case TENSOR_F16: put(b, half_from_float(random_float(random)), 2); return;
+    case TENSOR_BF16: put(b, bfloat_from_float(random_float(random)), 2); return;
+    default: break;
     }
     size_t bytes = gguf_type_layout(type)->block_bytes, start = b->len, at_d = type == TENSOR_Q6_K ? bytes - 2 : 0;
     for (size_t i = 0; i < bytes; i++) put(b, next_random(random) & 255, 1);
@@ -113,10 +103,7 @@ static gguf_file *parse_checkpoint(const buffer *b)
 
 // ---- what the file says, read without the packer's help
 
-static uint16_t u16_at(const unsigned char *p)
-{
-    return (uint16_t)(p[0] + 256 * p[1]);
-}
+static uint16_t u16_at(const unsigned char *p) { return (uint16_t)(p[0] + 256 * p[1]); }
 
 // Bits [first, first + n) of p, the lowest of the first byte first.
 static int bits_at(const unsigned char *p, size_t first, int n)
@@ -126,8 +113,8 @@ static int bits_at(const unsigned char *p, size_t first, int n)
     return value;
 }
 
-// Value j of a block of 256 of Q4_K or Q5_K. Scale i of 8, with its minimum, has 6 bits: for i < 4 the low ones of s[i] and
-// s[4 + i]; else the nibbles of s[4 + i] below the top two bits of s[i - 4] and s[i].
+// Value j of a block of 256 of Q4_K or Q5_K. Scale i of 8, with its minimum, has 6 bits: for i < 4 the low ones of s[i]
+// and s[4 + i]; else the nibbles of s[4 + i] below the top two bits of s[i - 4] and s[i].
 static double value_q45_k(const unsigned char *block, bool five, size_t j)
 {
     const unsigned char *s = block + 4, *h = block + 16, *q = five ? h + 32 : h;
@@ -156,15 +143,10 @@ static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
     const unsigned char *block = t->data + index / layout->block_values * layout->block_bytes;
     float x;
     switch (t->type) {
-    case TENSOR_F32:
-        memcpy(&x, block, 4);
-        return x;
-    case TENSOR_F16:
-        return half_to_float(u16_at(block));
-    case TENSOR_BF16:
-        return bfloat_to_float(u16_at(block));
-    case TENSOR_Q8_0:
-        return half_to_float(u16_at(block)) * (float)(int8_t)block[2 + j];
+    case TENSOR_F32: memcpy(&x, block, 4); return x;
+    case TENSOR_F16: return half_to_float(u16_at(block));
+    case TENSOR_BF16: return bfloat_to_float(u16_at(block));
+    case TENSOR_Q8_0: return half_to_float(u16_at(block)) * (float)(int8_t)block[2 + j];
     case TENSOR_Q4_0:
         return half_to_float(u16_at(block)) * (float)((j < 16 ? block[2 + j] & 15 : block[2 + j - 16] >> 4) - 8);
     case TENSOR_Q4_1: {
@@ -178,42 +160,27 @@ static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
         int q = bits_at(block + 8, 8 * (j % 16) + j / 16 * 4, 4) + 16 * bits_at(block + 4, j, 1);
         return (float)((double)half_to_float(u16_at(block)) * q + (double)half_to_float(u16_at(block + 2)));
     }
-    case TENSOR_Q4_K:
-        return (float)value_q45_k(block, false, j);
-    case TENSOR_Q5_K:
-        return (float)value_q45_k(block, true, j);
-    case TENSOR_Q6_K:
-        return (float)value_q6_k(block, j);
-    default:
-        return NAN;
+    case TENSOR_Q4_K: return (float)value_q45_k(block, false, j);
+    case TENSOR_Q5_K: return (float)value_q45_k(block, true, j);
+    case TENSOR_Q6_K: return (float)value_q6_k(block, j);
+    default: return NAN;
     }
 }
 
 static weight_layout layout_of(tensor_type type)
 {
     switch (type) {
-    case TENSOR_F32:
-        return LAYOUT_F32_X16;
-    case TENSOR_F16:
-        return LAYOUT_F16_X16;
-    case TENSOR_BF16:
-        return LAYOUT_BF16_X16;
-    case TENSOR_Q8_0:
-        return LAYOUT_Q8_0_X16;
-    case TENSOR_Q4_0:
-        return LAYOUT_Q4_0_X16;
-    case TENSOR_Q5_0:
-        return LAYOUT_Q5_0_X16;
-    case TENSOR_Q5_1:
-        return LAYOUT_Q5_1_X16;
-    case TENSOR_Q4_K:
-        return LAYOUT_Q4_K_X16;
-    case TENSOR_Q5_K:
-        return LAYOUT_Q5_K_X16;
-    case TENSOR_Q6_K:
-        return LAYOUT_Q6_K_X16;
-    default:
-        return LAYOUT_Q4_1_X16;
+    case TENSOR_F32: return LAYOUT_F32_X16;
+    case TENSOR_F16: return LAYOUT_F16_X16;
+    case TENSOR_BF16: return LAYOUT_BF16_X16;
+    case TENSOR_Q8_0: return LAYOUT_Q8_0_X16;
+    case TENSOR_Q4_0: return LAYOUT_Q4_0_X16;
+    case TENSOR_Q5_0: return LAYOUT_Q5_0_X16;
+    case TENSOR_Q5_1: return LAYOUT_Q5_1_X16;
+    case TENSOR_Q4_K: return LAYOUT_Q4_K_X16;
+    case TENSOR_Q5_K: return LAYOUT_Q5_K_X16;
+    case TENSOR_Q6_K: return LAYOUT_Q6_K_X16;
+    default: return LAYOUT_Q4_1_X16;
     }
 }
 
@@ -268,8 +235,8 @@ static void check_weight(const gguf_file *file, const plan_weight *w)
     free(packed);
 }
 
-static const tensor_type TYPES[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0,
-                                    TENSOR_Q4_1, TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K};
+static const tensor_type TYPES[] = {TENSOR_F32,  TENSOR_F16,  TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1,
+                                    TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K};
 
 static void test_packs_every_type_and_shape(void **state)
 {

@@ -36,10 +36,7 @@ int64_t affine_eval(const affine *a, const int64_t dims[DIM_COUNT])
     return value;
 }
 
-static int64_t divide_up(int64_t a, int64_t divisor)
-{
-    return a / divisor + (a % divisor > 0);
-}
+static int64_t divide_up(int64_t a, int64_t divisor) { return a / divisor + (a % divisor > 0); }
 
 static bool condition_holds(const plan_condition *c, const int64_t dims[DIM_COUNT])
 {
@@ -84,10 +81,7 @@ static bool eval_checked(const affine *a, const int64_t dims[DIM_COUNT], int64_t
     return true;
 }
 
-static bool multiply_checked(int64_t a, int64_t b, int64_t *product)
-{
-    return !__builtin_mul_overflow(a, b, product);
-}
+static bool multiply_checked(int64_t a, int64_t b, int64_t *product) { return !__builtin_mul_overflow(a, b, product); }
 
 static bool coefficients_fit(const affine *a)
 {
@@ -145,10 +139,7 @@ static wf_status fail(const checker *c, const char *reason)
     return error_set(c->err, WF_ERROR_FORMAT, "%s: %s", c->name, reason);
 }
 
-static bool text_is(const char *text, const char *wanted)
-{
-    return view_is(view_of(text), wanted);
-}
+static bool text_is(const char *text, const char *wanted) { return view_is(view_of(text), wanted); }
 
 static wf_status check_facts(const checker *c)
 {
@@ -319,7 +310,4 @@ wf_status plan_check_named(const plan *p, const char *name, wf_error *err)
     return WF_OK;
 }
 
-wf_status plan_check(const plan *p, wf_error *err)
-{
-    return plan_check_named(p, "plan", err);
-}
+wf_status plan_check(const plan *p, wf_error *err) { return plan_check_named(p, "plan", err); }

@@ -5,8 +5,8 @@
 //   ...
 //
 // Every address is base + offset, every size a small affine form of the call's dimensions, so that one plan serves a
-// prefill of 512 tokens and a decode of one. A plan is also a file format (plan_write, plan_read): little endian, checked
-// completely when read. plan_print shows it as a table for people.
+// prefill of 512 tokens and a decode of one. A plan is also a file format (plan_write, plan_read): little endian,
+// checked completely when read. plan_print shows it as a table for people.
 #ifndef WELFORD_RUNTIME_PLAN_H
 #define WELFORD_RUNTIME_PLAN_H
 
@@ -39,10 +39,10 @@ typedef enum plan_base {
     BASE_ARENA,   // values between calls
     BASE_WEIGHTS, // the pack, read-only
     BASE_KV,      // the KV cache
-    BASE_ROPE,    // rotation tables: for each plan_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
-    BASE_TOKENS,  // [n_tokens] i32: the input
-    BASE_ROWS,    // [n_outputs] i32: which of the call's tokens want logits
-    BASE_LOGITS,  // [n_outputs, n_vocab] f32: the output
+    BASE_ROPE, // rotation tables: for each plan_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
+    BASE_TOKENS, // [n_tokens] i32: the input
+    BASE_ROWS,   // [n_outputs] i32: which of the call's tokens want logits
+    BASE_LOGITS, // [n_outputs, n_vocab] f32: the output
     BASE_COUNT
 } plan_base;
 
@@ -79,7 +79,7 @@ typedef struct plan_call {
     plan_buffer buffers[PLAN_MAX_BUFFERS];
     affine dims[PLAN_MAX_DIMS];
     plan_count tiles;
-    affine flops;  // arithmetic of the whole call, for profiles; attention's n_tokens * n_past term is left out
+    affine flops; // arithmetic of the whole call, for profiles; attention's n_tokens * n_past term is left out
 } plan_call;
 
 // One weight in the pack: one or two or three checkpoint tensors in one layout.
@@ -89,10 +89,10 @@ typedef struct plan_weight {
     uint32_t n_sources;
     const char *sources[PLAN_MAX_SOURCES]; // tensor names
     uint32_t types[PLAN_MAX_SOURCES];      // their tensor_type (format/gguf.h), to check against the file
-    int64_t rows[PLAN_MAX_SOURCES];        // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
+    int64_t rows[PLAN_MAX_SOURCES]; // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
     int64_t cols;
-    bool interleave; // panels alternate between the (two) sources instead of following each other
-    bool plus_one;   // VECTOR_F32: 1 is added to every value ((1 + w) norms)
+    bool interleave;      // panels alternate between the (two) sources instead of following each other
+    bool plus_one;        // VECTOR_F32: 1 is added to every value ((1 + w) norms)
     size_t offset, bytes; // in the pack; offset is a multiple of 64
 } plan_weight;
 
@@ -118,10 +118,10 @@ typedef struct plan {
     // facts that a session needs
     const char *architecture, *name;
     int64_t n_vocab, n_ctx_train, n_layer, n_embd;
-    const char *kv_type;       // "f16" or "f32"
-    affine kv_bytes;           // of BASE_KV; in n_ctx
-    affine arena_bytes;        // of BASE_ARENA; in n_tokens, n_outputs and n_ctx
-    size_t weights_bytes;      // of BASE_WEIGHTS
+    const char *kv_type;  // "f16" or "f32"
+    affine kv_bytes;      // of BASE_KV; in n_ctx
+    affine arena_bytes;   // of BASE_ARENA; in n_tokens, n_outputs and n_ctx
+    size_t weights_bytes; // of BASE_WEIGHTS
     uint32_t n_ropes;
     const plan_rope *ropes;
     uint32_t n_weights;

@@ -44,14 +44,8 @@ static void put_number(buffer *out, uint64_t value, size_t bytes)
     buffer_append(out, little, bytes);
 }
 
-static void put_u32(buffer *out, uint32_t value)
-{
-    put_number(out, value, 4);
-}
-static void put_i64(buffer *out, int64_t value)
-{
-    put_number(out, (uint64_t)value, 8);
-}
+static void put_u32(buffer *out, uint32_t value) { put_number(out, value, 4); }
+static void put_i64(buffer *out, int64_t value) { put_number(out, (uint64_t)value, 8); }
 
 static void put_f64(buffer *out, double value)
 {
@@ -187,14 +181,8 @@ static uint64_t get_number(reader *r, size_t bytes)
     return value;
 }
 
-static uint32_t get_u32(reader *r)
-{
-    return (uint32_t)get_number(r, 4);
-}
-static int64_t get_i64(reader *r)
-{
-    return (int64_t)get_number(r, 8);
-}
+static uint32_t get_u32(reader *r) { return (uint32_t)get_number(r, 4); }
+static int64_t get_i64(reader *r) { return (int64_t)get_number(r, 8); }
 
 static double get_f64(reader *r)
 {

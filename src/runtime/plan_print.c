@@ -66,8 +66,9 @@ static void print_text(buffer *out, const char *text)
 static void print_condition(buffer *out, const plan_condition *when)
 {
     if (!when->max_tokens) return;
-    buffer_printf(out, when->otherwise ? " if n_tokens > %" PRId64 " or n_past < %" PRId64
-                                       : " if n_tokens <= %" PRId64 " and n_past >= %" PRId64,
+    buffer_printf(out,
+                  when->otherwise ? " if n_tokens > %" PRId64 " or n_past < %" PRId64
+                                  : " if n_tokens <= %" PRId64 " and n_past >= %" PRId64,
                   when->max_tokens, when->min_past);
 }
 
@@ -105,12 +106,8 @@ static void print_operands(buffer *out, const plan_call *call, bool written)
 static void print_cell(const plan *p, const plan_call *call, int column, buffer *out)
 {
     switch (column) {
-    case 0:
-        print_text(out, p->kernels[call->kernel]);
-        break;
-    case 1:
-        print_text(out, call->label);
-        break;
+    case 0: print_text(out, p->kernels[call->kernel]); break;
+    case 1: print_text(out, call->label); break;
     case 2:
         print_tiles(out, &call->tiles);
         print_condition(out, &call->tiles.when);
@@ -205,6 +202,7 @@ void plan_print_fusions(const plan *p, buffer *out)
     buffer_printf(out, "%-16s %5s %5s  %s\n", "fusion", "found", "fused", "not fused and why");
     for (uint32_t i = 0; i < p->n_fusions; i++) {
         const plan_fusion *f = &p->fusions[i];
-        buffer_printf(out, "%-16s %5" PRIu32 " %5" PRIu32 "%s%s\n", f->name, f->found, f->fused, *f->why ? "  " : "", f->why);
+        buffer_printf(out, "%-16s %5" PRIu32 " %5" PRIu32 "%s%s\n", f->name, f->found, f->fused, *f->why ? "  " : "",
+                      f->why);
     }
 }

@@ -63,7 +63,7 @@ static void make_calls(sample *s)
                               .n_buffers = 3,
                               .n_dims = 1,
                               .dims = {form(0, 1, 0, 0)},
-                              .tiles = {form(0, 1, 0, 0), 1, 1}};
+                              .tiles = {form(0, 1, 0, 0), 1, 1, {0}}};
     s->calls[0].buffers[0] = (plan_buffer){BASE_TOKENS, form(0, 0, 0, 0), form(0, 4, 0, 0), false};
     s->calls[0].buffers[1] = (plan_buffer){BASE_WEIGHTS, form(128, 0, 0, 0), form(2304, 0, 0, 0), false};
     s->calls[0].buffers[2] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 128, 0, 0), true};
@@ -82,7 +82,7 @@ static void make_calls(sample *s)
                               .n_buffers = 3,
                               .n_dims = 1,
                               .dims = {form(0, 0, 1, 0)},
-                              .tiles = {form(0, 0, 1, 0), 1, 1}};
+                              .tiles = {form(0, 0, 1, 0), 1, 1, {0}}};
     s->calls[2].buffers[0] = (plan_buffer){BASE_ROWS, form(0, 0, 0, 0), form(0, 0, 4, 0), false};
     s->calls[2].buffers[1] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), false};
     s->calls[2].buffers[2] = (plan_buffer){BASE_LOGITS, form(0, 0, 0, 0), form(0, 0, 4 * 1000, 0), true};
@@ -130,7 +130,7 @@ static void test_evaluates_forms(void **state)
     static const struct {
         plan_condition when;
         bool holds; // n_tokens is 5, n_past 7
-    } conditions[] = {{{5, 7, false}, true},  {{4, 7, false}, false}, {{5, 8, false}, false}, {{4, 8, false}, false},
+    } conditions[] = {{{5, 7, false}, true}, {{4, 7, false}, false}, {{5, 8, false}, false}, {{4, 8, false}, false},
                       {{5, 7, true}, false}, {{4, 7, true}, true},   {{5, 8, true}, true},   {{8, 0, false}, true}};
     for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++) {
         count.when = conditions[i].when;

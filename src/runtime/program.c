@@ -125,10 +125,7 @@ static wf_status bad_object(const object *o, wf_error *err, const char *what, si
     return error_set(err, WF_ERROR_FORMAT, "%s: object: section %zu: %s", o->name, index, what);
 }
 
-static bool is_inside(size_t offset, size_t length, size_t all)
-{
-    return offset <= all && length <= all - offset;
-}
+static bool is_inside(size_t offset, size_t length, size_t all) { return offset <= all && length <= all - offset; }
 
 static wf_status read_sections(object *o, wf_error *err)
 {

@@ -1,4 +1,5 @@
-// A program: a plan and the machine code of its kernels, in one image that can be cached and loaded without the compiler.
+// A program: a plan and the machine code of its kernels, in one image that can be cached and loaded without the
+// compiler.
 //
 //   offset 0   magic "WFPROG01"
 //   8          u64  bytes of the whole image

@@ -151,10 +151,7 @@ static void test_refused_objects(void **state)
     expect_refusal("const int f = 3;", "", "f", "no function \"f\"");
 }
 
-static uint32_t next_random(uint32_t *state)
-{
-    return *state = *state * 1664525u + 1013904223u;
-}
+static uint32_t next_random(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
 
 // Loads without running. An exact-size copy on the heap lets AddressSanitizer see reads beyond its end.
 static bool loads(const char *data, size_t bytes)

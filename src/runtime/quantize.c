@@ -16,16 +16,10 @@ static void store_half(unsigned char *p, float x)
     p[1] = (unsigned char)(half >> 8);
 }
 
-static float reciprocal(float d)
-{
-    return d != 0 ? 1.0f / d : 0.0f;
-}
+static float reciprocal(float d) { return d != 0 ? 1.0f / d : 0.0f; }
 
 // x truncated to 0..15; a NaN gives 0.
-static unsigned nibble(float x)
-{
-    return x >= 15 ? 15 : x > 0 ? (unsigned)x : 0;
-}
+static unsigned nibble(float x) { return x >= 15 ? 15 : x > 0 ? (unsigned)x : 0; }
 
 // x rounded to -127..127, halves away from zero; a NaN gives 0.
 static int signed_byte(float x)

@@ -13,10 +13,7 @@
 
 enum { N = 32 };
 
-static float half_at(const unsigned char *p)
-{
-    return half_to_float((uint16_t)(p[0] + 256 * p[1]));
-}
+static float half_at(const unsigned char *p) { return half_to_float((uint16_t)(p[0] + 256 * p[1])); }
 
 // The three formats, each with the range of its quants.
 typedef struct format {

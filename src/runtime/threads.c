@@ -49,8 +49,8 @@ struct tile_queue {
     tile_share *shares; // [pool size]
 };
 
-// Progress of one call of a sequence. A word is the sequence's number in its upper half and a count in its lower half; a
-// word of an older sequence counts as 0, so that nothing needs to be reset between sequences.
+// Progress of one call of a sequence. A word is the sequence's number in its upper half and a count in its lower half;
+// a word of an older sequence counts as 0, so that nothing needs to be reset between sequences.
 typedef struct call_work {
     _Alignas(CACHE_LINE) _Atomic uint64_t done;    // tiles finished
     _Alignas(CACHE_LINE) _Atomic uint64_t taken[]; // [n_threads] tiles taken from each thread's share
@@ -74,7 +74,7 @@ struct thread_pool {
     uint32_t sequence; // number of the current sequence
     event start;       // raised once a run
     event progress;    // raised when a call is finished and somebody sleeps
-    event barrier; // raised when the last thread has arrived
+    event barrier;     // raised when the last thread has arrived
     _Alignas(CACHE_LINE) _Atomic int arrived;
 };
 
@@ -136,15 +136,9 @@ void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread),
     thread_pool_barrier(pool, 0);
 }
 
-int thread_pool_size(const thread_pool *pool)
-{
-    return pool->n_threads;
-}
+int thread_pool_size(const thread_pool *pool) { return pool->n_threads; }
 
-tile_queue *thread_pool_queue(thread_pool *pool, int which)
-{
-    return &pool->queues[which];
-}
+tile_queue *thread_pool_queue(thread_pool *pool, int which) { return &pool->queues[which]; }
 
 wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
 {

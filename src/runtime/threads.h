@@ -33,8 +33,8 @@ typedef struct tile_range {
     int64_t begin, end;
 } tile_range; // empty: begin == end
 
-// A sequence of calls whose tiles are handed out and counted. A thread that finds nothing left to do in a call waits for
-// its tiles to be finished, not for other threads to come by: a thread that the system has taken off its core holds
+// A sequence of calls whose tiles are handed out and counted. A thread that finds nothing left to do in a call waits
+// for its tiles to be finished, not for other threads to come by: a thread that the system has taken off its core holds
 // nobody up, unless it holds a tile. It catches up with the others when it runs again.
 //
 // Starts a sequence of `n_calls` calls, before thread_pool_run; false when memory is out.

@@ -177,7 +177,8 @@ static void run_sequence(void *context, int thread)
         for (;;) {
             tile_range t = work_take(s->pool, (size_t)call, thread, s->n_tiles, 3);
             if (t.begin == t.end) break;
-            for (int64_t i = t.begin; i < t.end; i++) s->value[call * s->n_tiles + i] += 1 + sum_of_call(s, call - 1) + i;
+            for (int64_t i = t.begin; i < t.end; i++)
+                s->value[call * s->n_tiles + i] += 1 + sum_of_call(s, call - 1) + i;
             s->finished += work_finish(s->pool, (size_t)call, t.end - t.begin, s->n_tiles);
         }
         work_wait(s->pool, (size_t)call, s->n_tiles);

@@ -4,10 +4,7 @@
 
 #include "base/half.h"
 
-static uint16_t load_u16(const unsigned char *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
+static uint16_t load_u16(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static float load_f32(const unsigned char *p)
 {
@@ -55,8 +52,7 @@ void weight_unpack_row(weight_layout layout, const unsigned char *packed, int64_
         for (size_t c = 0; c < n; c++)
             out[c] = bfloat_to_float(load_u16(panel + ((c / 2 * PANEL_ROWS + r) * 2 + c % 2) * 2));
         return;
-    default:
-        break;
+    default: break;
     }
     const quant_format *f = layout_quant(layout);
     if (!f) return;

@@ -5,9 +5,9 @@
 #include "runtime/layout.h"
 
 // Row `row` of a packed matrix, dequantised to out [cols]; `packed` is where its panel 0 begins. Every value is the
-// packed number itself, rounded once to f32 where it has more digits (only types with a minimum and Q6_K can). `cols` must suit the layout
-// (layout_panel_bytes). With several sources, rows count in the pack: each source starts at a multiple of 16, and the
-// panels of interleaved sources alternate. A vector's row r is its r-th source.
+// packed number itself, rounded once to f32 where it has more digits (only types with a minimum and Q6_K can). `cols`
+// must suit the layout (layout_panel_bytes). With several sources, rows count in the pack: each source starts at a
+// multiple of 16, and the panels of interleaved sources alternate. A vector's row r is its r-th source.
 void weight_unpack_row(weight_layout layout, const unsigned char *packed, int64_t cols, int64_t row, float *out);
 
 #endif

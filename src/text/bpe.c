@@ -37,10 +37,7 @@ struct bpe {
     int16_t letter_byte[N_LETTER_CODES];
 };
 
-static uint64_t hash_text(view text)
-{
-    return XXH3_64bits(text.data, text.len);
-}
+static uint64_t hash_text(view text) { return XXH3_64bits(text.data, text.len); }
 
 // Not symmetric: "a b" and "b a" are two merges.
 static uint64_t hash_pair(uint64_t left, uint64_t right)
@@ -58,10 +55,7 @@ static wf_status table_create(table *t, size_t count, wf_error *err)
     return t->slots ? WF_OK : error_memory(err, slots * sizeof *t->slots);
 }
 
-static uint32_t tag_of(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
-}
+static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
 
 static struct table_slot *table_probe(const table *t, uint64_t hash, size_t *at)
 {
@@ -105,10 +99,7 @@ static struct table_slot *find_merge_slot(const bpe *b, view left, view right, u
     }
 }
 
-static bool is_printable(int byte)
-{
-    return (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
-}
+static bool is_printable(int byte) { return (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD); }
 
 static void make_letters(bpe *b)
 {
@@ -182,10 +173,7 @@ void bpe_free(bpe *b)
     free(b);
 }
 
-int32_t bpe_find_token(const bpe *b, view text)
-{
-    return find_token(b, text, hash_text(text));
-}
+int32_t bpe_find_token(const bpe *b, view text) { return find_token(b, text, hash_text(text)); }
 
 // The letter at text.data[pos]: its byte and its length; -1 for anything else.
 static int read_letter(const bpe *b, view text, size_t pos, size_t *length)
@@ -296,13 +284,10 @@ static candidate heap_pop(bpe_scratch *s)
     return top;
 }
 
-static view symbol_text(const bpe_scratch *s, const symbol *sym)
-{
-    return (view){s->letters + sym->start, sym->len};
-}
+static view symbol_text(const bpe_scratch *s, const symbol *sym) { return (view){s->letters + sym->start, sym->len}; }
 
-// The better the score, the smaller the rank; not a number comes last. A float's bits are in the order of its value once
-// negative ones are turned around.
+// The better the score, the smaller the rank; not a number comes last. A float's bits are in the order of its value
+// once negative ones are turned around.
 static int64_t rank_of_score(float score)
 {
     uint32_t bits = 0;

@@ -5,9 +5,9 @@
 // neighbours whose pair stands first in the list of merges, leftmost first, become one symbol; what is left are tokens.
 //
 // In place of letters a word may be spelled in characters, as SentencePiece does (Kudo and Richardson 2018; Llama 2,
-// Gemma). A character that is no token falls apart into the tokens of its bytes, <0x00> .. <0xFF>. Its vocabularies carry
-// a score for each token instead of merges: neighbours become one where their joint text is a token, that of the best
-// score first, leftmost first.
+// Gemma). A character that is no token falls apart into the tokens of its bytes, <0x00> .. <0xFF>. Its vocabularies
+// carry a score for each token instead of merges: neighbours become one where their joint text is a token, that of the
+// best score first, leftmost first.
 #ifndef WELFORD_TEXT_BPE_H
 #define WELFORD_TEXT_BPE_H
 
@@ -34,8 +34,8 @@ typedef struct bpe_config {
 } bpe_config;
 
 // WF_ERROR_FORMAT names a merge that is not two parts with a space between. An empty token is never used; of equal
-// tokens the last is used, of equal merges the first. The product of a merge that is no token falls apart into bytes, or
-// into characters. byte_tokens and usable are read only here.
+// tokens the last is used, of equal merges the first. The product of a merge that is no token falls apart into bytes,
+// or into characters. byte_tokens and usable are read only here.
 wf_status bpe_create(const bpe_config *config, bpe **b, wf_error *err);
 void bpe_free(bpe *b);
 

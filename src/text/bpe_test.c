@@ -114,7 +114,10 @@ static void test_equals_definition(void **state)
     for (int round = 0; round < 500; ++round) {
         toy v;
         make_toy(&v, &seed);
-        bpe_config config = {.tokens = v.token_views, .usable = v.usable, .n_tokens = v.n_tokens, .merges = v.merge_views,
+        bpe_config config = {.tokens = v.token_views,
+                             .usable = v.usable,
+                             .n_tokens = v.n_tokens,
+                             .merges = v.merge_views,
                              .n_merges = v.n_merges};
         bpe *b;
         bpe_scratch *s;

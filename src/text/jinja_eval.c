@@ -140,16 +140,11 @@ static bool compare(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
 {
     int order;
     switch (op) {
-    case OP_EQ:
-        return jinja_equal(r, a, b);
-    case OP_NE:
-        return !jinja_equal(r, a, b);
-    case OP_IN:
-        return jinja_contains(r, b, a);
-    case OP_NOT_IN:
-        return !jinja_contains(r, b, a);
-    default:
-        break;
+    case OP_EQ: return jinja_equal(r, a, b);
+    case OP_NE: return !jinja_equal(r, a, b);
+    case OP_IN: return jinja_contains(r, b, a);
+    case OP_NOT_IN: return !jinja_contains(r, b, a);
+    default: break;
     }
     order = jinja_order(r, a, b);
     if (order == 2) return false;
@@ -219,26 +214,16 @@ static jinja_value eval_inside(jinja_run *r, const jinja_node *n)
 {
     jinja_value a, b;
     switch (n->kind) {
-    case NODE_CONST:
-        return n->value;
-    case NODE_NAME:
-        return look_up(r, n);
+    case NODE_CONST: return n->value;
+    case NODE_NAME: return look_up(r, n);
     case NODE_LIST:
-    case NODE_TUPLE:
-        return eval_list(r, n);
-    case NODE_DICT:
-        return eval_dict(r, n);
+    case NODE_TUPLE: return eval_list(r, n);
+    case NODE_DICT: return eval_dict(r, n);
     case NODE_NEGATE:
-    case NODE_PLUS:
-        return eval_sign(r, n);
-    case NODE_NOT:
-        return jinja_bool(!jinja_is_true(r, eval(r, n->a)));
-    case NODE_AND:
-        a = eval(r, n->a);
-        return jinja_is_true(r, a) ? eval(r, n->b) : a;
-    case NODE_OR:
-        a = eval(r, n->a);
-        return jinja_is_true(r, a) ? a : eval(r, n->b);
+    case NODE_PLUS: return eval_sign(r, n);
+    case NODE_NOT: return jinja_bool(!jinja_is_true(r, eval(r, n->a)));
+    case NODE_AND: a = eval(r, n->a); return jinja_is_true(r, a) ? eval(r, n->b) : a;
+    case NODE_OR: a = eval(r, n->a); return jinja_is_true(r, a) ? a : eval(r, n->b);
     case NODE_COND:
         if (jinja_is_true(r, eval(r, n->a))) return eval(r, n->b);
         return n->c ? eval(r, n->c)
@@ -248,10 +233,8 @@ static jinja_value eval_inside(jinja_run *r, const jinja_node *n)
         b = eval(r, n->b);
         r->line = n->line;
         return jinja_binary(r, n->op, a, b);
-    case NODE_COMPARE:
-        return eval_compare(r, n);
-    case NODE_CONCAT:
-        return eval_concat(r, n);
+    case NODE_COMPARE: return eval_compare(r, n);
+    case NODE_CONCAT: return eval_concat(r, n);
     case NODE_ATTR:
         a = eval(r, n->a);
         r->line = n->line;
@@ -261,16 +244,11 @@ static jinja_value eval_inside(jinja_run *r, const jinja_node *n)
         b = eval(r, n->b);
         r->line = n->line;
         return jinja_get_item(r, a, b);
-    case NODE_SLICE:
-        return eval_slice(r, n);
-    case NODE_CALL:
-        return eval_call(r, n, NULL);
-    case NODE_FILTER:
-        return call_filter(r, n, eval(r, n->a));
-    case NODE_TEST:
-        return eval_test(r, n);
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "a statement where a value belongs");
+    case NODE_SLICE: return eval_slice(r, n);
+    case NODE_CALL: return eval_call(r, n, NULL);
+    case NODE_FILTER: return call_filter(r, n, eval(r, n->a));
+    case NODE_TEST: return eval_test(r, n);
+    default: jinja_fail(r, WF_ERROR_FORMAT, "a statement where a value belongs");
     }
 }
 
@@ -338,19 +316,11 @@ jinja_value jinja_call(jinja_run *r, jinja_value f, const jinja_args *args)
     jinja_value v;
     jinja_enter(r);
     switch (f.kind) {
-    case JINJA_MACRO:
-        v = call_macro(r, f.macro, args);
-        break;
-    case JINJA_FUNCTION:
-        v = f.function->call(r, args);
-        break;
-    case JINJA_METHOD:
-        v = jinja_call_method(r, f.method, args);
-        break;
-    case JINJA_UNDEFINED:
-        jinja_fail_undefined(r, f);
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be called", jinja_type_name(f));
+    case JINJA_MACRO: v = call_macro(r, f.macro, args); break;
+    case JINJA_FUNCTION: v = f.function->call(r, args); break;
+    case JINJA_METHOD: v = jinja_call_method(r, f.method, args); break;
+    case JINJA_UNDEFINED: jinja_fail_undefined(r, f);
+    default: jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be called", jinja_type_name(f));
     }
     jinja_leave(r);
     return v;
@@ -462,40 +432,20 @@ static flow execute_inside(jinja_run *r, const jinja_node *n)
 {
     flow f = FLOW_NEXT;
     switch (n->kind) {
-    case NODE_BLOCK:
-        return execute_body(r, n);
-    case NODE_TEXT:
-        jinja_text_add_string(r, r->out, n->value.string);
-        break;
-    case NODE_PRINT:
-        jinja_print(r, r->out, eval(r, n->a));
-        break;
-    case NODE_IF:
-        return execute_if(r, n);
-    case NODE_FOR:
-        return execute_for(r, n);
-    case NODE_SET:
-        assign(r, n->a, eval(r, n->b));
-        break;
-    case NODE_SET_BLOCK:
-        assign(r, n->a, filtered_block(r, n, &f));
-        break;
-    case NODE_FILTER_BLOCK:
-        jinja_print(r, r->out, filtered_block(r, n, &f));
-        break;
-    case NODE_MACRO:
-        bind(r, r->scope, n->name, new_macro(r, n));
-        break;
-    case NODE_CALL_BLOCK:
-        return execute_call_block(r, n);
-    case NODE_WITH:
-        return execute_with(r, n);
-    case NODE_BREAK:
-        return FLOW_BREAK;
-    case NODE_CONTINUE:
-        return FLOW_CONTINUE;
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "a value where a statement belongs");
+    case NODE_BLOCK: return execute_body(r, n);
+    case NODE_TEXT: jinja_text_add_string(r, r->out, n->value.string); break;
+    case NODE_PRINT: jinja_print(r, r->out, eval(r, n->a)); break;
+    case NODE_IF: return execute_if(r, n);
+    case NODE_FOR: return execute_for(r, n);
+    case NODE_SET: assign(r, n->a, eval(r, n->b)); break;
+    case NODE_SET_BLOCK: assign(r, n->a, filtered_block(r, n, &f)); break;
+    case NODE_FILTER_BLOCK: jinja_print(r, r->out, filtered_block(r, n, &f)); break;
+    case NODE_MACRO: bind(r, r->scope, n->name, new_macro(r, n)); break;
+    case NODE_CALL_BLOCK: return execute_call_block(r, n);
+    case NODE_WITH: return execute_with(r, n);
+    case NODE_BREAK: return FLOW_BREAK;
+    case NODE_CONTINUE: return FLOW_CONTINUE;
+    default: jinja_fail(r, WF_ERROR_FORMAT, "a value where a statement belongs");
     }
     return f;
 }

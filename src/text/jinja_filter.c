@@ -486,14 +486,8 @@ static jinja_value extreme(jinja_run *r, jinja_value v, const jinja_args *args, 
     return best;
 }
 
-FILTER(filter_min)
-{
-    return extreme(r, v, args, -1);
-}
-FILTER(filter_max)
-{
-    return extreme(r, v, args, 1);
-}
+FILTER(filter_min) { return extreme(r, v, args, -1); }
+FILTER(filter_max) { return extreme(r, v, args, 1); }
 
 static void fill_up(jinja_run *r, jinja_list *l, int64_t n, const jinja_value *fill)
 {
@@ -611,22 +605,10 @@ static jinja_value choose(jinja_run *r, jinja_value v, const jinja_args *args, b
     return jinja_seq(JINJA_ITERATOR, kept);
 }
 
-FILTER(filter_select)
-{
-    return choose(r, v, args, false, true);
-}
-FILTER(filter_reject)
-{
-    return choose(r, v, args, false, false);
-}
-FILTER(filter_selectattr)
-{
-    return choose(r, v, args, true, true);
-}
-FILTER(filter_rejectattr)
-{
-    return choose(r, v, args, true, false);
-}
+FILTER(filter_select) { return choose(r, v, args, false, true); }
+FILTER(filter_reject) { return choose(r, v, args, false, false); }
+FILTER(filter_selectattr) { return choose(r, v, args, true, true); }
+FILTER(filter_rejectattr) { return choose(r, v, args, true, false); }
 
 jinja_filter_fn *jinja_find_filter(view name)
 {

@@ -286,10 +286,7 @@ _Noreturn void jinja_fail(jinja_run *r, wf_status status, const char *format, ..
 void *jinja_alloc(jinja_run *r, size_t count, size_t size); // zeroed; fails the run when memory or the limit is out
 void jinja_step(jinja_run *r, size_t cost);
 void jinja_enter(jinja_run *r); // one level deeper: an expression, call or value inside another
-static inline void jinja_leave(jinja_run *r)
-{
-    r->depth--;
-}
+static inline void jinja_leave(jinja_run *r) { r->depth--; }
 
 void jinja_execute(jinja_run *r, const jinja_node *root); // appends to r->out
 
@@ -324,26 +321,11 @@ jinja_list *jinja_string_split_lines(jinja_run *r, const jinja_string *s, bool k
 
 // ---- values
 
-static inline jinja_value jinja_none(void)
-{
-    return (jinja_value){.kind = JINJA_NONE};
-}
-static inline jinja_value jinja_bool(bool b)
-{
-    return (jinja_value){.kind = JINJA_BOOL, .boolean = b};
-}
-static inline jinja_value jinja_int(int64_t i)
-{
-    return (jinja_value){.kind = JINJA_INT, .integer = i};
-}
-static inline jinja_value jinja_float(double f)
-{
-    return (jinja_value){.kind = JINJA_FLOAT, .real = f};
-}
-static inline jinja_value jinja_str(const jinja_string *s)
-{
-    return (jinja_value){.kind = JINJA_STRING, .string = s};
-}
+static inline jinja_value jinja_none(void) { return (jinja_value){.kind = JINJA_NONE}; }
+static inline jinja_value jinja_bool(bool b) { return (jinja_value){.kind = JINJA_BOOL, .boolean = b}; }
+static inline jinja_value jinja_int(int64_t i) { return (jinja_value){.kind = JINJA_INT, .integer = i}; }
+static inline jinja_value jinja_float(double f) { return (jinja_value){.kind = JINJA_FLOAT, .real = f}; }
+static inline jinja_value jinja_str(const jinja_string *s) { return (jinja_value){.kind = JINJA_STRING, .string = s}; }
 static inline jinja_value jinja_seq(jinja_kind kind, jinja_list *l)
 {
     return (jinja_value){.kind = (unsigned char)kind, .list = l};

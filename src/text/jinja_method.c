@@ -86,17 +86,10 @@ static jinja_value integer_op(jinja_run *r, jinja_op op, int64_t a, int64_t b)
     if (b == 0 && (op == OP_DIV || op == OP_FLOOR_DIV || op == OP_MOD))
         jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
     switch (op) {
-    case OP_ADD:
-        overflow = __builtin_add_overflow(a, b, &c);
-        break;
-    case OP_SUB:
-        overflow = __builtin_sub_overflow(a, b, &c);
-        break;
-    case OP_MUL:
-        overflow = __builtin_mul_overflow(a, b, &c);
-        break;
-    case OP_DIV:
-        return jinja_float((double)a / (double)b);
+    case OP_ADD: overflow = __builtin_add_overflow(a, b, &c); break;
+    case OP_SUB: overflow = __builtin_sub_overflow(a, b, &c); break;
+    case OP_MUL: overflow = __builtin_mul_overflow(a, b, &c); break;
+    case OP_DIV: return jinja_float((double)a / (double)b);
     case OP_POW:
         if (b < 0 && a == 0) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
         if (b < 0) return jinja_float(pow((double)a, (double)b));
@@ -110,8 +103,7 @@ static jinja_value integer_op(jinja_run *r, jinja_op op, int64_t a, int64_t b)
     case OP_MOD: // has the sign of b
         if (b != -1) c = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0);
         break;
-    default:
-        break;
+    default: break;
     }
     if (overflow) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
     return jinja_int(c);
@@ -137,20 +129,13 @@ static jinja_value float_op(jinja_run *r, jinja_op op, double a, double b)
     if (b == 0 && (op == OP_DIV || op == OP_FLOOR_DIV || op == OP_MOD))
         jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
     switch (op) {
-    case OP_ADD:
-        return jinja_float(a + b);
-    case OP_SUB:
-        return jinja_float(a - b);
-    case OP_MUL:
-        return jinja_float(a * b);
-    case OP_DIV:
-        return jinja_float(a / b);
-    case OP_FLOOR_DIV:
-        return jinja_float(float_floor_div(a, b));
-    case OP_MOD:
-        return jinja_float(float_mod(a, b));
-    default:
-        break;
+    case OP_ADD: return jinja_float(a + b);
+    case OP_SUB: return jinja_float(a - b);
+    case OP_MUL: return jinja_float(a * b);
+    case OP_DIV: return jinja_float(a / b);
+    case OP_FLOOR_DIV: return jinja_float(float_floor_div(a, b));
+    case OP_MOD: return jinja_float(float_mod(a, b));
+    default: break;
     }
     if (a == 0 && b < 0) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
     if (a < 0 && b != floor(b)) jinja_fail(r, WF_ERROR_UNSUPPORTED, "complex number");

@@ -52,20 +52,13 @@ static _Noreturn void fail_expected(parser *p, const char *expected)
 {
     p->r->line = p->token->line;
     switch (p->token->kind) {
-    case TOKEN_END:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found the end of the template", expected);
-    case TOKEN_TEXT:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found text", expected);
-    case TOKEN_PRINT_BEGIN:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '{{'", expected);
-    case TOKEN_PRINT_END:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '}}'", expected);
-    case TOKEN_BLOCK_BEGIN:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '{%%'", expected);
-    case TOKEN_BLOCK_END:
-        jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '%%}'", expected);
-    default:
-        break;
+    case TOKEN_END: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found the end of the template", expected);
+    case TOKEN_TEXT: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found text", expected);
+    case TOKEN_PRINT_BEGIN: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '{{'", expected);
+    case TOKEN_PRINT_END: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '}}'", expected);
+    case TOKEN_BLOCK_BEGIN: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '{%%'", expected);
+    case TOKEN_BLOCK_END: jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '%%}'", expected);
+    default: break;
     }
     size_t len = p->token->text.len < 60 ? p->token->text.len : 60;
     jinja_fail(p->r, WF_ERROR_FORMAT, "expected %s, found '%.*s'", expected, (int)len, p->token->text.data);
@@ -252,18 +245,11 @@ static jinja_node *parse_primary(parser *p)
 {
     jinja_node *n = NULL;
     switch (p->token->kind) {
-    case TOKEN_NAME:
-        return parse_name(p);
-    case TOKEN_STRING:
-        return parse_strings(p);
-    case TOKEN_INT:
-        n = new_const(p, jinja_int(p->token->integer));
-        break;
-    case TOKEN_FLOAT:
-        n = new_const(p, jinja_float(p->token->real));
-        break;
-    default:
-        break;
+    case TOKEN_NAME: return parse_name(p);
+    case TOKEN_STRING: return parse_strings(p);
+    case TOKEN_INT: n = new_const(p, jinja_int(p->token->integer)); break;
+    case TOKEN_FLOAT: n = new_const(p, jinja_float(p->token->real)); break;
+    default: break;
     }
     if (n) {
         next(p);
@@ -351,12 +337,9 @@ static bool begins_test_argument(const parser *p)
     switch (p->token->kind) {
     case TOKEN_STRING:
     case TOKEN_INT:
-    case TOKEN_FLOAT:
-        return true;
-    case TOKEN_NAME:
-        return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and");
-    default:
-        return is_op(p, "(") || is_op(p, "[") || is_op(p, "{");
+    case TOKEN_FLOAT: return true;
+    case TOKEN_NAME: return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and");
+    default: return is_op(p, "(") || is_op(p, "[") || is_op(p, "{");
     }
 }
 
@@ -690,10 +673,7 @@ static jinja_node *parse_with(parser *p)
 }
 
 // Hugging Face marks the assistant's text with it for training; it prints its body.
-static jinja_node *parse_generation(parser *p)
-{
-    return parse_until(p, "endgeneration");
-}
+static jinja_node *parse_generation(parser *p) { return parse_until(p, "endgeneration"); }
 
 static jinja_node *parse_loop_control(parser *p, jinja_node_kind kind)
 {
@@ -701,14 +681,8 @@ static jinja_node *parse_loop_control(parser *p, jinja_node_kind kind)
     return new_node(p, kind, NULL, NULL);
 }
 
-static jinja_node *parse_break(parser *p)
-{
-    return parse_loop_control(p, NODE_BREAK);
-}
-static jinja_node *parse_continue(parser *p)
-{
-    return parse_loop_control(p, NODE_CONTINUE);
-}
+static jinja_node *parse_break(parser *p) { return parse_loop_control(p, NODE_BREAK); }
+static jinja_node *parse_continue(parser *p) { return parse_loop_control(p, NODE_CONTINUE); }
 
 static const struct {
     const char *word;

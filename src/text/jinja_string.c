@@ -38,12 +38,9 @@ bool jinja_is_printable(uint32_t cp)
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-        return false;
-    case UTF8PROC_CATEGORY_ZS:
-        return cp == ' ';
-    default:
-        return true;
+    case UTF8PROC_CATEGORY_ZP: return false;
+    case UTF8PROC_CATEGORY_ZS: return cp == ' ';
+    default: return true;
     }
 }
 
@@ -67,10 +64,7 @@ jinja_string *jinja_string_slice(jinja_run *r, const jinja_string *s, size_t beg
     return cut;
 }
 
-view jinja_string_view(const jinja_string *s)
-{
-    return (view){s->data, s->len};
-}
+view jinja_string_view(const jinja_string *s) { return (view){s->data, s->len}; }
 
 static void grow(jinja_run *r, jinja_text *t, size_t extra)
 {
@@ -101,10 +95,7 @@ void jinja_text_add(jinja_run *r, jinja_text *t, const char *data, size_t len, c
     t->len += len; // origin bytes beyond len are zero: they come so from the arena and are never taken back
 }
 
-void jinja_text_add_literal(jinja_run *r, jinja_text *t, const char *s)
-{
-    jinja_text_add(r, t, s, strlen(s), NULL);
-}
+void jinja_text_add_literal(jinja_run *r, jinja_text *t, const char *s) { jinja_text_add(r, t, s, strlen(s), NULL); }
 
 void jinja_text_add_string(jinja_run *r, jinja_text *t, const jinja_string *s)
 {

@@ -10,17 +10,11 @@ jinja_value jinja_undefined(const jinja_string *name, jinja_kind of)
     return (jinja_value){.kind = JINJA_UNDEFINED, .of = (unsigned char)of, .string = name};
 }
 
-jinja_value jinja_literal(jinja_run *r, const char *s)
-{
-    return jinja_str(jinja_string_new(r, s, strlen(s)));
-}
+jinja_value jinja_literal(jinja_run *r, const char *s) { return jinja_str(jinja_string_new(r, s, strlen(s))); }
 
 // ---- containers
 
-jinja_list *jinja_list_new(jinja_run *r)
-{
-    return jinja_alloc(r, 1, sizeof(jinja_list));
-}
+jinja_list *jinja_list_new(jinja_run *r) { return jinja_alloc(r, 1, sizeof(jinja_list)); }
 
 void jinja_list_add(jinja_run *r, jinja_list *l, jinja_value v)
 {
@@ -35,10 +29,7 @@ void jinja_list_add(jinja_run *r, jinja_list *l, jinja_value v)
     l->items[l->n++] = v;
 }
 
-jinja_dict *jinja_dict_new(jinja_run *r)
-{
-    return jinja_alloc(r, 1, sizeof(jinja_dict));
-}
+jinja_dict *jinja_dict_new(jinja_run *r) { return jinja_alloc(r, 1, sizeof(jinja_dict)); }
 
 jinja_value *jinja_dict_find(jinja_run *r, const jinja_dict *d, jinja_value key)
 {
@@ -129,27 +120,18 @@ bool jinja_is_true(jinja_run *r, jinja_value v)
     (void)r;
     switch (v.kind) {
     case JINJA_UNDEFINED:
-    case JINJA_NONE:
-        return false;
-    case JINJA_BOOL:
-        return v.boolean;
-    case JINJA_INT:
-        return v.integer != 0;
-    case JINJA_FLOAT:
-        return v.real != 0;
-    case JINJA_STRING:
-        return v.string->len > 0;
+    case JINJA_NONE: return false;
+    case JINJA_BOOL: return v.boolean;
+    case JINJA_INT: return v.integer != 0;
+    case JINJA_FLOAT: return v.real != 0;
+    case JINJA_STRING: return v.string->len > 0;
     case JINJA_LIST:
     case JINJA_TUPLE:
     case JINJA_RANGE:
-    case JINJA_VIEW:
-        return v.list->n > 0;
-    case JINJA_DICT:
-        return v.dict->n > 0;
-    case JINJA_LOOP:
-        return v.loop->list->n > 0;
-    default:
-        return true; // an iterator too, even one without items
+    case JINJA_VIEW: return v.list->n > 0;
+    case JINJA_DICT: return v.dict->n > 0;
+    case JINJA_LOOP: return v.loop->list->n > 0;
+    default: return true; // an iterator too, even one without items
     }
 }
 
@@ -179,22 +161,15 @@ bool jinja_number(jinja_value v, double *f)
 int64_t jinja_length(jinja_run *r, jinja_value v)
 {
     switch (v.kind) {
-    case JINJA_UNDEFINED:
-        return 0;
-    case JINJA_STRING:
-        jinja_step(r, v.string->len / 32);
-        return (int64_t)jinja_count(v.string);
+    case JINJA_UNDEFINED: return 0;
+    case JINJA_STRING: jinja_step(r, v.string->len / 32); return (int64_t)jinja_count(v.string);
     case JINJA_LIST:
     case JINJA_TUPLE:
     case JINJA_RANGE:
-    case JINJA_VIEW:
-        return (int64_t)v.list->n;
-    case JINJA_DICT:
-        return (int64_t)v.dict->n;
-    case JINJA_LOOP:
-        return (int64_t)v.loop->list->n;
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "%s has no length", jinja_type_name(v));
+    case JINJA_VIEW: return (int64_t)v.list->n;
+    case JINJA_DICT: return (int64_t)v.dict->n;
+    case JINJA_LOOP: return (int64_t)v.loop->list->n;
+    default: jinja_fail(r, WF_ERROR_FORMAT, "%s has no length", jinja_type_name(v));
     }
 }
 
@@ -205,10 +180,8 @@ jinja_list *jinja_iterate(jinja_run *r, jinja_value v)
     case JINJA_LIST:
     case JINJA_TUPLE:
     case JINJA_RANGE:
-    case JINJA_VIEW:
-        return v.list;
-    case JINJA_UNDEFINED:
-        return jinja_list_new(r);
+    case JINJA_VIEW: return v.list;
+    case JINJA_UNDEFINED: return jinja_list_new(r);
     case JINJA_ITERATOR:
         list = jinja_list_new(r);
         list->items = v.list->items + v.list->next;
@@ -226,8 +199,7 @@ jinja_list *jinja_iterate(jinja_run *r, jinja_value v)
         list = jinja_list_new(r);
         for (size_t i = 0; i < v.dict->n; i++) jinja_list_add(r, list, v.dict->keys[i]);
         return list;
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "%s is not iterable", jinja_type_name(v));
+    default: jinja_fail(r, WF_ERROR_FORMAT, "%s is not iterable", jinja_type_name(v));
     }
 }
 
@@ -260,19 +232,15 @@ static bool equal_inside(jinja_run *r, jinja_value a, jinja_value b)
     if (a.kind != b.kind) return false;
     switch (a.kind) {
     case JINJA_UNDEFINED:
-    case JINJA_NONE:
-        return true;
+    case JINJA_NONE: return true;
     case JINJA_STRING:
         jinja_step(r, a.string->len / 32);
         return view_equal(jinja_string_view(a.string), jinja_string_view(b.string));
     case JINJA_LIST:
     case JINJA_TUPLE:
-    case JINJA_RANGE:
-        return a.list == b.list || equal_lists(r, a.list, b.list);
-    case JINJA_DICT:
-        return a.dict == b.dict || equal_dicts(r, a.dict, b.dict);
-    default:
-        return a.list == b.list; // the same object
+    case JINJA_RANGE: return a.list == b.list || equal_lists(r, a.list, b.list);
+    case JINJA_DICT: return a.dict == b.dict || equal_dicts(r, a.dict, b.dict);
+    default: return a.list == b.list; // the same object
     }
 }
 
@@ -414,32 +382,18 @@ static void repr_dict(jinja_run *r, jinja_text *t, const jinja_dict *d)
 static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
 {
     switch (v.kind) {
-    case JINJA_UNDEFINED:
-        jinja_text_add_literal(r, t, "Undefined");
-        break;
-    case JINJA_NONE:
-        jinja_text_add_literal(r, t, "None");
-        break;
-    case JINJA_BOOL:
-        jinja_text_add_literal(r, t, v.boolean ? "True" : "False");
-        break;
-    case JINJA_INT:
-        add_int(r, t, v.integer);
-        break;
-    case JINJA_FLOAT:
-        jinja_text_add_float(r, t, v.real);
-        break;
+    case JINJA_UNDEFINED: jinja_text_add_literal(r, t, "Undefined"); break;
+    case JINJA_NONE: jinja_text_add_literal(r, t, "None"); break;
+    case JINJA_BOOL: jinja_text_add_literal(r, t, v.boolean ? "True" : "False"); break;
+    case JINJA_INT: add_int(r, t, v.integer); break;
+    case JINJA_FLOAT: jinja_text_add_float(r, t, v.real); break;
     case JINJA_STRING:
         if (v.string->markup) jinja_text_add_literal(r, t, "Markup(");
         repr_string(r, t, v.string);
         if (v.string->markup) jinja_text_add_literal(r, t, ")");
         break;
-    case JINJA_LIST:
-        repr_items(r, t, v.list, "[", "]");
-        break;
-    case JINJA_TUPLE:
-        repr_items(r, t, v.list, "(", v.list->n == 1 ? ",)" : ")");
-        break;
+    case JINJA_LIST: repr_items(r, t, v.list, "[", "]"); break;
+    case JINJA_TUPLE: repr_items(r, t, v.list, "(", v.list->n == 1 ? ",)" : ")"); break;
     case JINJA_RANGE:
         if (!v.list->label) jinja_fail(r, WF_ERROR_UNSUPPORTED, "printing a part of a range");
         jinja_text_add_literal(r, t, v.list->label);
@@ -448,9 +402,7 @@ static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
         jinja_text_add_literal(r, t, v.list->label);
         repr_items(r, t, v.list, "([", "])");
         break;
-    case JINJA_DICT:
-        repr_dict(r, t, v.dict);
-        break;
+    case JINJA_DICT: repr_dict(r, t, v.dict); break;
     case JINJA_NAMESPACE:
         jinja_text_add_literal(r, t, "<Namespace ");
         repr_dict(r, t, v.dict);
@@ -549,24 +501,12 @@ jinja_value jinja_from_json(jinja_run *r, const json_t *j, bool foreign)
     jinja_enter(r);
     jinja_value v = jinja_none();
     switch (j ? json_typeof(j) : JSON_NULL) {
-    case JSON_TRUE:
-        v = jinja_bool(true);
-        break;
-    case JSON_FALSE:
-        v = jinja_bool(false);
-        break;
-    case JSON_INTEGER:
-        v = jinja_int(json_integer_value(j));
-        break;
-    case JSON_REAL:
-        v = jinja_float(json_real_value(j));
-        break;
-    case JSON_STRING:
-        v = string_from_json(r, json_string_value(j), json_string_length(j), foreign);
-        break;
-    case JSON_OBJECT:
-        v = dict_from_json(r, j, foreign);
-        break;
+    case JSON_TRUE: v = jinja_bool(true); break;
+    case JSON_FALSE: v = jinja_bool(false); break;
+    case JSON_INTEGER: v = jinja_int(json_integer_value(j)); break;
+    case JSON_REAL: v = jinja_float(json_real_value(j)); break;
+    case JSON_STRING: v = string_from_json(r, json_string_value(j), json_string_length(j), foreign); break;
+    case JSON_OBJECT: v = dict_from_json(r, j, foreign); break;
     case JSON_ARRAY:
         v = jinja_seq(JINJA_LIST, jinja_list_new(r));
         for (size_t i = 0; i < json_array_size(j); i++)
@@ -634,9 +574,7 @@ static void dump_list(jinja_run *r, jinja_text *t, const jinja_list *list, const
 static void dump_key(jinja_run *r, jinja_text *t, jinja_value key, const json_style *style)
 {
     switch (key.kind) {
-    case JINJA_STRING:
-        dump(r, t, key, style, 0);
-        break;
+    case JINJA_STRING: dump(r, t, key, style, 0); break;
     case JINJA_NONE:
     case JINJA_BOOL:
     case JINJA_INT:
@@ -645,8 +583,7 @@ static void dump_key(jinja_run *r, jinja_text *t, jinja_value key, const json_st
         dump(r, t, key, style, 0);
         jinja_text_add_literal(r, t, "\"");
         break;
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "tojson: %s cannot be a key", jinja_type_name(key));
+    default: jinja_fail(r, WF_ERROR_FORMAT, "tojson: %s cannot be a key", jinja_type_name(key));
     }
 }
 
@@ -680,15 +617,9 @@ static void dump(jinja_run *r, jinja_text *t, jinja_value v, const json_style *s
     jinja_step(r, 1);
     jinja_enter(r);
     switch (v.kind) {
-    case JINJA_NONE:
-        jinja_text_add_literal(r, t, "null");
-        break;
-    case JINJA_BOOL:
-        jinja_text_add_literal(r, t, v.boolean ? "true" : "false");
-        break;
-    case JINJA_INT:
-        add_int(r, t, v.integer);
-        break;
+    case JINJA_NONE: jinja_text_add_literal(r, t, "null"); break;
+    case JINJA_BOOL: jinja_text_add_literal(r, t, v.boolean ? "true" : "false"); break;
+    case JINJA_INT: add_int(r, t, v.integer); break;
     case JINJA_FLOAT:
         if (isnan(v.real))
             jinja_text_add_literal(r, t, "NaN");
@@ -697,18 +628,11 @@ static void dump(jinja_run *r, jinja_text *t, jinja_value v, const json_style *s
         else
             jinja_text_add_float(r, t, v.real);
         break;
-    case JINJA_STRING:
-        dump_string(r, t, v.string, style->ascii);
-        break;
+    case JINJA_STRING: dump_string(r, t, v.string, style->ascii); break;
     case JINJA_LIST:
-    case JINJA_TUPLE:
-        dump_list(r, t, v.list, style, level);
-        break;
-    case JINJA_DICT:
-        dump_dict(r, t, v.dict, style, level);
-        break;
-    default:
-        jinja_fail(r, WF_ERROR_FORMAT, "tojson: %s has no JSON form", jinja_type_name(v));
+    case JINJA_TUPLE: dump_list(r, t, v.list, style, level); break;
+    case JINJA_DICT: dump_dict(r, t, v.dict, style, level); break;
+    default: jinja_fail(r, WF_ERROR_FORMAT, "tojson: %s has no JSON form", jinja_type_name(v));
     }
     jinja_leave(r);
 }

@@ -12,10 +12,8 @@ static const struct {
     normalize_kind kind;
     int n_arguments;
 } KINDS[] = {
-    {"nfc", NORMALIZE_NFC, 0},
-    {"prepend", NORMALIZE_PREPEND, 1},
-    {"prefix", NORMALIZE_PREFIX, 1},
-    {"prefix_first", NORMALIZE_PREFIX_FIRST, 1},
+    {"nfc", NORMALIZE_NFC, 0},         {"prepend", NORMALIZE_PREPEND, 1},
+    {"prefix", NORMALIZE_PREFIX, 1},   {"prefix_first", NORMALIZE_PREFIX_FIRST, 1},
     {"replace", NORMALIZE_REPLACE, 2},
 };
 
@@ -27,10 +25,7 @@ wf_status normalizer_add(normalizer *n, normalize_step step, wf_error *err)
     return WF_OK;
 }
 
-static bool is_argument(view text)
-{
-    return text.len > 0 && text.len <= MAX_ARGUMENT && utf8_is_valid(text);
-}
+static bool is_argument(view text) { return text.len > 0 && text.len <= MAX_ARGUMENT && utf8_is_valid(text); }
 
 static wf_status read_step(const view *items, size_t n_items, size_t *at, normalizer *n, wf_error *err)
 {
@@ -40,7 +35,8 @@ static wf_status read_step(const view *items, size_t n_items, size_t *at, normal
         view arguments[2] = {{"", 0}, {"", 0}};
         for (int i = 0; i < KINDS[k].n_arguments; i++) {
             bool may_be_empty = i == 1; // what something is replaced by
-            if (++*at == n_items) return error_set(err, WF_ERROR_FORMAT, "normalizer: '%s' without its text", KINDS[k].name);
+            if (++*at == n_items)
+                return error_set(err, WF_ERROR_FORMAT, "normalizer: '%s' without its text", KINDS[k].name);
             arguments[i] = items[*at];
             if (!is_argument(arguments[i]) && !(may_be_empty && arguments[i].len == 0))
                 return error_set(err, WF_ERROR_UNSUPPORTED, "normalizer: '%s' with a text of %zu bytes", KINDS[k].name,

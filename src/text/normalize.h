@@ -38,9 +38,9 @@ wf_status normalizer_add(normalizer *n, normalize_step step, wf_error *err);
 // Reads steps spelled as above, one word or text an item. WF_ERROR_UNSUPPORTED names a step that is not known.
 wf_status normalizer_read(const view *items, size_t n_items, normalizer *n, wf_error *err);
 
-// Does all steps on *text, well-formed UTF-8 that is not empty. *text points to `memory` afterwards if anything changed;
-// the two buffers are the caller's, used again from call to call. `first`: the text begins the whole. WF_ERROR_LIMIT when
-// steps make the text longer beyond reason.
+// Does all steps on *text, well-formed UTF-8 that is not empty. *text points to `memory` afterwards if anything
+// changed; the two buffers are the caller's, used again from call to call. `first`: the text begins the whole.
+// WF_ERROR_LIMIT when steps make the text longer beyond reason.
 wf_status normalizer_apply(const normalizer *n, bool first, view *text, buffer memory[2], wf_error *err);
 
 #endif

@@ -141,7 +141,8 @@ wf_status pretokenizer_create_patterns(const view *pairs, size_t n_pairs, pretok
     if (!p) return error_memory(err, sizeof *p);
     p->recipe = &no_recipe;
     wf_status status = WF_OK;
-    for (size_t i = 0; i < n_pairs && status == WF_OK; ++i) status = add_pattern(p, pairs[2 * i], pairs[2 * i + 1], err);
+    for (size_t i = 0; i < n_pairs && status == WF_OK; ++i)
+        status = add_pattern(p, pairs[2 * i], pairs[2 * i + 1], err);
     if (status == WF_OK)
         *out = p;
     else
@@ -156,18 +157,9 @@ void pretokenizer_free(pretokenizer *p)
     free(p);
 }
 
-bool pretokenizer_normalizes(const pretokenizer *p)
-{
-    return p->recipe->normalizes;
-}
-bool pretokenizer_ignores_merges(const pretokenizer *p)
-{
-    return p->recipe->ignores_merges;
-}
-bool pretokenizer_adds_bos(const pretokenizer *p)
-{
-    return p->recipe->adds_bos;
-}
+bool pretokenizer_normalizes(const pretokenizer *p) { return p->recipe->normalizes; }
+bool pretokenizer_ignores_merges(const pretokenizer *p) { return p->recipe->ignores_merges; }
+bool pretokenizer_adds_bos(const pretokenizer *p) { return p->recipe->adds_bos; }
 
 typedef struct splitter {
     const pretokenizer *p;

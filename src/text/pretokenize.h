@@ -13,7 +13,8 @@ typedef struct pretokenizer pretokenizer;
 // Compiles the expressions of the pre-tokenizer `name`; WF_ERROR_UNSUPPORTED when it is not known.
 wf_status pretokenizer_create(view name, pretokenizer **p, wf_error *err);
 // From a tokenizer.json: n_patterns pairs of what becomes of a match ("isolated", "merged_with_previous",
-// "merged_with_next") and the expression (see regex.h), stage after stage. WF_ERROR_UNSUPPORTED names what cannot be done.
+// "merged_with_next") and the expression (see regex.h), stage after stage. WF_ERROR_UNSUPPORTED names what cannot be
+// done.
 wf_status pretokenizer_create_patterns(const view *pairs, size_t n_pairs, pretokenizer **p, wf_error *err);
 void pretokenizer_free(pretokenizer *p);
 

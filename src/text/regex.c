@@ -32,10 +32,7 @@ static bool is_word(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
+static bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 // \p{..}, \P{..}: at the brace.
 static wf_status copy_property(translator *t, size_t start)
@@ -70,31 +67,21 @@ static wf_status translate_escape(translator *t, bool in_class)
     if (t->pos == t->in.len) return refuse(t, start, "a backslash at the end");
     char c = t->in.data[t->pos++];
     switch (c) {
-    case 's':
-        buffer_printf(t->out, in_class ? "%s" : "[%s]", REGEX_SPACE);
-        return WF_OK;
+    case 's': buffer_printf(t->out, in_class ? "%s" : "[%s]", REGEX_SPACE); return WF_OK;
     case 'S':
         if (in_class) return refuse(t, start, "\\S in a class");
         buffer_printf(t->out, "[^%s]", REGEX_SPACE);
         return WF_OK;
     case 'd':
-    case 'D':
-        buffer_printf(t->out, "\\%c{Nd}", c == 'd' ? 'p' : 'P');
-        return WF_OK;
+    case 'D': buffer_printf(t->out, "\\%c{Nd}", c == 'd' ? 'p' : 'P'); return WF_OK;
     case 'p':
-    case 'P':
-        buffer_append(t->out, t->in.data + start, 2);
-        return copy_property(t, start);
-    case 'x':
-        return copy_code(t, start, 2);
-    case 'u':
-        return copy_code(t, start, 4);
+    case 'P': buffer_append(t->out, t->in.data + start, 2); return copy_property(t, start);
+    case 'x': return copy_code(t, start, 2);
+    case 'u': return copy_code(t, start, 4);
     case 'n':
     case 'r':
     case 't':
-    case 'f':
-        buffer_append(t->out, t->in.data + start, 2);
-        return WF_OK;
+    case 'f': buffer_append(t->out, t->in.data + start, 2); return WF_OK;
     default:
         if (is_word(c) || (unsigned char)c >= 0x80) return refuse(t, start, "this escape");
         buffer_append(t->out, t->in.data + start, 2);
@@ -155,23 +142,13 @@ wf_status regex_translate(view pattern, buffer *out, wf_error *err)
         return refuse(&t, 0, "text that is not UTF-8 or holds a zero byte");
     while (t.pos < pattern.len) {
         switch (pattern.data[t.pos]) {
-        case '\\':
-            TRY(translate_escape(&t, false));
-            break;
-        case '[':
-            TRY(translate_class(&t));
-            break;
-        case '(':
-            TRY(translate_group(&t));
-            break;
-        case '{':
-            TRY(translate_repeat(&t));
-            break;
+        case '\\': TRY(translate_escape(&t, false)); break;
+        case '[': TRY(translate_class(&t)); break;
+        case '(': TRY(translate_group(&t)); break;
+        case '{': TRY(translate_repeat(&t)); break;
         case '^':
-        case '$':
-            return refuse(&t, t.pos, "an anchor"); // Oniguruma's match at every line
-        default:
-            copy(&t, 1);
+        case '$': return refuse(&t, t.pos, "an anchor"); // Oniguruma's match at every line
+        default: copy(&t, 1);
         }
     }
     return out->failed ? error_memory(err, pattern.len) : WF_OK;

@@ -11,7 +11,8 @@
 #define REGEX_SPACE "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
 // Appends `pattern` in pcre2's syntax (for PCRE2_UTF | PCRE2_UCP). Understood is what pre-tokenizers use: literals,
-// classes, \s \d \p{..}, groups, lookaround, quantifiers, (?i). WF_ERROR_UNSUPPORTED names anything else and its offset.
+// classes, \s \d \p{..}, groups, lookaround, quantifiers, (?i). WF_ERROR_UNSUPPORTED names anything else and its
+// offset.
 wf_status regex_translate(view pattern, buffer *out, wf_error *err);
 
 #endif

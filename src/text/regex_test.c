@@ -22,11 +22,13 @@ static void test_refuses(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
-        {"a\\", "at the end"}, {"\\w+", "escape"},    {"\\bx", "escape"},    {"\\K", "escape"},      {"^a", "anchor"},
-        {"a$", "anchor"},      {"[a", "without"},     {"[]a]", "empty"},     {"[a[b]]", "in a class"}, {"[a&&b]", "inter"},
-        {"[\\S]", "in a class"}, {"\\pL", "braces"},  {"\\p{L", "brace"},    {"\\p{L(}", "property"}, {"\\xZ", "code"},
-        {"\\x{}", "code"},     {"\\u12", "code"},     {"(?<n>a)", "group"},  {"(?#c)", "group"},     {"(*FAIL)", "group"},
-        {"a{", "brace"},       {"a{,3}", "brace"},    {"a{1,2}+", "+"},      {"\xff", "UTF-8"},      {"(?R)", "group"},
+        {"a\\", "at the end"},    {"\\w+", "escape"},      {"\\bx", "escape"},      {"\\K", "escape"},
+        {"^a", "anchor"},         {"a$", "anchor"},        {"[a", "without"},       {"[]a]", "empty"},
+        {"[a[b]]", "in a class"}, {"[a&&b]", "inter"},     {"[\\S]", "in a class"}, {"\\pL", "braces"},
+        {"\\p{L", "brace"},       {"\\p{L(}", "property"}, {"\\xZ", "code"},        {"\\x{}", "code"},
+        {"\\u12", "code"},        {"(?<n>a)", "group"},    {"(?#c)", "group"},      {"(*FAIL)", "group"},
+        {"a{", "brace"},          {"a{,3}", "brace"},      {"a{1,2}+", "+"},        {"\xff", "UTF-8"},
+        {"(?R)", "group"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) refuses(pairs[i][0], pairs[i][1]);
 }

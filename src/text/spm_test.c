@@ -181,8 +181,10 @@ static void test_equals_definition(void **state)
         for (int i = 0; i < 25; i++) {
             char joined[48];
             size_t first = 259, n = v.count - first;
-            snprintf(joined, sizeof joined, "%s%s", v.texts[first + next_random(&seed) % n], v.texts[first + next_random(&seed) % n]);
-            if (strlen(joined) <= 6) add(&v, joined, NORMAL, -(float)(next_random(&seed) % 8)); // equal scores are likely
+            snprintf(joined, sizeof joined, "%s%s", v.texts[first + next_random(&seed) % n],
+                     v.texts[first + next_random(&seed) % n]);
+            if (strlen(joined) <= 6)
+                add(&v, joined, NORMAL, -(float)(next_random(&seed) % 8)); // equal scores are likely
         }
         fixture f;
         open_toy(&f, &v, false);
@@ -238,8 +240,10 @@ static void test_damaged(void **state)
     (void)state;
     static const struct {
         const char *key, *text;
-    } damages[] = {{"tokenizer.json.normalizer", "lowercase"}, {"tokenizer.json.normalizer", "replace"},
-                   {"tokenizer.json.split", "isolated"},       {"tokenizer.json.normalizer", ""}};
+    } damages[] = {{"tokenizer.json.normalizer", "lowercase"},
+                   {"tokenizer.json.normalizer", "replace"},
+                   {"tokenizer.json.split", "isolated"},
+                   {"tokenizer.json.normalizer", ""}};
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
         toy v;
         fixture f = {0};

@@ -1,7 +1,7 @@
 // Reads the vocabulary of a checkpoint and runs the steps of tokenizer.h.
 //
-//     tokenizer.ggml.model       STRING, "gpt2" (byte letters), "llama" (characters, scores), "bpe" (characters, merges)
-//     tokenizer.ggml.pre         STRING, a name of pretokenize.c; "default" when absent; "gpt2" only
+//     tokenizer.ggml.model       STRING, "gpt2" (byte letters), "llama" (characters, scores), "bpe" (characters,
+//     merges) tokenizer.ggml.pre         STRING, a name of pretokenize.c; "default" when absent; "gpt2" only
 //     tokenizer.ggml.tokens      [STRING], in byte letters or characters; special and user-defined tokens as they are
 //     tokenizer.ggml.token_type  [I32], as many; all normal when absent
 //     tokenizer.ggml.merges      [STRING], "left right", best first
@@ -38,23 +38,20 @@ struct tokenizer {
     int32_t count;
     int32_t bos, eos;
     bool add_bos, add_eos;
-    unsigned char *types; // [count]
-    bool *eog;            // [count]
-    special_set user;     // user-defined tokens
-    special_set all;      // and the special ones
+    unsigned char *types;        // [count]
+    bool *eog;                   // [count]
+    special_set user;            // user-defined tokens
+    special_set all;             // and the special ones
     const unsigned char *strips; // [count] STRIP_ bits, or NULL
-    bool characters;      // the vocabulary is of characters, not of byte letters
-    bool strip_start;     // the text of a list of tokens loses a space at its start
-    float *scores;        // [count], or NULL
+    bool characters;             // the vocabulary is of characters, not of byte letters
+    bool strip_start;            // the text of a list of tokens loses a space at its start
+    float *scores;               // [count], or NULL
     normalizer norm;
-    pretokenizer *pre;    // NULL: a stretch of text is one word
+    pretokenizer *pre; // NULL: a stretch of text is one word
     bpe *bpe;
 };
 
-static bool is_special(int type)
-{
-    return type == TYPE_UNKNOWN || type == TYPE_CONTROL;
-}
+static bool is_special(int type) { return type == TYPE_UNKNOWN || type == TYPE_CONTROL; }
 
 // An array of strings; *count at most INT32_MAX.
 static wf_status read_strings(const gguf_file *file, const char *key, const view **strings, size_t *count,
@@ -193,7 +190,8 @@ static wf_status read_scores(const gguf_file *file, tokenizer *t, wf_error *err)
 {
     static const char key[] = "tokenizer.ggml.scores";
     const gguf_value *value = gguf_find(file, key);
-    bool is_float = value && value->type == GGUF_ARRAY && (value->item_type == GGUF_F32 || value->item_type == GGUF_F64);
+    bool is_float =
+        value && value->type == GGUF_ARRAY && (value->item_type == GGUF_F32 || value->item_type == GGUF_F64);
     if (!is_float || value->count != (uint64_t)t->count)
         return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d numbers", t->path, key, t->count);
     t->scores = malloc((size_t)t->count * sizeof *t->scores);
@@ -291,13 +289,14 @@ static wf_status add_sentencepiece_steps(const gguf_file *file, tokenizer *t, wf
     t->strip_start = add_space_prefix;
     if (add_space_prefix)
         TRY(normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_PREPEND, .to = VIEW_LITERAL(" ")}, err));
-    return normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_REPLACE,
-                                                     .from = VIEW_LITERAL(" "),
-                                                     .to = VIEW_LITERAL(SPACE_LETTER)}, err);
+    return normalizer_add(
+        &t->norm,
+        (normalize_step){.kind = NORMALIZE_REPLACE, .from = VIEW_LITERAL(" "), .to = VIEW_LITERAL(SPACE_LETTER)}, err);
 }
 
 // The steps that a GGUF file only names. *adds_bos: whether such a model wants BOS unless the file says otherwise.
-static wf_status read_named_steps(const gguf_file *file, tokenizer *t, bool *adds_bos, bool *ignore_merges, wf_error *err)
+static wf_status read_named_steps(const gguf_file *file, tokenizer *t, bool *adds_bos, bool *ignore_merges,
+                                  wf_error *err)
 {
     view pre = VIEW_LITERAL("default");
     TRY(gguf_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
@@ -317,8 +316,8 @@ static wf_status read_vocabulary(const gguf_file *file, tokenizer *t, wf_error *
     t->characters = scored || view_is(model, "bpe");
     if (!t->characters && !view_is(model, "gpt2"))
         return error_set(err, WF_ERROR_UNSUPPORTED,
-                         "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2', 'llama' and 'bpe' are", t->path,
-                         VIEW_ARG(model));
+                         "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2', 'llama' and 'bpe' are",
+                         t->path, VIEW_ARG(model));
     size_t count;
     TRY(read_strings(file, "tokenizer.ggml.tokens", &t->texts, &count, err));
     if (count == 0) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.ggml.tokens is empty", t->path);
@@ -446,43 +445,16 @@ wf_status tokenizer_encode(const tokenizer *t, view text, bool parse_special, co
     return status;
 }
 
-static bool has_id(const tokenizer *t, int32_t id)
-{
-    return id >= 0 && id < t->count;
-}
+static bool has_id(const tokenizer *t, int32_t id) { return id >= 0 && id < t->count; }
 
-int32_t tokenizer_count(const tokenizer *t)
-{
-    return t->count;
-}
-bool tokenizer_add_bos(const tokenizer *t)
-{
-    return t->add_bos;
-}
-bool tokenizer_add_eos(const tokenizer *t)
-{
-    return t->add_eos;
-}
-int32_t tokenizer_bos(const tokenizer *t)
-{
-    return t->bos;
-}
-int32_t tokenizer_eos(const tokenizer *t)
-{
-    return t->eos;
-}
-bool tokenizer_is_eog(const tokenizer *t, int32_t id)
-{
-    return has_id(t, id) && t->eog[id];
-}
-view tokenizer_token_text(const tokenizer *t, int32_t id)
-{
-    return has_id(t, id) ? t->texts[id] : (view){"", 0};
-}
-int tokenizer_token_type(const tokenizer *t, int32_t id)
-{
-    return has_id(t, id) ? t->types[id] : 0;
-}
+int32_t tokenizer_count(const tokenizer *t) { return t->count; }
+bool tokenizer_add_bos(const tokenizer *t) { return t->add_bos; }
+bool tokenizer_add_eos(const tokenizer *t) { return t->add_eos; }
+int32_t tokenizer_bos(const tokenizer *t) { return t->bos; }
+int32_t tokenizer_eos(const tokenizer *t) { return t->eos; }
+bool tokenizer_is_eog(const tokenizer *t, int32_t id) { return has_id(t, id) && t->eog[id]; }
+view tokenizer_token_text(const tokenizer *t, int32_t id) { return has_id(t, id) ? t->texts[id] : (view){"", 0}; }
+int tokenizer_token_type(const tokenizer *t, int32_t id) { return has_id(t, id) ? t->types[id] : 0; }
 
 int32_t tokenizer_find_token(const tokenizer *t, view text)
 {

@@ -13,10 +13,7 @@ static void check(bool holds)
     if (!holds) abort();
 }
 
-static void check_line(const wf_error *err)
-{
-    check(err->message[0] && !strchr(err->message, '\n'));
-}
+static void check_line(const wf_error *err) { check(err->message[0] && !strchr(err->message, '\n')); }
 
 static void check_tokenizer(const tokenizer *t)
 {

@@ -96,9 +96,9 @@ void utf8_append_repaired(buffer *out, view text)
 size_t utf8_space_at(view text, size_t pos)
 {
     static const char *const spaces[] = {
-        "\t", "\n", "\v", "\f", "\r", " ", "\xc2\x85", "\xc2\xa0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-        "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f",
-        "\u3000",
+        "\t",     "\n",     "\v",     "\f",     "\r",     " ",      "\xc2\x85", "\xc2\xa0", "\u1680",
+        "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",   "\u2007",   "\u2008",
+        "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000",
     };
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; ++i)
         if (view_starts_with((view){text.data + pos, text.len - pos}, view_of(spaces[i]))) return strlen(spaces[i]);

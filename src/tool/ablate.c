@@ -1,7 +1,8 @@
 // welford bench --ablate: what each fusion brings to the whole model.
 //
-// One model is opened with all fusions on and one for each fusion with that one off. A repetition measures all of them one
-// right after the other, and ratios are formed within it, so that a slow minute of the machine hits every variant alike.
+// One model is opened with all fusions on and one for each fusion with that one off. A repetition measures all of them
+// one right after the other, and ratios are formed within it, so that a slow minute of the machine hits every variant
+// alike.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdlib.h>
@@ -105,7 +106,8 @@ static void print_table(ablation *a)
 wf_status bench_ablate(const bench_options *options, wf_error *err)
 {
     ablation a = {.options = options};
-    a.n_tokens = options->prompts.items[0] > options->answers.items[0] ? options->prompts.items[0] : options->answers.items[0];
+    a.n_tokens =
+        options->prompts.items[0] > options->answers.items[0] ? options->prompts.items[0] : options->answers.items[0];
     a.variants = calloc(MAX_VARIANTS, sizeof *a.variants);
     if (!a.variants) return error_memory(err, MAX_VARIANTS * sizeof *a.variants);
     wf_status status;

@@ -24,8 +24,7 @@ static const char HELP[] = "Usage: welford bench [OPTIONS] MODEL\n\n"
                            "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
                            "  -o, --output FORMAT     md (default), json or csv\n"
                            "      --ablate            each fusion off in turn, as ratio to all on; the first of each "
-                           "LIST counts\n" MODEL_OPTIONS_HELP
-                           "                          (--threads takes a LIST too)\n"
+                           "LIST counts\n" MODEL_OPTIONS_HELP "                          (--threads takes a LIST too)\n"
                            "      --help              this text\n";
 
 static bool parse_list(const char *verb, const char *option, char *text, int64_t min, int64_t max, int_list *list)

@@ -49,14 +49,9 @@ int tool_cache(int argc, char **argv)
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
         switch (c) {
-        case 'c':
-            wants_clear = true;
-            break;
-        case 'h':
-            fputs(HELP, stdout);
-            return EXIT_SUCCESS;
-        default:
-            return EXIT_USAGE; // getopt_long has said why
+        case 'c': wants_clear = true; break;
+        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
     if (optind != argc) return tool_fail_usage(argv[0], "unexpected argument '%s'", argv[optind]);

@@ -45,10 +45,7 @@ static const char *const TYPE_NAMES[] = {
     [GGUF_U64] = "u64", [GGUF_I64] = "i64", [GGUF_F64] = "f64",
 };
 
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
+static uint64_t add_saturated(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
 
 static uint64_t count_values(const gguf_tensor *t)
 {
@@ -136,10 +133,7 @@ static void print_quoted(view text, size_t limit)
     fputs(text.len > limit ? "…\"" : "\"", stdout);
 }
 
-static void print_json_string(view text)
-{
-    print_quoted(text, SIZE_MAX);
-}
+static void print_json_string(view text) { print_quoted(text, SIZE_MAX); }
 
 static void print_text_string(view text)
 {
@@ -200,25 +194,15 @@ static void print_value(const gguf_value *value, bool json)
         else
             print_text_string(value->s);
         break;
-    case GGUF_ARRAY:
-        print_array(value, json);
-        break;
+    case GGUF_ARRAY: print_array(value, json); break;
     case GGUF_F32:
-    case GGUF_F64:
-        print_float(value->f, value->type, json);
-        break;
-    case GGUF_BOOL:
-        fputs(value->u ? "true" : "false", stdout);
-        break;
+    case GGUF_F64: print_float(value->f, value->type, json); break;
+    case GGUF_BOOL: fputs(value->u ? "true" : "false", stdout); break;
     case GGUF_I8:
     case GGUF_I16:
     case GGUF_I32:
-    case GGUF_I64:
-        printf("%" PRId64, value->i);
-        break;
-    default:
-        printf("%" PRIu64, value->u);
-        break;
+    case GGUF_I64: printf("%" PRId64, value->i); break;
+    default: printf("%" PRIu64, value->u); break;
     }
 }
 
@@ -255,10 +239,7 @@ static void print_type_counts(const summary *s)
     putchar('\n');
 }
 
-static void print_label(const char *label)
-{
-    printf("%-15s ", label);
-}
+static void print_label(const char *label) { printf("%-15s ", label); }
 
 static void print_string_line(const char *label, view text)
 {
@@ -445,17 +426,10 @@ static int parse_options(int argc, char **argv, info_options *options)
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
         switch (c) {
-        case 't':
-            options->tensors = true;
-            break;
-        case 'j':
-            options->json = true;
-            break;
-        case 'h':
-            fputs(HELP, stdout);
-            return EXIT_SUCCESS;
-        default:
-            return EXIT_USAGE; // getopt_long has said why
+        case 't': options->tensors = true; break;
+        case 'j': options->json = true; break;
+        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
     if (optind + 1 != argc)

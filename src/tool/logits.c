@@ -70,12 +70,13 @@ static wf_status read_ids(const engine *e, view prompt, token_list *ids, wf_erro
     int64_t n_vocab = e->m->program.plan.n_vocab;
     for (size_t i = 0; i < ids->count; i++)
         if (ids->ids[i] >= n_vocab)
-            return error_set(err, WF_ERROR_USAGE, "token id %" PRId32 " is not in the vocabulary of %" PRId64, ids->ids[i],
-                             n_vocab);
+            return error_set(err, WF_ERROR_USAGE, "token id %" PRId32 " is not in the vocabulary of %" PRId64,
+                             ids->ids[i], n_vocab);
     return WF_OK;
 }
 
-static wf_status encode_prompt(const engine *e, view prompt, const logits_options *options, token_list *ids, wf_error *err)
+static wf_status encode_prompt(const engine *e, view prompt, const logits_options *options, token_list *ids,
+                               wf_error *err)
 {
     if (options->ids) return read_ids(e, prompt, ids, err);
     bool raw = options->raw;

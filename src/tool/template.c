@@ -208,23 +208,12 @@ static int parse_options(int argc, char **argv, template_options *options)
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "f:h", LONG, NULL)) != -1;) {
         switch (c) {
-        case 'f':
-            options->messages = optarg;
-            break;
-        case 'c':
-            options->context = optarg;
-            break;
-        case 'n':
-            options->no_generation_prompt = true;
-            break;
-        case 'l':
-            options->lines = true;
-            break;
-        case 'h':
-            fputs(HELP, stdout);
-            return EXIT_SUCCESS;
-        default:
-            return EXIT_USAGE; // getopt_long has said why
+        case 'f': options->messages = optarg; break;
+        case 'c': options->context = optarg; break;
+        case 'n': options->no_generation_prompt = true; break;
+        case 'l': options->lines = true; break;
+        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
     if (optind + 1 != argc)

@@ -162,29 +162,14 @@ static int parse_options(int argc, char **argv, tokenize_options *options)
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "p:f:0h", LONG, NULL)) != -1;) {
         switch (c) {
-        case 'p':
-            options->text = optarg;
-            break;
-        case 'f':
-            options->path = optarg;
-            break;
-        case 'i':
-            options->ids = true;
-            break;
-        case 's':
-            options->special = true;
-            break;
-        case 'd':
-            options->decode = true;
-            break;
-        case '0':
-            options->records = true;
-            break;
-        case 'h':
-            fputs(HELP, stdout);
-            return EXIT_SUCCESS;
-        default:
-            return EXIT_USAGE; // getopt_long has said why
+        case 'p': options->text = optarg; break;
+        case 'f': options->path = optarg; break;
+        case 'i': options->ids = true; break;
+        case 's': options->special = true; break;
+        case 'd': options->decode = true; break;
+        case '0': options->records = true; break;
+        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
     if (optind + 1 != argc)

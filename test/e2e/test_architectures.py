@@ -1,15 +1,19 @@
 """Every architecture against Hugging Face Transformers, on tiny random models: all the logits after 1, 7, 64 and 100 tokens.
 
-The same model is read as a GGUF file, prompts are evaluated at once, in chunks and token by token, with and without each
-fusion.
+The same model is read as a GGUF file and as a Hugging Face folder, prompts are evaluated at once, in chunks and token by
+token, with and without each fusion.
 """
+import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tiny_checkpoint
-from tiny_gguf import ARRAY, BOOL, F32, F32_VALUE, STRING, U32, tiny_llama
+from tiny_gguf import ARRAY, BOOL, F32, F32_VALUE, STRING, U32, tiny_llama, tiny_vocabulary
+from tiny_hf import byte_level_json, write_json
 
 TOLERANCE = 1e-4
 NAMES = tiny_checkpoint.NAMES
@@ -46,6 +50,17 @@ def open_model(welford, tmp_path):
     return open
 
 
+@pytest.fixture
+def open_folder(welford, tmp_path):
+    def open(name):
+        folder = tiny_checkpoint.folder(name)
+        path = shutil.copytree(folder, tmp_path / name)
+        write_json(path / "tokenizer.json", byte_level_json(*tiny_vocabulary()))
+        return Model(welford, path, folder, tmp_path / "logits.npy")
+
+    return open
+
+
 def test_every_architecture_has_a_model():
     assert {"llama", "mistral", "qwen2", "qwen3", "gemma3"} <= set(NAMES)
 
@@ -53,6 +68,11 @@ def test_every_architecture_has_a_model():
 @pytest.mark.parametrize("name", NAMES)
 def test_prefill(open_model, name):
     open_model(name).check()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hugging_face_folder(open_folder, name):
+    open_folder(name).check()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,6 +111,31 @@ def test_windows_and_scaling_matter(open_model):
         gguf.remove(key)
         model.path.write_bytes(gguf.encode())
         assert np.abs(model.logits(100) - model.expected[-1]).max() > 100 * TOLERANCE, key
+
+
+# ---- a model that people have
+
+GEMMA_CASES = json.loads((Path(__file__).parent / "golden/gemma3.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", GEMMA_CASES, ids=lambda c: c["prompt"][:20])
+def test_gemma3_first_step(welford, gemma3, tmp_path, case):
+    """As near to llama.cpp's logits as its own variants are to each other."""
+    welford.run("logits", gemma3, "--raw", "-p", case["prompt"], "--top", 0, "-o", tmp_path / "logits.npy").ok()
+    logits = np.load(tmp_path / "logits.npy")
+    assert logits.argmax() == case["first_step_top8_logits"][0][0]
+    variants = [case["first_step_top8_logits"], *(v["first_step_top8_logits"] for v in case["variants"].values())]
+    assert min(max(abs(logits[id] - logit) for id, logit in variant) for variant in variants) < 0.7
+
+
+def test_gemma3_perplexity(welford, gemma3, tmp_path):
+    """llama.cpp finds 13.25 on these texts, 512 tokens a chunk."""
+    licences = [Path("/usr/share/common-licenses") / name for name in ("GPL-3", "GFDL-1.3", "LGPL-2.1", "GPL-2")]
+    if not all(path.is_file() for path in licences):
+        pytest.skip("no folder of common licences: not a Debian system")
+    (tmp_path / "text").write_bytes(b"".join(path.read_bytes() for path in licences))
+    done = welford.run("ppl", gemma3, "-f", tmp_path / "text", timeout=1200).ok()
+    assert abs(float(re.search(r"PPL = ([\d.]+)", done.stdout)[1]) / 13.25 - 1) < 0.01, done.stdout
 
 
 # ---- what must be refused, by name

@@ -1,11 +1,13 @@
 """Hugging Face folders: the same weights as GGUF give the same logits; what is not understood is refused by name."""
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from tiny_gguf import BF16, CHATML, F16, F32, Q8_0, STRING, U16, U32, I32, Gguf, tiny_llama
-from tiny_hf import encode_safetensors, hf_config, hf_tensors, write_hf, write_json, write_tensors
+import tiny_checkpoint
+from tiny_gguf import BF16, CHATML, F16, F32, I32, Q8_0, U16, Gguf, tiny_llama, tiny_vocabulary
+from tiny_hf import byte_level_json, hf_tensors, write_hf, write_json, write_tensors
 
 TEXTS = ["h", "hello the cat", "the cat is in the world of 1234 words, and on it goes: " * 4]
 
@@ -48,6 +50,21 @@ def test_same_logits_as_gguf(logits, tmp_path, architecture, type):
         assert np.abs(expected).max() > 0.5
         assert np.abs(logits(folder, text) - expected).max() < 1e-4
         assert np.abs(logits(folder, text, "-b", 7) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", tiny_checkpoint.NAMES)
+def test_equals_transformers(welford, tmp_path, name):
+    """Real checkpoints of every architecture, as Hugging Face Transformers saved them, and the logits that it gives."""
+    folder = tmp_path / name
+    shutil.copytree(tiny_checkpoint.folder(name), folder)
+    write_json(folder / "tokenizer.json", byte_level_json(*tiny_vocabulary()))
+    reference = np.load(folder / "reference.npz")
+    for n, expected in zip(reference["lengths"], reference["logits"]):
+        for args in ([], ["-b", 7]):
+            path = tmp_path / "logits.npy"
+            ids = " ".join(map(str, reference["tokens"][:n]))
+            welford.run("logits", folder, "--ids", "-p", ids, "--kv", "f32", "--top", 0, "-o", path, *args).ok()
+            assert np.abs(np.load(path) - expected).max() < 1e-4, (n, args)
 
 
 def test_weights_quantised_on_the_fly(logits, welford, tmp_path):
@@ -95,8 +112,9 @@ def test_tied_head(logits, tmp_path):
 @pytest.mark.parametrize("fields, reason", [
     (dict(architectures=["MambaForCausalLM"]), "MambaForCausalLM"),
     (dict(architectures=[]), "architectures"),
-    (dict(attention_bias=True), "attention_bias"),
-    (dict(mlp_bias=True), "mlp_bias"),
+    (dict(attention_bias=True), "self_attn.q_proj.bias"),
+    (dict(mlp_bias=True), "mlp.gate_proj.bias"),
+    (dict(architectures=["MistralForCausalLM"], attention_bias=True), "attention_bias"),
     (dict(hidden_act="gelu"), "gelu"),
     (dict(quantization_config={"bits": 4}), "quantization_config"),
     (dict(brand_new_scaling=0.5), "brand_new_scaling"),

@@ -24,7 +24,8 @@ void print_location(MlirLocation location, buffer *out)
 {
     if (mlirLocationIsAFileLineColRange(location)) {
         MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(location));
-        buffer_printf(out, "%.*s:%d:%d", (int)file.length, file.data, mlirLocationFileLineColRangeGetStartLine(location),
+        buffer_printf(out, "%.*s:%d:%d", (int)file.length, file.data,
+                      mlirLocationFileLineColRangeGetStartLine(location),
                       mlirLocationFileLineColRangeGetStartColumn(location));
     } else if (mlirLocationEqual(location, mlirLocationUnknownGet(mlirLocationGetContext(location)))) {
         buffer_printf(out, "unknown location");
@@ -74,9 +75,9 @@ wf_status compiler_context_create(compiler_context *c, wf_error *err)
     *c = (compiler_context){0};
     register_passes_once();
     MlirDialectHandle dialects[] = {
-        mlirGetDialectHandle__func__(),  mlirGetDialectHandle__arith__(), mlirGetDialectHandle__scf__(),
-        mlirGetDialectHandle__cf__(),    mlirGetDialectHandle__llvm__(),  mlirGetDialectHandle__vector__(),
-        mlirGetDialectHandle__ub__(),    mlirGetDialectHandle__irdl__(),  mlirGetDialectHandle__tensor__(),
+        mlirGetDialectHandle__func__(), mlirGetDialectHandle__arith__(), mlirGetDialectHandle__scf__(),
+        mlirGetDialectHandle__cf__(),   mlirGetDialectHandle__llvm__(),  mlirGetDialectHandle__vector__(),
+        mlirGetDialectHandle__ub__(),   mlirGetDialectHandle__irdl__(),  mlirGetDialectHandle__tensor__(),
     };
     MlirDialectRegistry registry = mlirDialectRegistryCreate();
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)

@@ -12,7 +12,7 @@
 typedef struct compiler_context {
     MlirContext mlir;
     MlirDiagnosticHandlerID handler;
-    wf_error *first;     // where the first error diagnostic goes; NULL: dropped
+    wf_error *first; // where the first error diagnostic goes; NULL: dropped
     bool has_error;
 } compiler_context;
 

@@ -40,8 +40,8 @@ static wf_status fail_op(lowering *l, MlirOperation op, const char *reason)
     MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
     buffer location = {0};
     print_location(mlirOperationGetLocation(op), &location);
-    wf_status status = error_set(l->err, WF_ERROR_UNSUPPORTED, "%s: %.*s: %s", location.data, (int)name.length,
-                                 name.data, reason);
+    wf_status status =
+        error_set(l->err, WF_ERROR_UNSUPPORTED, "%s: %.*s: %s", location.data, (int)name.length, name.data, reason);
     buffer_free(&location);
     return status;
 }
@@ -171,7 +171,8 @@ static void cut_vectors(plan_weight *w)
     for (uint32_t i = 0; i < w->n_sources; i++) w->rows[i] /= w->cols;
 }
 
-static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *sources, int n, bool interleave, int *index)
+static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *sources, int n, bool interleave,
+                            int *index)
 {
     static const struct {
         tensor_type type;
@@ -184,7 +185,8 @@ static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *so
     };
     plan_weight w = {.n_sources = (uint32_t)n, .interleave = interleave};
     for (int i = 0; i < n; i++) {
-        if (!op_is(defining_op(sources[i]), "wf.weight")) return fail_op(l, user, "a weight is no tensor of the checkpoint");
+        if (!op_is(defining_op(sources[i]), "wf.weight"))
+            return fail_op(l, user, "a weight is no tensor of the checkpoint");
         w.sources[i] = weight_name(l, sources[i]);
         if (!w.sources[i]) return error_memory(l->err, 0);
         const gguf_tensor *t = gguf_find_tensor(l->file, w.sources[i]);
@@ -247,7 +249,10 @@ static wf_status lower_swiglu(lowering *l, MlirOperation op)
     bool gelu = op_string(op, "activation").length > 0;
     return lower_rowwise(l, op, gelu ? ROWWISE_GEGLU : ROWWISE_SWIGLU, gelu ? "geglu" : "swiglu");
 }
-static wf_status lower_softcap(lowering *l, MlirOperation op) { return lower_rowwise(l, op, ROWWISE_SOFTCAP, "softcap"); }
+static wf_status lower_softcap(lowering *l, MlirOperation op)
+{
+    return lower_rowwise(l, op, ROWWISE_SOFTCAP, "softcap");
+}
 static wf_status lower_quantize(lowering *l, MlirOperation op)
 {
     return lower_rowwise(l, op, ROWWISE_QUANTIZE, "quantize");
@@ -369,13 +374,18 @@ static void uses_rope_table(lowering *l, int64_t table)
                    affine_of(DIM_CONTEXT, 4 * l->facts->ropes[table].n_dims), false);
 }
 
-static int64_t table_of(MlirOperation rope) { return op_int(defining_op(mlirOperationGetOperand(rope, 1)), "table", 0); }
+// The rotation table whose cos is operand `i`.
+static int64_t table_of(MlirOperation op, intptr_t i)
+{
+    return op_int(defining_op(mlirOperationGetOperand(op, i)), "table", 0);
+}
 
 // K (part 0) or V (part 1) of a layer.
 static void uses_cache(lowering *l, int64_t layer, int part, bool written)
 {
     int64_t half = kv_bytes_per_position(l->facts->n_kv_heads, l->facts->head_dim, l->kv_f32) / 2;
-    plan_uses_area(&l->p, BASE_KV, affine_of(DIM_CONTEXT, (2 * layer + part) * half), affine_of(DIM_CONTEXT, half), written);
+    plan_uses_area(&l->p, BASE_KV, affine_of(DIM_CONTEXT, (2 * layer + part) * half), affine_of(DIM_CONTEXT, half),
+                   written);
 }
 
 static void token_past_context(lowering *l)
@@ -388,7 +398,7 @@ static void token_past_context(lowering *l)
 static wf_status lower_rope(lowering *l, MlirOperation op)
 {
     const placed x = *operand_of(l, op, 0);
-    int64_t n_heads = op_int(op, "n_heads", 1), table = table_of(op);
+    int64_t n_heads = op_int(op, "n_heads", 1), table = table_of(op, 1);
     rope_kernel k = {.n_heads = n_heads,
                      .head_dim = dim_of(mlirOperationGetResult(op, 0), 1) / n_heads,
                      .n_dims = l->facts->ropes[table].n_dims,
@@ -408,33 +418,35 @@ static wf_status lower_rope(lowering *l, MlirOperation op)
 
 static wf_status lower_rope_store(lowering *l, MlirOperation op)
 {
-    int qkv = operand_of(l, op, 0)->plan_value;
-    int64_t table = table_of(op), layer = op_int(op, "cache", 0);
+    placed x[3]; // q, k, v
+    for (int i = 0; i < 3; i++) x[i] = *operand_of(l, op, i);
+    int64_t table = table_of(op, 3), layer = op_int(op, "cache", 0);
     rope_store_kernel k = {.n_heads = op_int(op, "n_heads", 1),
                            .n_kv_heads = op_int(op, "n_kv_heads", 1),
                            .head_dim = l->facts->head_dim,
                            .n_dims = l->facts->ropes[table].n_dims,
                            .interleaved = op_bool(op, "interleaved"),
                            .kv_f32 = l->kv_f32,
-                           .norm = mlirOperationGetNumOperands(op) == 5,
+                           .norm = mlirOperationGetNumOperands(op) == 7,
                            .eps = op_float(op, "eps", 0)};
     char name[96], label[32];
     rope_store_name(&k, name);
     int gammas[2];
     for (int i = 0; i < 2 && k.norm; i++) {
-        MlirValue gamma = mlirOperationGetOperand(op, 3 + i);
+        MlirValue gamma = mlirOperationGetOperand(op, 5 + i);
         TRY(add_weight(l, op, &gamma, 1, false, &gammas[i]));
     }
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
     int q = new_result(l, op, DIM_TOKENS);
     call_rows(l, kernel(l, name, do_rope_store_build, &k), label, DIM_TOKENS);
-    plan_reads(&l->p, qkv);
+    for (int i = 0; i < 3; i++) plan_reads_part(&l->p, x[i].plan_value, x[i].skip_bytes);
     uses_rope_table(l, table);
     plan_writes(&l->p, q);
     uses_cache(l, layer, 0, true);
     uses_cache(l, layer, 1, true);
     for (int i = 0; i < 2 && k.norm; i++) plan_uses_weight(&l->p, gammas[i]);
     token_past_context(l);
+    for (int i = 0; i < 3; i++) plan_size(&l->p, constant_size(l->p.values[x[i].plan_value].row_bytes / 4));
     return WF_OK;
 }
 
@@ -452,12 +464,14 @@ static plan_call *call_attention(lowering *l, const attention_kernel *k, int64_t
 }
 
 // A few tokens deep in the context: all threads share the positions, then the parts are merged.
-static void call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y, plan_condition when)
+static void call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y,
+                                 plan_condition when)
 {
     char name[96], label[32];
     int64_t spans = attention_window_spans(k);
     int64_t span_bytes = ATTENTION_SPLIT_TOKENS * k->n_heads * attention_part_bytes(k->head_dim);
-    affine parts = affine_of(DIM_ONE, span_bytes * (spans ? spans : 1)); // ceil(n_ctx / span) spans, or those of a window
+    affine parts =
+        affine_of(DIM_ONE, span_bytes * (spans ? spans : 1)); // ceil(n_ctx / span) spans, or those of a window
     if (!spans) parts.c[DIM_CONTEXT] = span_bytes / ATTENTION_SPAN;
     snprintf(label, sizeof label, "blk.%d.attention parts", (int)layer);
     plan_call *call = call_attention(l, k, layer, q, label);
@@ -496,8 +510,7 @@ static wf_status call_cached_attention(lowering *l, MlirOperation op)
     int y = new_result(l, op, DIM_TOKENS);
     plan_call *call = call_attention(l, &k, layer, q, label);
     int64_t tokens = attention_tiles_for(&k, &l->kernels->target).tokens;
-    call->tiles =
-        (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
+    call->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
     plan_writes(&l->p, y);
     plan_size(&l->p, constant_size(0));
     call_split_attention(l, &k, layer, q, y, split);

@@ -54,7 +54,8 @@ static void set_function_attributes(LLVMModuleRef module, const char *cpu, const
                                     LLVMCreateStringAttribute(context, pairs[i][0], (unsigned)strlen(pairs[i][0]),
                                                               pairs[i][1], (unsigned)strlen(pairs[i][1])));
         unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-        LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(context, nounwind, 0));
+        LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                                LLVMCreateEnumAttribute(context, nounwind, 0));
     }
 }
 
@@ -107,8 +108,8 @@ static wf_status optimize_and_emit(LLVMModuleRef module, LLVMTargetMachineRef ma
     return emit(machine, module, LLVMObjectFile, object, err);
 }
 
-wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object,
-                      buffer *assembly, wf_error *err)
+wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object, buffer *assembly,
+                      wf_error *err)
 {
     TRY(compiler_run_passes(c, module, MLIR_PIPELINE, err));
     LLVMTargetMachineRef machine = NULL;

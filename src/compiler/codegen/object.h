@@ -7,7 +7,7 @@
 
 // Compiles every func.func of `module` (which is consumed: lowered in place) for the given CPU; the object is appended
 // to `object`. `assembly` (may be NULL) receives the same as text.
-wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object,
-                      buffer *assembly, wf_error *err);
+wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object, buffer *assembly,
+                      wf_error *err);
 
 #endif

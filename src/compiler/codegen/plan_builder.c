@@ -36,8 +36,7 @@ static bool grow(plan_builder *p, void *items, int n, int *max, size_t size)
 int plan_add_value(plan_builder *p, plan_base base, plan_dim rows, int64_t row_bytes)
 {
     if (!grow(p, &p->values, p->n_values, &p->max_values, sizeof *p->values)) return 0;
-    p->values[p->n_values] =
-        (plan_value){.base = base, .rows = rows, .row_bytes = row_bytes, .first = -1, .last = -1};
+    p->values[p->n_values] = (plan_value){.base = base, .rows = rows, .row_bytes = row_bytes, .first = -1, .last = -1};
     return p->n_values++;
 }
 
@@ -58,7 +57,8 @@ static bool weight_bytes(const plan_weight *w, size_t *bytes)
     *bytes = 0;
     for (uint32_t i = 0; i < w->n_sources; i++) {
         size_t part;
-        if (!checked_mul((size_t)plan_source_panels(w, i), panel, &part) || !checked_add(*bytes, part, bytes)) return false;
+        if (!checked_mul((size_t)plan_source_panels(w, i), panel, &part) || !checked_add(*bytes, part, bytes))
+            return false;
     }
     return true;
 }
@@ -74,7 +74,8 @@ wf_status plan_add_weight(plan_builder *p, const plan_weight *w, int *index, wf_
     // vectors are read in whole registers: their last one may reach beyond the values, never beyond the pack
     if (!weight_bytes(w, &added->bytes) || !checked_align(p->plan->weights_bytes, ALIGNMENT, &added->offset) ||
         !checked_add(added->offset, added->bytes, &end) || !checked_align(end, ALIGNMENT, &end))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "tensor %s is too large or no whole number of blocks", w->sources[0]);
+        return error_set(err, WF_ERROR_UNSUPPORTED, "tensor %s is too large or no whole number of blocks",
+                         w->sources[0]);
     p->plan->weights_bytes = end;
     for (uint32_t i = 0; i < w->n_sources; i++) {
         added->sources[i] = arena_strdup(&p->plan->memory, view_of(w->sources[i]));
@@ -151,7 +152,8 @@ void plan_uses_weight(plan_builder *p, int weight)
 {
     if (p->failed) return;
     const plan_weight *w = &p->weights[weight];
-    plan_uses_area(p, BASE_WEIGHTS, affine_of(DIM_ONE, (int64_t)w->offset), affine_of(DIM_ONE, (int64_t)w->bytes), false);
+    plan_uses_area(p, BASE_WEIGHTS, affine_of(DIM_ONE, (int64_t)w->offset), affine_of(DIM_ONE, (int64_t)w->bytes),
+                   false);
 }
 
 void plan_size(plan_builder *p, affine size)

@@ -1,4 +1,5 @@
-// Builds a plan: kernels, weights, values with their lifetimes, calls; at the end every value gets its place in the arena.
+// Builds a plan: kernels, weights, values with their lifetimes, calls; at the end every value gets its place in the
+// arena.
 //
 // Values are rows x bytes. A value lives from the call that writes it to the last call that reads it; two values whose
 // lifetimes overlap never share memory, others may.
@@ -31,7 +32,7 @@ typedef struct plan_builder {
     plan_operand (*operands)[PLAN_MAX_BUFFERS]; // of each call
     plan_weight *weights;
     const char **names; // of kernels
-    affine end_bytes; // behind the values in the arena
+    affine end_bytes;   // behind the values in the arena
     int n_values, n_calls, n_weights, n_names;
     int max_values, max_calls, max_weights, max_names;
     bool failed; // memory ran out
@@ -51,12 +52,13 @@ uint32_t plan_add_kernel(plan_builder *p, const char *name, bool *is_new);
 
 // A new call, with a copy of the label. Valid until the next one.
 plan_call *plan_add_call(plan_builder *p, uint32_t kernel, const char *label);
-void plan_reads(plan_builder *p, int index);                     // operands of the newest call, in order
+void plan_reads(plan_builder *p, int index); // operands of the newest call, in order
 void plan_reads_part(plan_builder *p, int value, int64_t skip_bytes);
 void plan_writes(plan_builder *p, int value);
 void plan_uses_weight(plan_builder *p, int weight);
 void plan_uses_area(plan_builder *p, plan_base base, affine offset, affine bytes, bool written);
-// Memory behind all values, for what one call leaves to the next and no value's rows can hold. It is the same for all calls.
+// Memory behind all values, for what one call leaves to the next and no value's rows can hold. It is the same for all
+// calls.
 void plan_uses_end(plan_builder *p, affine bytes, bool written);
 void plan_size(plan_builder *p, affine size);
 

@@ -31,9 +31,8 @@
 //   softmax      x                              over the last axis
 //   quantize     x f32                          -> the same as q8
 //   columns      x                              features first .. first + n of each row, n as the result's type says {first}
-//   rope_store   qkv, cos, sin, gamma_q?, gamma_k?   -> q: splits a fused projection, rotates q and k, appends k and v to
-//                the cache {n_heads, n_kv_heads, interleaved, cache}; with gammas, rms_norm of q's and k's heads comes first
-//                {eps, plus_one}
+//   rope_store   q, k, v, cos, sin, gamma_q?, gamma_k?   -> q: rotates q and k, appends k and v to the cache {n_heads,
+//                n_kv_heads, interleaved, cache}; with gammas, rms_norm of q's and k's heads comes first {eps, plus_one}
 //   cached_attention  q                         attention over the cache alone {as attention}
 //
 // Ops raised from graphs keep the graph's shapes: activations of any rank, the last axis contiguous; gamma and beta of any
@@ -185,17 +184,20 @@ static const char DECLARATION[] =
     "    irdl.attributes { \"first\" = %first }\n"
     "  }\n"
     "  irdl.operation @rope_store {\n"
-    "    %qkv = irdl.base \"!builtin.tensor\"\n"
+    "    %q = irdl.base \"!builtin.tensor\"\n"
+    "    %k = irdl.base \"!builtin.tensor\"\n"
+    "    %v = irdl.base \"!builtin.tensor\"\n"
     "    %cos = irdl.base \"!builtin.tensor\"\n"
     "    %sin = irdl.base \"!builtin.tensor\"\n"
     "    %gamma_q = irdl.base \"!builtin.tensor\"\n"
     "    %gamma_k = irdl.base \"!builtin.tensor\"\n"
-    "    %q = irdl.base \"!builtin.tensor\"\n"
+    "    %y = irdl.base \"!builtin.tensor\"\n"
     "    %n_heads = irdl.base \"#builtin.integer\"\n"
     "    %n_kv_heads = irdl.base \"#builtin.integer\"\n"
     "    %cache = irdl.base \"#builtin.integer\"\n"
-    "    irdl.operands(qkv: %qkv, cos: %cos, sin: %sin, gamma_q: optional %gamma_q, gamma_k: optional %gamma_k)\n"
-    "    irdl.results(q: %q)\n"
+    "    irdl.operands(q: %q, k: %k, v: %v, cos: %cos, sin: %sin, gamma_q: optional %gamma_q, gamma_k: optional "
+    "%gamma_k)\n"
+    "    irdl.results(rotated: %y)\n"
     "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"cache\" = %cache }\n"
     "  }\n"
     "  irdl.operation @cached_attention {\n"
@@ -429,7 +431,8 @@ MlirValue linear_write(op_builder *b, const linear_parts *parts)
                        parts->n_biases > 1,
                        parts->n_biases > 2,
                        parts->residual.ptr != NULL};
-    MlirNamedAttribute attributes[] = {named_segments(b, 8, sizes), named_string(b, "activation", parts->gelu ? "geglu" : "swiglu")};
+    MlirNamedAttribute attributes[] = {named_segments(b, 8, sizes),
+                                       named_string(b, "activation", parts->gelu ? "geglu" : "swiglu")};
     return build_value(b, "wf.linear", parts->result, n, operands, parts->swiglu ? 2 : 1, attributes);
 }
 

@@ -17,15 +17,15 @@ wf_status wf_dialect_load(MlirContext ctx, wf_error *err);
 
 // ---- reading ops
 
-bool op_is(MlirOperation op, const char *name);        // "wf.rms_norm"
+bool op_is(MlirOperation op, const char *name); // "wf.rms_norm"
 bool op_name_starts_with(MlirOperation op, const char *prefix);
-MlirOperation defining_op(MlirValue v);                // null op for a block argument
+MlirOperation defining_op(MlirValue v); // null op for a block argument
 bool has_one_use(MlirValue v);
 bool has_no_use(MlirValue v);
 MlirAttribute op_attribute(MlirOperation op, const char *name); // null when absent
 int64_t op_int(MlirOperation op, const char *name, int64_t fallback);
 double op_float(MlirOperation op, const char *name, double fallback);
-bool op_bool(MlirOperation op, const char *name);      // absent: false
+bool op_bool(MlirOperation op, const char *name);            // absent: false
 MlirStringRef op_string(MlirOperation op, const char *name); // empty when absent
 // Operands of one segment of an op with operandSegmentSizes: *first is the index of the segment's first operand.
 int64_t op_segment(MlirOperation op, int segment, int64_t *first);
@@ -48,8 +48,8 @@ typedef struct op_builder {
 op_builder op_builder_before(MlirOperation op);
 op_builder op_builder_at_end(MlirBlock block, MlirLocation loc);
 
-MlirNamedAttribute named_int(op_builder *b, const char *name, int64_t v);    // i64
-MlirNamedAttribute named_float(op_builder *b, const char *name, double v);   // f64
+MlirNamedAttribute named_int(op_builder *b, const char *name, int64_t v);  // i64
+MlirNamedAttribute named_float(op_builder *b, const char *name, double v); // f64
 MlirNamedAttribute named_bool(op_builder *b, const char *name, bool v);
 MlirNamedAttribute named_type(op_builder *b, const char *name, MlirType v);
 MlirNamedAttribute named_string(op_builder *b, const char *name, const char *v);

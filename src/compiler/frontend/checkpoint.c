@@ -18,7 +18,8 @@ static const architecture ARCHITECTURES[] = {
     {{"mistral", .rope_interleaved = false}, llama_graph},
     {{"qwen2", .qkv_bias = true}, llama_graph},
     {{"qwen3", .qk_norm = true}, llama_graph},
-    {{"gemma3", .qk_norm = true, .gelu = true, .embedding_by_root = true, .window_period = 6, .window_rope_base = 10000},
+    {{"gemma3", .qk_norm = true, .gelu = true, .embedding_by_root = true, .window_period = 6,
+      .window_rope_base = 10000},
      gemma3_graph},
 };
 enum { N_ARCHITECTURES = sizeof ARCHITECTURES / sizeof *ARCHITECTURES };
@@ -75,9 +76,9 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s is missing", path, name);
     } else if (t->dims[0] != cols || t->dims[1] != (rows ? rows : 1) || t->dims[2] != 1 || t->dims[3] != 1) {
         f->status = error_set(f->err, WF_ERROR_FORMAT,
-                              "%s: tensor %s has shape [%lld, %lld, %lld, %lld], expected [%lld, %lld, 1, 1]", path, name,
-                              (long long)t->dims[0], (long long)t->dims[1], (long long)t->dims[2], (long long)t->dims[3],
-                              (long long)cols, (long long)(rows ? rows : 1));
+                              "%s: tensor %s has shape [%lld, %lld, %lld, %lld], expected [%lld, %lld, 1, 1]", path,
+                              name, (long long)t->dims[0], (long long)t->dims[1], (long long)t->dims[2],
+                              (long long)t->dims[3], (long long)cols, (long long)(rows ? rows : 1));
     } else if (!t->data) {
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s lies beyond the end of the file", path, name);
     }
@@ -124,10 +125,7 @@ MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...)
     return gguf_find_tensor(f->file, name) ? weight(f, 0, cols, name) : (MlirValue){0};
 }
 
-MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma)
-{
-    return graph_head_norm(f, x, gamma, 0);
-}
+MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma) { return graph_head_norm(f, x, gamma, 0); }
 
 MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads)
 {
@@ -228,7 +226,8 @@ static wf_status check_all_used(const frontend *f)
     for (size_t i = 0; i < gguf_tensor_count(f->file); i++) {
         view name = gguf_tensor_at(f->file, i)->name;
         // rotation frequencies are no weights: they are read with the facts, or copies of what the metadata say
-        static const char *const harmless[] = {"rope_freqs.weight", "rope.freqs", "rotary_emb.inv_freq", "attn_rot_embd.weight"};
+        static const char *const harmless[] = {"rope_freqs.weight", "rope.freqs", "rotary_emb.inv_freq",
+                                               "attn_rot_embd.weight"};
         bool fine = f->used[i];
         for (size_t j = 0; j < sizeof harmless / sizeof *harmless && !fine; j++) {
             view end = view_of(harmless[j]);
@@ -258,8 +257,12 @@ wf_status checkpoint_graph(const gguf_file *file, const char *weights, compiler_
     MlirType result = tensor2(-1, facts->n_vocab, mlirF32TypeGet(c->mlir));
     MlirLocation locations[] = {loc, loc};
     MlirBlock block = mlirBlockCreate(2, inputs, locations);
-    frontend f = {.file = file, .facts = facts, .used = used, .b = op_builder_at_end(block, loc),
-                  .f32 = mlirF32TypeGet(c->mlir), .err = err};
+    frontend f = {.file = file,
+                  .facts = facts,
+                  .used = used,
+                  .b = op_builder_at_end(block, loc),
+                  .f32 = mlirF32TypeGet(c->mlir),
+                  .err = err};
     MlirValue logits = arch->graph(&f, mlirBlockGetArgument(block, 0), mlirBlockGetArgument(block, 1));
     if (f.status == WF_OK) f.status = check_all_used(&f);
     if (f.status != WF_OK) {

@@ -45,7 +45,7 @@ MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...) //
 
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma);
 MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads); // each head by itself
-MlirValue graph_linear(frontend *f, MlirValue x, MlirValue w, MlirValue bias); // bias may be null
+MlirValue graph_linear(frontend *f, MlirValue x, MlirValue w, MlirValue bias);         // bias may be null
 MlirValue graph_add(frontend *f, MlirValue x, MlirValue y);
 MlirValue graph_glu(frontend *f, MlirValue gate, MlirValue up); // silu or gelu of the gate, times up
 MlirValue graph_softcap(frontend *f, MlirValue x, double cap);  // x itself where cap is 0

@@ -62,8 +62,15 @@ static wf_status get_positive_or(const facts_reader *r, const char *suffix, bool
 static wf_status refuse_unknown_fields(const facts_reader *r)
 {
     static const char *const fields[] = {
-        "expert_count", "logit_scale", "residual_scale", "attention.clamp_kqv", "attention.max_alibi_bias",
-        "attention.temperature_scale", "attention.output_scale", "attention.value_scale", "attention.relative_buckets_count",
+        "expert_count",
+        "logit_scale",
+        "residual_scale",
+        "attention.clamp_kqv",
+        "attention.max_alibi_bias",
+        "attention.temperature_scale",
+        "attention.output_scale",
+        "attention.value_scale",
+        "attention.relative_buckets_count",
         "rope.scaling.yarn_log_multiplier",
     };
     char key[128];
@@ -208,8 +215,7 @@ static wf_status read_heads(const facts_reader *r, model_facts *m)
     TRY(get_int(r, "attention.head_count", 1, 1024, &m->n_heads));
     m->n_kv_heads = m->n_heads;
     TRY(get_int_or(r, "attention.head_count_kv", 1, 1024, &m->n_kv_heads));
-    if (m->n_heads % m->n_kv_heads)
-        return refuse(r, "attention.head_count is no multiple of attention.head_count_kv");
+    if (m->n_heads % m->n_kv_heads) return refuse(r, "attention.head_count is no multiple of attention.head_count_kv");
     m->head_dim = m->n_embd / m->n_heads;
     TRY(get_int_or(r, "attention.key_length", 1, 1024, &m->head_dim));
     int64_t value_length = m->head_dim;
@@ -238,7 +244,8 @@ static wf_status read_scales(const facts_reader *r, const architecture_facts *ar
     return get_positive_or(r, "final_logit_softcapping", true, &m->final_softcap);
 }
 
-wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m, wf_error *err)
+wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m,
+                     wf_error *err)
 {
     enum { MAX_FEATURES = 1 << 20 };
     const facts_reader reader = {file, arch->name, memory, err}, *r = &reader;

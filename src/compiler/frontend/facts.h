@@ -1,7 +1,7 @@
 // Hyper-parameters of a checkpoint: read from its metadata, checked against the file and each other.
 //
-// Keys are those of GGUF, prefixed by the architecture's name. Beside them there are a few that only checkpoints of other
-// formats need; their readers write these:
+// Keys are those of GGUF, prefixed by the architecture's name. Beside them there are a few that only checkpoints of
+// other formats need; their readers write these:
 //
 //   rope.interleaved              bool   overrides the architecture's pairing
 //   norm_plus_one                 bool   norms multiply by 1 + weight (converters to GGUF add the 1)
@@ -18,14 +18,14 @@
 
 // What all checkpoints of an architecture have in common.
 typedef struct architecture_facts {
-    const char *name;         // general.architecture, and the prefix of its keys
-    bool rope_interleaved;    // default; see model_facts
-    bool qkv_bias;            // q, k and v always have one
+    const char *name;      // general.architecture, and the prefix of its keys
+    bool rope_interleaved; // default; see model_facts
+    bool qkv_bias;         // q, k and v always have one
     bool qk_norm;
     bool gelu;
-    bool embedding_by_root;   // embeddings are multiplied by sqrt(n_embd)
-    int64_t window_period;    // every n-th layer sees all; 0: windows, if any, are on all layers
-    double window_rope_base;  // of layers with a window; 0: that of the others
+    bool embedding_by_root;  // embeddings are multiplied by sqrt(n_embd)
+    int64_t window_period;   // every n-th layer sees all; 0: windows, if any, are on all layers
+    double window_rope_base; // of layers with a window; 0: that of the others
 } architecture_facts;
 
 typedef struct model_facts {
@@ -33,9 +33,9 @@ typedef struct model_facts {
     int64_t n_vocab, n_ctx_train, n_layer, n_embd, n_ff;
     int64_t n_heads, n_kv_heads, head_dim;
     double norm_eps;
-    bool norm_plus_one;       // norms multiply by 1 + weight
-    int64_t n_rot;            // rotated features of a head
-    bool rope_interleaved;    // pairs (2i, 2i+1) rather than (i, i + n_rot/2)
+    bool norm_plus_one;    // norms multiply by 1 + weight
+    int64_t n_rot;         // rotated features of a head
+    bool rope_interleaved; // pairs (2i, 2i+1) rather than (i, i + n_rot/2)
     bool qkv_bias;
     bool qk_norm;             // q and k are normed, a head at a time, before the rotation
     bool gelu;                // gelu(gate) * up instead of silu(gate) * up
@@ -53,6 +53,7 @@ typedef struct model_facts {
 
 // `memory` owns what the facts point to. A field that would change the model's meaning in a way that the graph does not
 // know is WF_ERROR_UNSUPPORTED by name.
-wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m, wf_error *err);
+wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m,
+                     wf_error *err);
 
 #endif

@@ -18,10 +18,10 @@ typedef enum rope_scaling_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN
 
 typedef struct rope_scaling {
     rope_scaling_kind kind;
-    double base, factor;           // positive
-    double context;                // tokens that the model was trained on; llama3 and yarn
-    double low, high;              // llama3: times a pair turns in `context`, low < high
-    double beta_fast, beta_slow;   // yarn: the same, beta_slow <= beta_fast
+    double base, factor;         // positive
+    double context;              // tokens that the model was trained on; llama3 and yarn
+    double low, high;            // llama3: times a pair turns in `context`, low < high
+    double beta_fast, beta_slow; // yarn: the same, beta_slow <= beta_fast
 } rope_scaling;
 
 // Fills inv_freq [n_dims / 2], radians a token, and returns the factor on cos and sin.

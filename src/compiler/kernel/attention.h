@@ -29,8 +29,8 @@
 
 // attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
 // Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 span. Positions from n_past + n_tokens on may hold anything, even NaN.
-// With a span of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens, n_heads]
-// of attention_part_bytes each, counted from the first span that some token sees.
+// With a span of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens,
+// n_heads] of attention_part_bytes each, counted from the first span that some token sees.
 //
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
@@ -47,8 +47,8 @@ typedef struct attention_kernel {
 bool attention_can_q8(const attention_kernel *k);
 
 enum {
-    ATTENTION_SPAN = 256,        // positions; of the size of what is gained: 3 us a tile, beside 1 us for the merge
-    ATTENTION_SPLIT_TOKENS = 8,  // most tokens of a call that is worth a split: it bounds the memory of parts
+    ATTENTION_SPAN = 256,       // positions; of the size of what is gained: 3 us a tile, beside 1 us for the merge
+    ATTENTION_SPLIT_TOKENS = 8, // most tokens of a call that is worth a split: it bounds the memory of parts
 };
 
 // Tiles of a call: n_kv_heads * ceil(n_tokens / tokens), times the number of spans. Of a merge: n_tokens * n_kv_heads.
@@ -59,7 +59,8 @@ typedef struct attention_tiles {
 // Bytes of one token's and head's O [head_dim], M, L of a span.
 static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * head_dim + 64; }
 
-// Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so many.
+// Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so
+// many.
 int64_t attention_window_spans(const attention_kernel *k);
 
 attention_tiles attention_tiles_for(const attention_kernel *k, const kernel_target *target);

@@ -98,7 +98,8 @@ static void bench(const char *cpu, const char *model, const attention_kernel *k)
             memcpy(caches[c] + i, k->kv_f32 ? (void *)&x : (void *)&f16, k->kv_f32 ? 4 : 2);
         }
     void *buffers[] = {q, caches[0], caches[1], y}, *peak_buffer[] = {y};
-    double peak = 2.0 * width * CHAINS * PEAK_ROUNDS / time_call(functions[1], peak_buffer, NULL, 1) / 1e9;
+    double peak =
+        2.0 * width * (double)CHAINS * (double)PEAK_ROUNDS / time_call(functions[1], peak_buffer, NULL, 1) / 1e9;
     int64_t dims[] = {PREFILL, 0, CONTEXT, 0};
     double prefill_s =
         time_call(functions[0], buffers, dims, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));

@@ -314,10 +314,10 @@ static void check_kernels(const char *cpu, const attention_kernel *kernels, int 
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n_sizes; j++, size++) {
             int64_t n_tokens = CALLS[size % N_CALLS], n_past = PASTS[size % N_PASTS]; // coprime: all pairs in turn
-            call c = make_call(&kernels[i], &functions[2 * i], attention_tiles_for(&kernels[i], &target).tokens, n_tokens,
-                               n_past, sharpness, &r);
+            call c = make_call(&kernels[i], &functions[2 * i], attention_tiles_for(&kernels[i], &target).tokens,
+                               n_tokens, n_past, sharpness, &r);
             char what[160];
-            snprintf(what, sizeof what, "%s, %s", cpu, names[2 * i]);
+            snprintf(what, sizeof what, "%s, %.95s", cpu, names[2 * i]);
             check_call(&c, what);
             free_call(&c);
         }

@@ -56,8 +56,8 @@ static MlirOperation make_op(builder *b, const char *name, int n_results, const 
 value op1(builder *b, const char *name, type result, int n_operands, const value *operands, int n_attributes,
           const MlirNamedAttribute *attributes)
 {
-    return mlirOperationGetResult(
-        make_op(b, name, 1, &result, n_operands, operands, n_attributes, attributes, 0, NULL), 0);
+    return mlirOperationGetResult(make_op(b, name, 1, &result, n_operands, operands, n_attributes, attributes, 0, NULL),
+                                  0);
 }
 
 static value unary(builder *b, const char *name, type result, value x) { return op1(b, name, result, 1, &x, 0, NULL); }
@@ -134,10 +134,7 @@ value const_i(builder *b, int64_t v) { return const_int(b, b->i64, v); }
 
 value const_int(builder *b, type t, int64_t v) { return constant(b, t, mlirIntegerAttrGet(element_of(t), v)); }
 
-value const_f(builder *b, type t, double v)
-{
-    return constant(b, t, mlirFloatAttrDoubleGet(b->ctx, element_of(t), v));
-}
+value const_f(builder *b, type t, double v) { return constant(b, t, mlirFloatAttrDoubleGet(b->ctx, element_of(t), v)); }
 
 // ---- integers
 
@@ -174,7 +171,8 @@ value cmp_i(builder *b, compare how, value x, value y) { return compare_op(b, "a
 value cmp_f(builder *b, compare how, value x, value y)
 {
     // arith.cmpf numbers its ordered predicates oeq 1, ogt 2, oge 3, olt 4, ole 5, one 6
-    static const int64_t ordered[] = {[CMP_EQ] = 1, [CMP_NE] = 6, [CMP_LT] = 4, [CMP_LE] = 5, [CMP_GT] = 2, [CMP_GE] = 3};
+    static const int64_t ordered[] = {[CMP_EQ] = 1, [CMP_NE] = 6, [CMP_LT] = 4,
+                                      [CMP_LE] = 5, [CMP_GT] = 2, [CMP_GE] = 3};
     return compare_op(b, "arith.cmpf", ordered[how], x, y);
 }
 
@@ -192,8 +190,8 @@ value mul_f(builder *b, value x, value y) { return binary(b, "arith.mulf", x, y)
 value div_f(builder *b, value x, value y) { return binary(b, "arith.divf", x, y); }
 value neg_f(builder *b, value x) { return unary(b, "arith.negf", mlirValueGetType(x), x); }
 
-// maxnum with nnan would lower to one instruction but makes NaN undefined; vmaxps returns its second operand when either
-// is NaN, which compare-and-select expresses exactly: x > y ? x : y.
+// maxnum with nnan would lower to one instruction but makes NaN undefined; vmaxps returns its second operand when
+// either is NaN, which compare-and-select expresses exactly: x > y ? x : y.
 value max_f(builder *b, value x, value y) { return select_(b, cmp_f(b, CMP_GT, x, y), x, y); }
 value min_f(builder *b, value x, value y) { return select_(b, cmp_f(b, CMP_LT, x, y), x, y); }
 
@@ -324,8 +322,10 @@ static MlirNamedAttribute element_alignment(builder *b, type t)
 {
     type element = element_of(t);
     int64_t bytes = 8;
-    if (mlirTypeIsAInteger(element)) bytes = (int64_t)(mlirIntegerTypeGetWidth(element) + 7) / 8;
-    else if (mlirTypeIsAFloat(element)) bytes = (int64_t)mlirFloatTypeGetWidth(element) / 8;
+    if (mlirTypeIsAInteger(element))
+        bytes = (int64_t)(mlirIntegerTypeGetWidth(element) + 7) / 8;
+    else if (mlirTypeIsAFloat(element))
+        bytes = (int64_t)mlirFloatTypeGetWidth(element) / 8;
     return attribute(b, "alignment", mlirIntegerAttrGet(b->i64, bytes));
 }
 

@@ -1,8 +1,9 @@
 // A small language for writing kernels: MLIR ops by short calls.
 //
 // A kernel is one func.func over raw pointers, built in C; loops unroll by C loops, register tiles are C arrays of
-// values. Memory is addressed by pointer and byte offset, because packed blocks mix types; a memref would need a view a type.
-// Ops come from arith, scf, vector and llvm (loads, stores, intrinsics), all of which lower to LLVM in one pass each.
+// values. Memory is addressed by pointer and byte offset, because packed blocks mix types; a memref would need a view a
+// type. Ops come from arith, scf, vector and llvm (loads, stores, intrinsics), all of which lower to LLVM in one pass
+// each.
 //
 //     kernel_begin(b, "axpy");
 //     value x = operand(b, 0), y = operand(b, 1);
@@ -27,11 +28,11 @@ typedef MlirType type;
 
 // The instruction sets that kernels are generated for. Wider ones include what narrower ones can.
 typedef struct kernel_target {
-    int lanes;        // f32 values in a vector register: 8 (AVX2) or 16 (AVX-512)
-    int registers;    // vector registers: 16 or 32
-    bool vpdpbusd;    // u8 x s8 dot product into i32 at the full vector width
-    bool vdpbf16ps;   // bf16 dot product
-    bool emulated;    // both dot products are written out in plain arithmetic (kernel/harness.h)
+    int lanes;      // f32 values in a vector register: 8 (AVX2) or 16 (AVX-512)
+    int registers;  // vector registers: 16 or 32
+    bool vpdpbusd;  // u8 x s8 dot product into i32 at the full vector width
+    bool vdpbf16ps; // bf16 dot product
+    bool emulated;  // both dot products are written out in plain arithmetic (kernel/harness.h)
 } kernel_target;
 
 kernel_target kernel_target_for(const cpu_features *cpu);
@@ -58,8 +59,8 @@ void builder_init(builder *b, MlirContext ctx, const cpu_features *cpu);
 
 void kernel_begin(builder *b, const char *name);
 void kernel_end(builder *b);
-value operand(builder *b, int index); // pointer operand
-value dim(builder *b, int index);    // i64 operand
+value operand(builder *b, int index);     // pointer operand
+value dim(builder *b, int index);         // i64 operand
 value scratch(builder *b, int64_t bytes); // stack memory of the kernel, aligned to 64; at kernel level only
 
 // Types and constants. vec(b, 8, b->f32) is vector<8xf32>; lanes(t) is 1 for a scalar.
@@ -89,7 +90,14 @@ value xor_(builder *b, value x, value y);
 value shl_i(builder *b, value x, int64_t k);
 value shr_i(builder *b, value x, int64_t k); // logical
 value and_i(builder *b, value x, int64_t k);
-typedef enum compare { CMP_EQ = 0, CMP_NE, CMP_LT, CMP_LE, CMP_GT, CMP_GE } compare; // signed; as arith.cmpi numbers them
+typedef enum compare {
+    CMP_EQ = 0,
+    CMP_NE,
+    CMP_LT,
+    CMP_LE,
+    CMP_GT,
+    CMP_GE
+} compare; // signed; as arith.cmpi numbers them
 value cmp_i(builder *b, compare how, value x, value y);
 value cmp_f(builder *b, compare how, value x, value y); // ordered
 value select_(builder *b, value condition, value x, value y);
@@ -111,12 +119,12 @@ value round_f(builder *b, value x); // to nearest, ties to even
 value ext_s(builder *b, value x, type t);
 value ext_u(builder *b, value x, type t);
 value trunc_i(builder *b, value x, type t);
-value int_to_f(builder *b, value x, type t);    // signed
-value f_to_int(builder *b, value x, type t);    // signed, towards zero; in range
+value int_to_f(builder *b, value x, type t); // signed
+value f_to_int(builder *b, value x, type t); // signed, towards zero; in range
 value ext_f(builder *b, value x, type t);
-value trunc_f(builder *b, value x, type t);     // to f16 or f32, nearest even
+value trunc_f(builder *b, value x, type t); // to f16 or f32, nearest even
 value bitcast(builder *b, value x, type t);
-value to_f32(builder *b, value x);              // from f16 or bf16, any number of lanes; f32 stays
+value to_f32(builder *b, value x);                 // from f16 or bf16, any number of lanes; f32 stays
 value from_f32(builder *b, value x, type element); // to f16 or bf16, nearest even, NaN kept; without library calls
 
 // Vectors.
@@ -125,7 +133,7 @@ value extract(builder *b, value x, int lane);
 value insert(builder *b, value scalar, value x, int lane);
 value shuffle(builder *b, value x, value y, int n, const int64_t *lanes);
 value iota(builder *b, int n, type element);
-value sum_f(builder *b, value x);     // of all lanes, pairwise
+value sum_f(builder *b, value x); // of all lanes, pairwise
 value max_of_f(builder *b, value x);
 value sum_i(builder *b, value x);
 value max_of_s(builder *b, value x); // signed integers
@@ -136,15 +144,16 @@ value load(builder *b, value p, value offset, int64_t constant, type t);
 void store(builder *b, value x, value p, value offset, int64_t constant);
 void prefetch(builder *b, value p, value offset, int64_t constant);
 
-// acc[i] + sum over j < 4 of u8 u[4i + j] * s8 s[4i + j], on vectors of i32 and four times as many i8; exact. On targets
-// without vpdpbusd, pairs of products must fit i16 (vpmaddubsw saturates): fine for |u| <= 128 or u < 128.
+// acc[i] + sum over j < 4 of u8 u[4i + j] * s8 s[4i + j], on vectors of i32 and four times as many i8; exact. On
+// targets without vpdpbusd, pairs of products must fit i16 (vpmaddubsw saturates): fine for |u| <= 128 or u < 128.
 value dot_u8s8(builder *b, value acc, value u, value s);
 
 // LLVM intrinsics by name: "llvm.x86.avx2.pmadd.ub.sw".
 value intrinsic(builder *b, const char *name, type result, int n, const value *operands);
 
-// x itself, computed before what is pinned after it: an empty inline assembly that holds x in a vector register. LLVM orders
-// a large unrolled body by its own lights, and then spills half of it; pinned accumulators keep it to the order written.
+// x itself, computed before what is pinned after it: an empty inline assembly that holds x in a vector register. LLVM
+// orders a large unrolled body by its own lights, and then spills half of it; pinned accumulators keep it to the order
+// written.
 value pin(builder *b, value x);
 
 // Control. A loop runs iv from lo to hi in steps of the constant `step`; it carries n values.

@@ -17,8 +17,8 @@ wf_status harness_open(harness *h, const char *cpu_name, wf_error *err)
     TRY(compiler_context_create(&h->context, err));
     builder_init(&h->builder, h->context.mlir, &h->cpu);
     if (emulate)
-        h->builder.target = (kernel_target){
-            .lanes = 16, .registers = 32, .vpdpbusd = true, .vdpbf16ps = true, .emulated = true};
+        h->builder.target =
+            (kernel_target){.lanes = 16, .registers = 32, .vpdpbusd = true, .vdpbf16ps = true, .emulated = true};
     return WF_OK;
 }
 

@@ -14,8 +14,9 @@ typedef struct harness {
     size_t code_bytes;
 } harness;
 
-// `cpu_name`: as WELFORD_CPU takes it; "native" for all that this CPU has. "emulated-avx512" generates the code of 512-bit
-// kernels with its special instructions written out in plain vector arithmetic, so that any AVX2 CPU runs their logic.
+// `cpu_name`: as WELFORD_CPU takes it; "native" for all that this CPU has. "emulated-avx512" generates the code of
+// 512-bit kernels with its special instructions written out in plain vector arithmetic, so that any AVX2 CPU runs their
+// logic.
 wf_status harness_open(harness *h, const char *cpu_name, wf_error *err);
 
 // Compiles what was built and looks up `n` kernels by name. Once a harness. WELFORD_DUMP_ASM=FILE keeps the assembly.

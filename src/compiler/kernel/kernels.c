@@ -9,7 +9,7 @@ const kernel_info KERNELS[] = {
     {"head_norm", "rope.c", "RMSNorm of each head of rows"},
     {"linear", "linear.c", "x W^T [+ bias] [+ residual], or silu(x W0^T) * (x W1^T), by panels of 16 features"},
     {"rope", "rope.c", "rotary positions of each head"},
-    {"rope_store", "rope.c", "splits q, k, v, [norms and] rotates q and k, appends k and v to the cache"},
+    {"rope_store", "rope.c", "[norms and] rotates q and k, appends k and v to the cache"},
     {"kv_store", "rope.c", "appends k and v to the cache"},
     {"attention", "attention.c", "causal attention over the cache with an online softmax"},
     {"attention_merge", "attention.c", "joins the parts of attention over a long past"},

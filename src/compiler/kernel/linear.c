@@ -22,18 +22,18 @@ void linear_name(const linear_kernel *k, char name[96])
 // ---- how the work is cut
 
 enum {
-    CHUNK_BYTES = 8 * 1024,     // of a panel; with 6 rows of x about half of the first-level cache
-    CHUNK_COLUMNS = 256,        // chunks are multiples of this
-    BLOCK_BYTES = 256 * 1024,   // of x: half of the second-level cache
+    CHUNK_BYTES = 8 * 1024,   // of a panel; with 6 rows of x about half of the first-level cache
+    CHUNK_COLUMNS = 256,      // chunks are multiples of this
+    BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
-    UNROLL = 16,                // the float loops' longest step over columns
+    UNROLL = 16, // the float loops' longest step over columns
 };
 
 typedef struct cut {
-    int tiles[4], n_tiles;  // rows of the register tiles, largest first, the last one 1
-    int64_t chunk;          // columns that are summed before the next rows' turn
-    int64_t whole;          // columns that the loops cover; the rest, fewer than UNROLL, come one by one
-    int64_t block;          // rows of x whose sums are kept
+    int tiles[4], n_tiles; // rows of the register tiles, largest first, the last one 1
+    int64_t chunk;         // columns that are summed before the next rows' turn
+    int64_t whole;         // columns that the loops cover; the rest, fewer than UNROLL, come one by one
+    int64_t block;         // rows of x whose sums are kept
 } cut;
 
 static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
@@ -46,7 +46,7 @@ static cut choose_cut(const linear *l)
     // operands; the sums in f32 are needed once a block and lie on the stack. 32 registers: 12 rows times one vector.
     bool wide = l->b->target.lanes == 16;
     int most = wide ? 12 : l->quant && l->quant->low_bits == 8 && !l->b->target.vpdpbusd ? 4 : 6;
-    for (int rows = most; rows; rows = rows > 2 ? 2 : rows / 2) c.tiles[c.n_tiles++] = rows;
+    for (int rows = most; rows; rows = rows > 6 ? 4 : rows > 2 ? 2 : rows / 2) c.tiles[c.n_tiles++] = rows;
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
     if (fitting < CHUNK_COLUMNS) fitting = CHUNK_COLUMNS;
@@ -61,8 +61,10 @@ static cut choose_cut(const linear *l)
 
 // ---- sums: [panel of the tile][row of the block][16] f32 on the stack
 
-// One register tile over columns [lo, hi), or over the last few where `rest` is not 0; adds to its sums, or begins them.
-static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, value hi, int rest, bool begin, value sums_at)
+// One register tile over columns [lo, hi), or over the last few where `rest` is not 0; adds to its sums, or begins
+// them.
+static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, value hi, int rest, bool begin,
+                     value sums_at)
 {
     builder *b = l->b;
     int n = b->target.lanes, per_chain = rows * l->nv, chains = 1;
@@ -93,8 +95,8 @@ static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, va
 }
 
 // All rows of a block over some columns, in register tiles of falling size.
-static void sum_rows(linear *l, const cut *c, value x, value n_rows, value panel, value lo, value hi, int rest, bool begin,
-                     value sums)
+static void sum_rows(linear *l, const cut *c, value x, value n_rows, value panel, value lo, value hi, int rest,
+                     bool begin, value sums)
 {
     builder *b = l->b;
     value row = const_i(b, 0);
@@ -209,7 +211,8 @@ static void build_tile(linear *l, const cut *c, value tile, value first, value n
     builder *b = l->b;
     int n = b->target.lanes, n_panels = panels_of_tile(l->k);
     int64_t panel_sums = c->block * PANEL_ROWS * 4;
-    value x = at(b, l->x, mul_i(b, first, l->x_bytes), 0), w = at(b, l->w, mul_i(b, tile, n_panels * l->panel_bytes), 0);
+    value x = at(b, l->x, mul_i(b, first, l->x_bytes), 0),
+          w = at(b, l->w, mul_i(b, tile, n_panels * l->panel_bytes), 0);
     loop panels, rows;
     loop_begin(b, &panels, const_i(b, 0), const_i(b, n_panels), 1, 0, NULL);
     sum_panel(l, c, x, n_rows, at(b, w, mul_i(b, panels.iv, l->panel_bytes), 0),
@@ -219,7 +222,8 @@ static void build_tile(linear *l, const cut *c, value tile, value first, value n
     value row_sums[4 * MAX_VECTORS], row = add(b, first, rows.iv);
     for (int p = 0; p < n_panels; p++)
         for (int v = 0; v < l->nv; v++)
-            row_sums[p * l->nv + v] = load(b, sums, mul_i(b, rows.iv, PANEL_ROWS * 4), p * panel_sums + v * n * 4, l->vf);
+            row_sums[p * l->nv + v] =
+                load(b, sums, mul_i(b, rows.iv, PANEL_ROWS * 4), p * panel_sums + v * n * 4, l->vf);
     if (l->k->swiglu)
         store_swiglu_row(l, row, tile, row_sums);
     else

@@ -2,9 +2,9 @@
 //
 //     linear_bench [LAYOUT-PREFIX] [CPU]        for example: linear_bench q4
 //
-// m = 1 reads weights far beyond the third-level cache, and is held against a loop that only reads them. Larger m is held
-// against the peak of the instruction that multiplies: f32 FMA, vpmaddubsw (64 operations in 256 bits) or vpdpbusd.
-// All numbers are the best of many runs, since the machine may be shared.
+// m = 1 reads weights far beyond the third-level cache, and is held against a loop that only reads them. Larger m is
+// held against the peak of the instruction that multiplies: f32 FMA, vpmaddubsw (64 operations in 256 bits) or
+// vpdpbusd. All numbers are the best of many runs, since the machine may be shared.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,15 @@
 #include "compiler/kernel/linear.h"
 #include "compiler/kernel/q8.h"
 
-enum { CHAINS = 10, PEAK_ROUNDS = 40000, MEMORY_BYTES = 192 << 20, ROWS_MAX = 512, ROUNDS = 12 };
+enum {
+    CHAINS = 10,
+    PEAK_ROUNDS = 40000,
+    MEMORY_BYTES = 128 << 20,
+    ROWS_MAX = 512,
+    FEW_ROUNDS = 20,
+    ROUNDS = 100,
+    PEAK_TILES = 2
+};
 
 static double now(void)
 {
@@ -70,7 +78,8 @@ static void build_read(builder *b)
     for (int i = 0; i < 4; i++) acc[i] = const_int(b, v, 0);
     loop lines;
     loop_begin(b, &lines, mul_i(b, b->begin, 4096), mul_i(b, b->end, 4096), 8 * bytes, 4, acc);
-    for (int i = 0; i < 8; i++) acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
+    for (int i = 0; i < 8; i++)
+        acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
     loop_end(b, &lines, acc);
     for (int i = 0; i < 4; i++) store(b, lines.results[i], y, (value){0}, 64 * i);
     kernel_end(b);
@@ -96,18 +105,20 @@ static void run(const bench *s, int64_t rows)
     size_t panel_bytes = 0;
     layout_panel_bytes(s->k->layout, s->k->cols, &panel_bytes);
     double panel_ops = 2.0 * 16 * (double)s->k->cols * (double)rows;
-    int64_t from_memory = MEMORY_BYTES / (int64_t)panel_bytes, by_time = (int64_t)(5e8 / panel_ops) + 1;
+    int64_t from_memory = MEMORY_BYTES / (int64_t)panel_bytes,
+            by_time = (int64_t)(1e8 / panel_ops) + 1; // a millisecond: short enough to be undisturbed at times
     int64_t panels = rows < 16 || by_time > from_memory ? from_memory : by_time;
     int64_t dims[] = {rows, panels * 16, panels}, kib4 = MEMORY_BYTES / 4096;
     void *linear_buffers[] = {s->x, s->w, s->y}, *peak_buffers[] = {s->y}, *read_buffers[] = {s->y, s->w};
     double best[3] = {1e9, 1e9, 1e9};
-    for (int i = 0; i < ROUNDS; i++) {
-        double times[] = {spent(s->linear, linear_buffers, dims, panels), spent(s->peak, peak_buffers, NULL, 16),
+    for (int i = 0; i < (rows < 16 ? FEW_ROUNDS : ROUNDS); i++) {
+        double times[] = {spent(s->linear, linear_buffers, dims, panels),
+                          spent(s->peak, peak_buffers, NULL, PEAK_TILES),
                           rows < 16 ? spent(s->read, read_buffers, NULL, kib4) : 1e9};
         for (int t = 0; t < 3; t++) best[t] = times[t] < best[t] ? times[t] : best[t];
     }
-    double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * 16 / best[1] / 1e9;
-    double gbs = (double)panels * (double)panel_bytes / best[0] / 1e9, read = MEMORY_BYTES / best[2] / 1e9;
+    double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * PEAK_TILES / best[1] / 1e9;
+    double gbs = (double)panels * (double)panel_bytes / best[0] / 1e9, read = (double)MEMORY_BYTES / best[2] / 1e9;
     printf("%-8s %5d columns %4d rows  %6.1f GOP/s, %5.1f %% of %5.0f", layout_name(s->k->layout), (int)s->k->cols,
            (int)rows, gops, 100 * gops / peak, peak);
     if (rows < 16) printf("  %5.1f GB/s, %5.1f %% of %4.1f", gbs, 100 * gbs / read, read);
@@ -134,7 +145,14 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         TRY(harness_compile(&h, names, 3, functions, err));
         if (!i) printf("%s compiled in %.0f ms\n", name, (now() - start) * 1e3);
         int lanes = f && !h.builder.target.vpdpbusd ? 8 : h.builder.target.lanes;
-        bench s = {functions[0], functions[1], functions[2], &k, (f ? 8.0 : 2.0) * lanes * CHAINS * PEAK_ROUNDS, w, x, y};
+        bench s = {functions[0],
+                   functions[1],
+                   functions[2],
+                   &k,
+                   (f ? 8.0 : 2.0) * (double)(lanes * CHAINS * PEAK_ROUNDS),
+                   w,
+                   x,
+                   y};
         run(&s, 1);
         run(&s, 4);
         run(&s, ROWS_MAX);

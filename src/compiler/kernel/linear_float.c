@@ -1,7 +1,7 @@
 // Float weights times f32 activations, by fused multiply-add.
 //
-// A column costs, for a tile of 6 rows and two vectors, 12 FMA in 6 cycles, 6 broadcasts and 2 loads; widening f16 or bf16
-// weights is paid once for all rows.
+// A column costs, for a tile of 6 rows and two vectors, 12 FMA in 6 cycles, 6 broadcasts and 2 loads; widening f16 or
+// bf16 weights is paid once for all rows.
 #include "compiler/kernel/linear_parts.h"
 
 // Weights of column `column + j`. Pairs of bf16 are loaded once for each of their two columns: registers are scarcer

@@ -18,8 +18,8 @@ typedef struct linear {
     value x, w, y, bias, residual, stride, n_tiles;
 } linear;
 
-// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of themselves for
-// its bandwidth: 60 to 80 % of it for 4 to 8 bit weights without prefetching, 95 % and more with it.
+// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
+// themselves for its bandwidth: 60 to 80 % of it for 4 to 8 bit weights without prefetching, 95 % and more with it.
 enum { FEW_ROWS = 2, PREFETCH_BYTES = 2048 };
 static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 {
@@ -31,9 +31,10 @@ static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 // Block `block` (i64) of 32 columns.
 void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
 
-// `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the one on
-// that lies `offset` (i64, or none) and `skip` bytes into a line.
-value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes, int64_t skip);
+// `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the
+// one on that lies `offset` (i64, or none) and `skip` bytes into a line.
+value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes,
+                        int64_t skip);
 
 // Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
 void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,

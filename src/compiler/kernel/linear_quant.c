@@ -8,7 +8,8 @@
 // There are three ways to the dot product:
 //
 //   vpdpbusd    weights as unsigned bytes (q, or q + 128 for Q8_0), sums in i32.
-//   unsigned    AVX2: vpmaddubsw gives i16 pairs. Those of several groups are added before they are widened by vpmaddwd,
+//   unsigned    AVX2: vpmaddubsw gives i16 pairs. Those of several groups are added before they are widened by
+//   vpmaddwd,
 //               as many as fit: 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 are less than 2^15.
 //   signed      AVX2, Q8_0: |w| times x with w's sign, widened at once: 2 * 128 * 127 < 2^15.
 //
@@ -80,14 +81,15 @@ static quant_block begin_block(linear *l, value block, value panel, bool integer
             if (!integer_scales)
                 q.d[half][v] = mul_f(b, d, int_to_f(b, scale, l->vf));
             else
-                q.words[half][v] = bitcast(b, or_(b, and_i(b, scale, 0xffff), shl_i(b, scale, 16)), vec(b, 2 * n, b->i16));
+                q.words[half][v] =
+                    bitcast(b, or_(b, and_i(b, scale, 0xffff), shl_i(b, scale, 16)), vec(b, 2 * n, b->i16));
         }
     }
     return q;
 }
 
-// Shifts each byte's bits by `left` (right where negative); bits that come in from the neighbour are masked by the caller,
-// since bytes cannot be shifted, but pairs can.
+// Shifts each byte's bits by `left` (right where negative); bits that come in from the neighbour are masked by the
+// caller, since bytes cannot be shifted, but pairs can.
 static value shift_bytes(builder *b, value bytes, int left)
 {
     type t = mlirValueGetType(bytes), pairs = vec(b, lanes(t) / 2, b->i16);
@@ -96,7 +98,8 @@ static value shift_bytes(builder *b, value bytes, int left)
     return bitcast(b, left > 0 ? shl_i(b, x, left) : shr_i(b, x, -left), t);
 }
 
-value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes, int64_t skip)
+value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes,
+                        int64_t skip)
 {
     type t = vec(b, bytes, b->i8);
     int64_t low_at = quant_low_offset(f) + skip;
@@ -167,7 +170,8 @@ static void dot_unsigned(linear *l, int rows, value x_row, value block, const qu
             value x = load_x(l, x_row, quants, i, g), zeros = {0};
             if (f->scales == 2 && g % span == 0) {
                 // half of zero times the sum, in both i16 of a pair
-                value sum = load(b, x_row, mul_i(b, block, 4), i * l->x_bytes + q8_half_offset(l->k->cols) + g / 2, b->i16);
+                value sum =
+                    load(b, x_row, mul_i(b, block, 4), i * l->x_bytes + q8_half_offset(l->k->cols) + g / 2, b->i16);
                 zeros = mul(b, splat(b, sum, 16), const_int(b, vec(b, 16, b->i16), f->zero / 2));
             }
             for (int v = 0; v < l->nv; v++) {
@@ -227,7 +231,8 @@ void linear_quant_block(linear *l, int rows, value x_row, value block, value pan
     int zero = f->scales == 2 ? 0 : bytes ? (vpdpbusd ? 128 : 0) : f->zero;
     for (int i = 0; i < rows; i++) {
         value at_scale = mul_i(b, block, 4);
-        value dx = splat(b, load(b, x_row, at_scale, i * l->x_bytes + q8_scale_offset(l->k->cols), b->f32), n), sx = {0};
+        value dx = splat(b, load(b, x_row, at_scale, i * l->x_bytes + q8_scale_offset(l->k->cols), b->f32), n),
+              sx = {0};
         if (f->min || zero)
             sx = splat(b, load(b, x_row, at_scale, i * l->x_bytes + q8_sum_offset(l->k->cols), b->f32), n);
         if (zero) sx = mul_f(b, sx, const_f(b, l->vf, -zero));

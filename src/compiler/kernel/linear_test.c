@@ -221,7 +221,8 @@ static void test_layouts(void **state)
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         const quant_format *f = layout_quant((weight_layout)layout);
         int64_t step = f ? f->blocks * QUANT_BLOCK : 37;
-        products[n++] = (product){{.layout = (weight_layout)layout, .cols = f && f->blocks > 1 ? 512 : 96}, .features = 48};
+        products[n++] =
+            (product){{.layout = (weight_layout)layout, .cols = f && f->blocks > 1 ? 512 : 96}, .features = 48};
         products[n++] = (product){{.layout = (weight_layout)layout, .cols = step, .tail = 5}, .features = 37};
     }
     for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
@@ -232,10 +233,14 @@ static void test_long_rows(void **state)
 {
     (void)state;
     static const linear_kernel kernels[] = {
-        {.layout = LAYOUT_F32_X16, .cols = 777},   {.layout = LAYOUT_F32_X16, .cols = 5},
-        {.layout = LAYOUT_BF16_X16, .cols = 1153}, {.layout = LAYOUT_F16_X16, .cols = 5000},
-        {.layout = LAYOUT_Q8_0_X16, .cols = 4128}, {.layout = LAYOUT_Q4_1_X16, .cols = 10016},
-        {.layout = LAYOUT_Q6_K_X16, .cols = 3328}, {.layout = LAYOUT_Q4_K_X16, .cols = 4096, .swiglu = true, .q8_features = 32},
+        {.layout = LAYOUT_F32_X16, .cols = 777},
+        {.layout = LAYOUT_F32_X16, .cols = 5},
+        {.layout = LAYOUT_BF16_X16, .cols = 1153},
+        {.layout = LAYOUT_F16_X16, .cols = 5000},
+        {.layout = LAYOUT_Q8_0_X16, .cols = 4128},
+        {.layout = LAYOUT_Q4_1_X16, .cols = 10016},
+        {.layout = LAYOUT_Q6_K_X16, .cols = 3328},
+        {.layout = LAYOUT_Q4_K_X16, .cols = 4096, .swiglu = true, .q8_features = 32},
     };
     product products[sizeof kernels / sizeof *kernels];
     int n = 0;
@@ -283,7 +288,8 @@ static unsigned char *extreme_weights(const linear_kernel *k, unsigned char byte
     return w;
 }
 
-static void check_extreme(const char *cpu, kernel_fn f, const linear_kernel *k, unsigned char byte, unsigned char scale, int x)
+static void check_extreme(const char *cpu, kernel_fn f, const linear_kernel *k, unsigned char byte, unsigned char scale,
+                          int x)
 {
     enum { COLS_MAX = 256 };
     float values[COLS_MAX], row[COLS_MAX], y[16] = {0};

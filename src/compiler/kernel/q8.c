@@ -13,8 +13,8 @@ static value narrow_block(builder *b, const value *q)
     return bitcast(b, shuffle(b, groups, groups, 8, order), i8);
 }
 
-// The largest magnitude, on the bits: as integers they are ordered as the numbers are, with NaN above all, so that a NaN
-// anywhere gives a NaN scale.
+// The largest magnitude, on the bits: as integers they are ordered as the numbers are, with NaN above all, so that a
+// NaN anywhere gives a NaN scale.
 static value largest_magnitude(builder *b, const value *x, int n)
 {
     type i32 = with_element(b, mlirValueGetType(x[0]), b->i32);
@@ -28,7 +28,8 @@ static value largest_magnitude(builder *b, const value *x, int n)
 
 void q8_store_block(builder *b, const value *x, value row, value block, int64_t n)
 {
-    static const double ROUNDING = 12582912; // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
+    static const double ROUNDING =
+        12582912; // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
     type t = mlirValueGetType(x[0]), i32 = with_element(b, t, b->i32);
     int width = lanes(t), n_vectors = Q8_BLOCK / width;
     value largest = largest_magnitude(b, x, n_vectors);

@@ -16,9 +16,9 @@
 enum { Q8_BLOCK = 32 };
 
 static inline int64_t q8_row_bytes(int64_t n) { return (n + n / 4 + n / 8 + 63) / 64 * 64; }
-static inline int64_t q8_scale_offset(int64_t n) { return n; }         // of d[0] in a row
-static inline int64_t q8_sum_offset(int64_t n) { return n + n / 8; }   // of s[0] in a row
-static inline int64_t q8_half_offset(int64_t n) { return n + n / 4; }  // of t[0] in a row
+static inline int64_t q8_scale_offset(int64_t n) { return n; }        // of d[0] in a row
+static inline int64_t q8_sum_offset(int64_t n) { return n + n / 8; }  // of s[0] in a row
+static inline int64_t q8_half_offset(int64_t n) { return n + n / 4; } // of t[0] in a row
 
 // Stores block `block` (i64) of a row at address `row`: x holds its 32 values as 32 / lanes f32 vectors, in order.
 void q8_store_block(builder *b, const value *x, value row, value block, int64_t n);

@@ -95,8 +95,8 @@ static void test_round_trip(void **state)
         float unit = (float)(int32_t)random / 2147483648.0f, scale = ldexpf(1, i / Q8_BLOCK % 250 - 140);
         x[i] = unit * scale; // from denormals to 2^109
     }
-    for (int i = 0; i < Q8_BLOCK; i++) x[i] = 0;                        // zeros
-    for (int i = 0; i < Q8_BLOCK; i++) x[Q8_BLOCK + i] = (float)i - 16; // integers
+    for (int i = 0; i < Q8_BLOCK; i++) x[i] = 0;                                      // zeros
+    for (int i = 0; i < Q8_BLOCK; i++) x[Q8_BLOCK + i] = (float)i - 16;               // integers
     for (int i = 0; i < Q8_BLOCK; i++) x[2 * Q8_BLOCK + i] = i == 5 ? -3e38f : 1e-3f; // one outlier
     c.quantize((void *const[]){x, y}, NULL, 0, ROWS);
     for (int r = 0; r < ROWS; r++)

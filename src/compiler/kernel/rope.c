@@ -235,20 +235,22 @@ void kv_store_build(builder *b, const kv_store_kernel *k, const char *name)
 void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
 {
     kernel_begin(b, name);
-    value qkv = operand(b, 0), table_base = operand(b, 1), q_base = operand(b, 2);
-    value k_cache = operand(b, 3), v_cache = operand(b, 4), past = dim(b, 1), n_ctx = dim(b, 2);
-    value gamma_q = k->norm ? operand(b, 5) : (value){0}, gamma_k = k->norm ? operand(b, 6) : (value){0};
-    int64_t head_bytes = 4 * k->head_dim, q_bytes = k->n_heads * head_bytes, kv_bytes = k->n_kv_heads * head_bytes;
+    value base[3], bytes[3], row[3]; // of q, k and v
+    for (int i = 0; i < 3; i++) base[i] = operand(b, i), bytes[i] = mul_i(b, dim(b, 3 + i), 4);
+    value table_base = operand(b, 3), out_base = operand(b, 4), k_cache = operand(b, 5), v_cache = operand(b, 6);
+    value gamma_q = k->norm ? operand(b, 7) : (value){0}, gamma_k = k->norm ? operand(b, 8) : (value){0};
+    value past = dim(b, 1), n_ctx = dim(b, 2);
+    int64_t head_bytes = 4 * k->head_dim;
     loop tokens, q_heads, kv_heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
-    value x = at(b, qkv, mul_i(b, tokens.iv, q_bytes + 2 * kv_bytes), 0);
-    value q = at(b, q_base, mul_i(b, tokens.iv, q_bytes), 0), position = add(b, past, tokens.iv);
+    for (int i = 0; i < 3; i++) row[i] = at(b, base[i], mul(b, tokens.iv, bytes[i]), 0);
+    value out = at(b, out_base, mul_i(b, tokens.iv, k->n_heads * head_bytes), 0), position = add(b, past, tokens.iv);
     value table = table_row(b, table_base, position, k->n_dims);
 
     loop_heads(b, &q_heads, k->n_heads);
     value q_offset = mul_i(b, q_heads.iv, head_bytes);
-    sink q_out = row_sink(b, at(b, q, q_offset, 0));
-    source q_in = {.x = at(b, x, q_offset, 0)};
+    sink q_out = row_sink(b, at(b, out, q_offset, 0));
+    source q_in = {.x = at(b, row[0], q_offset, 0)};
     if (k->norm) q_in = normed(b, q_in.x, gamma_q, k->head_dim, k->eps);
     rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &q_in, table, &q_out);
     loop_end(b, &q_heads, NULL);
@@ -259,7 +261,7 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
     value v_head = head_in_cache(b, v_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
     sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
     sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
-    source k_in = {.x = at(b, x, offset, q_bytes)}, v_in = {.x = at(b, x, offset, q_bytes + kv_bytes)};
+    source k_in = {.x = at(b, row[1], offset, 0)}, v_in = {.x = at(b, row[2], offset, 0)};
     if (k->norm) k_in = normed(b, k_in.x, gamma_k, k->head_dim, k->eps);
     rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &k_in, table, &k_out);
     copy_features(b, &v_in, 0, k->head_dim, &v_out);

@@ -4,8 +4,8 @@
 //
 //     a' = a cos - b sin,  b' = b cos + a sin
 //
-// Before that, each head may be normed (RMSNorm over its features): h = h / sqrt(mean(h^2) + eps) * gamma; the mean is taken
-// in f64.
+// Before that, each head may be normed (RMSNorm over its features): h = h / sqrt(mean(h^2) + eps) * gamma; the mean is
+// taken in f64.
 //
 // interleaved: pairs are features 2i and 2i+1; otherwise i and i + n_dims/2. The rotation table is [n_ctx, n_dims] f32,
 // a row = cos[n_dims/2], sin[n_dims/2]. One tile is one token. Cost: 4 bytes read and written a feature, 3 flops.
@@ -36,9 +36,9 @@ void kv_store_name(const kv_store_kernel *k, char name[96]);
 void kv_store_build(builder *b, const kv_store_kernel *k, const char *name);
 
 // Both in one: q is rotated into its own rows, k is rotated into the cache, v goes there as it is.
-// Operands: 0 qkv f32 [n_tokens, (n_heads + 2 n_kv_heads) * head_dim], 1 table, 2 q f32 [n_tokens, n_heads*head_dim],
-// 3 K cache, 4 V cache of the layer, then with norm: 5 gamma of q, 6 gamma of k, f32 [head_dim].
-// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx.
+// Operands: 0 q, 1 k, 2 v, rows of heads of f32 at strides, 3 table, 4 rotated q f32 [n_tokens, n_heads*head_dim], 5 K
+// cache, 6 V cache of the layer, then with norm: 7 gamma of q, 8 gamma of k, f32 [head_dim]. Sizes: 0 n_tokens, 1
+// n_past, 2 n_ctx, 3 to 5 strides of q, k and v in floats.
 typedef struct rope_store_kernel {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t n_dims;
@@ -50,8 +50,8 @@ typedef struct rope_store_kernel {
 void rope_store_name(const rope_store_kernel *k, char name[96]);
 void rope_store_build(builder *b, const rope_store_kernel *k, const char *name);
 
-// The norm alone. Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 y f32 [n_tokens, n_heads*head_dim], 2 gamma f32
-// [head_dim]. Sizes: 0 n_tokens, 1 stride of x in floats.
+// The norm alone. Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 y f32 [n_tokens, n_heads*head_dim], 2
+// gamma f32 [head_dim]. Sizes: 0 n_tokens, 1 stride of x in floats.
 typedef struct head_norm_kernel {
     int64_t n_heads, head_dim; // head_dim a multiple of 16
     double eps;

@@ -1,5 +1,5 @@
-// Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, both cache types; and
-// nothing else in the cache is touched.
+// Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, both cache
+// types; and nothing else in the cache is touched.
 #define _GNU_SOURCE
 #include "compiler/kernel/rope.h"
 
@@ -89,17 +89,10 @@ typedef struct shape {
 static const double EPS = 1e-5;
 
 static const shape SHAPES[] = {
-    {9, 3, 64, 64, true, false, false},
-    {12, 2, 128, 128, false, false, false},
-    {4, 1, 80, 32, false, false, false},
-    {5, 1, 80, 20, true, true, false},
-    {2, 2, 96, 96, false, true, false},
-    {4, 1, 256, 256, false, false, false},
-    {4, 2, 128, 128, false, true, true},
-    {6, 2, 256, 256, false, false, true},
-    {6, 3, 48, 32, true, true, true},
-    {1, 1, 16, 2, true, false, false},
-    {1, 1, 48, 42, false, true, false},
+    {9, 3, 64, 64, true, false, false},  {12, 2, 128, 128, false, false, false}, {4, 1, 80, 32, false, false, false},
+    {5, 1, 80, 20, true, true, false},   {2, 2, 96, 96, false, true, false},     {4, 1, 256, 256, false, false, false},
+    {4, 2, 128, 128, false, true, true}, {6, 2, 256, 256, false, false, true},   {6, 3, 48, 32, true, true, true},
+    {1, 1, 16, 2, true, false, false},   {1, 1, 48, 42, false, true, false},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -121,8 +114,8 @@ static code compile(const char *cpu)
         const shape *s = &SHAPES[i];
         rope_kernel rope = {s->n_heads, s->head_dim, s->n_dims, s->interleaved};
         kv_store_kernel kv = {s->n_kv_heads, s->head_dim, s->kv_f32};
-        rope_store_kernel both = {s->n_heads, s->n_kv_heads, s->head_dim, s->n_dims, s->interleaved, s->kv_f32,
-                                  s->norm,    EPS};
+        rope_store_kernel both = {s->n_heads,     s->n_kv_heads, s->head_dim, s->n_dims,
+                                  s->interleaved, s->kv_f32,     s->norm,     EPS};
         head_norm_kernel norm = {s->n_heads, s->head_dim, EPS};
         rope_name(&rope, names[4 * i]);
         kv_store_name(&kv, names[4 * i + 1]);
@@ -223,9 +216,10 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
     float *y = (float *)(void *)filled((size_t)(n_tokens * q * 4), 0x7f);
     unsigned char *k_cache = filled(bytes, 0xff), *v_cache = filled(bytes, 0xff);
     float *gammas[] = {random_floats(random, s->head_dim), random_floats(random, s->head_dim)};
-    run(both, (void *const[]){x, table, y, k_cache, v_cache, gammas[0], gammas[1]},
-        (const int64_t[]){n_tokens, n_past, CONTEXT});
-    for (int64_t i = 0; s->norm && i < n_tokens * (s->n_heads + s->n_kv_heads); i++) { // as the kernel should have seen it
+    run(both, (void *const[]){x, x + q, x + q + kv, table, y, k_cache, v_cache, gammas[0], gammas[1]},
+        (const int64_t[]){n_tokens, n_past, CONTEXT, stride, stride, stride});
+    for (int64_t i = 0; s->norm && i < n_tokens * (s->n_heads + s->n_kv_heads);
+         i++) { // as the kernel should have seen it
         int64_t head = i % (s->n_heads + s->n_kv_heads), row = i / (s->n_heads + s->n_kv_heads);
         float *at = x + row * stride + head * s->head_dim;
         norm_head(at, gammas[head >= s->n_heads], s->head_dim, at);
@@ -276,8 +270,8 @@ static void test_head_norm(void **state)
             norm_head(x + h / s->n_heads * stride + h % s->n_heads * s->head_dim, gamma, s->head_dim, want);
             for (int64_t d = 0; d < s->head_dim; d++)
                 if (!(fabsf(y[h * s->head_dim + d] - want[d]) <= 4e-7f * fabsf(want[d])))
-                    fail_msg("head %d, feature %d: %.9g instead of %.9g", (int)h, (int)d, (double)y[h * s->head_dim + d],
-                             (double)want[d]);
+                    fail_msg("head %d, feature %d: %.9g instead of %.9g", (int)h, (int)d,
+                             (double)y[h * s->head_dim + d], (double)want[d]);
         }
         assert_int_equal(float_bits(y[n_tokens * features]), 0x7f7f7f7f);
         free(x), free(y), free(gamma);

@@ -10,9 +10,9 @@ static bool is_unary(const rowwise_kernel *k) { return k->op == ROWWISE_QUANTIZE
 
 void rowwise_name(const rowwise_kernel *k, char name[96])
 {
-    static const char *const ops[] = {
-        [ROWWISE_ADD] = "add", [ROWWISE_SWIGLU] = "swiglu", [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather",
-        [ROWWISE_GEGLU] = "geglu", [ROWWISE_SOFTCAP] = "softcap"};
+    static const char *const ops[] = {[ROWWISE_ADD] = "add",           [ROWWISE_SWIGLU] = "swiglu",
+                                      [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather",
+                                      [ROWWISE_GEGLU] = "geglu",       [ROWWISE_SOFTCAP] = "softcap"};
     bool q8 = k->out_q8 && k->op != ROWWISE_QUANTIZE;
     uint32_t bits; // part of the code: its bits are part of the name
     float cap_f32 = (float)k->cap;

@@ -19,8 +19,8 @@
 enum { ROWS = 3, MAX_COLS = 192 };
 static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
 
-static kernel_fn compile_one(harness *h, const char *cpu, const char *name, void (*build)(builder *, const void *, const char *),
-                             const void *params)
+static kernel_fn compile_one(harness *h, const char *cpu, const char *name,
+                             void (*build)(builder *, const void *, const char *), const void *params)
 {
     wf_error err = {0};
     kernel_fn f = NULL;
@@ -85,7 +85,8 @@ static void check_rowwise(const char *cpu, const rowwise_kernel *k)
                 // where gelu vanishes, e^-2u is wrong by the rounding of u
                 tolerance = k->op == ROWWISE_GEGLU ? 2e-6 * fabs(want) + 1e-30 : 6e-7 * fabs(want);
             }
-            if (!(fabs(got - want) <= tolerance)) fail_msg("%s on %s: row %d col %d: %g, not %g", name, cpu, (int)r, (int)c, got, want);
+            if (!(fabs(got - want) <= tolerance))
+                fail_msg("%s on %s: row %d col %d: %g, not %g", name, cpu, (int)r, (int)c, got, want);
         }
     harness_close(&h);
 }
@@ -147,7 +148,8 @@ static void test_embed(void **state)
                 weight_unpack_row(k.layout, table, COLS, tokens[t], row);
                 for (int i = 0; i < COLS; i++)
                     if (!(fabs(y[t][i] - k.scale * row[i]) <= 1e-6 * fabs(k.scale * row[i])))
-                        fail_msg("%s on %s: token %d col %d: %g, not %g", name, CPUS[c], tokens[t], i, y[t][i], k.scale * row[i]);
+                        fail_msg("%s on %s: token %d col %d: %g, not %g", name, CPUS[c], tokens[t], i, y[t][i],
+                                 k.scale * row[i]);
             }
             harness_close(&h);
             free(table);

@@ -1,8 +1,8 @@
 // In:  swiglu(linear(x, w_gate), linear(x, w_up)), both linears used here only
 // Out: linear(x, w_gate, w_up) {activation = "swiglu"}, or "geglu" where swiglu has {activation = "gelu"}
 //
-// Gate and up panels are interleaved in the pack, so that one tile has both sums in registers: the two wide intermediate
-// results are never written. The weights must be of one type and fill whole panels.
+// Gate and up panels are interleaved in the pack, so that one tile has both sums in registers: the two wide
+// intermediate results are never written. The weights must be of one type and fill whole panels.
 #include "compiler/pass/pass.h"
 
 static const char *fuse(MlirOperation op)

@@ -10,7 +10,8 @@ static const char *fuse(MlirOperation norm)
     MlirValue normed = mlirOperationGetResult(norm, mlirOperationGetNumResults(norm) - 1); // after h
     MlirOperation quantize = {0};
     bool only_linears = true;
-    for (MlirOpOperand use = mlirValueGetFirstUse(normed); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
+    for (MlirOpOperand use = mlirValueGetFirstUse(normed); !mlirOpOperandIsNull(use);
+         use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
         if (op_is(user, "wf.quantize")) quantize = user;
         only_linears = only_linears && op_is(user, "wf.linear");

@@ -1,8 +1,8 @@
 // In:  q = linear(x, wq [, bq]), k = linear(x, wk [, bk]), v = linear(x, wv [, bv]) that feed one attention
 // Out: qkv = linear(x, wq, wk, wv [, bq, bk, bv]); q, k, v = columns(qkv)
 //
-// One call instead of three: x is read once, and its small k and v parts share the threads with q. The weights must be of
-// one type and fill whole panels of 16 output features.
+// One call instead of three: x is read once, and its small k and v parts share the threads with q. The weights must be
+// of one type and fill whole panels of 16 output features.
 #include "compiler/pass/pass.h"
 
 // The linear behind a value, looking through a rope and a norm of heads.
@@ -21,7 +21,8 @@ static const char *fuse(MlirOperation attention)
     int64_t features = 0;
     for (int i = 0; i < 3; i++) {
         ops[i] = projection(mlirOperationGetOperand(attention, i));
-        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i]) || (i && mlirOperationEqual(ops[i], ops[i - 1])))
+        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i]) ||
+            (i && mlirOperationEqual(ops[i], ops[i - 1])))
             return "q, k and v are not three plain linears";
         if (!mlirValueEqual(parts[i].x, parts[0].x)) return "q, k and v have different inputs";
         if (parts[i].n_biases != parts[0].n_biases) return "only some of q, k and v have a bias";
@@ -57,7 +58,4 @@ static const char *fuse(MlirOperation attention)
     return FUSED;
 }
 
-void pass_fuse_qkv(MlirOperation function, pass_report *report)
-{
-    fuse_each(function, report, "wf.attention", fuse);
-}
+void pass_fuse_qkv(MlirOperation function, pass_report *report) { fuse_each(function, report, "wf.attention", fuse); }

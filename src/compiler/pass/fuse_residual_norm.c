@@ -1,8 +1,8 @@
 // In:  h = addf(x, r), y = rms_norm(h [, gamma])
 // Out: h, y = residual_norm(x, r [, gamma])
 //
-// One pass over x and r writes both: h is not read again for the norm. This is for sums that no linear forms as it stores
-// (linear-residual): of norms, as Gemma's, or of graphs that were raised.
+// One pass over x and r writes both: h is not read again for the norm. This is for sums that no linear forms as it
+// stores (linear-residual): of norms, as Gemma's, or of graphs that were raised.
 #include "compiler/pass/pass.h"
 
 // The fused op stands where the norm does, so that gamma is there already: nobody may read h before.

@@ -1,7 +1,7 @@
 // The passes: each one file with one public function, switched by name.
 //
-// A pass gets a function of wf ops and rewrites it in place. Whatever subset runs, in this order, the result computes the
-// same up to rounding.
+// A pass gets a function of wf ops and rewrites it in place. Whatever subset runs, in this order, the result computes
+// the same up to rounding.
 #ifndef WELFORD_COMPILER_PASS_PASS_H
 #define WELFORD_COMPILER_PASS_PASS_H
 
@@ -23,8 +23,9 @@ typedef struct pass_report {
     } reasons[REPORT_MAX_REASONS];
 } pass_report;
 
-// Offers every op of that name inside the function to `fuse`, which rewrites it and returns FUSED, or says why it cannot
-// (a literal), or that the op is no place for this fusion at all and is not to be counted. Erases what became dead.
+// Offers every op of that name inside the function to `fuse`, which rewrites it and returns FUSED, or says why it
+// cannot (a literal), or that the op is no place for this fusion at all and is not to be counted. Erases what became
+// dead.
 #define FUSED NULL
 #define NO_PLACE ""
 void fuse_each(MlirOperation function, pass_report *report, const char *op_name, const char *(*fuse)(MlirOperation op));

@@ -1,5 +1,5 @@
-// Matrix products, whatever op computes them: tosa.matmul, linalg.matmul and its kin, a linalg.generic that multiplies and
-// adds.
+// Matrix products, whatever op computes them: tosa.matmul, linalg.matmul and its kin, a linalg.generic that multiplies
+// and adds.
 #ifndef WELFORD_COMPILER_RAISE_CONTRACTION_H
 #define WELFORD_COMPILER_RAISE_CONTRACTION_H
 
@@ -8,8 +8,8 @@
 typedef struct contraction {
     MlirValue lhs, rhs; // lhs [batch.., m, k]; rhs [batch.., k, n], or [batch.., n, k] when `transposed`
     bool transposed;
-    MlirValue init;     // what the sums start from; null value: zero
-    MlirValue result;   // [batch.., m, n]
+    MlirValue init;   // what the sums start from; null value: zero
+    MlirValue result; // [batch.., m, n]
 } contraction;
 
 bool read_contraction(matcher *m, MlirOperation op, contraction *c);

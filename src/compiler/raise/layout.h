@@ -1,5 +1,5 @@
-// Where heads lie. The wf ops take activations as rows of features, [batch, sequence, heads * dim] or, for one sequence,
-// [sequence, heads * dim]; graphs carry [batch, heads, sequence, dim] between reshapes and transpositions.
+// Where heads lie. The wf ops take activations as rows of features, [batch, sequence, heads * dim] or, for one
+// sequence, [sequence, heads * dim]; graphs carry [batch, heads, sequence, dim] between reshapes and transpositions.
 #ifndef WELFORD_COMPILER_RAISE_LAYOUT_H
 #define WELFORD_COMPILER_RAISE_LAYOUT_H
 
@@ -14,7 +14,8 @@ MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool seque
 MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm);
 // Merges dimensions [first, first + n) of a tensor into one.
 MlirValue build_collapse(op_builder *b, MlirValue v, int first, int n);
-// v without its dimensions of size 1; its other dimensions as a tensor of rank `rank` or less. Rank stays when it is small.
+// v without its dimensions of size 1; its other dimensions as a tensor of rank `rank` or less. Rank stays when it is
+// small.
 MlirValue build_squeeze(op_builder *b, MlirValue v, int rank);
 // The first `size` elements along the last axis.
 MlirValue build_first_half(op_builder *b, MlirValue v, int64_t size);

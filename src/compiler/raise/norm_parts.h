@@ -23,23 +23,25 @@ typedef struct affine_sum {
 
 enum { MAX_PAIRS = 4 };
 typedef struct norm_core {
-    ref root;      // the product
-    int rank;      // of the root's tensor
-    ref statistic; // what is under the root
+    ref root;         // the product
+    int rank;         // of the root's tensor
+    ref statistic;    // what is under the root
     bool eps_outside; // x / (sqrt(..) + eps): near, but another function; nothing else is filled in but pairs[0]
-    double factor; // root = factor * scaled * statistic^-1/2 [* gamma]
+    double factor;    // root = factor * scaled * statistic^-1/2 [* gamma]
     // Ways to see the other factors: one is scaled, one may be gamma (null value: none).
-    struct { ref scaled, gamma; } pairs[MAX_PAIRS];
+    struct {
+        ref scaled, gamma;
+    } pairs[MAX_PAIRS];
     int n_pairs;
 } norm_core;
 
 typedef struct norm_result {
     MlirValue x, gamma, beta; // gamma, beta null when absent
     double eps;
-    int n_axes;               // trailing axes that are normalised
-    bool plus_one;            // times (1 + gamma)
-    MlirType rounded;         // the normalised value, and its product with gamma, are rounded to it; null: they are not
-    MlirValue result;         // what the op replaces
+    int n_axes;       // trailing axes that are normalised
+    bool plus_one;    // times (1 + gamma)
+    MlirType rounded; // the normalised value, and its product with gamma, are rounded to it; null: they are not
+    MlirValue result; // what the op replaces
 } norm_result;
 
 // False when there is no sum behind constants and casts. Notes an eps that is no constant, or a lower bound.
@@ -66,8 +68,8 @@ bool is_full(matcher *m, const norm_core *core, const ref *factor);
 // `plus_one` (NULL: not) the vector may be one plus that tensor.
 bool read_vector(matcher *m, const ref *root, int n_axes, const ref *from, MlirValue *v, bool *plus_one);
 
-// Fills in x, gamma, beta, plus_one, rounded and result around a core whose eps and n_axes are known. False, with a note,
-// when x is no tensor, or a vector along other axes follows.
+// Fills in x, gamma, beta, plus_one, rounded and result around a core whose eps and n_axes are known. False, with a
+// note, when x is no tensor, or a vector along other axes follows.
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out);
 
 void write_norm(matcher *m, const norm_result *n, const char *name);

@@ -10,8 +10,9 @@
 //                   AXIS_ZERO the dimension has size 1 (broadcast, or kept by a reduction)
 //                   AXIS_BOUND + i   runs inside the i-th reduction that was entered
 //
-// Looked through, because refs express them: broadcasts, transpositions, reshapes that add or drop dimensions of size 1,
-// tensor.cast, identity. A scalar in the body of a structured op is a value like any other; its axes are the op's loops.
+// Looked through, because refs express them: broadcasts, transpositions, reshapes that add or drop dimensions of size
+// 1, tensor.cast, identity. A scalar in the body of a structured op is a value like any other; its axes are the op's
+// loops.
 #ifndef WELFORD_COMPILER_RAISE_NORMAL_H
 #define WELFORD_COMPILER_RAISE_NORMAL_H
 
@@ -28,24 +29,49 @@ typedef struct ref {
 typedef enum node_kind {
     N_LEAF, // an argument, or an op that the normal form does not know
     N_CONST,
-    N_ADD, N_SUB, N_MUL, N_DIV, N_POW, N_MAX, N_MIN, N_AND, N_OR,
-    N_NEG, N_ABS, N_SQRT, N_RSQRT, N_RECIP, N_EXP, N_SIGMOID, N_SIN, N_COS, N_TANH, N_NOT, N_CAST,
-    N_SELECT,                        // condition, then, else
-    N_EQ, N_GT, N_GE, N_LT, N_LE,
-    N_INDEX,                         // the index along axis[0] of `self`
-    N_SIZE,                          // of axis `dim` of in[0], as a number
-    N_SUM, N_REDUCE_MAX, N_REDUCE_AND // over the bound axes [bound, bound + n_bound) of in[0]
+    N_ADD,
+    N_SUB,
+    N_MUL,
+    N_DIV,
+    N_POW,
+    N_MAX,
+    N_MIN,
+    N_AND,
+    N_OR,
+    N_NEG,
+    N_ABS,
+    N_SQRT,
+    N_RSQRT,
+    N_RECIP,
+    N_EXP,
+    N_SIGMOID,
+    N_SIN,
+    N_COS,
+    N_TANH,
+    N_NOT,
+    N_CAST,
+    N_SELECT, // condition, then, else
+    N_EQ,
+    N_GT,
+    N_GE,
+    N_LT,
+    N_LE,
+    N_INDEX, // the index along axis[0] of `self`
+    N_SIZE,  // of axis `dim` of in[0], as a number
+    N_SUM,
+    N_REDUCE_MAX,
+    N_REDUCE_AND // over the bound axes [bound, bound + n_bound) of in[0]
 } node_kind;
 
 typedef struct node {
     node_kind kind;
-    ref self;        // the value that the primitive computes, all else looked through
-    ref first;       // the first tensor on the way there, and
-    ref tensor;      // the last: what an op can take as operand; null value: none
+    ref self;   // the value that the primitive computes, all else looked through
+    ref first;  // the first tensor on the way there, and
+    ref tensor; // the last: what an op can take as operand; null value: none
     MlirOperation op;
     int n_in;
     ref in[3];
-    double value;    // N_CONST
+    double value; // N_CONST
     int bound, n_bound, dim;
 } node;
 
@@ -54,8 +80,8 @@ typedef struct reader {
     int n_bound;
 } reader;
 
-// The ref of a root: a tensor, or a scalar in the body of an elementwise structured op whose result has the loops' axes.
-// False when the value is neither, or has more than MAX_AXES axes.
+// The ref of a root: a tensor, or a scalar in the body of an elementwise structured op whose result has the loops'
+// axes. False when the value is neither, or has more than MAX_AXES axes.
 bool root_ref(MlirValue v, ref *r);
 // The tensor that a root ref stands for: itself, or the result of its structured op.
 MlirValue root_tensor(const ref *root);
@@ -76,11 +102,12 @@ bool read_constant(reader *r, const ref *from, constant *c);
 bool same_ref(const ref *a, const ref *b);
 bool same_value(reader *r, const ref *a, const ref *b); // read through widening casts, both are the same
 
-// The tensor behind a ref that has the root's own axes and shape, before casts to wider floats; null value: there is none.
+// The tensor behind a ref that has the root's own axes and shape, before casts to wider floats; null value: there is
+// none.
 MlirValue operand_at_root(reader *r, const ref *root, const ref *from);
 
-// The one primitive that uses *v, looking through the edges of elementwise structured ops; null op when there is no such.
-// *v becomes the operand as that primitive sees it.
+// The one primitive that uses *v, looking through the edges of elementwise structured ops; null op when there is no
+// such. *v becomes the operand as that primitive sees it.
 MlirOperation primitive_user(MlirValue *v);
 // The tensor that holds a value: itself, or the result whose body yields it; null value when there is none.
 MlirValue tensor_of_value(MlirValue v);
@@ -89,7 +116,8 @@ int float_bits_of(MlirType t); // significant bits: bf16 8, f16 11, f32 24, f64 
 
 // ---- ops by shape, for rules that look at the layout itself
 
-// The input of a reshape of any dialect (tosa.reshape, tensor.expand_shape, collapse_shape, reshape): null when v is none.
+// The input of a reshape of any dialect (tosa.reshape, tensor.expand_shape, collapse_shape, reshape): null when v is
+// none.
 MlirValue reshape_input(MlirValue v);
 // The input of a transposition; result dimension i is input dimension perm[i].
 MlirValue transpose_input(MlirValue v, int perm[MAX_AXES]);

@@ -1,7 +1,7 @@
 // Raising: primitive ops → wf ops, by rules over the normal form (normal.h).
 //
-// A rule is one file with one match function, and one line in the table RULES. It is offered every op, in order; it either
-// replaces a result by a wf op and returns true, or returns false, saying why where the op was nearly a match:
+// A rule is one file with one match function, and one line in the table RULES. It is offered every op, in order; it
+// either replaces a result by a wf op and returns true, or returns false, saying why where the op was nearly a match:
 //
 //     if (!is_last_axis(…)) return near_miss(m, "sum over axis %d, not the last", axis);
 //
@@ -18,11 +18,11 @@ typedef struct rule rule;
 typedef struct matcher {
     reader r;
     const rule *rule;
-    MlirOperation root;  // what is being matched
-    const char *file;    // stands in messages for the name "-" that text from memory has
-    MlirValue subject;   // what a note is about: a norm's sum of squares is met again at each factor beside it,
-    MlirValue noted;     // and told once. Null value: the root itself
-    buffer *explain;     // near misses, a line each: "file:line:col: rule: reason"; NULL: not wanted
+    MlirOperation root; // what is being matched
+    const char *file;   // stands in messages for the name "-" that text from memory has
+    MlirValue subject;  // what a note is about: a norm's sum of squares is met again at each factor beside it,
+    MlirValue noted;    // and told once. Null value: the root itself
+    buffer *explain;    // near misses, a line each: "file:line:col: rule: reason"; NULL: not wanted
 } matcher;
 
 struct rule {
@@ -43,8 +43,8 @@ void rule_run(const rule *which, MlirOperation function, const char *file, buffe
 // Notes why the op at the root is no match. Returns false.
 bool near_miss(matcher *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Marks the ops between `inputs` and `result`, a tensor that is about to be replaced by an op of those inputs. Those that
-// outlive the rule, since their values are used elsewhere too, are noted at its end.
+// Marks the ops between `inputs` and `result`, a tensor that is about to be replaced by an op of those inputs. Those
+// that outlive the rule, since their values are used elsewhere too, are noted at its end.
 void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *inputs);
 
 bool raise_layer_norm(matcher *m, MlirOperation op);

@@ -1,11 +1,14 @@
-// q and k are rotated parts of one projection, v the third.
+// q and k are rotated parts of one projection, v the third: they are read where they lie.
 // RUN: welford opt --passes=rope-kv %s | FileCheck %s
-// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention|wf.columns}}
+// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention}}
 // CHECK: %[[T:.*]]:2 = "wf.rope_table"
-// CHECK: %[[Q:.*]] = "wf.rope_store"(%arg0, %[[T]]#0, %[[T]]#1)
-// CHECK-SAME: operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>
+// CHECK: %[[XQ:.*]] = "wf.columns"(%arg0) {first = 0 : i64}
+// CHECK: %[[XK:.*]] = "wf.columns"(%arg0) {first = 64 : i64}
+// CHECK: %[[XV:.*]] = "wf.columns"(%arg0) {first = 96 : i64}
+// CHECK: %[[Q:.*]] = "wf.rope_store"(%[[XQ]], %[[XK]], %[[XV]], %[[T]]#0, %[[T]]#1)
+// CHECK-SAME: operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>
 // CHECK: "wf.cached_attention"(%[[Q]]) {{.*}}cache = 0
-// CHECK-NOT: {{wf.rope"|wf.attention|wf.columns}}
+// CHECK-NOT: {{wf.rope"|wf.attention}}
 func.func @main(%qkv: tensor<?x128xf32>) -> tensor<?x64xf32> {
   %t:2 = "wf.rope_table"() {table = 0 : i64} : () -> (tensor<?x8xf32>, tensor<?x8xf32>)
   %q = "wf.columns"(%qkv) {first = 0 : i64} : (tensor<?x128xf32>) -> tensor<?x64xf32>

@@ -1,10 +1,10 @@
 // Heads of q and k are normed before they are rotated, as in Qwen3.
 // RUN: welford opt --passes=rope-kv %s | FileCheck %s
-// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention|wf.columns}}
-// CHECK: %[[Q:.*]] = "wf.rope_store"(%arg0, %{{.*}}#0, %{{.*}}#1, %arg1, %arg2)
+// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention}}
+// CHECK: %[[Q:.*]] = "wf.rope_store"(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}#0, %{{.*}}#1, %arg1, %arg2)
 // CHECK-SAME: eps = 9.99999{{.*}}E-7
 // CHECK: "wf.cached_attention"(%[[Q]])
-// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention|wf.columns}}
+// CHECK-NOT: {{wf.rms_norm|wf.rope"|wf.attention}}
 func.func @main(%qkv: tensor<?x128xf32>, %gq: tensor<16xf32>, %gk: tensor<16xf32>) -> tensor<?x64xf32> {
   %t:2 = "wf.rope_table"() {table = 0 : i64} : () -> (tensor<?x8xf32>, tensor<?x8xf32>)
   %q = "wf.columns"(%qkv) {first = 0 : i64} : (tensor<?x128xf32>) -> tensor<?x64xf32>

@@ -1,6 +1,7 @@
 // The variance is divided by N - 1.
 // RUN: welford opt --passes=raise --explain %s 2>&1 | FileCheck %s
-// CHECK: not_layer_norm_unbiased.mlir:[[#]]:[[#]]: layer_norm: the sum of 64 values is divided by 63
+// RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
+// CHECK: {{(not_layer_norm_unbiased\.mlir|<stdin>)}}:[[#]]:[[#]]: layer_norm: the sum of 64 values is divided by 63
 // CHECK-NOT: wf.{{layer|rms}}_norm
 func.func @main(%x: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>, %beta: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

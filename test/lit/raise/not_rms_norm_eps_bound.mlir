@@ -1,6 +1,7 @@
 // eps is a lower bound.
 // RUN: welford opt --passes=raise --explain %s 2>&1 | FileCheck %s
-// CHECK: not_rms_norm_eps_bound.mlir:[[#]]:[[#]]: rms_norm: eps is a lower bound, not added
+// RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
+// CHECK: {{(not_rms_norm_eps_bound\.mlir|<stdin>)}}:[[#]]:[[#]]: rms_norm: eps is a lower bound, not added
 // CHECK-NOT: wf.rms_norm
 func.func @main(%x: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>, %beta: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

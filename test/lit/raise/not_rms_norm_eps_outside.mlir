@@ -1,6 +1,7 @@
 // The x.norm form: eps is added to the root.
 // RUN: welford opt --passes=raise --explain %s 2>&1 | FileCheck %s
-// CHECK: not_rms_norm_eps_outside.mlir:[[#]]:[[#]]: rms_norm: eps is outside the root
+// RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
+// CHECK: {{(not_rms_norm_eps_outside\.mlir|<stdin>)}}:[[#]]:[[#]]: rms_norm: eps is outside the root
 // CHECK-NOT: wf.rms_norm
 func.func @main(%x: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>, %beta: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

@@ -1,6 +1,7 @@
 // eps is an argument.
 // RUN: welford opt --passes=raise --explain %s 2>&1 | FileCheck %s
-// CHECK: not_rms_norm_eps_value.mlir:[[#]]:[[#]]: rms_norm: eps is not a constant
+// RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
+// CHECK: {{(not_rms_norm_eps_value\.mlir|<stdin>)}}:[[#]]:[[#]]: rms_norm: eps is not a constant
 // CHECK-NOT: wf.rms_norm
 func.func @main(%x: tensor<2x8x64xf32>, %e: tensor<1x1x1xf32>, %gamma: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

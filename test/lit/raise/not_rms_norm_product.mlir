@@ -1,6 +1,7 @@
 // The sum of a product.
 // RUN: welford opt --passes=raise --explain %s 2>&1 | FileCheck %s
-// CHECK: not_rms_norm_product.mlir:[[#]]:[[#]]: rms_norm: the sum is of a product of two values, not of a square
+// RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
+// CHECK: {{(not_rms_norm_product\.mlir|<stdin>)}}:[[#]]:[[#]]: rms_norm: the sum is of a product of two values, not of a square
 // CHECK-NOT: wf.rms_norm
 func.func @main(%x: tensor<2x8x64xf32>, %z: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
