@@ -149,7 +149,7 @@ static size_t merge_plainly(const toy *v, char (*parts)[24], size_t n)
         float score = 0;
         for (size_t i = 0; i + 1 < n; i++) {
             char joined[48];
-            snprintf(joined, sizeof joined, "%s%s", parts[i], parts[i + 1]);
+            snprintf(joined, sizeof joined, "%.23s%.23s", parts[i], parts[i + 1]);
             int id = find(v, joined);
             if (id < 0 || (best >= 0 && v->scores[id] <= score)) continue;
             best = (int)i;
