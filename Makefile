@@ -22,7 +22,7 @@ build: ## install what is missing and build build/welford
 	@cmake --build $(BUILD) -j $(JOBS) --target programs
 
 run: build ## ask SmolLM2 a question (MODEL=path, PROMPT=text)
-	@model=$$(scripts/get-model $(MODEL)) && $(BUILD)/welford run "$$model" -p "$(PROMPT)"
+	@model=$$(scripts/get-model $(MODEL)) && $(BUILD)/welford run "$$model" --system "" --temp 0 --stats -p "$(PROMPT)"
 
 test: ## all tests
 	@scripts/setup build test

@@ -44,8 +44,11 @@ static void print_graph_after(const char *name, MlirOperation module)
 static wf_status keep_report(plan *out, plan_fusion *fusion, const char *name, const pass_report *report, wf_error *err)
 {
     buffer why = {0};
-    for (int i = 0; i < report->n_reasons; i++)
-        buffer_printf(&why, "%s%d %s", i ? "; " : "", report->reasons[i].count, report->reasons[i].text);
+    for (int i = 0; i < report->n_reasons; i++) {
+        if (i) buffer_printf(&why, "; ");
+        if (report->found) buffer_printf(&why, "%d ", report->reasons[i].count); // a fusion that is off found nothing
+        buffer_printf(&why, "%s", report->reasons[i].text);
+    }
     *fusion = (plan_fusion){.name = arena_strdup(&out->memory, view_of(name)),
                             .why = arena_strdup(&out->memory, buffer_view(&why)),
                             .found = (uint32_t)report->found,
@@ -75,7 +78,7 @@ static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperatio
                    (list_has(options->no_fuse, p->name) || (options->fuse && !list_has(options->fuse, p->name)));
         pass_report report = {0};
         if (off)
-            report = (pass_report){.found = 0, .n_reasons = 1, .reasons = {{"switched off", 1}}};
+            report = (pass_report){.n_reasons = 1, .reasons = {{"switched off", 1}}};
         else
             p->run(function, &report);
         if (p->group == PASS_FUSE) TRY(keep_report(out, &fusions[out->n_fusions], p->name, &report, err));

@@ -74,6 +74,10 @@ static void print_condition(buffer *out, const plan_condition *when)
 
 static void print_tiles(buffer *out, const plan_count *tiles)
 {
+    if (tiles->divisor == PLAN_ALL_ROWS) { // as many for any number of rows
+        buffer_printf(out, "%" PRId64, tiles->factor);
+        return;
+    }
     if (tiles->factor != 1) buffer_printf(out, "%" PRId64 "*", tiles->factor);
     if (tiles->divisor == 1) {
         print_inside(out, &tiles->a);

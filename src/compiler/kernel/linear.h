@@ -16,11 +16,14 @@
 //                512 rows, GOP/s     1 row, part of the read bandwidth
 //   F32            100   (96 %)         98 %
 //   F16  BF16      101   (97 %)         84 to 90 %
-//   Q8_0           127   (31 %)         81 to 95 %
-//   Q4_0 Q4_1      200   (48 %)         83 to 96 %
+//   Q8_0           127   (31 %)         81 to 90 %
+//   Q4_0 Q4_1      205   (49 %)         83 to 92 %
 //   Q4_K           192   (46 %)         92 to 97 %
 //   Q5_0 Q5_1 Q5_K 160   (39 %)         82 to 95 %
-//   Q6_K           148   (36 %)         83 to 99 %
+//   Q6_K           148   (36 %)         83 % and more
+//
+// The machine was shared. The first column is the best of several runs: others of the 4 to 6 bit types were up to a third
+// lower, most often those of the K types and of Q5_0. The second is the range over two sizes.
 //
 // What bounds the integer kernels: each vpmaddubsw is followed by an addition, and a loop of nothing but these two
 // (with their broadcasts) reaches 81 % of the peak on this CPU. A block of 32 columns and 12 sums takes 96 such pairs,
