@@ -22,8 +22,8 @@
 //   Q5_0 Q5_1 Q5_K 160   (39 %)         82 to 95 %
 //   Q6_K           148   (36 %)         83 % and more
 //
-// The machine was shared. The first column is the best of several runs: others of the 4 to 6 bit types were up to a third
-// lower, most often those of the K types and of Q5_0. The second is the range over two sizes.
+// The machine was shared. The first column is the best of several runs: others of the 4 to 6 bit types were up to a
+// third lower, most often those of the K types and of Q5_0. The second is the range over two sizes.
 //
 // What bounds the integer kernels: each vpmaddubsw is followed by an addition, and a loop of nothing but these two
 // (with their broadcasts) reaches 81 % of the peak on this CPU. A block of 32 columns and 12 sums takes 96 such pairs,

@@ -18,8 +18,9 @@ typedef struct linear {
     value x, w, y, bias, residual, stride, n_tiles;
 } linear;
 
-// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of themselves
-// for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it (linear.h has each).
+// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
+// themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it
+// (linear.h has each).
 enum { FEW_ROWS = 2, PREFETCH_BYTES = 2048 };
 static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 {
