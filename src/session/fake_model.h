@@ -107,7 +107,7 @@ static inline void fake_model_create(fake_model *f, int n_threads)
                     fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, true),
                     fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
         .dims = {{.c = {[DIM_PAST] = 1}}},
-        .tiles = {{.c = {[DIM_TOKENS] = 1}}, 1, 1},
+        .tiles = {.a = {.c = {[DIM_TOKENS] = 1}}, .divisor = 1, .factor = 1},
     };
     f->calls[1] = (plan_call){
         .kernel = 1,
@@ -119,7 +119,7 @@ static inline void fake_model_create(fake_model *f, int n_threads)
                     fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
                     fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)},
         .dims = {{.c = {[DIM_PAST] = 1}}},
-        .tiles = {{.c = {[DIM_OUTPUTS] = 1}}, 1, 1},
+        .tiles = {.a = {.c = {[DIM_OUTPUTS] = 1}}, .divisor = 1, .factor = 1},
     };
     f->m.program.plan = (plan){
         .architecture = "fake",

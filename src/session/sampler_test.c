@@ -107,9 +107,9 @@ static void check_distribution(const wf_sampler_options *o, const int32_t *recen
         for (int i = 0; i < n_recent; i++) sampler_accept(s, recent[i]);
         for (int i = 0; i < DRAWS; i++) counts[pick(s, logits)]++;
         for (int i = 0; i < VOCAB; i++) {
-            double deviation = sqrt(DRAWS * r.p[i] * (1 - r.p[i]));
+            double deviation = sqrt((double)DRAWS * r.p[i] * (1 - r.p[i]));
             if (r.p[i] == 0) assert_int_equal(counts[i], 0);
-            assert_true(fabs(counts[i] - DRAWS * r.p[i]) <= 5 * deviation + 1e-9);
+            assert_true(fabs(counts[i] - (double)DRAWS * r.p[i]) <= 5 * deviation + 1e-9);
         }
         sampler_free(s);
     }
