@@ -285,7 +285,7 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
     size_t i, n = json_object_size(vocabulary) + json_array_size(added);
     json_object_foreach(vocabulary, key, value)
     {
-        if (!json_is_integer(value) || json_integer_value(value) < 0)
+        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > INT32_MAX)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: model: token '%.80s' has no id", c->path, key);
         if (json_integer_value(value) >= c->count) c->count = json_integer_value(value) + 1;
     }
