@@ -11,15 +11,6 @@
 #include "runtime/compiler.h"
 #include "runtime/program.h"
 
-// Whether `name` stands in the comma-separated list.
-static bool list_has(const char *list, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
-        if (strcspn(p, ",") == len && !memcmp(p, name, len)) return true;
-    return false;
-}
-
 static wf_status check_names(const char *list, const char *option, wf_error *err)
 {
     for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {

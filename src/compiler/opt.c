@@ -20,25 +20,6 @@ typedef struct pipeline {
 
 // ---- names in lists
 
-// The next name of a comma-separated list; false at its end.
-static bool next_name(const char **list, view *name)
-{
-    const char *p = *list;
-    while (p && *p == ',') p++;
-    if (!p || !*p) return false;
-    *name = (view){p, strcspn(p, ",")};
-    *list = p + name->len;
-    return true;
-}
-
-static bool list_has(const char *list, const char *wanted)
-{
-    view name;
-    while (next_name(&list, &name))
-        if (view_is(name, wanted)) return true;
-    return false;
-}
-
 static bool is_group(view name) { return view_is(name, "raise") || view_is(name, "fuse") || view_is(name, "lower"); }
 
 static bool is_fusion(view name)

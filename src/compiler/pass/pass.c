@@ -59,3 +59,22 @@ void fuse_each(MlirOperation function, pass_report *report, const char *op_name,
     for_each_op(function, offer, &f);
     wf_erase_dead(function);
 }
+
+// The next name of a comma-separated list; false at its end.
+bool next_name(const char **list, view *name)
+{
+    const char *p = *list;
+    while (p && *p == ',') p++;
+    if (!p || !*p) return false;
+    *name = (view){p, strcspn(p, ",")};
+    *list = p + name->len;
+    return true;
+}
+
+bool list_has(const char *list, const char *wanted)
+{
+    view name;
+    while (next_name(&list, &name))
+        if (view_is(name, wanted)) return true;
+    return false;
+}

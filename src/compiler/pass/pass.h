@@ -5,6 +5,7 @@
 #ifndef WELFORD_COMPILER_PASS_PASS_H
 #define WELFORD_COMPILER_PASS_PASS_H
 
+#include "base/view.h"
 #include "compiler/dialect/wf.h"
 
 typedef enum pass_group {
@@ -42,6 +43,11 @@ extern const pass PASSES[];
 
 // NULL when there is none of that name.
 const pass *pass_find(const char *name, size_t len);
+
+// Comma-separated lists of names, as options give them: takes the next name off a list; whether one is in it (NULL:
+// no).
+bool next_name(const char **list, view *name);
+bool list_has(const char *list, const char *wanted);
 
 void pass_fuse_qkv(MlirOperation function, pass_report *report);
 void pass_fuse_linear_swiglu(MlirOperation function, pass_report *report);
