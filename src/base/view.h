@@ -13,6 +13,8 @@ typedef struct view {
 
 // For printf: "%.*s", VIEW_ARG(v)
 #define VIEW_ARG(v) (int)((v).len > 0x7fffffff ? 0x7fffffff : (v).len), (v).data
+// The same for a name in a message, which may be 64 KiB long: its first 80 bytes.
+#define NAME_ARG(v) (int)((v).len > 80 ? 80 : (v).len), (v).data
 #define VIEW_LITERAL(s) ((view){(s), sizeof(s) - 1})
 
 static inline view view_of(const char *s) { return (view){s, strlen(s)}; }

@@ -6,7 +6,7 @@
 #include "compiler/codegen/lower.h"
 #include "compiler/codegen/object.h"
 #include "compiler/export.h"
-#include "compiler/frontend/checkpoint.h"
+#include "compiler/frontend/frontend.h"
 #include "compiler/pass/pass.h"
 #include "runtime/compiler.h"
 #include "runtime/program.h"
@@ -84,7 +84,7 @@ static wf_status run_passes(compiler_context *c, MlirModule module, MlirOperatio
     return WF_OK;
 }
 
-static wf_status compile_graph(compiler_context *c, const gguf_file *file, const model_facts *facts, MlirModule module,
+static wf_status compile_graph(compiler_context *c, const checkpoint *file, const model_facts *facts, MlirModule module,
                                const compile_options *options, buffer *image, wf_error *err)
 {
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
@@ -105,14 +105,14 @@ static wf_status compile_graph(compiler_context *c, const gguf_file *file, const
 
 WF_EXPORT compile_fn welford_compile;
 
-wf_status welford_compile(const gguf_file *file, const compile_options *options, buffer *image, wf_error *err)
+wf_status welford_compile(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err)
 {
     compiler_context c;
     TRY(compiler_context_create(&c, err));
     arena memory = {0};
     model_facts facts;
     MlirModule module;
-    wf_status status = checkpoint_graph(file, options->weights, &c, &memory, &facts, &module, err);
+    wf_status status = frontend_graph(file, options->weights, &c, &memory, &facts, &module, err);
     if (status == WF_OK) {
         status = compile_graph(&c, file, &facts, module, options, image, err);
         mlirModuleDestroy(module);

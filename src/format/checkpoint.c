@@ -1,133 +1,361 @@
-// Split GGUF checkpoints (the llama.cpp tool gguf-split): part i of N, counted from 1 in the name and from 0 in
-// split.no, has its own tensor table; the first part has the metadata. Every part says split.count = N, the first one
-// split.tensors.count, the tensors of all parts.
-#define _GNU_SOURCE
+// Names are found by binary search in a sorted table: unlike a hash table it has no bad case that a file could aim at.
 #include "format/checkpoint.h"
 
-#include <limits.h>
-#include <stdio.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/buffer.h"
-#include "format/hf.h"
+typedef struct name_entry {
+    view name;
+    size_t index; // of the value or tensor
+} name_entry;
 
-enum { NUMBER = 5, SUFFIX = sizeof "-00001-of-00002.gguf" - 1 };
+typedef struct part {
+    file_map map;     // data is NULL: memory of the caller, or of `file`
+    checkpoint *file; // owned; NULL: none
+    view bytes;
+} part;
 
-static bool read_number(const char *text, long *number)
+struct checkpoint {
+    const char *path;
+    const unsigned char *data; // the header
+    size_t bytes, header_bytes, alignment;
+    part *parts; // where tensors lie
+    size_t n_parts, max_parts;
+    uint32_t version;
+    metadata_value *values;
+    checkpoint_tensor *tensors;
+    size_t n_values, n_tensors;
+    size_t max_values, max_tensors;
+    name_entry *values_by_name, *tensors_by_name; // sorted by name
+    arena memory;
+};
+
+// Tensor types. block_values is 0 for those whose name is known, but whose blocks welford does not read.
+static const tensor_layout LAYOUTS[] = {
+    [TENSOR_F32] = {"F32", 1, 4},
+    [TENSOR_F16] = {"F16", 1, 2},
+    [TENSOR_Q4_0] = {"Q4_0", 32, 18},
+    [TENSOR_Q4_1] = {"Q4_1", 32, 20},
+    [TENSOR_Q5_0] = {"Q5_0", 32, 22},
+    [TENSOR_Q5_1] = {"Q5_1", 32, 24},
+    [TENSOR_Q8_0] = {"Q8_0", 32, 34},
+    [TENSOR_Q8_1] = {"Q8_1", 32, 36},
+    [TENSOR_Q2_K] = {"Q2_K", 256, 84},
+    [TENSOR_Q3_K] = {"Q3_K", 256, 110},
+    [TENSOR_Q4_K] = {"Q4_K", 256, 144},
+    [TENSOR_Q5_K] = {"Q5_K", 256, 176},
+    [TENSOR_Q6_K] = {"Q6_K", 256, 210},
+    [TENSOR_Q8_K] = {"Q8_K", 256, 292},
+    [TENSOR_I8] = {"I8", 1, 1},
+    [TENSOR_I16] = {"I16", 1, 2},
+    [TENSOR_I32] = {"I32", 1, 4},
+    [TENSOR_I64] = {"I64", 1, 8},
+    [TENSOR_F64] = {"F64", 1, 8},
+    [TENSOR_BF16] = {"BF16", 1, 2},
+    [16] = {"IQ2_XXS", 0, 0},
+    [17] = {"IQ2_XS", 0, 0},
+    [18] = {"IQ3_XXS", 0, 0},
+    [19] = {"IQ1_S", 0, 0},
+    [20] = {"IQ4_NL", 0, 0},
+    [21] = {"IQ3_S", 0, 0},
+    [22] = {"IQ2_S", 0, 0},
+    [23] = {"IQ4_XS", 0, 0},
+    [29] = {"IQ1_M", 0, 0},
+    [34] = {"TQ1_0", 0, 0},
+    [35] = {"TQ2_0", 0, 0},
+    [39] = {"MXFP4", 0, 0},
+};
+
+const char *tensor_type_name(uint32_t type)
 {
-    *number = 0;
-    for (int i = 0; i < NUMBER; i++) {
-        if (text[i] < '0' || text[i] > '9') return false;
-        *number = 10 * *number + text[i] - '0';
-    }
-    return true;
+    size_t known = sizeof LAYOUTS / sizeof *LAYOUTS;
+    return type < known && LAYOUTS[type].name ? LAYOUTS[type].name : "unknown";
 }
 
-// Whether the name is that of one of several parts; *stem: bytes before the suffix.
-static bool is_split(const char *path, size_t *stem, long *count)
+const tensor_layout *tensor_type_layout(uint32_t type)
 {
-    size_t n = strlen(path);
-    long index;
-    if (n <= SUFFIX) return false;
-    *stem = n - SUFFIX;
-    const char *s = path + *stem;
-    return s[0] == '-' && read_number(s + 1, &index) && !memcmp(s + 6, "-of-", 4) && read_number(s + 10, count) &&
-           !strcmp(s + 15, ".gguf") && index >= 1 && index <= *count && *count > 1;
+    size_t known = sizeof LAYOUTS / sizeof *LAYOUTS;
+    return type < known && LAYOUTS[type].block_values ? &LAYOUTS[type] : NULL;
 }
 
-static wf_status check_part(const gguf_file *part, long index, long count, wf_error *err)
+// ---- names
+
+static int compare_views(view a, view b)
 {
-    int64_t number;
-    TRY(gguf_get_int(part, "split.no", 0, UINT16_MAX, &number, err));
-    if (number != index)
-        return error_set(err, WF_ERROR_FORMAT, "%s: split.no is %lld, by its name it is part %ld", gguf_path(part),
-                         (long long)number, index);
-    TRY(gguf_get_int(part, "split.count", 0, UINT16_MAX, &number, err));
-    if (number != count)
-        return error_set(err, WF_ERROR_FORMAT, "%s: split.count is %lld, by its name there are %ld parts",
-                         gguf_path(part), (long long)number, count);
+    int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len); // names are never empty
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return compare_views(((const name_entry *)a)->name, ((const name_entry *)b)->name);
+}
+
+static wf_status sort_names(const checkpoint *file, name_entry *entries, size_t n, const char *kind, wf_error *err)
+{
+    qsort(entries, n, sizeof *entries, compare_entries);
+    for (size_t i = 1; i < n; i++)
+        if (view_equal(entries[i - 1].name, entries[i].name))
+            return error_set(err, WF_ERROR_FORMAT, "%s: %s '%.*s' occurs twice", file->path, kind,
+                             NAME_ARG(entries[i].name));
     return WF_OK;
 }
 
-static wf_status add_part(gguf_file *whole, gguf_file *part, bool first, buffer *header, wf_error *err)
+// The entry's index, or `n` when there is none.
+static size_t find_name(const name_entry *entries, size_t n, const char *name)
 {
-    size_t bytes, header_bytes;
-    const unsigned char *data = gguf_bytes(part, &bytes, &header_bytes);
-    buffer_append(header, data, header_bytes);
-    for (size_t i = 0; i < gguf_value_count(part) && first; i++)
-        TRY(gguf_add_value(whole, gguf_value_at(part, i), err));
-    for (size_t i = 0; i < gguf_tensor_count(part); i++) TRY(gguf_add_tensor(whole, gguf_tensor_at(part, i), err));
-    return WF_OK;
+    name_entry wanted = {view_of(name), 0};
+    if (wanted.name.len == 0 || n == 0) return n;
+    const name_entry *found = bsearch(&wanted, entries, n, sizeof *entries, compare_entries);
+    return found ? found->index : n;
 }
 
-static wf_status open_parts(const char *path, size_t stem, long count, bool header_only, gguf_file *whole,
-                            buffer *header, wf_error *err)
-{
-    char name[PATH_MAX];
-    if (stem + SUFFIX >= sizeof name) return error_set(err, WF_ERROR_IO, "%s: the path is too long", path);
-    for (long i = 0; i < count; i++) {
-        gguf_file *part;
-        snprintf(name, sizeof name, "%.*s-%05ld-of-%05ld.gguf", (int)stem, path, i + 1, count);
-        TRY(header_only ? gguf_open_header(name, &part, err) : gguf_open(name, &part, err));
-        TRY(gguf_take_part(whole, part, err));
-        TRY(check_part(part, i, count, err));
-        TRY(add_part(whole, part, i == 0, header, err));
-    }
-    return WF_OK;
-}
+// ---- filling
 
-static wf_status check_whole(const gguf_file *whole, wf_error *err)
+wf_status checkpoint_create(const char *path, checkpoint **file, wf_error *err)
 {
-    int64_t n_tensors = (int64_t)gguf_tensor_count(whole);
-    TRY(gguf_get_int_or(whole, "split.tensors.count", 0, INT64_MAX, &n_tensors, err));
-    if ((size_t)n_tensors == gguf_tensor_count(whole)) return WF_OK;
-    return error_set(err, WF_ERROR_FORMAT, "%s: split.tensors.count is %lld, but the parts hold %zu tensors",
-                     gguf_path(whole), (long long)n_tensors, gguf_tensor_count(whole));
-}
-
-static wf_status open_split(const char *path, size_t stem, long count, bool header_only, gguf_file **file,
-                            wf_error *err)
-{
-    gguf_file *whole;
-    buffer header = {0};
-    TRY(gguf_create(path, &whole, err));
-    wf_status status;
-    TRY_GOTO(open_parts(path, stem, count, header_only, whole, &header, err), done);
-    char *copy = arena_strdup(gguf_memory(whole), buffer_view(&header));
-    if (!copy || header.failed) {
-        status = error_memory(err, header.len);
-        goto done;
-    }
-    TRY_GOTO(gguf_finish(whole, (view){copy, header.len}, err), done);
-    status = check_whole(whole, err);
-done:
-    buffer_free(&header);
-    if (status == WF_OK)
-        *file = whole;
-    else
-        gguf_close(whole);
-    return status;
-}
-
-static wf_status open_any(const char *path, bool header_only, gguf_file **file, wf_error *err)
-{
-    struct stat st;
-    size_t stem;
-    long count;
     *file = NULL;
-    if (!stat(path, &st) && S_ISDIR(st.st_mode)) return hf_open(path, header_only, file, err);
-    if (is_split(path, &stem, &count)) return open_split(path, stem, count, header_only, file, err);
-    return header_only ? gguf_open_header(path, file, err) : gguf_open(path, file, err);
+    checkpoint *created = calloc(1, sizeof *created);
+    if (!created) return error_memory(err, sizeof *created);
+    created->path = arena_strdup(&created->memory, view_of(path));
+    if (!created->path) {
+        free(created);
+        return error_memory(err, strlen(path) + 1);
+    }
+    *file = created;
+    return WF_OK;
 }
 
-wf_status checkpoint_open(const char *path, gguf_file **file, wf_error *err)
+// Room for one more item of `size` bytes in an array that lives in the file's arena: its size doubles.
+static void *grow(checkpoint *file, void *items, size_t n, size_t *max, size_t size, wf_error *err)
 {
-    return open_any(path, false, file, err);
+    if (n < *max) return items;
+    size_t wanted = n ? 2 * n : 16; // n items are there, so twice as many are within reach of size_t
+    void *moved = arena_alloc(&file->memory, wanted, size);
+    if (!moved) {
+        error_memory(err, wanted * size);
+        return NULL;
+    }
+    if (n) memcpy(moved, items, n * size);
+    *max = wanted;
+    return moved;
 }
 
-wf_status checkpoint_open_header(const char *path, gguf_file **file, wf_error *err)
+static wf_status add_part(checkpoint *file, part p, wf_error *err)
 {
-    return open_any(path, true, file, err);
+    part *parts = grow(file, file->parts, file->n_parts, &file->max_parts, sizeof *parts, err);
+    if (!parts) {
+        file_map_close(&p.map);
+        checkpoint_close(p.file);
+        return WF_ERROR_MEMORY;
+    }
+    file->parts = parts;
+    file->parts[file->n_parts++] = p;
+    return WF_OK;
+}
+
+static view map_view(const file_map *map) { return (view){(const char *)map->data, map->bytes}; }
+
+void checkpoint_close(checkpoint *file)
+{
+    if (!file) return;
+    for (size_t i = 0; i < file->n_parts; i++) {
+        file_map_close(&file->parts[i].map);
+        checkpoint_close(file->parts[i].file);
+    }
+    arena_free(&file->memory);
+    free(file);
+}
+
+arena *checkpoint_memory(checkpoint *file) { return &file->memory; }
+
+void checkpoint_set_gguf(checkpoint *file, uint32_t version, size_t alignment)
+{
+    file->version = version;
+    file->alignment = alignment;
+}
+
+wf_status checkpoint_lend_part(checkpoint *file, view bytes, wf_error *err)
+{
+    return add_part(file, (part){.bytes = bytes}, err);
+}
+
+wf_status checkpoint_take_map(checkpoint *file, file_map *map, wf_error *err)
+{
+    return add_part(file, (part){.map = *map, .bytes = map_view(map)}, err);
+}
+
+wf_status checkpoint_take_part(checkpoint *file, checkpoint *other, wf_error *err)
+{
+    return add_part(file, (part){.file = other, .bytes = other->parts[0].bytes}, err);
+}
+
+wf_status checkpoint_add_value(checkpoint *file, const metadata_value *value, wf_error *err)
+{
+    metadata_value *values = grow(file, file->values, file->n_values, &file->max_values, sizeof *values, err);
+    if (!values) return WF_ERROR_MEMORY;
+    file->values = values;
+    file->values[file->n_values++] = *value;
+    return WF_OK;
+}
+
+wf_status checkpoint_add_tensor(checkpoint *file, const checkpoint_tensor *tensor, wf_error *err)
+{
+    checkpoint_tensor *tensors = grow(file, file->tensors, file->n_tensors, &file->max_tensors, sizeof *tensors, err);
+    if (!tensors) return WF_ERROR_MEMORY;
+    file->tensors = tensors;
+    file->tensors[file->n_tensors++] = *tensor;
+    return WF_OK;
+}
+
+wf_status checkpoint_finish(checkpoint *file, view header, wf_error *err)
+{
+    file->values_by_name = arena_alloc(&file->memory, file->n_values, sizeof *file->values_by_name);
+    file->tensors_by_name = arena_alloc(&file->memory, file->n_tensors, sizeof *file->tensors_by_name);
+    if (!file->values_by_name || !file->tensors_by_name) return error_memory(err, file->n_values * sizeof(name_entry));
+    for (size_t i = 0; i < file->n_values; i++) file->values_by_name[i] = (name_entry){file->values[i].key, i};
+    for (size_t i = 0; i < file->n_tensors; i++) file->tensors_by_name[i] = (name_entry){file->tensors[i].name, i};
+    TRY(sort_names(file, file->values_by_name, file->n_values, "key", err));
+    TRY(sort_names(file, file->tensors_by_name, file->n_tensors, "tensor", err));
+    file->data = (const unsigned char *)header.data;
+    file->header_bytes = header.len;
+    file->bytes = 0;
+    for (size_t i = 0; i < file->n_parts; i++) file->bytes += file->parts[i].bytes.len; // all are mapped: the sum fits
+    return WF_OK;
+}
+
+// ---- access
+
+const char *checkpoint_path(const checkpoint *file) { return file->path; }
+
+uint32_t checkpoint_gguf_version(const checkpoint *file) { return file->version; }
+
+size_t checkpoint_alignment(const checkpoint *file) { return file->alignment; }
+
+const unsigned char *checkpoint_bytes(const checkpoint *file, size_t *bytes, size_t *header_bytes)
+{
+    *bytes = file->bytes;
+    *header_bytes = file->header_bytes;
+    return file->data;
+}
+
+size_t checkpoint_part_count(const checkpoint *file) { return file->n_parts; }
+
+view checkpoint_part(const checkpoint *file, size_t index) { return file->parts[index].bytes; }
+
+int64_t checkpoint_mtime_ns(const checkpoint *file)
+{
+    uint64_t mix = 0;
+    for (size_t i = 0; i < file->n_parts; i++) {
+        const part *p = &file->parts[i];
+        mix = 31 * mix + (uint64_t)(p->file ? checkpoint_mtime_ns(p->file) : p->map.mtime_ns);
+    }
+    return (int64_t)mix;
+}
+
+size_t checkpoint_value_count(const checkpoint *file) { return file->n_values; }
+
+const metadata_value *checkpoint_value_at(const checkpoint *file, size_t index) { return &file->values[index]; }
+
+const metadata_value *checkpoint_find(const checkpoint *file, const char *key)
+{
+    size_t i = find_name(file->values_by_name, file->n_values, key);
+    return i < file->n_values ? &file->values[i] : NULL;
+}
+
+size_t checkpoint_tensor_count(const checkpoint *file) { return file->n_tensors; }
+
+const checkpoint_tensor *checkpoint_tensor_at(const checkpoint *file, size_t index) { return &file->tensors[index]; }
+
+const checkpoint_tensor *checkpoint_find_tensor(const checkpoint *file, const char *name)
+{
+    size_t i = find_name(file->tensors_by_name, file->n_tensors, name);
+    return i < file->n_tensors ? &file->tensors[i] : NULL;
+}
+
+// ---- typed access
+
+static wf_status fail_key(const checkpoint *file, const char *key, const char *reason, wf_error *err)
+{
+    return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %s", file->path, key, reason);
+}
+
+wf_status checkpoint_get_int_or(const checkpoint *file, const char *key, int64_t min, int64_t max, int64_t *value,
+                                wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    if (!found) return WF_OK;
+    bool is_integer =
+        metadata_is_signed(found->type) || (metadata_is_unsigned(found->type) && found->type != METADATA_BOOL);
+    if (!is_integer) return fail_key(file, key, "not an integer", err);
+    if (metadata_is_unsigned(found->type) && found->u > INT64_MAX)
+        return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %" PRIu64 " is not in %" PRId64 "..%" PRId64, file->path,
+                         key, found->u, min, max);
+    int64_t number = metadata_is_signed(found->type) ? found->i : (int64_t)found->u;
+    if (number < min || number > max)
+        return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %" PRId64 " is not in %" PRId64 "..%" PRId64, file->path,
+                         key, number, min, max);
+    *value = number;
+    return WF_OK;
+}
+
+wf_status checkpoint_get_float_or(const checkpoint *file, const char *key, double *value, wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    if (!found) return WF_OK;
+    if (found->type != METADATA_F32 && found->type != METADATA_F64) return fail_key(file, key, "not a float", err);
+    if (!isfinite(found->f)) return fail_key(file, key, "not a finite number", err);
+    *value = found->f;
+    return WF_OK;
+}
+
+wf_status checkpoint_get_string_or(const checkpoint *file, const char *key, view *value, wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    if (!found) return WF_OK;
+    if (found->type != METADATA_STRING) return fail_key(file, key, "not a string", err);
+    *value = found->s;
+    return WF_OK;
+}
+
+wf_status checkpoint_get_bool_or(const checkpoint *file, const char *key, bool *value, wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    if (!found) return WF_OK;
+    if (found->type != METADATA_BOOL) return fail_key(file, key, "not a bool", err);
+    *value = found->u != 0;
+    return WF_OK;
+}
+
+static wf_status require_key(const checkpoint *file, const char *key, wf_error *err)
+{
+    return checkpoint_find(file, key) ? WF_OK
+                                      : error_set(err, WF_ERROR_FORMAT, "%s: key '%s' is missing", file->path, key);
+}
+
+wf_status checkpoint_get_int(const checkpoint *file, const char *key, int64_t min, int64_t max, int64_t *value,
+                             wf_error *err)
+{
+    TRY(require_key(file, key, err));
+    return checkpoint_get_int_or(file, key, min, max, value, err);
+}
+
+wf_status checkpoint_get_float(const checkpoint *file, const char *key, double *value, wf_error *err)
+{
+    TRY(require_key(file, key, err));
+    return checkpoint_get_float_or(file, key, value, err);
+}
+
+wf_status checkpoint_get_string(const checkpoint *file, const char *key, view *value, wf_error *err)
+{
+    TRY(require_key(file, key, err));
+    return checkpoint_get_string_or(file, key, value, err);
+}
+
+wf_status checkpoint_get_bool(const checkpoint *file, const char *key, bool *value, wf_error *err)
+{
+    TRY(require_key(file, key, err));
+    return checkpoint_get_bool_or(file, key, value, err);
 }

@@ -1,15 +1,115 @@
-// Opening a checkpoint, whatever its form: a GGUF file, one of several parts of a split GGUF checkpoint, or a folder of
-// Hugging Face files (hf.h). Later parts of welford see one thing only, a gguf_file.
+// A checkpoint in memory, whatever files it came from (checkpoint_open.h): metadata values and tensors by name. Keys
+// and tensor names are GGUF's, also where the files are Hugging Face's, so that later parts know one vocabulary.
+//
+// Files are mapped read-only; every size, offset, count, type, name and string length is checked once by the reader of
+// the format, so later parts can use what they see here without checks of their own.
 #ifndef WELFORD_FORMAT_CHECKPOINT_H
 #define WELFORD_FORMAT_CHECKPOINT_H
 
-#include "format/gguf.h"
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "format/metadata.h"
 
-// Opens `path`. A file named NAME-0000i-of-0000N.gguf with N > 1 stands for all N parts, which must agree.
-// Free with gguf_close.
-wf_status checkpoint_open(const char *path, gguf_file **file, wf_error *err);
+// Tensor types, numbered as in GGUF. A checkpoint holds those that tensor_type_layout knows.
+typedef enum tensor_type {
+    TENSOR_F32 = 0,
+    TENSOR_F16 = 1,
+    TENSOR_Q4_0 = 2,
+    TENSOR_Q4_1 = 3,
+    TENSOR_Q5_0 = 6,
+    TENSOR_Q5_1 = 7,
+    TENSOR_Q8_0 = 8,
+    TENSOR_Q8_1 = 9,
+    TENSOR_Q2_K = 10,
+    TENSOR_Q3_K = 11,
+    TENSOR_Q4_K = 12,
+    TENSOR_Q5_K = 13,
+    TENSOR_Q6_K = 14,
+    TENSOR_Q8_K = 15,
+    TENSOR_I8 = 24,
+    TENSOR_I16 = 25,
+    TENSOR_I32 = 26,
+    TENSOR_I64 = 27,
+    TENSOR_F64 = 28,
+    TENSOR_BF16 = 30,
+} tensor_type;
 
-// The same, but tensors' data may lie beyond the end of a file: see gguf_open_header.
-wf_status checkpoint_open_header(const char *path, gguf_file **file, wf_error *err);
+// How a tensor type is stored: blocks of block_values values in block_bytes bytes, along the first (fastest) dimension.
+typedef struct tensor_layout {
+    const char *name; // as llama.cpp prints it: "F32", "Q4_K", ...
+    size_t block_values, block_bytes;
+} tensor_layout;
+
+// NULL for a type that welford cannot size.
+const tensor_layout *tensor_type_layout(uint32_t type);
+const char *tensor_type_name(uint32_t type); // "unknown" when it has none
+
+typedef struct checkpoint_tensor {
+    view name;
+    tensor_type type;
+    uint32_t n_dims; // 1..4
+    int64_t dims[4]; // dims[0] is contiguous: a linear weight [rows, cols] has dims {cols, rows}; unused ones are 1
+    const unsigned char *data; // into the map, aligned to the file's alignment
+    size_t offset;             // of data in the file
+    size_t bytes;
+} checkpoint_tensor;
+
+typedef struct checkpoint checkpoint;
+
+void checkpoint_close(checkpoint *file);
+
+const char *checkpoint_path(const checkpoint *file);
+uint32_t checkpoint_gguf_version(const checkpoint *file); // 0: not from a GGUF file
+size_t checkpoint_alignment(const checkpoint *file);      // of tensors in a GGUF file, bytes; else 0
+// The header: all that says what the file holds, without the tensors' data; *header_bytes is its size, *bytes that of
+// all parts. Of a file opened or parsed the header is the beginning of its only part.
+const unsigned char *checkpoint_bytes(const checkpoint *file, size_t *bytes, size_t *header_bytes);
+// The mapped files, or the memory, in which the tensors' data lie.
+size_t checkpoint_part_count(const checkpoint *file);
+view checkpoint_part(const checkpoint *file, size_t index);
+// Changes with that of each file; 0 where the memory is the caller's.
+int64_t checkpoint_mtime_ns(const checkpoint *file);
+
+size_t checkpoint_value_count(const checkpoint *file);
+const metadata_value *checkpoint_value_at(const checkpoint *file, size_t index);
+const metadata_value *checkpoint_find(const checkpoint *file, const char *key); // NULL when absent; O(log n)
+size_t checkpoint_tensor_count(const checkpoint *file);
+const checkpoint_tensor *checkpoint_tensor_at(const checkpoint *file, size_t index);
+const checkpoint_tensor *checkpoint_find_tensor(const checkpoint *file, const char *name); // NULL when absent; O(log n)
+
+// Typed access. Integer getters accept any integer type whose value is in [min, max]; a wrong type or value is
+// WF_ERROR_FORMAT and names path and key. An absent key is an error too, unless the getter is given a fallback.
+wf_status checkpoint_get_int(const checkpoint *file, const char *key, int64_t min, int64_t max, int64_t *value,
+                             wf_error *err);
+wf_status checkpoint_get_float(const checkpoint *file, const char *key, double *value, wf_error *err); // finite
+wf_status checkpoint_get_string(const checkpoint *file, const char *key, view *value, wf_error *err);
+wf_status checkpoint_get_bool(const checkpoint *file, const char *key, bool *value, wf_error *err);
+// As above; an absent key leaves *value as it is.
+wf_status checkpoint_get_int_or(const checkpoint *file, const char *key, int64_t min, int64_t max, int64_t *value,
+                                wf_error *err);
+wf_status checkpoint_get_float_or(const checkpoint *file, const char *key, double *value, wf_error *err);
+wf_status checkpoint_get_string_or(const checkpoint *file, const char *key, view *value, wf_error *err);
+wf_status checkpoint_get_bool_or(const checkpoint *file, const char *key, bool *value, wf_error *err);
+
+// ---- for readers of formats
+//
+// They create a checkpoint empty, fill it, then finish it. Structs are copied, but not what their views point to: that
+// belongs to the checkpoint's own memory (checkpoint_memory) or to a map or part which it took over.
+
+wf_status checkpoint_create(const char *path, checkpoint **file, wf_error *err);
+arena *checkpoint_memory(checkpoint *file);
+void checkpoint_set_gguf(checkpoint *file, uint32_t version, size_t alignment);
+// Memory of the caller, which must outlive the file.
+wf_status checkpoint_lend_part(checkpoint *file, view bytes, wf_error *err);
+// Takes over the map, or the file with its only part; on failure it is closed.
+wf_status checkpoint_take_map(checkpoint *file, file_map *map, wf_error *err);
+wf_status checkpoint_take_part(checkpoint *file, checkpoint *part, wf_error *err);
+wf_status checkpoint_add_value(checkpoint *file, const metadata_value *value, wf_error *err);
+wf_status checkpoint_add_tensor(checkpoint *file, const checkpoint_tensor *tensor, wf_error *err);
+// WF_ERROR_FORMAT when a key or a tensor's name occurs twice. `header` is what checkpoint_bytes gives. May be called
+// again after more was added.
+wf_status checkpoint_finish(checkpoint *file, view header, wf_error *err);
 
 #endif

@@ -49,7 +49,7 @@ static void put_key(buffer *b, const char *key, uint64_t type)
 
 static void put_array(buffer *b, const char *key, uint64_t item_type, uint64_t count)
 {
-    put_key(b, key, GGUF_ARRAY);
+    put_key(b, key, METADATA_ARRAY);
     put_u32(b, item_type);
     put_u64(b, count);
 }
@@ -73,7 +73,7 @@ static void put_padding(buffer *b, size_t alignment)
 
 typedef struct parsed {
     unsigned char *copy;
-    gguf_file *file;
+    checkpoint *file;
     wf_status status;
     wf_error err;
 } parsed;
@@ -96,7 +96,7 @@ static parsed parse_bytes(const char *data, size_t bytes)
 
 static void parsed_free(parsed *p)
 {
-    gguf_close(p->file);
+    checkpoint_close(p->file);
     free(p->copy);
 }
 
@@ -120,25 +120,25 @@ static buffer make_sample(void)
 {
     buffer b = {0};
     put_preamble(&b, 3, 4, 19);
-    put_key(&b, "u8", GGUF_U8), put_number(&b, 255, 1);
-    put_key(&b, "i8", GGUF_I8), put_number(&b, 0x80, 1);
-    put_key(&b, "u16", GGUF_U16), put_number(&b, 65535, 2);
-    put_key(&b, "i16", GGUF_I16), put_number(&b, 0x8000, 2);
-    put_key(&b, "u32", GGUF_U32), put_u32(&b, 4294967295);
-    put_key(&b, "i32", GGUF_I32), put_u32(&b, 0x80000000);
-    put_key(&b, "f32", GGUF_F32), put_u32(&b, 0x3fc00000); // 1.5
-    put_key(&b, "bool", GGUF_BOOL), put_number(&b, 1, 1);
-    put_key(&b, "string", GGUF_STRING), put_string(&b, "hello");
-    put_key(&b, "u64", GGUF_U64), put_u64(&b, UINT64_MAX);
-    put_key(&b, "i64", GGUF_I64), put_u64(&b, (uint64_t)INT64_MIN);
-    put_key(&b, "f64", GGUF_F64), put_u64(&b, 0x4004000000000000); // 2.5
-    put_key(&b, "nan", GGUF_F32), put_u32(&b, 0x7fc00000);
-    put_array(&b, "strings", GGUF_STRING, 3), put_string(&b, "a"), put_string(&b, ""), put_string(&b, "ccc");
-    put_array(&b, "i16s", GGUF_I16, 2), put_number(&b, 7, 2), put_number(&b, 0xffff, 2);
-    put_array(&b, "f32s", GGUF_F32, 2), put_u32(&b, 0x3fc00000), put_u32(&b, 0x7f800000); // 1.5, infinity
-    put_array(&b, "u64s", GGUF_U64, 1), put_u64(&b, UINT64_MAX);
-    put_array(&b, "bools", GGUF_BOOL, 2), put_number(&b, 0x0001, 2);
-    put_array(&b, "empty", GGUF_U32, 0);
+    put_key(&b, "u8", METADATA_U8), put_number(&b, 255, 1);
+    put_key(&b, "i8", METADATA_I8), put_number(&b, 0x80, 1);
+    put_key(&b, "u16", METADATA_U16), put_number(&b, 65535, 2);
+    put_key(&b, "i16", METADATA_I16), put_number(&b, 0x8000, 2);
+    put_key(&b, "u32", METADATA_U32), put_u32(&b, 4294967295);
+    put_key(&b, "i32", METADATA_I32), put_u32(&b, 0x80000000);
+    put_key(&b, "f32", METADATA_F32), put_u32(&b, 0x3fc00000); // 1.5
+    put_key(&b, "bool", METADATA_BOOL), put_number(&b, 1, 1);
+    put_key(&b, "string", METADATA_STRING), put_string(&b, "hello");
+    put_key(&b, "u64", METADATA_U64), put_u64(&b, UINT64_MAX);
+    put_key(&b, "i64", METADATA_I64), put_u64(&b, (uint64_t)INT64_MIN);
+    put_key(&b, "f64", METADATA_F64), put_u64(&b, 0x4004000000000000); // 2.5
+    put_key(&b, "nan", METADATA_F32), put_u32(&b, 0x7fc00000);
+    put_array(&b, "strings", METADATA_STRING, 3), put_string(&b, "a"), put_string(&b, ""), put_string(&b, "ccc");
+    put_array(&b, "i16s", METADATA_I16, 2), put_number(&b, 7, 2), put_number(&b, 0xffff, 2);
+    put_array(&b, "f32s", METADATA_F32, 2), put_u32(&b, 0x3fc00000), put_u32(&b, 0x7f800000); // 1.5, infinity
+    put_array(&b, "u64s", METADATA_U64, 1), put_u64(&b, UINT64_MAX);
+    put_array(&b, "bools", METADATA_BOOL, 2), put_number(&b, 0x0001, 2);
+    put_array(&b, "empty", METADATA_U32, 0);
     put_tensor(&b, "f32.weight", 3, 2, TENSOR_F32, 0);    // 24 bytes
     put_tensor(&b, "q4.weight", 64, 3, TENSOR_Q4_0, 64);  // 6 blocks of 18: 108 bytes
     put_tensor(&b, "bf16.weight", 5, 1, TENSOR_BF16, 32); // 10 bytes
@@ -168,27 +168,27 @@ static void test_values(void **state)
     buffer b = make_sample();
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
-    const gguf_file *f = p.file;
-    assert_int_equal(gguf_version(f), 3);
-    assert_int_equal(gguf_alignment(f), 32);
-    assert_string_equal(gguf_path(f), "test.gguf");
-    assert_int_equal(gguf_value_count(f), 19);
-    assert_true(view_is(gguf_value_at(f, 0)->key, "u8"));
-    assert_int_equal(gguf_find(f, "u8")->u, 255);
-    assert_int_equal(gguf_find(f, "i8")->i, -128);
-    assert_int_equal(gguf_find(f, "u16")->u, 65535);
-    assert_int_equal(gguf_find(f, "i16")->i, -32768);
-    assert_int_equal(gguf_find(f, "u32")->u, 4294967295);
-    assert_int_equal(gguf_find(f, "i32")->i, INT32_MIN);
-    assert_true(gguf_find(f, "f32")->f == 1.5);
-    assert_int_equal(gguf_find(f, "bool")->u, 1);
-    assert_true(view_is(gguf_find(f, "string")->s, "hello"));
-    assert_true(gguf_find(f, "u64")->u == UINT64_MAX);
-    assert_true(gguf_find(f, "i64")->i == INT64_MIN);
-    assert_true(gguf_find(f, "f64")->f == 2.5);
-    assert_int_equal(gguf_find(f, "f64")->count, 1);
-    assert_null(gguf_find(f, "absent"));
-    assert_null(gguf_find(f, ""));
+    const checkpoint *f = p.file;
+    assert_int_equal(checkpoint_gguf_version(f), 3);
+    assert_int_equal(checkpoint_alignment(f), 32);
+    assert_string_equal(checkpoint_path(f), "test.gguf");
+    assert_int_equal(checkpoint_value_count(f), 19);
+    assert_true(view_is(checkpoint_value_at(f, 0)->key, "u8"));
+    assert_int_equal(checkpoint_find(f, "u8")->u, 255);
+    assert_int_equal(checkpoint_find(f, "i8")->i, -128);
+    assert_int_equal(checkpoint_find(f, "u16")->u, 65535);
+    assert_int_equal(checkpoint_find(f, "i16")->i, -32768);
+    assert_int_equal(checkpoint_find(f, "u32")->u, 4294967295);
+    assert_int_equal(checkpoint_find(f, "i32")->i, INT32_MIN);
+    assert_true(checkpoint_find(f, "f32")->f == 1.5);
+    assert_int_equal(checkpoint_find(f, "bool")->u, 1);
+    assert_true(view_is(checkpoint_find(f, "string")->s, "hello"));
+    assert_true(checkpoint_find(f, "u64")->u == UINT64_MAX);
+    assert_true(checkpoint_find(f, "i64")->i == INT64_MIN);
+    assert_true(checkpoint_find(f, "f64")->f == 2.5);
+    assert_int_equal(checkpoint_find(f, "f64")->count, 1);
+    assert_null(checkpoint_find(f, "absent"));
+    assert_null(checkpoint_find(f, ""));
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -199,22 +199,22 @@ static void test_arrays(void **state)
     buffer b = make_sample();
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
-    const gguf_value *strings = gguf_find(p.file, "strings");
+    const metadata_value *strings = checkpoint_find(p.file, "strings");
     assert_int_equal(strings->count, 3);
     assert_true(view_is(strings->strings[0], "a") && view_is(strings->strings[1], "") &&
                 view_is(strings->strings[2], "ccc"));
-    const gguf_value *i16s = gguf_find(p.file, "i16s"), *f32s = gguf_find(p.file, "f32s");
-    assert_int_equal(i16s->item_type, GGUF_I16);
-    assert_int_equal(gguf_item_int(i16s, 0), 7);
-    assert_int_equal(gguf_item_int(i16s, 1), -1);
-    assert_true(gguf_item_float(i16s, 1) == -1.0);
-    assert_true(gguf_item_float(f32s, 0) == 1.5 && isinf(gguf_item_float(f32s, 1)));
-    assert_int_equal(gguf_item_int(f32s, 0), 1);
-    assert_true(gguf_item_int(f32s, 1) == INT64_MAX);
-    assert_true(gguf_item_int(gguf_find(p.file, "u64s"), 0) == INT64_MAX);
-    assert_int_equal(gguf_item_int(gguf_find(p.file, "bools"), 0), 1);
-    assert_int_equal(gguf_item_int(gguf_find(p.file, "bools"), 1), 0);
-    assert_int_equal(gguf_find(p.file, "empty")->count, 0);
+    const metadata_value *i16s = checkpoint_find(p.file, "i16s"), *f32s = checkpoint_find(p.file, "f32s");
+    assert_int_equal(i16s->item_type, METADATA_I16);
+    assert_int_equal(metadata_item_int(i16s, 0), 7);
+    assert_int_equal(metadata_item_int(i16s, 1), -1);
+    assert_true(metadata_item_float(i16s, 1) == -1.0);
+    assert_true(metadata_item_float(f32s, 0) == 1.5 && isinf(metadata_item_float(f32s, 1)));
+    assert_int_equal(metadata_item_int(f32s, 0), 1);
+    assert_true(metadata_item_int(f32s, 1) == INT64_MAX);
+    assert_true(metadata_item_int(checkpoint_find(p.file, "u64s"), 0) == INT64_MAX);
+    assert_int_equal(metadata_item_int(checkpoint_find(p.file, "bools"), 0), 1);
+    assert_int_equal(metadata_item_int(checkpoint_find(p.file, "bools"), 1), 0);
+    assert_int_equal(checkpoint_find(p.file, "empty")->count, 0);
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -226,22 +226,22 @@ static void test_tensors(void **state)
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
     size_t bytes, header_bytes;
-    const unsigned char *data = gguf_bytes(p.file, &bytes, &header_bytes);
+    const unsigned char *data = checkpoint_bytes(p.file, &bytes, &header_bytes);
     assert_ptr_equal(data, p.copy);
     assert_int_equal(bytes, b.len);
     assert_int_equal(header_bytes, b.len - 192 - 210);
-    assert_int_equal(gguf_tensor_count(p.file), 4);
-    const gguf_tensor *q4 = gguf_find_tensor(p.file, "q4.weight");
-    assert_ptr_equal(q4, gguf_tensor_at(p.file, 1));
+    assert_int_equal(checkpoint_tensor_count(p.file), 4);
+    const checkpoint_tensor *q4 = checkpoint_find_tensor(p.file, "q4.weight");
+    assert_ptr_equal(q4, checkpoint_tensor_at(p.file, 1));
     assert_int_equal(q4->type, TENSOR_Q4_0);
     assert_int_equal(q4->n_dims, 2);
     assert_true(q4->dims[0] == 64 && q4->dims[1] == 3 && q4->dims[2] == 1 && q4->dims[3] == 1);
     assert_int_equal(q4->bytes, 108);
     assert_int_equal(q4->offset, header_bytes + 64);
     assert_int_equal(q4->data[0], 64);
-    assert_int_equal(gguf_find_tensor(p.file, "k.weight")->bytes, 210);
-    assert_int_equal(gguf_find_tensor(p.file, "bf16.weight")->bytes, 10);
-    assert_null(gguf_find_tensor(p.file, "q4"));
+    assert_int_equal(checkpoint_find_tensor(p.file, "k.weight")->bytes, 210);
+    assert_int_equal(checkpoint_find_tensor(p.file, "bf16.weight")->bytes, 10);
+    assert_null(checkpoint_find_tensor(p.file, "q4"));
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -252,32 +252,33 @@ static void test_getters(void **state)
     buffer b = make_sample();
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
-    const gguf_file *f = p.file;
+    const checkpoint *f = p.file;
     wf_error err;
     int64_t integer = 42;
     double number = 42;
     bool flag = false;
     view text = {0};
-    assert_int_equal(gguf_get_int(f, "i8", -128, 0, &integer, &err), WF_OK);
+    assert_int_equal(checkpoint_get_int(f, "i8", -128, 0, &integer, &err), WF_OK);
     assert_int_equal(integer, -128);
-    assert_status(gguf_get_int(f, "i8", -127, 0, &integer, &err), WF_ERROR_FORMAT, &err,
+    assert_status(checkpoint_get_int(f, "i8", -127, 0, &integer, &err), WF_ERROR_FORMAT, &err,
                   "'i8': -128 is not in -127..0");
-    assert_status(gguf_get_int(f, "u64", 0, INT64_MAX, &integer, &err), WF_ERROR_FORMAT, &err, "18446744073709551615");
-    assert_status(gguf_get_int(f, "bool", 0, 1, &integer, &err), WF_ERROR_FORMAT, &err, "'bool': not an integer");
-    assert_status(gguf_get_int(f, "none", 0, 1, &integer, &err), WF_ERROR_FORMAT, &err, "'none' is missing");
-    assert_int_equal(gguf_get_int_or(f, "none", 0, 1, &integer, &err), WF_OK);
+    assert_status(checkpoint_get_int(f, "u64", 0, INT64_MAX, &integer, &err), WF_ERROR_FORMAT, &err,
+                  "18446744073709551615");
+    assert_status(checkpoint_get_int(f, "bool", 0, 1, &integer, &err), WF_ERROR_FORMAT, &err, "'bool': not an integer");
+    assert_status(checkpoint_get_int(f, "none", 0, 1, &integer, &err), WF_ERROR_FORMAT, &err, "'none' is missing");
+    assert_int_equal(checkpoint_get_int_or(f, "none", 0, 1, &integer, &err), WF_OK);
     assert_int_equal(integer, -128);
-    assert_int_equal(gguf_get_float(f, "f64", &number, &err), WF_OK);
+    assert_int_equal(checkpoint_get_float(f, "f64", &number, &err), WF_OK);
     assert_true(number == 2.5);
-    assert_status(gguf_get_float(f, "nan", &number, &err), WF_ERROR_FORMAT, &err, "'nan': not a finite number");
-    assert_status(gguf_get_float_or(f, "u8", &number, &err), WF_ERROR_FORMAT, &err, "'u8': not a float");
-    assert_int_equal(gguf_get_bool(f, "bool", &flag, &err), WF_OK);
+    assert_status(checkpoint_get_float(f, "nan", &number, &err), WF_ERROR_FORMAT, &err, "'nan': not a finite number");
+    assert_status(checkpoint_get_float_or(f, "u8", &number, &err), WF_ERROR_FORMAT, &err, "'u8': not a float");
+    assert_int_equal(checkpoint_get_bool(f, "bool", &flag, &err), WF_OK);
     assert_true(flag);
-    assert_status(gguf_get_bool(f, "u8", &flag, &err), WF_ERROR_FORMAT, &err, "not a bool");
-    assert_int_equal(gguf_get_string(f, "string", &text, &err), WF_OK);
+    assert_status(checkpoint_get_bool(f, "u8", &flag, &err), WF_ERROR_FORMAT, &err, "not a bool");
+    assert_int_equal(checkpoint_get_string(f, "string", &text, &err), WF_OK);
     assert_true(view_is(text, "hello"));
-    assert_status(gguf_get_string(f, "strings", &text, &err), WF_ERROR_FORMAT, &err, "not a string");
-    assert_int_equal(gguf_get_string(f, "none", &text, NULL), WF_ERROR_FORMAT);
+    assert_status(checkpoint_get_string(f, "strings", &text, &err), WF_ERROR_FORMAT, &err, "not a string");
+    assert_int_equal(checkpoint_get_string(f, "none", &text, NULL), WF_ERROR_FORMAT);
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -289,9 +290,9 @@ static void test_version_2_without_tensors(void **state)
     put_preamble(&b, 2, 0, 0);
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
-    assert_int_equal(gguf_version(p.file), 2);
-    assert_null(gguf_find(p.file, "x"));
-    assert_null(gguf_find_tensor(p.file, "x"));
+    assert_int_equal(checkpoint_gguf_version(p.file), 2);
+    assert_null(checkpoint_find(p.file, "x"));
+    assert_null(checkpoint_find_tensor(p.file, "x"));
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -376,19 +377,19 @@ static void test_bad_values(void **state)
         wf_status status;
         const char *part;
     } CASES[] = {
-        {GGUF_BOOL, BYTES("\2"), WF_ERROR_FORMAT, "'k': a bool"},
-        {GGUF_U32, BYTES("\0\0\0"), WF_ERROR_FORMAT, "'k': the file ends"},
+        {METADATA_BOOL, BYTES("\2"), WF_ERROR_FORMAT, "'k': a bool"},
+        {METADATA_U32, BYTES("\0\0\0"), WF_ERROR_FORMAT, "'k': the file ends"},
         {13, BYTES("\0\0\0\0"), WF_ERROR_FORMAT, "'k': type 13"},
         {0xffffffff, BYTES("\0\0\0\0"), WF_ERROR_FORMAT, "type 4294967295"},
-        {GGUF_STRING, BYTES("\2\0\0\0\0\0\0\0x"), WF_ERROR_FORMAT, "length 2 of a string, but 1 bytes"},
-        {GGUF_STRING, BYTES("\xff\xff\xff\xff\xff\xff\xff\xffx"), WF_ERROR_FORMAT, "length 18446744073709551615"},
-        {GGUF_ARRAY, BYTES("\x09\0\0\0\0\0\0\0\0\0\0\0"), WF_ERROR_UNSUPPORTED, "array of arrays"},
-        {GGUF_ARRAY, BYTES("\x0d\0\0\0\0\0\0\0\0\0\0\0"), WF_ERROR_FORMAT, "item type 13"},
-        {GGUF_ARRAY, BYTES("\x04\0\0\0\2\0\0\0\0\0\0\0abcdefg"), WF_ERROR_FORMAT, "2 array items, but 7 bytes"},
-        {GGUF_ARRAY, BYTES("\x0a\0\0\0\1\0\0\0\0\0\0\x20"), WF_ERROR_FORMAT, "array items"}, // x 8 bytes wraps to 8
-        {GGUF_ARRAY, BYTES("\x07\0\0\0\2\0\0\0\0\0\0\0\1\2"), WF_ERROR_FORMAT, "a bool"},
-        {GGUF_ARRAY, BYTES("\x08\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"), WF_ERROR_FORMAT, "item 0 has 1 bytes"},
-        {GGUF_ARRAY, BYTES("\x08\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0aabcdefg"), WF_ERROR_FORMAT, "ends inside"},
+        {METADATA_STRING, BYTES("\2\0\0\0\0\0\0\0x"), WF_ERROR_FORMAT, "length 2 of a string, but 1 bytes"},
+        {METADATA_STRING, BYTES("\xff\xff\xff\xff\xff\xff\xff\xffx"), WF_ERROR_FORMAT, "length 18446744073709551615"},
+        {METADATA_ARRAY, BYTES("\x09\0\0\0\0\0\0\0\0\0\0\0"), WF_ERROR_UNSUPPORTED, "array of arrays"},
+        {METADATA_ARRAY, BYTES("\x0d\0\0\0\0\0\0\0\0\0\0\0"), WF_ERROR_FORMAT, "item type 13"},
+        {METADATA_ARRAY, BYTES("\x04\0\0\0\2\0\0\0\0\0\0\0abcdefg"), WF_ERROR_FORMAT, "2 array items, but 7 bytes"},
+        {METADATA_ARRAY, BYTES("\x0a\0\0\0\1\0\0\0\0\0\0\x20"), WF_ERROR_FORMAT, "array items"}, // x 8 bytes wraps to 8
+        {METADATA_ARRAY, BYTES("\x07\0\0\0\2\0\0\0\0\0\0\0\1\2"), WF_ERROR_FORMAT, "a bool"},
+        {METADATA_ARRAY, BYTES("\x08\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"), WF_ERROR_FORMAT, "item 0 has 1 bytes"},
+        {METADATA_ARRAY, BYTES("\x08\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0aabcdefg"), WF_ERROR_FORMAT, "ends inside"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         buffer b = make_value(CASES[i].type, CASES[i].data, CASES[i].bytes);
@@ -401,23 +402,23 @@ static void test_bad_names(void **state)
     (void)state;
     buffer b = {0};
     put_preamble(&b, 3, 0, 2);
-    put_key(&b, "twice\nand\x1b[31m red", GGUF_U8), put_number(&b, 1, 1);
-    put_key(&b, "twice\nand\x1b[31m red", GGUF_U8), put_number(&b, 2, 1);
+    put_key(&b, "twice\nand\x1b[31m red", METADATA_U8), put_number(&b, 1, 1);
+    put_key(&b, "twice\nand\x1b[31m red", METADATA_U8), put_number(&b, 2, 1);
     assert_refused(&b, WF_ERROR_FORMAT, "key 'twice?and?[31m red' occurs twice");
 
     put_preamble(&b, 3, 0, 1);
-    put_key(&b, "", GGUF_U64), put_u64(&b, 1);
+    put_key(&b, "", METADATA_U64), put_u64(&b, 1);
     assert_refused(&b, WF_ERROR_FORMAT, "length 0 of a key");
 
     put_preamble(&b, 3, 0, 1);
     put_u64(&b, 3), buffer_append(&b, "a\0b", 3);
-    put_u32(&b, GGUF_U8), put_u64(&b, 1);
+    put_u32(&b, METADATA_U8), put_u64(&b, 1);
     assert_refused(&b, WF_ERROR_FORMAT, "a zero byte in a key");
 
     put_preamble(&b, 3, 0, 1);
     put_u64(&b, 65536);
     for (int i = 0; i < 65536; i++) buffer_append_char(&b, 'x');
-    put_u32(&b, GGUF_U8), put_number(&b, 1, 1);
+    put_u32(&b, METADATA_U8), put_number(&b, 1, 1);
     assert_refused(&b, WF_ERROR_FORMAT, "length 65536 of a key is not in 1..65535");
 
     put_preamble(&b, 3, 2, 0);
@@ -507,15 +508,15 @@ static void test_alignment(void **state)
     (void)state;
     static const uint64_t BAD[] = {0, 1, 4, 24, 33, 131072, 0x80000000};
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
-        buffer b = make_aligned(GGUF_U32, BAD[i]);
+        buffer b = make_aligned(METADATA_U32, BAD[i]);
         assert_refused(&b, WF_ERROR_FORMAT, "'general.alignment'");
     }
-    buffer b = make_aligned(GGUF_F32, 0x42000000);
+    buffer b = make_aligned(METADATA_F32, 0x42000000);
     assert_refused(&b, WF_ERROR_FORMAT, "'general.alignment': not an integer");
-    b = make_aligned(GGUF_U32, 1024);
+    b = make_aligned(METADATA_U32, 1024);
     parsed p = parse_bytes(b.data, b.len);
     assert_int_equal(p.status, WF_OK);
-    assert_int_equal(gguf_tensor_at(p.file, 0)->offset, 1024);
+    assert_int_equal(checkpoint_tensor_at(p.file, 0)->offset, 1024);
     parsed_free(&p);
     buffer_free(&b);
 }
@@ -532,19 +533,19 @@ static void test_files(void **state)
     size_t kept = b.len - 210; // all but the last tensor
     assert_int_equal(write(fd, b.data, b.len), b.len);
     wf_error err;
-    gguf_file *file;
+    checkpoint *file;
     assert_int_equal(gguf_open(path, &file, &err), WF_OK);
-    assert_true(gguf_mtime_ns(file) > 0);
-    assert_int_equal(gguf_find_tensor(file, "k.weight")->data[0], 192);
-    gguf_close(file);
+    assert_true(checkpoint_mtime_ns(file) > 0);
+    assert_int_equal(checkpoint_find_tensor(file, "k.weight")->data[0], 192);
+    checkpoint_close(file);
 
     assert_int_equal(ftruncate(fd, (off_t)kept), 0);
     assert_status(gguf_open(path, &file, &err), WF_ERROR_FORMAT, &err, "'k.weight': bytes");
     assert_null(file);
     assert_int_equal(gguf_open_header(path, &file, &err), WF_OK);
-    assert_null(gguf_find_tensor(file, "k.weight")->data);
-    assert_int_equal(gguf_find_tensor(file, "q4.weight")->data[0], 64);
-    gguf_close(file);
+    assert_null(checkpoint_find_tensor(file, "k.weight")->data);
+    assert_int_equal(checkpoint_find_tensor(file, "q4.weight")->data[0], 64);
+    checkpoint_close(file);
 
     assert_int_equal(ftruncate(fd, 100), 0);
     assert_int_equal(gguf_open_header(path, &file, &err), WF_ERROR_FORMAT);
@@ -552,7 +553,7 @@ static void test_files(void **state)
     unlink(path);
     assert_status(gguf_open(path, &file, &err), WF_ERROR_IO, &err, path);
     assert_null(file);
-    gguf_close(NULL);
+    checkpoint_close(NULL);
     buffer_free(&b);
 }
 
@@ -566,7 +567,7 @@ static void test_large_tables(void **state)
     put_preamble(&b, 3, N, N);
     for (int i = 0; i < N; i++) {
         snprintf(name, sizeof name, "key.%d", N - i);
-        put_key(&b, name, GGUF_U32), put_u32(&b, (uint64_t)i);
+        put_key(&b, name, METADATA_U32), put_u32(&b, (uint64_t)i);
     }
     for (int i = 0; i < N; i++) {
         snprintf(name, sizeof name, "blk.%d.weight", i);
@@ -580,7 +581,7 @@ static void test_large_tables(void **state)
     assert_int_equal(p.status, WF_OK);
     for (int i = 0; i < N; i++) {
         snprintf(name, sizeof name, "key.%d", N - i);
-        assert_int_equal(gguf_find(p.file, name)->u, i);
+        assert_int_equal(checkpoint_find(p.file, name)->u, i);
     }
     assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 5);
     parsed_free(&p);

@@ -19,7 +19,7 @@ enum { MAX_SHARDS = 1000, MAX_TEMPLATE = 1 << 22 };
 
 typedef struct folder {
     const char *path;
-    gguf_file *file;
+    checkpoint *file;
     hf_config config;
     hf_specials specials;
     int64_t eos; // of config.json or generation_config.json; -1: none
@@ -52,7 +52,7 @@ static wf_status take_tensor(folder *h, const char *path, const safetensors_tens
     char name[64];
     TRY(hf_map_name(path, &h->config, from->name, name, h->err));
     if (!name[0]) return WF_OK;
-    gguf_tensor t = {
+    checkpoint_tensor t = {
         .n_dims = from->n_dims, .dims = {1, 1, 1, 1}, .data = from->data, .offset = from->offset, .bytes = from->bytes};
     size_t type = 0, n_types = sizeof types / sizeof *types;
     while (type < n_types && strcmp(types[type].name, from->dtype)) type++;
@@ -66,10 +66,10 @@ static wf_status take_tensor(folder *h, const char *path, const safetensors_tens
                          from->n_dims);
     t.type = types[type].type;
     for (uint32_t i = 0; i < from->n_dims; i++) t.dims[i] = from->dims[from->n_dims - 1 - i];
-    char *copy = arena_strdup(gguf_memory(h->file), view_of(name));
+    char *copy = arena_strdup(checkpoint_memory(h->file), view_of(name));
     if (!copy) return error_memory(h->err, strlen(name));
     t.name = view_of(copy);
-    return gguf_add_tensor(h->file, &t, h->err);
+    return checkpoint_add_tensor(h->file, &t, h->err);
 }
 
 static wf_status add_shard(folder *h, const char *name, safetensors *s)
@@ -78,8 +78,8 @@ static wf_status add_shard(folder *h, const char *name, safetensors *s)
     file_map map;
     TRY(path_of(h, name, path));
     TRY(file_map_open(path, &map, h->err));
-    TRY(gguf_take_map(h->file, &map, h->err));
-    TRY(safetensors_parse(map.data, map.bytes, path, h->cut_short, gguf_memory(h->file), s, h->err));
+    TRY(checkpoint_take_map(h->file, &map, h->err));
+    TRY(safetensors_parse(map.data, map.bytes, path, h->cut_short, checkpoint_memory(h->file), s, h->err));
     buffer_append(&h->header, map.data, s->header_bytes);
     for (size_t i = 0; i < s->n_tensors; i++) TRY(take_tensor(h, path, &s->tensors[i]));
     return WF_OK;
@@ -179,7 +179,7 @@ static wf_status read_eos(folder *h, const json_fields *f, bool add_list)
     size_t i;
     if (!value) return WF_OK;
     size_t n = json_is_array(value) ? json_array_size(value) : 1;
-    int32_t *ids = arena_alloc(gguf_memory(h->file), n, sizeof *ids);
+    int32_t *ids = arena_alloc(checkpoint_memory(h->file), n, sizeof *ids);
     if (!ids) return error_memory(h->err, n * sizeof *ids);
     for (i = 0; i < n; i++) {
         item = json_is_array(value) ? json_array_get(value, i) : value;
@@ -188,7 +188,7 @@ static wf_status read_eos(folder *h, const json_fields *f, bool add_list)
         ids[i] = (int32_t)json_integer_value(item);
     }
     if (n) h->eos = ids[0];
-    return add_list ? hf_add_array(h->file, "tokenizer.json.eos_token_ids", GGUF_I32, ids, n, h->err) : WF_OK;
+    return add_list ? hf_add_array(h->file, "tokenizer.json.eos_token_ids", METADATA_I32, ids, n, h->err) : WF_OK;
 }
 
 static wf_status read_config(folder *h)
@@ -362,14 +362,14 @@ static wf_status read_tokenizer(folder *h, int64_t n_vocab)
 // The rows of the embedding, as config.json must say them too.
 static wf_status check_embedding(const folder *h, int64_t *n_vocab)
 {
-    const gguf_tensor *table = gguf_find_tensor(h->file, "token_embd.weight");
+    const checkpoint_tensor *table = checkpoint_find_tensor(h->file, "token_embd.weight");
     if (!table) return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor 'model.embed_tokens.weight' is missing", h->path);
     *n_vocab = table->dims[1];
     if (h->config.n_vocab && h->config.n_vocab != *n_vocab)
         return error_set(h->err, WF_ERROR_FORMAT, "%s: the embedding has %lld rows, config.json says %lld", h->path,
                          (long long)*n_vocab, (long long)h->config.n_vocab);
     TRY(hf_check_biases(h->path, &h->config, h->file, h->err));
-    if (!h->config.tied_head && !gguf_find_tensor(h->file, "output.weight"))
+    if (!h->config.tied_head && !checkpoint_find_tensor(h->file, "output.weight"))
         return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor 'lm_head.weight' is missing", h->path);
     return WF_OK;
 }
@@ -385,30 +385,30 @@ static view last_component(const char *path)
 
 static wf_status read_folder(folder *h)
 {
-    gguf_file *file = h->file;
+    checkpoint *file = h->file;
     int64_t n_vocab = 0;
     TRY(read_config(h));
     TRY(hf_add_string(file, "general.name", last_component(h->path), h->err));
     TRY(add_tensors(h));
-    char *header = arena_strdup(gguf_memory(file), buffer_view(&h->header));
+    char *header = arena_strdup(checkpoint_memory(file), buffer_view(&h->header));
     if (!header || h->header.failed) return error_memory(h->err, h->header.len);
     TRY(read_generation(h));
-    TRY(gguf_finish(file, (view){header, h->header.len}, h->err)); // tensors can be found from here on
+    TRY(checkpoint_finish(file, (view){header, h->header.len}, h->err)); // tensors can be found from here on
     TRY(check_embedding(h, &n_vocab));
     TRY(read_tokenizer(h, n_vocab));
-    return gguf_finish(file, (view){header, h->header.len}, h->err);
+    return checkpoint_finish(file, (view){header, h->header.len}, h->err);
 }
 
-wf_status hf_open(const char *path, bool cut_short, gguf_file **file, wf_error *err)
+wf_status hf_open(const char *path, bool cut_short, checkpoint **file, wf_error *err)
 {
     *file = NULL;
     folder h = {.path = path, .cut_short = cut_short, .eos = -1, .err = err};
-    TRY(gguf_create(path, &h.file, err));
+    TRY(checkpoint_create(path, &h.file, err));
     wf_status status = read_folder(&h);
     buffer_free(&h.header);
     if (status == WF_OK)
         *file = h.file;
     else
-        gguf_close(h.file);
+        checkpoint_close(h.file);
     return status;
 }

@@ -18,13 +18,13 @@
 #ifndef WELFORD_FORMAT_HF_H
 #define WELFORD_FORMAT_HF_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "format/json_file.h"
 
 // Opens the folder `path`. WF_ERROR_UNSUPPORTED names an architecture, a field of config.json, a tensor or a part of
 // the tokenizer that welford does not know: no such thing is skipped when it might change what the model computes. With
 // `cut_short` the tensors' data need not be there (their data pointers are then NULL).
-wf_status hf_open(const char *path, bool cut_short, gguf_file **file, wf_error *err);
+wf_status hf_open(const char *path, bool cut_short, checkpoint **file, wf_error *err);
 
 // ---- hf_config.c
 
@@ -48,13 +48,13 @@ typedef struct hf_config {
 } hf_config;
 
 // Adds what config.json (at `path`, parsed as `root`) says to `file`.
-wf_status hf_read_config(const char *path, const json_t *root, gguf_file *file, hf_config *config, wf_error *err);
+wf_status hf_read_config(const char *path, const json_t *root, checkpoint *file, hf_config *config, wf_error *err);
 
 // The GGUF name of a tensor, into `gguf`. "" for one that the model does not need. WF_ERROR_UNSUPPORTED for a name that
 // is not known.
 wf_status hf_map_name(const char *path, const hf_config *config, const char *name, char gguf[64], wf_error *err);
 
 // Biases that config.json announces must be there: a model without them would be another one.
-wf_status hf_check_biases(const char *path, const hf_config *config, const gguf_file *file, wf_error *err);
+wf_status hf_check_biases(const char *path, const hf_config *config, const checkpoint *file, wf_error *err);
 
 #endif

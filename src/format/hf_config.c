@@ -94,7 +94,7 @@ static const char *const HARMLESS_FIELDS[] = {
 
 typedef struct config_reader {
     json_fields f;
-    gguf_file *file;
+    checkpoint *file;
     const hf_architecture *arch;
     int64_t n_layer, n_heads, head_dim, n_ctx;
 } config_reader;
@@ -320,7 +320,7 @@ static wf_status read_sliding_window(const config_reader *r)
     const json_t *stated = json_object_get(r->f.object, "sliding_window");
     int64_t window = r->arch->sliding_default && !stated ? 4096 : 0;
     json_t *types = NULL;
-    unsigned char *sliding = arena_alloc(gguf_memory(r->file), (size_t)r->n_layer, 1);
+    unsigned char *sliding = arena_alloc(checkpoint_memory(r->file), (size_t)r->n_layer, 1);
     if (!sliding) return error_memory(r->f.err, (size_t)r->n_layer);
     TRY(json_field_bool(&r->f, "use_sliding_window", &used));
     TRY(json_field_int(&r->f, "sliding_window", 1, INT32_MAX, &window));
@@ -335,7 +335,7 @@ static wf_status read_sliding_window(const config_reader *r)
     if (!any || window >= r->n_ctx) return WF_OK; // a window of the whole context is none
     char key[96];
     TRY(add_int(r, "attention.sliding_window", window));
-    return hf_add_array(r->file, key_of(key, r, "attention.sliding_window_pattern"), GGUF_BOOL, sliding,
+    return hf_add_array(r->file, key_of(key, r, "attention.sliding_window_pattern"), METADATA_BOOL, sliding,
                         (size_t)r->n_layer, r->f.err);
 }
 
@@ -387,7 +387,7 @@ static wf_status refuse_foreign_fields(const config_reader *r)
     return r->arch->sliding_default || r->arch->sliding_option ? WF_OK : need_off(r, "sliding_window");
 }
 
-wf_status hf_read_config(const char *path, const json_t *root, gguf_file *file, hf_config *config, wf_error *err)
+wf_status hf_read_config(const char *path, const json_t *root, checkpoint *file, hf_config *config, wf_error *err)
 {
     config_reader r = {.f = {path, root, err}, .file = file};
     *config = (hf_config){0};
@@ -484,20 +484,20 @@ static const char *find_layer_name(const hf_config *config, const char *name)
     return found;
 }
 
-static wf_status need_tensors(const char *path, const gguf_file *file, int64_t layer, const name_pair *table, size_t n,
+static wf_status need_tensors(const char *path, const checkpoint *file, int64_t layer, const name_pair *table, size_t n,
                               wf_error *err)
 {
     char name[64];
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "blk.%lld.%s", (long long)layer, table[i].gguf);
-        if (!gguf_find_tensor(file, name))
+        if (!checkpoint_find_tensor(file, name))
             return error_set(err, WF_ERROR_FORMAT, "%s: tensor 'model.layers.%lld.%s' is missing", path,
                              (long long)layer, table[i].hf);
     }
     return WF_OK;
 }
 
-wf_status hf_check_biases(const char *path, const hf_config *config, const gguf_file *file, wf_error *err)
+wf_status hf_check_biases(const char *path, const hf_config *config, const checkpoint *file, wf_error *err)
 {
     for (int64_t i = 0; i < config->n_layer; i++) {
         if (config->attention_bias) TRY(need_tensors(path, file, i, LAYER_QKV_BIAS, 3, err));

@@ -12,14 +12,14 @@ static void check(bool holds)
     if (!holds) abort();
 }
 
-static void check_config(gguf_file *file, const hf_config *config, const json_t *root)
+static void check_config(checkpoint *file, const hf_config *config, const json_t *root)
 {
     char key[64], name[64];
     int64_t layers = 0;
     wf_error err = {0};
-    check(gguf_finish(file, (view){"", 0}, &err) == WF_OK);
+    check(checkpoint_finish(file, (view){"", 0}, &err) == WF_OK);
     snprintf(key, sizeof key, "%s.block_count", config->architecture->name);
-    check(gguf_get_int(file, key, 1, 1000, &layers, &err) == WF_OK && layers == config->n_layer);
+    check(checkpoint_get_int(file, key, 1, 1000, &layers, &err) == WF_OK && layers == config->n_layer);
     const char *text = json_string_value(json_object_get(root, "model_type")); // stands for a tensor's name
     if (!text) return;
     if (hf_map_name("fuzz", config, text, name, &err) == WF_OK)
@@ -32,19 +32,19 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
     json_error_t reason;
     json_t *root = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &reason);
-    gguf_file *file;
+    checkpoint *file;
     hf_config config;
     wf_error err = {0};
     if (!json_is_object(root)) {
         json_decref(root);
         return 0;
     }
-    check(gguf_create("fuzz", &file, &err) == WF_OK);
+    check(checkpoint_create("fuzz", &file, &err) == WF_OK);
     if (hf_read_config("fuzz", root, file, &config, &err) == WF_OK)
         check_config(file, &config, root);
     else
         check(err.message[0] && !strchr(err.message, '\n'));
-    gguf_close(file);
+    checkpoint_close(file);
     json_decref(root);
     return 0;
 }

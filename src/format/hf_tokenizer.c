@@ -24,46 +24,49 @@ enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 
 // ---- values
 
-static wf_status add_value(gguf_file *file, const char *key, gguf_value value, wf_error *err)
+static wf_status add_value(checkpoint *file, const char *key, metadata_value value, wf_error *err)
 {
-    char *copy = arena_strdup(gguf_memory(file), view_of(key));
+    char *copy = arena_strdup(checkpoint_memory(file), view_of(key));
     if (!copy) return error_memory(err, strlen(key));
     value.key = view_of(copy);
-    return gguf_add_value(file, &value, err);
+    return checkpoint_add_value(file, &value, err);
 }
 
-wf_status hf_add_string(gguf_file *file, const char *key, view text, wf_error *err)
+wf_status hf_add_string(checkpoint *file, const char *key, view text, wf_error *err)
 {
-    char *copy = arena_strdup(gguf_memory(file), text);
+    char *copy = arena_strdup(checkpoint_memory(file), text);
     if (!copy) return error_memory(err, text.len);
-    return add_value(file, key, (gguf_value){.type = GGUF_STRING, .count = 1, .s = {copy, text.len}}, err);
+    return add_value(file, key, (metadata_value){.type = METADATA_STRING, .count = 1, .s = {copy, text.len}}, err);
 }
 
-wf_status hf_add_int(gguf_file *file, const char *key, int64_t number, wf_error *err)
+wf_status hf_add_int(checkpoint *file, const char *key, int64_t number, wf_error *err)
 {
-    return add_value(file, key, (gguf_value){.type = GGUF_I64, .count = 1, .i = number}, err);
+    return add_value(file, key, (metadata_value){.type = METADATA_I64, .count = 1, .i = number}, err);
 }
 
-wf_status hf_add_float(gguf_file *file, const char *key, double number, wf_error *err)
+wf_status hf_add_float(checkpoint *file, const char *key, double number, wf_error *err)
 {
-    return add_value(file, key, (gguf_value){.type = GGUF_F64, .count = 1, .f = number}, err);
+    return add_value(file, key, (metadata_value){.type = METADATA_F64, .count = 1, .f = number}, err);
 }
 
-wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *err)
+wf_status hf_add_bool(checkpoint *file, const char *key, bool value, wf_error *err)
 {
-    return add_value(file, key, (gguf_value){.type = GGUF_BOOL, .count = 1, .u = value}, err);
+    return add_value(file, key, (metadata_value){.type = METADATA_BOOL, .count = 1, .u = value}, err);
 }
 
-wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err)
+wf_status hf_add_strings(checkpoint *file, const char *key, const view *strings, size_t count, wf_error *err)
 {
     return add_value(
-        file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = GGUF_STRING, .count = count, .strings = strings}, err);
+        file, key,
+        (metadata_value){.type = METADATA_ARRAY, .item_type = METADATA_STRING, .count = count, .strings = strings},
+        err);
 }
 
-wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count, wf_error *err)
+wf_status hf_add_array(checkpoint *file, const char *key, metadata_type type, const void *items, size_t count,
+                       wf_error *err)
 {
-    return add_value(file, key, (gguf_value){.type = GGUF_ARRAY, .item_type = type, .count = count, .data = items},
-                     err);
+    return add_value(file, key,
+                     (metadata_value){.type = METADATA_ARRAY, .item_type = type, .count = count, .data = items}, err);
 }
 
 // ---- reading
@@ -75,7 +78,7 @@ typedef struct text_list {
 
 typedef struct converter {
     const char *path;
-    gguf_file *file;
+    checkpoint *file;
     arena *memory;
     wf_error *err;
     int64_t n_vocab;
@@ -539,27 +542,27 @@ static view *copy_list(const converter *c, const text_list *list)
 
 static wf_status add_values(converter *c)
 {
-    gguf_file *file = c->file;
+    checkpoint *file = c->file;
     const view *steps = copy_list(c, &c->steps), *splits = copy_list(c, &c->splits);
     size_t n = (size_t)c->count;
     if (!steps || !splits) return error_memory(c->err, sizeof c->steps);
     TRY(hf_add_string(file, "tokenizer.ggml.model", view_of(c->byte_letters ? "gpt2" : "bpe"), c->err));
     TRY(hf_add_strings(file, "tokenizer.ggml.tokens", c->texts, n, c->err));
-    TRY(hf_add_array(file, "tokenizer.ggml.token_type", GGUF_U8, c->types, n, c->err));
-    TRY(hf_add_array(file, "tokenizer.json.strip", GGUF_U8, c->strips, n, c->err));
+    TRY(hf_add_array(file, "tokenizer.ggml.token_type", METADATA_U8, c->types, n, c->err));
+    TRY(hf_add_array(file, "tokenizer.json.strip", METADATA_U8, c->strips, n, c->err));
     TRY(hf_add_strings(file, "tokenizer.json.normalizer", steps, c->steps.count, c->err));
     TRY(hf_add_strings(file, "tokenizer.json.split", splits, c->splits.count, c->err));
     return hf_add_bool(file, "tokenizer.json.strip_start", c->strip_start, c->err);
 }
 
-wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, gguf_file *file, hf_specials *out,
+wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, checkpoint *file, hf_specials *out,
                             wf_error *err)
 {
     converter *c = calloc(1, sizeof *c);
     if (!c) return error_memory(err, sizeof *c);
     *out = (hf_specials){.bos = -1, .eos = -1};
     *c = (converter){
-        .path = path, .file = file, .memory = gguf_memory(file), .err = err, .n_vocab = n_vocab, .out = out};
+        .path = path, .file = file, .memory = checkpoint_memory(file), .err = err, .n_vocab = n_vocab, .out = out};
     json_fields f = fields_of(c, root);
     json_t *added = NULL;
     wf_status status;

@@ -11,7 +11,7 @@
 #ifndef WELFORD_FORMAT_HF_TOKENIZER_H
 #define WELFORD_FORMAT_HF_TOKENIZER_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "format/json_file.h"
 
 // What the caller may still overrule.
@@ -23,18 +23,18 @@ typedef struct hf_specials {
 
 // Adds the values of `root` (of the file `path`) to `file`. Tokens whose ids are not below n_vocab are left out: the
 // model has no embedding for them. WF_ERROR_UNSUPPORTED names a part that is not understood.
-wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, gguf_file *file, hf_specials *out,
+wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, checkpoint *file, hf_specials *out,
                             wf_error *err);
 
 // ---- values, copied into the file's memory
 
-wf_status hf_add_string(gguf_file *file, const char *key, view text, wf_error *err);
-wf_status hf_add_int(gguf_file *file, const char *key, int64_t number, wf_error *err);
-wf_status hf_add_float(gguf_file *file, const char *key, double number, wf_error *err);
-wf_status hf_add_bool(gguf_file *file, const char *key, bool value, wf_error *err);
+wf_status hf_add_string(checkpoint *file, const char *key, view text, wf_error *err);
+wf_status hf_add_int(checkpoint *file, const char *key, int64_t number, wf_error *err);
+wf_status hf_add_float(checkpoint *file, const char *key, double number, wf_error *err);
+wf_status hf_add_bool(checkpoint *file, const char *key, bool value, wf_error *err);
 // The arrays belong to the file's memory already.
-wf_status hf_add_strings(gguf_file *file, const char *key, const view *strings, size_t count, wf_error *err);
-wf_status hf_add_array(gguf_file *file, const char *key, gguf_type type, const void *items, size_t count,
+wf_status hf_add_strings(checkpoint *file, const char *key, const view *strings, size_t count, wf_error *err);
+wf_status hf_add_array(checkpoint *file, const char *key, metadata_type type, const void *items, size_t count,
                        wf_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/buffer.h"
 #include "base/cpu.h"
 #include "base/status.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "runtime/graph.h"
 
 typedef struct compile_options {
@@ -24,7 +24,7 @@ typedef struct compile_options {
 } compile_options;
 
 // Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`.
-typedef wf_status compile_fn(const gguf_file *file, const compile_options *options, buffer *image, wf_error *err);
+typedef wf_status compile_fn(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err);
 
 typedef struct opt_options {
     const char *name;           // of the graph file, for messages

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "format/checkpoint.h"
+#include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 
 static double now(void)
@@ -27,7 +27,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static wf_status compile_program(const gguf_file *file, const compile_options *options, buffer *image, wf_error *err)
+static wf_status compile_program(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err)
 {
     compiler_door door;
     TRY(compiler_open("welford_compile", &door, err));
@@ -39,14 +39,14 @@ static wf_status compile_program(const gguf_file *file, const compile_options *o
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
-static view header_view(const gguf_file *file)
+static view header_view(const checkpoint *file)
 {
     size_t bytes, header_bytes;
-    const unsigned char *data = gguf_bytes(file, &bytes, &header_bytes);
+    const unsigned char *data = checkpoint_bytes(file, &bytes, &header_bytes);
     return (view){(const char *)data, header_bytes};
 }
 
-static bool make_program_key(const gguf_file *file, const compile_options *o, char key[CACHE_KEY_CHARS])
+static bool make_program_key(const checkpoint *file, const compile_options *o, char key[CACHE_KEY_CHARS])
 {
     buffer options = {0};
     buffer_printf(&options, "kv_f32=%d fuse=%s no_fuse=%s weights=%s", o->kv_f32, o->fuse ? o->fuse : "*",
@@ -75,9 +75,9 @@ static void append_part_sample(view part, buffer *out)
     }
 }
 
-static void append_sample(const gguf_file *file, buffer *out)
+static void append_sample(const checkpoint *file, buffer *out)
 {
-    for (size_t i = 0; i < gguf_part_count(file); i++) append_part_sample(gguf_part(file, i), out);
+    for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
 }
 
 // All that decides a pack's bytes; names end with a zero byte, so that no two tables look alike.
@@ -95,12 +95,12 @@ static void append_weights(const plan *p, buffer *out)
     }
 }
 
-static bool make_pack_key(const gguf_file *file, const plan *p, char key[CACHE_KEY_CHARS])
+static bool make_pack_key(const checkpoint *file, const plan *p, char key[CACHE_KEY_CHARS])
 {
     size_t bytes, header_bytes;
-    gguf_bytes(file, &bytes, &header_bytes);
+    checkpoint_bytes(file, &bytes, &header_bytes);
     buffer facts = {0}, sample = {0}, weights = {0};
-    buffer_printf(&facts, "%zu %" PRId64, bytes, gguf_mtime_ns(file));
+    buffer_printf(&facts, "%zu %" PRId64, bytes, checkpoint_mtime_ns(file));
     append_sample(file, &sample);
     append_weights(p, &weights);
     bool failed = facts.failed || sample.failed || weights.failed;
@@ -217,6 +217,6 @@ void model_close(model *m)
     if (!m) return;
     pack_close(&m->pack);
     program_free(&m->program);
-    if (m->file) gguf_close(m->file);
+    if (m->file) checkpoint_close(m->file);
     free(m);
 }

@@ -2,7 +2,7 @@
 #ifndef WELFORD_RUNTIME_MODEL_H
 #define WELFORD_RUNTIME_MODEL_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "runtime/compiler.h"
 #include "runtime/pack.h"
 #include "runtime/program.h"
@@ -17,7 +17,7 @@ typedef struct model_options {
 } model_options;
 
 typedef struct model {
-    gguf_file *file;
+    checkpoint *file;
     program program;
     pack pack;
     bool program_cached, pack_cached; // came from the cache

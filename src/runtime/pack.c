@@ -66,13 +66,13 @@ typedef struct weight_source {
     int64_t n_panels;
 } weight_source;
 
-static wf_status check_tensor(const gguf_file *file, const plan_weight *w, uint32_t s, const gguf_tensor *t,
+static wf_status check_tensor(const checkpoint *file, const plan_weight *w, uint32_t s, const checkpoint_tensor *t,
                               wf_error *err)
 {
-    const char *path = gguf_path(file), *name = w->sources[s];
+    const char *path = checkpoint_path(file), *name = w->sources[s];
     if (!t) return error_set(err, WF_ERROR_FORMAT, "%s: tensor '%s' is missing", path, name);
     if (!t->data) return error_set(err, WF_ERROR_FORMAT, "%s: tensor '%s' lies beyond the file's end", path, name);
-    const tensor_layout *layout = gguf_type_layout(t->type);
+    const tensor_layout *layout = tensor_type_layout(t->type);
     if (!layout || (uint32_t)t->type != w->types[s])
         return error_set(err, WF_ERROR_FORMAT,
                          "%s: tensor '%s' has type %s, but the program was compiled for type %" PRIu32, path, name,
@@ -91,19 +91,19 @@ static wf_status check_tensor(const gguf_file *file, const plan_weight *w, uint3
     return WF_OK;
 }
 
-static wf_status find_source(const gguf_file *file, const plan_weight *w, weight_source *source, wf_error *err)
+static wf_status find_source(const checkpoint *file, const plan_weight *w, weight_source *source, wf_error *err)
 {
     size_t bytes;
     *source = (weight_source){.weight = w};
     if (w->n_sources < 1 || w->n_sources > PLAN_MAX_SOURCES || !plan_weight_bytes(w, &bytes) || bytes != w->bytes ||
         !layout_panel_bytes(w->layout, w->cols, &source->panel_bytes))
         return error_set(err, WF_ERROR_FORMAT, "%s: the plan's sizes for tensor '%s' do not fit together",
-                         gguf_path(file), w->n_sources ? w->sources[0] : "");
+                         checkpoint_path(file), w->n_sources ? w->sources[0] : "");
     if (w->interleave && (w->n_sources != 2 || plan_source_panels(w, 0) != plan_source_panels(w, 1)))
         return error_set(err, WF_ERROR_FORMAT, "%s: tensor '%s' cannot be interleaved with another of its size",
-                         gguf_path(file), w->sources[0]);
+                         checkpoint_path(file), w->sources[0]);
     for (uint32_t s = 0; s < w->n_sources; s++) {
-        const gguf_tensor *t = gguf_find_tensor(file, w->sources[s]);
+        const checkpoint_tensor *t = checkpoint_find_tensor(file, w->sources[s]);
         TRY(check_tensor(file, w, s, t, err));
         source->data[s] = t->data;
         source->row_bytes[s] = t->bytes / (size_t)w->rows[s];
@@ -148,7 +148,7 @@ static void pack_panels(const weight_source *source, int64_t begin, int64_t end,
     }
 }
 
-wf_status pack_weight(const gguf_file *file, const plan_weight *weight, unsigned char *out, wf_error *err)
+wf_status pack_weight(const checkpoint *file, const plan_weight *weight, unsigned char *out, wf_error *err)
 {
     weight_source source;
     TRY(find_source(file, weight, &source, err));
@@ -160,12 +160,12 @@ wf_status pack_weight(const gguf_file *file, const plan_weight *weight, unsigned
 
 // Bytes [begin, end) of the mapped file have been packed. Both ends are rounded down to the step in which the kernel
 // maps pages around a fault: the next piece, which begins in the last step, would otherwise map what was just let go.
-static void release_bytes(const gguf_file *file, const unsigned char *begin, const unsigned char *end)
+static void release_bytes(const checkpoint *file, const unsigned char *begin, const unsigned char *end)
 {
     uintptr_t from = (uintptr_t)begin / FAULT_AROUND_BYTES * FAULT_AROUND_BYTES;
     uintptr_t to = (uintptr_t)end / FAULT_AROUND_BYTES * FAULT_AROUND_BYTES, map = 0;
-    for (size_t i = 0; i < gguf_part_count(file); i++) { // the map that holds them begins last before them
-        uintptr_t part = (uintptr_t)gguf_part(file, i).data;
+    for (size_t i = 0; i < checkpoint_part_count(file); i++) { // the map that holds them begins last before them
+        uintptr_t part = (uintptr_t)checkpoint_part(file, i).data;
         if (part <= (uintptr_t)begin && part > map) map = part;
     }
     if (from < map) from = map;
@@ -174,10 +174,10 @@ static void release_bytes(const gguf_file *file, const unsigned char *begin, con
 
 // Panels [begin, end) of a weight have been packed. Only a file's own map may be let go, for memory that gguf_parse was
 // given would be lost; that one has no time of modification.
-static void release_panels(const gguf_file *file, const weight_source *source, int64_t begin, int64_t end)
+static void release_panels(const checkpoint *file, const weight_source *source, int64_t begin, int64_t end)
 {
     const plan_weight *w = source->weight;
-    if (!gguf_mtime_ns(file) || w->layout == LAYOUT_VECTOR_F32) return;
+    if (!checkpoint_mtime_ns(file) || w->layout == LAYOUT_VECTOR_F32) return;
     int64_t before = 0; // panels of earlier sources
     for (uint32_t s = 0; s < w->n_sources; s++) {
         int64_t n = plan_source_panels(w, s);
@@ -206,7 +206,7 @@ typedef struct job {
     int64_t n_pieces;
     uint64_t *hashes; // [n_pieces], owned
     // to pack; a job that only hashes has no file
-    const gguf_file *file;
+    const checkpoint *file;
     weight_source *sources;    // [p->n_weights], owned
     unsigned char *out;        // the pack in memory; NULL: it goes to `fd`
     int fd;                    // of the cache file
@@ -364,7 +364,7 @@ done:
     return status;
 }
 
-wf_status pack_build(const gguf_file *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
+wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
                      void *context, unsigned char *out, wf_error *err)
 {
     job j = {.p = p, .file = file, .out = out, .fd = -1, .pool = pool, .progress = progress, .context = context};
@@ -474,7 +474,7 @@ static wf_status build_in_memory(job j, size_t map_bytes, pack *out, wf_error *e
     return WF_OK;
 }
 
-wf_status pack_open(const gguf_file *file, const plan *p, const char *path, const char *key, thread_pool *pool,
+wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err)
 {
     const job j = {.p = p, .file = file, .fd = -1, .pool = pool, .progress = progress, .context = context};

@@ -2,7 +2,7 @@
 #ifndef WELFORD_RUNTIME_PACK_H
 #define WELFORD_RUNTIME_PACK_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "runtime/plan.h"
 #include "runtime/threads.h"
 
@@ -14,18 +14,18 @@ typedef struct pack {
 } pack;
 
 // Writes one weight's packed form to `out` [weight->bytes]. Checks that the tensors have the recorded types and sizes.
-wf_status pack_weight(const gguf_file *file, const plan_weight *weight, unsigned char *out, wf_error *err);
+wf_status pack_weight(const checkpoint *file, const plan_weight *weight, unsigned char *out, wf_error *err);
 
 // Packs all weights, in parallel over weights and panels. `progress` (may be NULL) is called from one thread with bytes
 // done and in all.
-wf_status pack_build(const gguf_file *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
+wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
                      void *context, unsigned char *out, wf_error *err);
 
 // Maps the pack from cache file `path`, or builds it: directly into a new mapped cache file (renamed into place when
 // complete), or into anonymous memory when `path` is NULL or the folder cannot be written or is full. `key` (32 hex
 // digits) is stored in the file's header and compared; a file of the wrong size, key or checksum of its header is
 // rebuilt.
-wf_status pack_open(const gguf_file *file, const plan *p, const char *path, const char *key, thread_pool *pool,
+wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
 void pack_close(pack *p);
 

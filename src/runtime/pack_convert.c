@@ -36,9 +36,9 @@ wf_status weights_parse(const char *name, int *type, wf_error *err)
                       : error_set(err, WF_ERROR_USAGE, "weights '%.40s': the types are f32, bf16, q8_0 and q4_0", name);
 }
 
-tensor_type weights_type(const gguf_tensor *t, int type)
+tensor_type weights_type(const checkpoint_tensor *t, int type)
 {
-    const tensor_layout *layout = type < 0 ? NULL : gguf_type_layout((uint32_t)type);
+    const tensor_layout *layout = type < 0 ? NULL : tensor_type_layout((uint32_t)type);
     if (!layout || !is_float(t->type) || t->dims[0] % (int64_t)layout->block_values) return t->type;
     return (tensor_type)type;
 }

@@ -96,7 +96,7 @@ static void test_names(void **state)
 static void test_which_tensors(void **state)
 {
     (void)state;
-    gguf_tensor t = {.type = TENSOR_BF16, .dims = {64, 3, 1, 1}};
+    checkpoint_tensor t = {.type = TENSOR_BF16, .dims = {64, 3, 1, 1}};
     assert_int_equal(weights_type(&t, -1), TENSOR_BF16);
     assert_int_equal(weights_type(&t, TENSOR_Q4_0), TENSOR_Q4_0);
     t.dims[0] = 48; // no whole blocks

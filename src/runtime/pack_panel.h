@@ -2,7 +2,7 @@
 #ifndef WELFORD_RUNTIME_PACK_PANEL_H
 #define WELFORD_RUNTIME_PACK_PANEL_H
 
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "runtime/layout.h"
 
 // Whether tensors of `type` can be packed in `layout`: a matrix keeps its numbers as they are, a vector becomes f32.

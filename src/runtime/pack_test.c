@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "format/gguf.h"
 #include "runtime/pack.h"
 
 #include <dirent.h>
@@ -54,7 +55,7 @@ static void put_block(buffer *b, tensor_type type, uint32_t *random)
     case TENSOR_BF16: put(b, bfloat_from_float(random_float(random)), 2); return;
     default: break;
     }
-    size_t bytes = gguf_type_layout(type)->block_bytes, start = b->len, at_d = type == TENSOR_Q6_K ? bytes - 2 : 0;
+    size_t bytes = tensor_type_layout(type)->block_bytes, start = b->len, at_d = type == TENSOR_Q6_K ? bytes - 2 : 0;
     for (size_t i = 0; i < bytes; i++) put(b, next_random(random) & 255, 1);
     uint16_t d = half_from_float(random_float(random)), m = half_from_float(random_float(random) * 0x1p-10f);
     bool has_min = type == TENSOR_Q4_1 || type == TENSOR_Q5_1 || type == TENSOR_Q4_K || type == TENSOR_Q5_K;
@@ -82,7 +83,7 @@ static void make_checkpoint(const spec *specs, size_t n, uint32_t random, buffer
         put(file, (uint64_t)specs[i].rows, 8);
         put(file, specs[i].type, 4);
         put(file, data.len, 8);
-        int64_t blocks = specs[i].rows * specs[i].cols / (int64_t)gguf_type_layout(specs[i].type)->block_values;
+        int64_t blocks = specs[i].rows * specs[i].cols / (int64_t)tensor_type_layout(specs[i].type)->block_values;
         for (int64_t b = 0; b < blocks; b++) put_block(&data, specs[i].type, &random);
         while (data.len % 32) buffer_append_char(&data, 0);
     }
@@ -92,9 +93,9 @@ static void make_checkpoint(const spec *specs, size_t n, uint32_t random, buffer
     assert_false(file->failed);
 }
 
-static gguf_file *parse_checkpoint(const buffer *b)
+static checkpoint *parse_checkpoint(const buffer *b)
 {
-    gguf_file *file;
+    checkpoint *file;
     wf_error err = {0};
     if (gguf_parse((const unsigned char *)b->data, b->len, "test.gguf", &file, &err) != WF_OK)
         fail_msg("%s", err.message);
@@ -136,9 +137,9 @@ static double value_q6_k(const unsigned char *block, size_t j)
     return (double)half_to_float(u16_at(block + 208)) * (int8_t)block[192 + j / 16] * (low + 16 * high - 32);
 }
 
-static float value_at(const gguf_tensor *t, int64_t row, int64_t col)
+static float value_at(const checkpoint_tensor *t, int64_t row, int64_t col)
 {
-    const tensor_layout *layout = gguf_type_layout(t->type);
+    const tensor_layout *layout = tensor_type_layout(t->type);
     size_t index = (size_t)(row * t->dims[0] + col), j = index % layout->block_values;
     const unsigned char *block = t->data + index / layout->block_values * layout->block_bytes;
     float x;
@@ -197,8 +198,8 @@ static plan_weight make_weight(const spec *specs, uint32_t n)
 }
 
 // Row `packed_row` of the pack is row `row` of the tensor, or zero where row < 0.
-static void assert_row(const plan_weight *w, const unsigned char *packed, int64_t packed_row, const gguf_tensor *t,
-                       int64_t row)
+static void assert_row(const plan_weight *w, const unsigned char *packed, int64_t packed_row,
+                       const checkpoint_tensor *t, int64_t row)
 {
     float values[MAX_COLS];
     weight_unpack_row(w->layout, packed, w->cols, packed_row, values);
@@ -209,11 +210,11 @@ static void assert_row(const plan_weight *w, const unsigned char *packed, int64_
     }
 }
 
-static void assert_packed(const gguf_file *file, const plan_weight *w, const unsigned char *packed)
+static void assert_packed(const checkpoint *file, const plan_weight *w, const unsigned char *packed)
 {
     int64_t base = 0; // first panel of the source, where they follow each other
     for (uint32_t s = 0; s < w->n_sources; s++) {
-        const gguf_tensor *t = gguf_find_tensor(file, w->sources[s]);
+        const checkpoint_tensor *t = checkpoint_find_tensor(file, w->sources[s]);
         int64_t panels = (w->rows[s] + 15) / 16;
         for (int64_t row = 0; row < panels * 16; row++) {
             int64_t panel = w->interleave ? row / 16 * w->n_sources + s : base + row / 16;
@@ -224,7 +225,7 @@ static void assert_packed(const gguf_file *file, const plan_weight *w, const uns
 }
 
 // Packs into memory that ends where the pack does and was full of rubbish before.
-static void check_weight(const gguf_file *file, const plan_weight *w)
+static void check_weight(const checkpoint *file, const plan_weight *w)
 {
     unsigned char *packed = malloc(w->bytes);
     wf_error err = {0};
@@ -246,13 +247,13 @@ static void test_packs_every_type_and_shape(void **state)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
             for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
                 const spec one = {"w", TYPES[t], rows[r], cols[c]};
-                if (cols[c] % (int64_t)gguf_type_layout(TYPES[t])->block_values) continue;
+                if (cols[c] % (int64_t)tensor_type_layout(TYPES[t])->block_values) continue;
                 buffer bytes = {0};
                 make_checkpoint(&one, 1, (uint32_t)(t * 1000 + r * 10 + c), &bytes);
-                gguf_file *file = parse_checkpoint(&bytes);
+                checkpoint *file = parse_checkpoint(&bytes);
                 plan_weight w = make_weight(&one, 1);
                 check_weight(file, &w);
-                gguf_close(file);
+                checkpoint_close(file);
                 buffer_free(&bytes);
             }
 }
@@ -264,19 +265,19 @@ static void test_layout_of_a_block(void **state)
     const spec one = {"w", TENSOR_Q4_1, 16, 64};
     buffer bytes = {0};
     make_checkpoint(&one, 1, 5, &bytes);
-    gguf_file *file = parse_checkpoint(&bytes);
+    checkpoint *file = parse_checkpoint(&bytes);
     plan_weight w = make_weight(&one, 1);
     unsigned char packed[640];
     assert_int_equal(w.bytes, sizeof packed);
     assert_int_equal(pack_weight(file, &w, packed, NULL), WF_OK);
-    const unsigned char *block = packed + 320, *source = gguf_find_tensor(file, "w")->data + 20; // columns 32..63
+    const unsigned char *block = packed + 320, *source = checkpoint_find_tensor(file, "w")->data + 20; // columns 32..63
     for (size_t row = 0; row < 16; row++) {
         assert_memory_equal(block + 2 * row, source + row * 40, 2);
         assert_memory_equal(block + 32 + 2 * row, source + row * 40 + 2, 2);
         for (size_t g = 0; g < 4; g++)
             assert_memory_equal(block + 64 + g * 64 + row * 4, source + row * 40 + 4 + g * 4, 4);
     }
-    gguf_close(file);
+    checkpoint_close(file);
     buffer_free(&bytes);
 }
 
@@ -287,7 +288,7 @@ static void test_packs_several_sources(void **state)
         const spec specs[] = {{"q", TYPES[t], 36, 256}, {"k", TYPES[t], 36, 256}, {"v", TYPES[t], 5, 256}};
         buffer bytes = {0};
         make_checkpoint(specs, 3, (uint32_t)t, &bytes);
-        gguf_file *file = parse_checkpoint(&bytes);
+        checkpoint *file = parse_checkpoint(&bytes);
         plan_weight w = make_weight(specs, 3);
         check_weight(file, &w);
         w = make_weight(specs, 2);
@@ -299,7 +300,7 @@ static void test_packs_several_sources(void **state)
         unsigned char *packed = malloc(w.bytes);
         assert_int_equal(pack_weight(file, &w, packed, NULL), WF_ERROR_FORMAT);
         free(packed);
-        gguf_close(file);
+        checkpoint_close(file);
         buffer_free(&bytes);
     }
 }
@@ -311,7 +312,7 @@ static void test_packs_vectors(void **state)
         const spec one = {"norm", TYPES[t], 1, 37};
         buffer bytes = {0};
         make_checkpoint(&one, 1, 9, &bytes);
-        gguf_file *file = parse_checkpoint(&bytes);
+        checkpoint *file = parse_checkpoint(&bytes);
         for (int plus_one = 0; plus_one < 2; plus_one++) {
             plan_weight w = {.layout = LAYOUT_VECTOR_F32,
                              .n_sources = 1,
@@ -325,16 +326,16 @@ static void test_packs_vectors(void **state)
             assert_int_equal(pack_weight(file, &w, (unsigned char *)packed, NULL), WF_OK);
             weight_unpack_row(w.layout, (unsigned char *)packed, 37, 0, row);
             for (int64_t c = 0; c < 37; c++) {
-                float wanted = value_at(gguf_find_tensor(file, "norm"), 0, c) + (plus_one ? 1.0f : 0.0f);
+                float wanted = value_at(checkpoint_find_tensor(file, "norm"), 0, c) + (plus_one ? 1.0f : 0.0f);
                 assert_true(packed[c] == wanted && row[c] == wanted);
             }
         }
-        gguf_close(file);
+        checkpoint_close(file);
         buffer_free(&bytes);
     }
 }
 
-static void assert_pack_fails(const gguf_file *file, const plan_weight *w, wf_status status, const char *reason)
+static void assert_pack_fails(const checkpoint *file, const plan_weight *w, wf_status status, const char *reason)
 {
     unsigned char packed[8192];
     wf_error err = {0};
@@ -349,7 +350,7 @@ static void test_refuses_other_checkpoints(void **state)
     const spec specs[] = {{"a", TENSOR_Q8_0, 3, 64}, {"b", TENSOR_F32, 3, 64}};
     buffer bytes = {0};
     make_checkpoint(specs, 2, 1, &bytes);
-    gguf_file *file = parse_checkpoint(&bytes);
+    checkpoint *file = parse_checkpoint(&bytes);
     plan_weight good = make_weight(specs, 1), w = good;
     w.sources[0] = "c";
     assert_pack_fails(file, &w, WF_ERROR_FORMAT, "tensor 'c' is missing");
@@ -365,7 +366,7 @@ static void test_refuses_other_checkpoints(void **state)
     assert_pack_fails(file, &w, WF_ERROR_UNSUPPORTED, "cannot be packed as f32x16");
     w = good, w.n_sources = 4;
     assert_pack_fails(file, &w, WF_ERROR_FORMAT, "do not fit");
-    gguf_close(file);
+    checkpoint_close(file);
     buffer_free(&bytes);
 }
 
@@ -380,7 +381,7 @@ static const spec MODEL[N_MODEL_TENSORS] = {
 
 typedef struct fixture {
     char folder[64], model_path[96], pack_path[96];
-    gguf_file *file;
+    checkpoint *file;
     plan_weight weights[N_MODEL_WEIGHTS];
     plan p;
 } fixture;
@@ -442,7 +443,7 @@ static int n_files(const char *folder)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    gguf_close(f->file);
+    checkpoint_close(f->file);
     unlink(f->pack_path);
     unlink(f->model_path);
     int left = rmdir(f->folder); // fails when a temporary file was left behind
@@ -469,7 +470,7 @@ static void assert_pack(const fixture *f, const unsigned char *data)
     for (int i = 0; i < N_MODEL_WEIGHTS; i++) {
         const plan_weight *w = &f->weights[i];
         if (w->layout == LAYOUT_VECTOR_F32)
-            assert_memory_equal(data + w->offset, gguf_find_tensor(f->file, "norm")->data, w->bytes);
+            assert_memory_equal(data + w->offset, checkpoint_find_tensor(f->file, "norm")->data, w->bytes);
         else
             assert_packed(f->file, w, data + w->offset);
     }
@@ -602,7 +603,7 @@ static void test_two_processes_at_once(void **state)
                 good = pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, NULL) == WF_OK && k.cached;
                 float row[MAX_COLS];
                 weight_unpack_row(f->weights[0].layout, k.data, 320, 3000, row);
-                good = good && row[319] == value_at(gguf_find_tensor(f->file, "embed"), 3000, 319);
+                good = good && row[319] == value_at(checkpoint_find_tensor(f->file, "embed"), 3000, 319);
                 pack_close(&k);
                 if (i == 0) unlink(f->pack_path);
             }

@@ -57,7 +57,7 @@ wf_model_facts wf_model_describe(const wf_model *m)
     const engine *e = &m->e;
     const plan *p = &e->m->program.plan;
     size_t file_bytes, header_bytes;
-    gguf_bytes(e->m->file, &file_bytes, &header_bytes);
+    checkpoint_bytes(e->m->file, &file_bytes, &header_bytes);
     return (wf_model_facts){
         .architecture = p->architecture ? p->architecture : "",
         .name = p->name ? p->name : "",

@@ -27,7 +27,7 @@ static wf_status collect_specials(engine *e, wf_error *err)
 static void open_chat(engine *e, const char *path)
 {
     view source = {0};
-    wf_status status = gguf_get_string_or(e->m->file, "tokenizer.chat_template", &source, &e->chat_error);
+    wf_status status = checkpoint_get_string_or(e->m->file, "tokenizer.chat_template", &source, &e->chat_error);
     e->has_chat = status != WF_OK || source.len > 0;
     if (status != WF_OK || !e->has_chat) return;
     view bos = tokenizer_token_text(e->t, tokenizer_bos(e->t)), eos = tokenizer_token_text(e->t, tokenizer_eos(e->t));
@@ -55,11 +55,11 @@ model_options engine_model_options(const wf_model_options *o)
     };
 }
 
-int64_t engine_count_parameters(const gguf_file *file)
+int64_t engine_count_parameters(const checkpoint *file)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(file, i);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
+        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         int64_t product = 1; // checked by gguf_open
         for (int d = 0; d < 4; d++) product *= t->dims[d];
         if (__builtin_add_overflow(n, product, &n)) return INT64_MAX;
@@ -123,7 +123,7 @@ wf_status engine_encode(const engine *e, view text, bool parse_special, token_li
 
 wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
 {
-    if (!e->has_chat) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: no chat template", gguf_path(e->m->file));
+    if (!e->has_chat) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: no chat template", checkpoint_path(e->m->file));
     if (!e->chat) return error_set(err, e->chat_error.status, "%s", e->chat_error.message);
     buffer prompt = {0};
     size_t *blocked = NULL, n_blocked = 0;

@@ -28,7 +28,7 @@ void engine_close(engine *e);
 // n_threads <= 0: the usable cores. Turns the public options into the runtime's.
 wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err);
 model_options engine_model_options(const wf_model_options *options);
-int64_t engine_count_parameters(const gguf_file *file);
+int64_t engine_count_parameters(const checkpoint *file);
 
 // Appends the ids of a text, BOS first where the model wants it and it is not there.
 wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err);

@@ -71,7 +71,7 @@ static int tear_down(void **state)
     session_free(s);
     chat_template_free(e.chat);
     tokenizer_free(e.t);
-    gguf_close(fake.m.file);
+    checkpoint_close(fake.m.file);
     free_vocabulary(&vocabulary);
     fake_model_free(&fake);
     return 0;

@@ -54,8 +54,8 @@ static void make_toy(toy *v)
 
 static void add_floats(test_vocabulary *f, const char *key, const float *numbers, size_t count)
 {
-    put_key(f, key, GGUF_ARRAY);
-    put_number(&f->values, GGUF_F32, 4);
+    put_key(f, key, METADATA_ARRAY);
+    put_number(&f->values, METADATA_F32, 4);
     put_number(&f->values, count, 8);
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
@@ -66,7 +66,7 @@ static void add_floats(test_vocabulary *f, const char *key, const float *numbers
 
 typedef struct fixture {
     test_vocabulary v;
-    gguf_file *file;
+    checkpoint *file;
     tokenizer *t;
 } fixture;
 
@@ -88,7 +88,7 @@ static void open_toy(fixture *f, const toy *v, bool prefix)
 static void close_toy(fixture *f)
 {
     tokenizer_free(f->t);
-    gguf_close(f->file);
+    checkpoint_close(f->file);
     free_vocabulary(&f->v);
 }
 

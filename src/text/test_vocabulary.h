@@ -24,7 +24,7 @@ static inline void put_text(buffer *b, view text)
     buffer_append_view(b, text);
 }
 
-static inline void put_key(test_vocabulary *v, const char *key, gguf_type type)
+static inline void put_key(test_vocabulary *v, const char *key, metadata_type type)
 {
     put_text(&v->values, view_of(key));
     put_number(&v->values, (uint64_t)type, 4);
@@ -33,34 +33,34 @@ static inline void put_key(test_vocabulary *v, const char *key, gguf_type type)
 
 static inline void add_text(test_vocabulary *v, const char *key, const char *text)
 {
-    put_key(v, key, GGUF_STRING);
+    put_key(v, key, METADATA_STRING);
     put_text(&v->values, view_of(text));
 }
 
 static inline void add_int(test_vocabulary *v, const char *key, int32_t number)
 {
-    put_key(v, key, GGUF_I32);
+    put_key(v, key, METADATA_I32);
     put_number(&v->values, (uint32_t)number, 4);
 }
 
 static inline void add_bool(test_vocabulary *v, const char *key, bool value)
 {
-    put_key(v, key, GGUF_BOOL);
+    put_key(v, key, METADATA_BOOL);
     put_number(&v->values, value, 1);
 }
 
 static inline void add_texts(test_vocabulary *v, const char *key, const view *texts, size_t count)
 {
-    put_key(v, key, GGUF_ARRAY);
-    put_number(&v->values, GGUF_STRING, 4);
+    put_key(v, key, METADATA_ARRAY);
+    put_number(&v->values, METADATA_STRING, 4);
     put_number(&v->values, count, 8);
     for (size_t i = 0; i < count; ++i) put_text(&v->values, texts[i]);
 }
 
 static inline void add_ints(test_vocabulary *v, const char *key, const int32_t *numbers, size_t count)
 {
-    put_key(v, key, GGUF_ARRAY);
-    put_number(&v->values, GGUF_I32, 4);
+    put_key(v, key, METADATA_ARRAY);
+    put_number(&v->values, METADATA_I32, 4);
     put_number(&v->values, count, 8);
     for (size_t i = 0; i < count; ++i) put_number(&v->values, (uint32_t)numbers[i], 4);
 }
@@ -82,7 +82,7 @@ static inline size_t put_letter(int byte, char letter[2])
 }
 
 // The file must be closed before the vocabulary is freed.
-static inline wf_status open_vocabulary(test_vocabulary *v, gguf_file **file, wf_error *err)
+static inline wf_status open_vocabulary(test_vocabulary *v, checkpoint **file, wf_error *err)
 {
     buffer_clear(&v->file);
     buffer_append(&v->file, "GGUF", 4);

@@ -54,50 +54,51 @@ struct tokenizer {
 static bool is_special(int type) { return type == TYPE_UNKNOWN || type == TYPE_CONTROL; }
 
 // An array of strings; *count at most INT32_MAX.
-static wf_status read_strings(const gguf_file *file, const char *key, const view **strings, size_t *count,
+static wf_status read_strings(const checkpoint *file, const char *key, const view **strings, size_t *count,
                               wf_error *err)
 {
-    const gguf_value *value = gguf_find(file, key);
-    if (!value) return error_set(err, WF_ERROR_FORMAT, "%s: %s is missing", gguf_path(file), key);
-    bool is_array = value->type == GGUF_ARRAY && (value->strings || value->count == 0);
-    if (!is_array || value->item_type != GGUF_STRING)
-        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of strings", gguf_path(file), key);
+    const metadata_value *value = checkpoint_find(file, key);
+    if (!value) return error_set(err, WF_ERROR_FORMAT, "%s: %s is missing", checkpoint_path(file), key);
+    bool is_array = value->type == METADATA_ARRAY && (value->strings || value->count == 0);
+    if (!is_array || value->item_type != METADATA_STRING)
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of strings", checkpoint_path(file), key);
     if (value->count > INT32_MAX)
-        return error_set(err, WF_ERROR_FORMAT, "%s: %s has %llu items, too many", gguf_path(file), key,
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s has %llu items, too many", checkpoint_path(file), key,
                          (unsigned long long)value->count);
     *strings = value->strings;
     *count = (size_t)value->count;
     return WF_OK;
 }
 
-static wf_status read_types(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_types(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     static const char key[] = "tokenizer.ggml.token_type";
-    const gguf_value *value = gguf_find(file, key);
+    const metadata_value *value = checkpoint_find(file, key);
     t->types = malloc((size_t)t->count);
     if (!t->types) return error_memory(err, (size_t)t->count);
     memset(t->types, TYPE_NORMAL, (size_t)t->count);
     if (!value) return WF_OK;
-    bool is_integer = value->item_type <= GGUF_I32 || value->item_type == GGUF_U64 || value->item_type == GGUF_I64;
-    if (value->type != GGUF_ARRAY || !is_integer || (value->count && !value->data))
-        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of integers", gguf_path(file), key);
+    bool is_integer =
+        value->item_type <= METADATA_I32 || value->item_type == METADATA_U64 || value->item_type == METADATA_I64;
+    if (value->type != METADATA_ARRAY || !is_integer || (value->count && !value->data))
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of integers", checkpoint_path(file), key);
     if (value->count != (uint64_t)t->count)
-        return error_set(err, WF_ERROR_FORMAT, "%s: %s has %llu items for %d tokens", gguf_path(file), key,
+        return error_set(err, WF_ERROR_FORMAT, "%s: %s has %llu items for %d tokens", checkpoint_path(file), key,
                          (unsigned long long)value->count, t->count);
     for (int32_t id = 0; id < t->count; ++id) {
-        int64_t type = gguf_item_int(value, (uint64_t)id);
+        int64_t type = metadata_item_int(value, (uint64_t)id);
         if (type < 0 || type > TYPE_BYTE)
-            return error_set(err, WF_ERROR_FORMAT, "%s: %s[%d] is %lld, not a token type", gguf_path(file), key, id,
-                             (long long)type);
+            return error_set(err, WF_ERROR_FORMAT, "%s: %s[%d] is %lld, not a token type", checkpoint_path(file), key,
+                             id, (long long)type);
         t->types[id] = (unsigned char)type;
     }
     return WF_OK;
 }
 
-static wf_status read_id(const gguf_file *file, const tokenizer *t, const char *key, int32_t *id, wf_error *err)
+static wf_status read_id(const checkpoint *file, const tokenizer *t, const char *key, int32_t *id, wf_error *err)
 {
     int64_t value = -1;
-    TRY(gguf_get_int_or(file, key, 0, t->count - 1, &value, err));
+    TRY(checkpoint_get_int_or(file, key, 0, t->count - 1, &value, err));
     *id = (int32_t)value;
     return WF_OK;
 }
@@ -119,21 +120,21 @@ static bool is_eog_text(view text)
 }
 
 // The list of a generation_config.json.
-static wf_status read_eos_list(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_eos_list(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     static const char key[] = "tokenizer.json.eos_token_ids";
-    const gguf_value *value = gguf_find(file, key);
+    const metadata_value *value = checkpoint_find(file, key);
     if (!value) return WF_OK;
-    if (value->type != GGUF_ARRAY || value->item_type != GGUF_I32)
+    if (value->type != METADATA_ARRAY || value->item_type != METADATA_I32)
         return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of ids", t->path, key);
     for (uint64_t i = 0; i < value->count; ++i) {
-        int64_t id = gguf_item_int(value, i);
+        int64_t id = metadata_item_int(value, i);
         if (id >= 0 && id < t->count) t->eog[id] = true;
     }
     return WF_OK;
 }
 
-static wf_status read_end_tokens(const gguf_file *file, tokenizer *t, bool adds_bos, wf_error *err)
+static wf_status read_end_tokens(const checkpoint *file, tokenizer *t, bool adds_bos, wf_error *err)
 {
     t->eog = calloc((size_t)t->count, sizeof *t->eog);
     if (!t->eog) return error_memory(err, (size_t)t->count);
@@ -153,8 +154,8 @@ static wf_status read_end_tokens(const gguf_file *file, tokenizer *t, bool adds_
     TRY(read_eos_list(file, t, err));
 
     t->add_bos = adds_bos;
-    TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_bos_token", &t->add_bos, err));
-    TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_eos_token", &t->add_eos, err));
+    TRY(checkpoint_get_bool_or(file, "tokenizer.ggml.add_bos_token", &t->add_bos, err));
+    TRY(checkpoint_get_bool_or(file, "tokenizer.ggml.add_eos_token", &t->add_eos, err));
     t->add_bos = t->add_bos && t->bos >= 0;
     t->add_eos = t->add_eos && t->eos >= 0;
     return WF_OK;
@@ -186,17 +187,17 @@ static wf_status name_path(const tokenizer *t, wf_status status, wf_error *err)
     return error_set(err, status, "%s: tokenizer: %s", t->path, inner.message);
 }
 
-static wf_status read_scores(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_scores(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     static const char key[] = "tokenizer.ggml.scores";
-    const gguf_value *value = gguf_find(file, key);
-    bool is_float =
-        value && value->type == GGUF_ARRAY && (value->item_type == GGUF_F32 || value->item_type == GGUF_F64);
+    const metadata_value *value = checkpoint_find(file, key);
+    bool is_float = value && value->type == METADATA_ARRAY &&
+                    (value->item_type == METADATA_F32 || value->item_type == METADATA_F64);
     if (!is_float || value->count != (uint64_t)t->count)
         return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d numbers", t->path, key, t->count);
     t->scores = malloc((size_t)t->count * sizeof *t->scores);
     if (!t->scores) return error_memory(err, (size_t)t->count * sizeof *t->scores);
-    for (int32_t id = 0; id < t->count; ++id) t->scores[id] = (float)gguf_item_float(value, (uint64_t)id);
+    for (int32_t id = 0; id < t->count; ++id) t->scores[id] = (float)metadata_item_float(value, (uint64_t)id);
     return WF_OK;
 }
 
@@ -231,7 +232,7 @@ static bool is_usable(const tokenizer *t, int32_t id)
     return t->characters ? !is_special(type) && type != TYPE_BYTE : !is_special(type) && type != TYPE_USER;
 }
 
-static wf_status create_bpe(const gguf_file *file, tokenizer *t, bool ignore_merges, wf_error *err)
+static wf_status create_bpe(const checkpoint *file, tokenizer *t, bool ignore_merges, wf_error *err)
 {
     bpe_config config = {
         .tokens = t->texts, .n_tokens = (size_t)t->count, .ignore_merges = ignore_merges, .characters = t->characters};
@@ -245,7 +246,7 @@ static wf_status create_bpe(const gguf_file *file, tokenizer *t, bool ignore_mer
         config.byte_tokens = byte_tokens;
         config.fuse_unknown = true;
         TRY(read_id(file, t, "tokenizer.ggml.unknown_token_id", &config.unknown, err));
-        TRY(gguf_get_bool_or(file, "tokenizer.json.fuse_unknown", &config.fuse_unknown, err));
+        TRY(checkpoint_get_bool_or(file, "tokenizer.json.fuse_unknown", &config.fuse_unknown, err));
     }
     bool *usable = malloc((size_t)t->count * sizeof *usable);
     if (!usable) return error_memory(err, (size_t)t->count);
@@ -256,19 +257,19 @@ static wf_status create_bpe(const gguf_file *file, tokenizer *t, bool ignore_mer
     return status;
 }
 
-static wf_status read_strips(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_strips(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     static const char key[] = "tokenizer.json.strip";
-    const gguf_value *value = gguf_find(file, key);
+    const metadata_value *value = checkpoint_find(file, key);
     if (!value) return WF_OK;
-    if (value->type != GGUF_ARRAY || value->item_type != GGUF_U8 || value->count != (uint64_t)t->count)
+    if (value->type != METADATA_ARRAY || value->item_type != METADATA_U8 || value->count != (uint64_t)t->count)
         return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d bytes", t->path, key, t->count);
     t->strips = value->data;
     return WF_OK;
 }
 
 // What comes before BPE, as a tokenizer.json says it.
-static wf_status read_json_steps(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_json_steps(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     const view *items;
     size_t n_items;
@@ -277,15 +278,15 @@ static wf_status read_json_steps(const gguf_file *file, tokenizer *t, wf_error *
     TRY(read_strings(file, "tokenizer.json.split", &items, &n_items, err));
     if (n_items % 2) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.json.split is no list of pairs", t->path);
     if (n_items) TRY(name_path(t, pretokenizer_create_patterns(items, n_items / 2, &t->pre, err), err));
-    TRY(gguf_get_bool_or(file, "tokenizer.json.strip_start", &t->strip_start, err));
+    TRY(checkpoint_get_bool_or(file, "tokenizer.json.strip_start", &t->strip_start, err));
     return read_strips(file, t, err);
 }
 
 // SentencePiece: spaces become letters of their own, one is put before each stretch of text.
-static wf_status add_sentencepiece_steps(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status add_sentencepiece_steps(const checkpoint *file, tokenizer *t, wf_error *err)
 {
     bool add_space_prefix = true;
-    TRY(gguf_get_bool_or(file, "tokenizer.ggml.add_space_prefix", &add_space_prefix, err));
+    TRY(checkpoint_get_bool_or(file, "tokenizer.ggml.add_space_prefix", &add_space_prefix, err));
     t->strip_start = add_space_prefix;
     if (add_space_prefix)
         TRY(normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_PREPEND, .to = VIEW_LITERAL(" ")}, err));
@@ -295,11 +296,11 @@ static wf_status add_sentencepiece_steps(const gguf_file *file, tokenizer *t, wf
 }
 
 // The steps that a GGUF file only names. *adds_bos: whether such a model wants BOS unless the file says otherwise.
-static wf_status read_named_steps(const gguf_file *file, tokenizer *t, bool *adds_bos, bool *ignore_merges,
+static wf_status read_named_steps(const checkpoint *file, tokenizer *t, bool *adds_bos, bool *ignore_merges,
                                   wf_error *err)
 {
     view pre = VIEW_LITERAL("default");
-    TRY(gguf_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
+    TRY(checkpoint_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
     TRY(name_path(t, pretokenizer_create(pre, &t->pre, err), err));
     *adds_bos = pretokenizer_adds_bos(t->pre);
     *ignore_merges = pretokenizer_ignores_merges(t->pre);
@@ -307,12 +308,12 @@ static wf_status read_named_steps(const gguf_file *file, tokenizer *t, bool *add
     return normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_NFC}, err);
 }
 
-static wf_status read_vocabulary(const gguf_file *file, tokenizer *t, wf_error *err)
+static wf_status read_vocabulary(const checkpoint *file, tokenizer *t, wf_error *err)
 {
-    t->path = gguf_path(file);
+    t->path = checkpoint_path(file);
     view model;
-    TRY(gguf_get_string(file, "tokenizer.ggml.model", &model, err));
-    bool scored = view_is(model, "llama"), from_json = gguf_find(file, "tokenizer.json.split") != NULL;
+    TRY(checkpoint_get_string(file, "tokenizer.ggml.model", &model, err));
+    bool scored = view_is(model, "llama"), from_json = checkpoint_find(file, "tokenizer.json.split") != NULL;
     t->characters = scored || view_is(model, "bpe");
     if (!t->characters && !view_is(model, "gpt2"))
         return error_set(err, WF_ERROR_UNSUPPORTED,
@@ -329,7 +330,7 @@ static wf_status read_vocabulary(const gguf_file *file, tokenizer *t, wf_error *
         TRY(add_sentencepiece_steps(file, t, err));
     else
         TRY(read_named_steps(file, t, &adds_bos, &ignore_merges, err));
-    TRY(gguf_get_bool_or(file, "tokenizer.json.ignore_merges", &ignore_merges, err));
+    TRY(checkpoint_get_bool_or(file, "tokenizer.json.ignore_merges", &ignore_merges, err));
     if (scored) TRY(read_scores(file, t, err));
     TRY(read_types(file, t, err));
     TRY(read_end_tokens(file, t, adds_bos, err));
@@ -337,7 +338,7 @@ static wf_status read_vocabulary(const gguf_file *file, tokenizer *t, wf_error *
     return create_bpe(file, t, ignore_merges, err);
 }
 
-wf_status tokenizer_create(const gguf_file *file, tokenizer **out, wf_error *err)
+wf_status tokenizer_create(const checkpoint *file, tokenizer **out, wf_error *err)
 {
     tokenizer *t = calloc(1, sizeof *t);
     if (!t) return error_memory(err, sizeof *t);

@@ -15,7 +15,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "base/view.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "text/token_list.h"
 
 typedef struct tokenizer tokenizer;
@@ -23,7 +23,7 @@ typedef struct tokenizer tokenizer;
 // Builds the tokenizer of `file`, which must outlive it. WF_ERROR_UNSUPPORTED names an unknown model or pre-tokenizer,
 // WF_ERROR_FORMAT the key that is missing or damaged. Of two normal tokens with one text the later is used, of two
 // equal merges the earlier.
-wf_status tokenizer_create(const gguf_file *file, tokenizer **t, wf_error *err);
+wf_status tokenizer_create(const checkpoint *file, tokenizer **t, wf_error *err);
 void tokenizer_free(tokenizer *t); // NULL is fine
 
 // Appends the ids of `text` to *out; adds no BOS or EOS of its own.

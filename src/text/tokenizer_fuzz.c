@@ -63,7 +63,7 @@ static void check_text(const tokenizer *t, view text, unsigned flags, bool comes
 
 static void check_vocabulary(test_vocabulary *v, view text, unsigned flags, bool normalizes)
 {
-    gguf_file *file;
+    checkpoint *file;
     tokenizer *t;
     wf_error err;
     check(open_vocabulary(v, &file, &err) == WF_OK);
@@ -76,7 +76,7 @@ static void check_vocabulary(test_vocabulary *v, view text, unsigned flags, bool
     } else {
         check(err.message[0] && !strchr(err.message, '\n'));
     }
-    gguf_close(file);
+    checkpoint_close(file);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)

@@ -30,11 +30,11 @@ static void check_tokenizer(const tokenizer *t)
     buffer_free(&back);
 }
 
-static void check_values(gguf_file *file)
+static void check_values(checkpoint *file)
 {
     wf_error err = {0};
     tokenizer *t = NULL;
-    check(gguf_finish(file, (view){"", 0}, &err) == WF_OK);
+    check(checkpoint_finish(file, (view){"", 0}, &err) == WF_OK);
     if (tokenizer_create(file, &t, &err) == WF_OK)
         check_tokenizer(t);
     else
@@ -46,19 +46,19 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
     json_error_t reason;
     json_t *root = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &reason);
-    gguf_file *file;
+    checkpoint *file;
     hf_specials specials;
     wf_error err = {0};
     if (!json_is_object(root)) {
         json_decref(root);
         return 0;
     }
-    check(gguf_create("fuzz", &file, &err) == WF_OK);
+    check(checkpoint_create("fuzz", &file, &err) == WF_OK);
     if (hf_read_tokenizer("fuzz", root, 100, file, &specials, &err) == WF_OK)
         check_values(file);
     else
         check_line(&err);
-    gguf_close(file);
+    checkpoint_close(file);
     json_decref(root);
     return 0;
 }

@@ -24,7 +24,7 @@ typedef struct fixture {
     int32_t types[N_TOKENS];
     view merges[5];
     test_vocabulary v;
-    gguf_file *file;
+    checkpoint *file;
     tokenizer *t;
 } fixture;
 
@@ -64,7 +64,7 @@ static void open_fixture(fixture *f, const char *pre)
 static void close_fixture(fixture *f)
 {
     tokenizer_free(f->t);
-    gguf_close(f->file);
+    checkpoint_close(f->file);
     free_vocabulary(&f->v);
 }
 

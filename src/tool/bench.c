@@ -112,16 +112,16 @@ typedef struct bench_report {
     json_t *tests; // array; FORMAT_JSON only
 } bench_report;
 
-static const char *main_type(const gguf_file *file)
+static const char *main_type(const checkpoint *file)
 {
     size_t bytes[64] = {0}, best = 0;
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(file, i);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
+        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         if ((size_t)t->type >= sizeof bytes / sizeof *bytes) continue;
         bytes[t->type] += t->bytes;
         if (bytes[t->type] > bytes[best]) best = t->type;
     }
-    const tensor_layout *layout = gguf_type_layout((uint32_t)best);
+    const tensor_layout *layout = tensor_type_layout((uint32_t)best);
     return layout ? layout->name : "?";
 }
 
@@ -129,7 +129,7 @@ static void describe(bench_report *report)
 {
     const plan *p = &report->m->program.plan;
     size_t header_bytes;
-    gguf_bytes(report->m->file, &report->file_bytes, &header_bytes);
+    checkpoint_bytes(report->m->file, &report->file_bytes, &header_bytes);
     report->n_parameters = engine_count_parameters(report->m->file);
     const char *name = p->name && *p->name ? p->name : p->architecture;
     snprintf(report->name, sizeof report->name, "%s %s", name, main_type(report->m->file));

@@ -9,7 +9,7 @@
 
 #include <utf8proc.h>
 
-#include "format/checkpoint.h"
+#include "format/checkpoint_open.h"
 #include "tool/tool.h"
 
 enum {
@@ -40,30 +40,31 @@ static const char HELP[] =
     "  --help     this text\n";
 
 static const char *const TYPE_NAMES[] = {
-    [GGUF_U8] = "u8",   [GGUF_I8] = "i8",   [GGUF_U16] = "u16",   [GGUF_I16] = "i16",       [GGUF_U32] = "u32",
-    [GGUF_I32] = "i32", [GGUF_F32] = "f32", [GGUF_BOOL] = "bool", [GGUF_STRING] = "string", [GGUF_ARRAY] = "array",
-    [GGUF_U64] = "u64", [GGUF_I64] = "i64", [GGUF_F64] = "f64",
+    [METADATA_U8] = "u8",         [METADATA_I8] = "i8",       [METADATA_U16] = "u16", [METADATA_I16] = "i16",
+    [METADATA_U32] = "u32",       [METADATA_I32] = "i32",     [METADATA_F32] = "f32", [METADATA_BOOL] = "bool",
+    [METADATA_STRING] = "string", [METADATA_ARRAY] = "array", [METADATA_U64] = "u64", [METADATA_I64] = "i64",
+    [METADATA_F64] = "f64",
 };
 
 static uint64_t add_saturated(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
 
-static uint64_t count_values(const gguf_tensor *t)
+static uint64_t count_values(const checkpoint_tensor *t)
 {
     uint64_t product = 1; // gguf_open has checked that it fits
     for (int i = 0; i < 4; i++) product *= (uint64_t)t->dims[i];
     return product;
 }
 
-static summary summarise(const gguf_file *file)
+static summary summarise(const checkpoint *file)
 {
     summary s = {0};
     size_t header_bytes;
-    gguf_bytes(file, &s.file_bytes, &header_bytes);
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(file, i);
+    checkpoint_bytes(file, &s.file_bytes, &header_bytes);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
+        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         s.parameters = add_saturated(s.parameters, count_values(t));
         s.data_bytes = add_saturated(s.data_bytes, t->bytes);
-        if (gguf_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
+        if (checkpoint_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
         if ((uint32_t)t->type < TYPE_LIMIT) s.type_counts[t->type]++;
     }
     return s;
@@ -75,27 +76,27 @@ static double bits_per_weight(const summary *s)
 }
 
 // The value of a string key, or an empty view when it is absent or of another type.
-static view find_string(const gguf_file *file, const char *key)
+static view find_string(const checkpoint *file, const char *key)
 {
-    const gguf_value *value = gguf_find(file, key);
-    return value && value->type == GGUF_STRING ? value->s : VIEW_LITERAL("");
+    const metadata_value *value = checkpoint_find(file, key);
+    return value && value->type == METADATA_STRING ? value->s : VIEW_LITERAL("");
 }
 
 // "ARCHITECTURE.context_length"; 0 when absent.
-static int64_t find_context(const gguf_file *file)
+static int64_t find_context(const checkpoint *file)
 {
     view architecture = find_string(file, "general.architecture");
     char key[128];
     int64_t context = 0;
     int n = snprintf(key, sizeof key, "%.*s.context_length", VIEW_ARG(architecture));
-    if (n > 0 && (size_t)n < sizeof key) gguf_get_int_or(file, key, 0, INT64_MAX, &context, NULL);
+    if (n > 0 && (size_t)n < sizeof key) checkpoint_get_int_or(file, key, 0, INT64_MAX, &context, NULL);
     return context;
 }
 
-static uint64_t count_tokens(const gguf_file *file)
+static uint64_t count_tokens(const checkpoint *file)
 {
-    const gguf_value *tokens = gguf_find(file, "tokenizer.ggml.tokens");
-    return tokens && tokens->type == GGUF_ARRAY ? tokens->count : 0;
+    const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
+    return tokens && tokens->type == METADATA_ARRAY ? tokens->count : 0;
 }
 
 // ---- strings of unknown content: invalid UTF-8 becomes U+FFFD, control characters are escaped
@@ -142,7 +143,7 @@ static void print_text_string(view text)
 }
 
 // With as few digits as give the value back in its own type. JSON has no infinity and no nan.
-static void print_float(double value, gguf_type type, bool json)
+static void print_float(double value, metadata_type type, bool json)
 {
     char text[32];
     if (!isfinite(value)) {
@@ -152,25 +153,25 @@ static void print_float(double value, gguf_type type, bool json)
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         double back = strtod(text, NULL);
-        if (type == GGUF_F32 ? (float)back == (float)value : back == value) break;
+        if (type == METADATA_F32 ? (float)back == (float)value : back == value) break;
     }
     fputs(text, stdout);
 }
 
-static void print_item(const gguf_value *array, uint64_t i, bool json)
+static void print_item(const metadata_value *array, uint64_t i, bool json)
 {
-    if (array->item_type == GGUF_STRING) {
+    if (array->item_type == METADATA_STRING) {
         print_quoted(array->strings[i], json ? SIZE_MAX : TEXT_SHOWN);
-    } else if (array->item_type == GGUF_F32 || array->item_type == GGUF_F64) {
-        print_float(gguf_item_float(array, i), array->item_type, json);
-    } else if (array->item_type == GGUF_BOOL) {
-        fputs(gguf_item_int(array, i) ? "true" : "false", stdout);
+    } else if (array->item_type == METADATA_F32 || array->item_type == METADATA_F64) {
+        print_float(metadata_item_float(array, i), array->item_type, json);
+    } else if (array->item_type == METADATA_BOOL) {
+        fputs(metadata_item_int(array, i) ? "true" : "false", stdout);
     } else {
-        printf("%" PRId64, gguf_item_int(array, i));
+        printf("%" PRId64, metadata_item_int(array, i));
     }
 }
 
-static void print_array(const gguf_value *array, bool json)
+static void print_array(const metadata_value *array, bool json)
 {
     uint64_t shown = array->count < ITEMS_SHOWN ? array->count : ITEMS_SHOWN;
     if (json)
@@ -185,29 +186,29 @@ static void print_array(const gguf_value *array, bool json)
     if (!json && shown < array->count) printf(" (%" PRIu64 " items)", array->count);
 }
 
-static void print_value(const gguf_value *value, bool json)
+static void print_value(const metadata_value *value, bool json)
 {
     switch (value->type) {
-    case GGUF_STRING:
+    case METADATA_STRING:
         if (json)
             print_json_string(value->s);
         else
             print_text_string(value->s);
         break;
-    case GGUF_ARRAY: print_array(value, json); break;
-    case GGUF_F32:
-    case GGUF_F64: print_float(value->f, value->type, json); break;
-    case GGUF_BOOL: fputs(value->u ? "true" : "false", stdout); break;
-    case GGUF_I8:
-    case GGUF_I16:
-    case GGUF_I32:
-    case GGUF_I64: printf("%" PRId64, value->i); break;
+    case METADATA_ARRAY: print_array(value, json); break;
+    case METADATA_F32:
+    case METADATA_F64: print_float(value->f, value->type, json); break;
+    case METADATA_BOOL: fputs(value->u ? "true" : "false", stdout); break;
+    case METADATA_I8:
+    case METADATA_I16:
+    case METADATA_I32:
+    case METADATA_I64: printf("%" PRId64, value->i); break;
     default: printf("%" PRIu64, value->u); break;
     }
 }
 
 // [rows, columns]: the file's dimensions in reverse, the contiguous one last.
-static void format_shape(const gguf_tensor *t, char *text, size_t bytes)
+static void format_shape(const checkpoint_tensor *t, char *text, size_t bytes)
 {
     size_t n = 0;
     text[0] = 0;
@@ -233,7 +234,7 @@ static void print_type_counts(const summary *s)
     const char *separator = ": ";
     for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
         if (!s->type_counts[type]) continue;
-        printf("%s%" PRIu64 " %s", separator, s->type_counts[type], gguf_type_layout(type)->name);
+        printf("%s%" PRIu64 " %s", separator, s->type_counts[type], tensor_type_layout(type)->name);
         separator = ", ";
     }
     putchar('\n');
@@ -248,7 +249,7 @@ static void print_string_line(const char *label, view text)
     putchar('\n');
 }
 
-static void print_tokenizer_line(const gguf_file *file)
+static void print_tokenizer_line(const checkpoint *file)
 {
     view model = find_string(file, "tokenizer.ggml.model"), pre = find_string(file, "tokenizer.ggml.pre");
     print_label("tokenizer");
@@ -264,17 +265,18 @@ static void print_tokenizer_line(const gguf_file *file)
     printf(", %" PRIu64 " tokens\n", count_tokens(file));
 }
 
-static void print_summary(const gguf_file *file, const summary *s)
+static void print_summary(const checkpoint *file, const summary *s)
 {
     print_label("file");
-    print_escaped(view_of(gguf_path(file)), SIZE_MAX, false);
+    print_escaped(view_of(checkpoint_path(file)), SIZE_MAX, false);
     putchar('\n');
     print_label("format");
-    if (gguf_version(file))
-        printf("GGUF version %" PRIu32 ", alignment %zu\n", gguf_version(file), gguf_alignment(file));
+    if (checkpoint_gguf_version(file))
+        printf("GGUF version %" PRIu32 ", alignment %zu\n", checkpoint_gguf_version(file), checkpoint_alignment(file));
     else
-        printf("%s, %zu file%s of tensors\n", gguf_find(file, "split.count") ? "split GGUF" : "Hugging Face folder",
-               gguf_part_count(file), gguf_part_count(file) == 1 ? "" : "s");
+        printf("%s, %zu file%s of tensors\n",
+               checkpoint_find(file, "split.count") ? "split GGUF" : "Hugging Face folder", checkpoint_part_count(file),
+               checkpoint_part_count(file) == 1 ? "" : "s");
     print_string_line("architecture", find_string(file, "general.architecture"));
     print_string_line("name", find_string(file, "general.name"));
     print_label("parameters");
@@ -295,7 +297,7 @@ static void print_summary(const gguf_file *file, const summary *s)
     print_label("chat template");
     puts(find_string(file, "tokenizer.chat_template").len ? "yes" : "no");
     print_label("tensors");
-    printf("%zu", gguf_tensor_count(file));
+    printf("%zu", checkpoint_tensor_count(file));
     print_type_counts(s);
 }
 
@@ -312,14 +314,15 @@ static void print_name(view name, int width)
     printf("%*s", name.len < (size_t)width ? width - (int)name.len : 0, "");
 }
 
-static void print_metadata(const gguf_file *file)
+static void print_metadata(const checkpoint *file)
 {
     int width = 0;
-    for (size_t i = 0; i < gguf_value_count(file); i++) width = name_width(width, gguf_value_at(file, i)->key);
-    printf("\nmetadata (%zu)\n", gguf_value_count(file));
-    for (size_t i = 0; i < gguf_value_count(file); i++) {
-        const gguf_value *value = gguf_value_at(file, i);
-        bool is_array = value->type == GGUF_ARRAY;
+    for (size_t i = 0; i < checkpoint_value_count(file); i++)
+        width = name_width(width, checkpoint_value_at(file, i)->key);
+    printf("\nmetadata (%zu)\n", checkpoint_value_count(file));
+    for (size_t i = 0; i < checkpoint_value_count(file); i++) {
+        const metadata_value *value = checkpoint_value_at(file, i);
+        bool is_array = value->type == METADATA_ARRAY;
         char type[16];
         snprintf(type, sizeof type, "%s%s", TYPE_NAMES[is_array ? value->item_type : value->type],
                  is_array ? "[]" : "");
@@ -331,22 +334,23 @@ static void print_metadata(const gguf_file *file)
     }
 }
 
-static void print_tensors(const gguf_file *file)
+static void print_tensors(const checkpoint *file)
 {
     int width = 4;
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) width = name_width(width, gguf_tensor_at(file, i)->name);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++)
+        width = name_width(width, checkpoint_tensor_at(file, i)->name);
     printf("\n  %-*s  %-5s  %-20s  %12s  %12s\n", width, "name", "type", "shape", "bytes", "offset");
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(file, i);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
+        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         char shape[128];
         format_shape(t, shape, sizeof shape);
         fputs("  ", stdout);
         print_name(t->name, width);
-        printf("  %-5s  %-20s  %12zu  %12zu\n", gguf_type_layout(t->type)->name, shape, t->bytes, t->offset);
+        printf("  %-5s  %-20s  %12zu  %12zu\n", tensor_type_layout(t->type)->name, shape, t->bytes, t->offset);
     }
 }
 
-static void print_text(const gguf_file *file, const summary *s, bool tensors)
+static void print_text(const checkpoint *file, const summary *s, bool tensors)
 {
     print_summary(file, s);
     print_metadata(file);
@@ -361,11 +365,11 @@ static void print_json_field(const char *name, view text)
     print_json_string(text);
 }
 
-static void print_json_metadata(const gguf_file *file)
+static void print_json_metadata(const checkpoint *file)
 {
     fputs(", \"metadata\": {", stdout);
-    for (size_t i = 0; i < gguf_value_count(file); i++) {
-        const gguf_value *value = gguf_value_at(file, i);
+    for (size_t i = 0; i < checkpoint_value_count(file); i++) {
+        const metadata_value *value = checkpoint_value_at(file, i);
         if (i) fputs(", ", stdout);
         print_json_string(value->key);
         fputs(": ", stdout);
@@ -374,26 +378,26 @@ static void print_json_metadata(const gguf_file *file)
     putchar('}');
 }
 
-static void print_json_tensors(const gguf_file *file)
+static void print_json_tensors(const checkpoint *file)
 {
     fputs(", \"tensors\": [", stdout);
-    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(file, i);
+    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
+        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         char shape[128];
         format_shape(t, shape, sizeof shape);
         fputs(i ? ", {\"name\": " : "{\"name\": ", stdout);
         print_json_string(t->name);
-        printf(", \"type\": \"%s\", \"shape\": %s, \"bytes\": %zu, \"offset\": %zu}", gguf_type_layout(t->type)->name,
+        printf(", \"type\": \"%s\", \"shape\": %s, \"bytes\": %zu, \"offset\": %zu}", tensor_type_layout(t->type)->name,
                shape, t->bytes, t->offset);
     }
     putchar(']');
 }
 
-static void print_json(const gguf_file *file, const summary *s, bool tensors)
+static void print_json(const checkpoint *file, const summary *s, bool tensors)
 {
     fputs("{\"file\": ", stdout);
-    print_json_string(view_of(gguf_path(file)));
-    printf(", \"version\": %" PRIu32 ", \"alignment\": %zu", gguf_version(file), gguf_alignment(file));
+    print_json_string(view_of(checkpoint_path(file)));
+    printf(", \"version\": %" PRIu32 ", \"alignment\": %zu", checkpoint_gguf_version(file), checkpoint_alignment(file));
     print_json_field("architecture", find_string(file, "general.architecture"));
     print_json_field("name", find_string(file, "general.name"));
     printf(", \"parameters\": %" PRIu64 ", \"file_bytes\": %zu, \"tensor_bytes\": %" PRIu64
@@ -407,7 +411,7 @@ static void print_json(const gguf_file *file, const summary *s, bool tensors)
     const char *separator = "";
     for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
         if (!s->type_counts[type]) continue;
-        printf("%s\"%s\": %" PRIu64, separator, gguf_type_layout(type)->name, s->type_counts[type]);
+        printf("%s\"%s\": %" PRIu64, separator, tensor_type_layout(type)->name, s->type_counts[type]);
         separator = ", ";
     }
     putchar('}');
@@ -443,7 +447,7 @@ int tool_info(int argc, char **argv)
     info_options options = {0};
     int exit_code = parse_options(argc, argv, &options);
     if (exit_code >= 0) return exit_code;
-    gguf_file *file;
+    checkpoint *file;
     wf_error err;
     if (checkpoint_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
     summary s = summarise(file);
@@ -451,6 +455,6 @@ int tool_info(int argc, char **argv)
         print_json(file, &s, options.tensors);
     else
         print_text(file, &s, options.tensors);
-    gguf_close(file);
+    checkpoint_close(file);
     return EXIT_SUCCESS;
 }

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "format/checkpoint.h"
+#include "format/checkpoint_open.h"
 #include "text/jinja.h"
 #include "tool/tool.h"
 
@@ -30,7 +30,7 @@ static const char HELP[] =
 
 // What a template needs: the source, and from a model its bos and eos tokens.
 typedef struct template_input {
-    gguf_file *model; // NULL: `file` is the template
+    checkpoint *model; // NULL: `file` is the template
     char *file;
     view source;
     json_t *variables; // object; defaults for each document
@@ -38,21 +38,22 @@ typedef struct template_input {
 
 static void close_input(template_input *input)
 {
-    gguf_close(input->model);
+    checkpoint_close(input->model);
     free(input->file);
     json_decref(input->variables);
 }
 
 static wf_status set_token(template_input *input, const char *key, const char *variable, wf_error *err)
 {
-    const gguf_value *tokens = gguf_find(input->model, "tokenizer.ggml.tokens");
+    const metadata_value *tokens = checkpoint_find(input->model, "tokenizer.ggml.tokens");
     int64_t id = -1;
     if (!tokens || !tokens->strings) return WF_OK;
-    TRY(gguf_get_int_or(input->model, key, 0, INT32_MAX, &id, err));
+    TRY(checkpoint_get_int_or(input->model, key, 0, INT32_MAX, &id, err));
     if (id < 0 || (uint64_t)id >= tokens->count) return WF_OK;
     json_t *text = json_stringn(tokens->strings[id].data, tokens->strings[id].len);
     if (text && json_object_set_new(input->variables, variable, text) == 0) return WF_OK;
-    return error_set(err, WF_ERROR_FORMAT, "%s: %s: the token's text is not valid UTF-8", gguf_path(input->model), key);
+    return error_set(err, WF_ERROR_FORMAT, "%s: %s: the token's text is not valid UTF-8", checkpoint_path(input->model),
+                     key);
 }
 
 // A folder is a model, and a file that begins with GGUF's magic; anything else is a template's text.
@@ -81,9 +82,9 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
         return WF_OK;
     }
     TRY(checkpoint_open_header(path, &input->model, err));
-    if (!gguf_find(input->model, "tokenizer.chat_template"))
+    if (!checkpoint_find(input->model, "tokenizer.chat_template"))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: the model has no chat template", path);
-    TRY(gguf_get_string(input->model, "tokenizer.chat_template", &input->source, err));
+    TRY(checkpoint_get_string(input->model, "tokenizer.chat_template", &input->source, err));
     TRY(set_token(input, "tokenizer.ggml.bos_token_id", "bos_token", err));
     return set_token(input, "tokenizer.ggml.eos_token_id", "eos_token", err);
 }

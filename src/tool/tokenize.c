@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "format/checkpoint.h"
+#include "format/checkpoint_open.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "tool/token_ids.h"
@@ -135,7 +135,7 @@ static wf_status tokenize_input(const tokenizer *t, const tokenize_options *opti
 
 static wf_status run_tokenize(const tokenize_options *options, wf_error *err)
 {
-    gguf_file *file = NULL;
+    checkpoint *file = NULL;
     tokenizer *t = NULL;
     char *data = NULL;
     view input;
@@ -147,7 +147,7 @@ static wf_status run_tokenize(const tokenize_options *options, wf_error *err)
 done:
     free(data);
     tokenizer_free(t);
-    gguf_close(file);
+    checkpoint_close(file);
     return status;
 }
 

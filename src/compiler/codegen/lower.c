@@ -25,7 +25,7 @@ typedef struct placed {
 
 typedef struct lowering {
     plan_builder p;
-    const gguf_file *file;
+    const checkpoint *file;
     const model_facts *facts;
     bool kv_f32;
     builder *kernels;
@@ -189,7 +189,7 @@ static wf_status add_weight(lowering *l, MlirOperation user, const MlirValue *so
             return fail_op(l, user, "a weight is no tensor of the checkpoint");
         w.sources[i] = weight_name(l, sources[i]);
         if (!w.sources[i]) return error_memory(l->err, 0);
-        const gguf_tensor *t = gguf_find_tensor(l->file, w.sources[i]);
+        const checkpoint_tensor *t = checkpoint_find_tensor(l->file, w.sources[i]);
         bool is_vector = rank_of(sources[i]) == 1;
         tensor_type packed = weights_type(t, l->facts->weights);
         w.layout = LAYOUT_VECTOR_F32;
@@ -601,7 +601,7 @@ static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf
     return WF_OK;
 }
 
-wf_status lower_to_plan(MlirOperation function, const gguf_file *file, const model_facts *facts,
+wf_status lower_to_plan(MlirOperation function, const checkpoint *file, const model_facts *facts,
                         const compile_options *options, builder *kernels, plan *out, wf_error *err)
 {
     TRY(copy_facts(facts, options->kv_f32, out, err));

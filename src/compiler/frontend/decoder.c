@@ -1,5 +1,5 @@
 // What the layers of decoders have in common: attention with what architectures add to it, and the gated feed-forward.
-#include "compiler/frontend/checkpoint.h"
+#include "compiler/frontend/frontend.h"
 
 #include <string.h>
 

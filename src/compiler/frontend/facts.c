@@ -7,7 +7,7 @@
 #include "compiler/frontend/rope_frequencies.h"
 
 typedef struct facts_reader {
-    const gguf_file *file;
+    const checkpoint *file;
     const char *prefix;
     arena *memory;
     wf_error *err;
@@ -22,30 +22,30 @@ static const char *key_of(char key[128], const facts_reader *r, const char *suff
 static wf_status get_int(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
 {
     char key[128];
-    return gguf_get_int(r->file, key_of(key, r, suffix), min, max, value, r->err);
+    return checkpoint_get_int(r->file, key_of(key, r, suffix), min, max, value, r->err);
 }
 
 static wf_status get_int_or(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
 {
     char key[128];
-    return gguf_get_int_or(r->file, key_of(key, r, suffix), min, max, value, r->err);
+    return checkpoint_get_int_or(r->file, key_of(key, r, suffix), min, max, value, r->err);
 }
 
 static wf_status get_float_or(const facts_reader *r, const char *suffix, double *value)
 {
     char key[128];
-    return gguf_get_float_or(r->file, key_of(key, r, suffix), value, r->err);
+    return checkpoint_get_float_or(r->file, key_of(key, r, suffix), value, r->err);
 }
 
 static wf_status get_bool_or(const facts_reader *r, const char *suffix, bool *value)
 {
     char key[128];
-    return gguf_get_bool_or(r->file, key_of(key, r, suffix), value, r->err);
+    return checkpoint_get_bool_or(r->file, key_of(key, r, suffix), value, r->err);
 }
 
 static wf_status refuse(const facts_reader *r, const char *what)
 {
-    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %s", gguf_path(r->file), what);
+    return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %s", checkpoint_path(r->file), what);
 }
 
 // A number that has to be positive (or may be 0 as well).
@@ -54,7 +54,7 @@ static wf_status get_positive_or(const facts_reader *r, const char *suffix, bool
     char key[128];
     TRY(get_float_or(r, suffix, value));
     if (*value > 0 || (or_zero && *value == 0)) return WF_OK;
-    return error_set(r->err, WF_ERROR_FORMAT, "%s: key %s = %g is not positive", gguf_path(r->file),
+    return error_set(r->err, WF_ERROR_FORMAT, "%s: key %s = %g is not positive", checkpoint_path(r->file),
                      key_of(key, r, suffix), *value);
 }
 
@@ -79,7 +79,7 @@ static wf_status refuse_unknown_fields(const facts_reader *r)
         TRY(get_float_or(r, fields[i], &value));
         if (value != 0)
             return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: key %s = %g is not supported for this architecture",
-                             gguf_path(r->file), key_of(key, r, fields[i]), value);
+                             checkpoint_path(r->file), key_of(key, r, fields[i]), value);
     }
     bool causal = true;
     TRY(get_bool_or(r, "attention.causal", &causal));
@@ -118,12 +118,12 @@ static wf_status read_scaling(const facts_reader *r, const model_facts *m, rope_
     } kinds[] = {{"none", ROPE_PLAIN}, {"linear", ROPE_LINEAR}, {"llama3", ROPE_LLAMA3}, {"yarn", ROPE_YARN}};
     char key[128];
     view type = VIEW_LITERAL("linear");
-    TRY(gguf_get_string_or(r->file, key_of(key, r, "rope.scaling.type"), &type, r->err));
+    TRY(checkpoint_get_string_or(r->file, key_of(key, r, "rope.scaling.type"), &type, r->err));
     size_t i = 0, n = sizeof kinds / sizeof *kinds;
     while (i < n && !view_is(type, kinds[i].name)) i++;
     if (i == n)
-        return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported", gguf_path(r->file),
-                         VIEW_ARG(type));
+        return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported",
+                         checkpoint_path(r->file), VIEW_ARG(type));
     double factor = 0; // 0 stands for none
     TRY(get_positive_or(r, "rope.scale_linear", true, &factor));
     TRY(get_positive_or(r, "rope.scaling.factor", true, &factor));
@@ -148,7 +148,7 @@ static wf_status add_rope(const facts_reader *r, model_facts *m, const rope_scal
 }
 
 // The checkpoint's own factors, where it has them: what converters make of llama3 scaling, in its place.
-static wf_status divide_by_factors(const facts_reader *r, model_facts *m, const gguf_tensor *factors)
+static wf_status divide_by_factors(const facts_reader *r, model_facts *m, const checkpoint_tensor *factors)
 {
     if (factors->type != TENSOR_F32 || factors->dims[0] != m->n_rot / 2 || factors->dims[1] != 1 || !factors->data)
         return refuse(r, "tensor rope_freqs.weight must be F32 with one value a pair of rotated features");
@@ -170,7 +170,7 @@ static wf_status read_ropes(const facts_reader *r, const architecture_facts *arc
     rope_scaling s = {.base = 10000};
     TRY(get_positive_or(r, "rope.freq_base", false, &s.base));
     TRY(read_scaling(r, m, &s));
-    const gguf_tensor *factors = gguf_find_tensor(r->file, "rope_freqs.weight");
+    const checkpoint_tensor *factors = checkpoint_find_tensor(r->file, "rope_freqs.weight");
     if (factors && s.kind == ROPE_LLAMA3) s.kind = ROPE_PLAIN, s.factor = 1;
     TRY(add_rope(r, m, &s));
     if (factors) TRY(divide_by_factors(r, m, factors));
@@ -196,11 +196,11 @@ static wf_status read_windows(const facts_reader *r, const architecture_facts *a
     static const char *const pattern = "attention.sliding_window_pattern";
     char key[128];
     int64_t period = arch->window_period;
-    const gguf_value *layers = gguf_find(r->file, key_of(key, r, pattern));
-    if (layers && layers->type == GGUF_ARRAY) {
+    const metadata_value *layers = checkpoint_find(r->file, key_of(key, r, pattern));
+    if (layers && layers->type == METADATA_ARRAY) {
         if (!layers->data || layers->count != (uint64_t)m->n_layer)
             return refuse(r, "attention.sliding_window_pattern must hold one number a layer");
-        for (int64_t i = 0; i < m->n_layer; i++) has_window[i] = gguf_item_int(layers, (uint64_t)i) != 0;
+        for (int64_t i = 0; i < m->n_layer; i++) has_window[i] = metadata_item_int(layers, (uint64_t)i) != 0;
         return WF_OK;
     }
     TRY(get_int_or(r, pattern, 0, 1000, &period));
@@ -244,7 +244,7 @@ static wf_status read_scales(const facts_reader *r, const architecture_facts *ar
     return get_positive_or(r, "final_logit_softcapping", true, &m->final_softcap);
 }
 
-wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m,
+wf_status facts_read(const checkpoint *file, const architecture_facts *arch, arena *memory, model_facts *m,
                      wf_error *err)
 {
     enum { MAX_FEATURES = 1 << 20 };
@@ -255,7 +255,7 @@ wf_status facts_read(const gguf_file *file, const architecture_facts *arch, aren
                        .qk_norm = arch->qk_norm,
                        .gelu = arch->gelu};
     view name = VIEW_LITERAL("");
-    TRY(gguf_get_string_or(file, "general.name", &name, err));
+    TRY(checkpoint_get_string_or(file, "general.name", &name, err));
     m->name = arena_strdup(memory, name);
     if (!m->name) return error_memory(err, name.len);
     TRY(get_int(r, "block_count", 1, 1000, &m->n_layer));
@@ -266,13 +266,14 @@ wf_status facts_read(const gguf_file *file, const architecture_facts *arch, aren
     TRY(get_bool_or(r, "rope.interleaved", &m->rope_interleaved));
     TRY(get_bool_or(r, "norm_plus_one", &m->norm_plus_one));
     char key[128];
-    TRY(gguf_get_float(file, key_of(key, r, "attention.layer_norm_rms_epsilon"), &m->norm_eps, err));
+    TRY(checkpoint_get_float(file, key_of(key, r, "attention.layer_norm_rms_epsilon"), &m->norm_eps, err));
     if (!(m->norm_eps >= 0)) return refuse(r, "attention.layer_norm_rms_epsilon is negative");
-    const gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
-    if (!table) return error_set(err, WF_ERROR_FORMAT, "%s: tensor token_embd.weight is missing", gguf_path(file));
+    const checkpoint_tensor *table = checkpoint_find_tensor(file, "token_embd.weight");
+    if (!table)
+        return error_set(err, WF_ERROR_FORMAT, "%s: tensor token_embd.weight is missing", checkpoint_path(file));
     m->n_vocab = table->dims[1];
     if (m->n_vocab > MAX_FEATURES) return refuse(r, "the vocabulary has more than a million tokens");
-    m->tied_head = !gguf_find_tensor(file, "output.weight");
+    m->tied_head = !checkpoint_find_tensor(file, "output.weight");
     TRY(refuse_unknown_fields(r));
     TRY(read_scales(r, arch, m));
     TRY(read_windows(r, arch, m));

@@ -13,7 +13,7 @@
 #define WELFORD_COMPILER_FRONTEND_FACTS_H
 
 #include "base/arena.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 #include "runtime/plan.h"
 
 // What all checkpoints of an architecture have in common.
@@ -53,7 +53,7 @@ typedef struct model_facts {
 
 // `memory` owns what the facts point to. A field that would change the model's meaning in a way that the graph does not
 // know is WF_ERROR_UNSUPPORTED by name.
-wf_status facts_read(const gguf_file *file, const architecture_facts *arch, arena *memory, model_facts *m,
+wf_status facts_read(const checkpoint *file, const architecture_facts *arch, arena *memory, model_facts *m,
                      wf_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 // Gemma 3, text (https://arxiv.org/abs/2503.19786): scaled embeddings, norms before and after each part, norms on q and
 // k, GeGLU; five layers with a window, then one that sees everything, each kind with its own rotation.
-#include "compiler/frontend/checkpoint.h"
+#include "compiler/frontend/frontend.h"
 
 MlirValue gemma3_graph(frontend *f, MlirValue tokens, MlirValue rows)
 {

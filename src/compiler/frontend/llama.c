@@ -1,7 +1,7 @@
 // The llama family: SmolLM2, Llama 2 and 3 (https://arxiv.org/abs/2302.13971), Mistral with a window on every layer
 // (https://arxiv.org/abs/2310.06825), Qwen2 with biases on q, k and v (https://arxiv.org/abs/2407.10671), Qwen3 with
 // norms on q and k (https://arxiv.org/abs/2505.09388).
-#include "compiler/frontend/checkpoint.h"
+#include "compiler/frontend/frontend.h"
 
 MlirValue llama_graph(frontend *f, MlirValue tokens, MlirValue rows)
 {

@@ -18,7 +18,7 @@
 #define WELFORD_COMPILER_KERNEL_NORM_H
 
 #include "compiler/kernel/builder.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 
 // How layer_norm finds mean and variance; rms_norm reads a row once either way. docs/norms.md has the measurements.
 typedef enum norm_strategy {

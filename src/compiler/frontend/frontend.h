@@ -1,4 +1,4 @@
-// Checkpoint frontend: a GGUF file to a graph of wf ops.
+// Checkpoint frontend: a checkpoint to a graph of wf ops.
 //
 // An architecture is one row of a table (its facts) and one graph function that reads like the model's paper. The graph
 // is a module with one function,
@@ -6,18 +6,18 @@
 //     func.func @forward(%tokens: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x n_vocab xf32>
 //
 // the logits of the selected rows after the tokens of this call have joined the KV cache.
-#ifndef WELFORD_COMPILER_FRONTEND_CHECKPOINT_H
-#define WELFORD_COMPILER_FRONTEND_CHECKPOINT_H
+#ifndef WELFORD_COMPILER_FRONTEND_FRONTEND_H
+#define WELFORD_COMPILER_FRONTEND_FRONTEND_H
 
 #include "base/arena.h"
 #include "compiler/codegen/context.h"
 #include "compiler/dialect/wf.h"
 #include "compiler/frontend/facts.h"
-#include "format/gguf.h"
+#include "format/checkpoint.h"
 
 // A graph under construction.
 typedef struct frontend {
-    const gguf_file *file;
+    const checkpoint *file;
     const model_facts *facts;
     bool *used; // tensors of the file that are part of the graph
     op_builder b;
@@ -30,8 +30,8 @@ typedef struct frontend {
 // tensor type, a field that would change the model's meaning, or a tensor that the architecture does not have is
 // WF_ERROR_UNSUPPORTED by name.
 // `weights` names the type that float matrices are packed in; NULL: their own.
-wf_status checkpoint_graph(const gguf_file *file, const char *weights, compiler_context *c, arena *memory,
-                           model_facts *facts, MlirModule *module, wf_error *err);
+wf_status frontend_graph(const checkpoint *file, const char *weights, compiler_context *c, arena *memory,
+                         model_facts *facts, MlirModule *module, wf_error *err);
 
 // ---- for graph functions
 

@@ -1,4 +1,4 @@
-#include "compiler/frontend/checkpoint.h"
+#include "compiler/frontend/frontend.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,11 +24,11 @@ static const architecture ARCHITECTURES[] = {
 };
 enum { N_ARCHITECTURES = sizeof ARCHITECTURES / sizeof *ARCHITECTURES };
 
-static wf_status find_architecture(const gguf_file *file, const architecture **found, wf_error *err)
+static wf_status find_architecture(const checkpoint *file, const architecture **found, wf_error *err)
 {
     view name;
     char known[256] = "";
-    TRY(gguf_get_string(file, "general.architecture", &name, err));
+    TRY(checkpoint_get_string(file, "general.architecture", &name, err));
     for (size_t i = 0; i < N_ARCHITECTURES; i++) {
         *found = &ARCHITECTURES[i];
         if (view_is(name, (*found)->facts.name)) return WF_OK;
@@ -36,7 +36,7 @@ static wf_status find_architecture(const gguf_file *file, const architecture **f
         snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", (*found)->facts.name);
     }
     return error_set(err, WF_ERROR_UNSUPPORTED, "%s: architecture \"%.*s\" is not supported; these are: %s",
-                     gguf_path(file), VIEW_ARG(name), known);
+                     checkpoint_path(file), VIEW_ARG(name), known);
 }
 
 // ---- ops
@@ -69,9 +69,9 @@ static MlirType weight_element(frontend *f, tensor_type t)
 static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *name)
 {
     if (f->status != WF_OK) return (MlirValue){0};
-    const gguf_tensor *t = gguf_find_tensor(f->file, name);
-    const char *path = gguf_path(f->file);
-    if (t) f->used[t - gguf_tensor_at(f->file, 0)] = true;
+    const checkpoint_tensor *t = checkpoint_find_tensor(f->file, name);
+    const char *path = checkpoint_path(f->file);
+    if (t) f->used[t - checkpoint_tensor_at(f->file, 0)] = true;
     if (!t) {
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s is missing", path, name);
     } else if (t->dims[0] != cols || t->dims[1] != (rows ? rows : 1) || t->dims[2] != 1 || t->dims[3] != 1) {
@@ -87,7 +87,7 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
     bool is_float = t->type == TENSOR_F32 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
     if (!element.ptr || (!rows && !is_float)) {
         f->status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: tensor %s has type %s, which is not supported%s", path,
-                              name, gguf_type_layout(t->type)->name, rows ? "" : " for a vector");
+                              name, tensor_type_layout(t->type)->name, rows ? "" : " for a vector");
         return (MlirValue){0};
     }
     MlirNamedAttribute attribute = named_string(&f->b, "name", name);
@@ -122,7 +122,7 @@ MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...)
     va_start(args, name_format);
     vsnprintf(name, sizeof name, name_format, args);
     va_end(args);
-    return gguf_find_tensor(f->file, name) ? weight(f, 0, cols, name) : (MlirValue){0};
+    return checkpoint_find_tensor(f->file, name) ? weight(f, 0, cols, name) : (MlirValue){0};
 }
 
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma) { return graph_head_norm(f, x, gamma, 0); }
@@ -223,8 +223,8 @@ MlirValue graph_select_rows(frontend *f, MlirValue x, MlirValue which)
 // A tensor that the graph leaves out would change the result: the file holds another model than the graph computes.
 static wf_status check_all_used(const frontend *f)
 {
-    for (size_t i = 0; i < gguf_tensor_count(f->file); i++) {
-        view name = gguf_tensor_at(f->file, i)->name;
+    for (size_t i = 0; i < checkpoint_tensor_count(f->file); i++) {
+        view name = checkpoint_tensor_at(f->file, i)->name;
         // rotation frequencies are no weights: they are read with the facts, or copies of what the metadata say
         static const char *const harmless[] = {"rope_freqs.weight", "rope.freqs", "rotary_emb.inv_freq",
                                                "attn_rot_embd.weight"};
@@ -235,19 +235,19 @@ static wf_status check_all_used(const frontend *f)
         }
         if (!fine)
             return error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: tensor %.*s is not used by architecture \"%s\"",
-                             gguf_path(f->file), VIEW_ARG(name), f->facts->architecture);
+                             checkpoint_path(f->file), VIEW_ARG(name), f->facts->architecture);
     }
     return WF_OK;
 }
 
-wf_status checkpoint_graph(const gguf_file *file, const char *weights, compiler_context *c, arena *memory,
-                           model_facts *facts, MlirModule *module, wf_error *err)
+wf_status frontend_graph(const checkpoint *file, const char *weights, compiler_context *c, arena *memory,
+                         model_facts *facts, MlirModule *module, wf_error *err)
 {
     const architecture *arch = NULL;
     TRY(find_architecture(file, &arch, err));
     TRY(facts_read(file, &arch->facts, memory, facts, err));
-    bool *used = arena_alloc(memory, gguf_tensor_count(file), sizeof *used);
-    if (!used) return error_memory(err, gguf_tensor_count(file));
+    bool *used = arena_alloc(memory, checkpoint_tensor_count(file), sizeof *used);
+    if (!used) return error_memory(err, checkpoint_tensor_count(file));
     TRY(weights_parse(weights, &facts->weights, err));
 
     MlirLocation loc = mlirLocationUnknownGet(c->mlir);
