@@ -4,53 +4,19 @@ The reference is a tokenizers.Tokenizer made from the same GGUF file's vocabular
 pre-tokenizer that the model's own tokenizer.json has.
 """
 import json
-import mmap
 import random
-import struct
 import unicodedata
 from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from gguf_meta import read_metadata
+
 N_STRINGS = 5000
 NORMAL, UNKNOWN, CONTROL, USER = 1, 2, 3, 4
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
          r"|\s+(?!\S)|\s+")
-
-
-def read_metadata(path: Path) -> dict:
-    """The metadata of a GGUF file; unlike the gguf package's reader it does not mind a file cut short."""
-    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        pos = 24
-        numbers = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-
-        def take(form):
-            nonlocal pos
-            value, = struct.unpack_from("<" + form, data, pos)
-            pos += struct.calcsize("<" + form)
-            return value
-
-        def text():
-            nonlocal pos
-            length = take("Q")
-            pos += length
-            return data[pos - length:pos].decode()
-
-        def value(kind):
-            if kind == 8:
-                return text()
-            if kind == 9:
-                item, count = take("I"), take("Q")
-                return [value(item) for _ in range(count)]
-            return take(numbers[kind])
-
-        n_values, = struct.unpack_from("<Q", data, 16)
-        result = {}
-        for _ in range(n_values):
-            key = text()
-            result[key] = value(take("I"))
-        return result
 
 
 class Vocabulary:
