@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from transformers.models.gemma3 import modeling_gemma3
 
 LENGTHS = [1, 7, 64, 100]
 COMMON = dict(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -46,7 +47,23 @@ MODELS = {
         num_key_value_heads=1,
         rope_parameters=dict(full_attention=rope(1000000.0, "linear", factor=8.0), sliding_attention=rope(10000.0)),
         tie_word_embeddings=True)),
+    # Transformers takes attn_logit_softcapping into this class's configuration, but does not apply it: see cap_scores.
+    "gemma3_softcap": (transformers.Gemma3TextConfig, dict(
+        head_dim=32, sliding_window=16, query_pre_attn_scalar=24, attn_logit_softcapping=1.5, num_key_value_heads=1,
+        layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=3.0,
+        rope_parameters=dict(full_attention=rope(1000000.0), sliding_attention=rope(10000.0)),
+        tie_word_embeddings=True)),
 }
+
+
+def cap_scores():
+    """Lets Gemma 3's attention use the soft cap of its configuration, as its own function for that does."""
+    plain = modeling_gemma3.eager_attention_forward
+
+    def capped(module, *args, **kwargs):
+        return plain(module, *args, **kwargs, softcap=module.config.attn_logit_softcapping)
+
+    modeling_gemma3.eager_attention_forward = capped
 
 
 def fill(model, seed):
@@ -67,6 +84,7 @@ def fill(model, seed):
 
 
 def main(folder):
+    cap_scores()
     tokens = np.random.default_rng(1).integers(3, COMMON["vocab_size"], max(LENGTHS))
     for seed, (name, (config_class, values)) in enumerate(MODELS.items()):
         config = config_class(**{**COMMON, **values})

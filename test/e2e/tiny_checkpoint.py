@@ -100,6 +100,10 @@ def _set_facts(model, arch: str, config: dict):
     if arch == "gemma3":
         model.set("gemma3.attention.scale", F32_VALUE, config["query_pre_attn_scalar"] ** -0.5)
         model.set("gemma3.final_logit_softcapping", F32_VALUE, config["final_logit_softcapping"])
+        model.set("gemma3.attention.sliding_window_pattern", ARRAY,
+                  [kind == "sliding_attention" for kind in config["layer_types"]], BOOL)
+        if config["attn_logit_softcapping"]:
+            model.set("gemma3.attn_logit_softcapping", F32_VALUE, config["attn_logit_softcapping"])
 
 
 def _set_tokenizer(model):
