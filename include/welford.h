@@ -184,7 +184,8 @@ typedef struct wf_sampler_options {
 // Penalty 1 over 64 tokens, top-k 40, top-p 0.95, min-p 0.05, temperature 0.8, random seed.
 wf_sampler_options wf_sampler_defaults(void);
 
-// `options` NULL: the defaults. WF_ERROR_USAGE names an option out of range.
+// `options` NULL: what the checkpoint asks for (generation_config.json), the defaults where it is silent.
+// WF_ERROR_USAGE names an option out of range.
 wf_status wf_sampler_create(const wf_model *model, const wf_sampler_options *options, wf_sampler **sampler,
                             wf_error *err);
 void wf_sampler_free(wf_sampler *sampler);

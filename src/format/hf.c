@@ -231,7 +231,10 @@ static wf_status read_generation(folder *h)
         if (status == WF_OK) status = hf_add_float(h->file, floats[i].key, value, h->err);
     }
     int64_t top_k = -1;
+    bool samples = true;
     if (status == WF_OK) status = json_field_int(&f, "top_k", 0, INT32_MAX, &top_k);
+    if (status == WF_OK) status = json_field_bool(&f, "do_sample", &samples);
+    if (status == WF_OK && !samples) status = hf_add_bool(h->file, "general.sampling.greedy", true, h->err);
     if (status == WF_OK && top_k >= 0) status = hf_add_int(h->file, "general.sampling.top_k", top_k, h->err);
     json_decref(root);
     return status;

@@ -113,6 +113,15 @@ static bool make_pack_key(const checkpoint *file, const plan *p, char key[CACHE_
     return !failed;
 }
 
+bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
+{
+    char weights[CACHE_KEY_CHARS];
+    if (!make_pack_key(m->file, &m->program.plan, weights)) return false;
+    const view parts[] = {view_of(weights), view_of(m->program.plan.kv_type)};
+    cache_key(parts, 2, identity);
+    return true;
+}
+
 // --- program and pack ----------------------------------------------------------------------------------------------
 
 // A missing, cut or damaged entry is no failure: the program is compiled anew and replaces it.

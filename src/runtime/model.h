@@ -3,6 +3,7 @@
 #define WELFORD_RUNTIME_MODEL_H
 
 #include "format/checkpoint.h"
+#include "runtime/cache.h"
 #include "runtime/compiler.h"
 #include "runtime/pack.h"
 #include "runtime/program.h"
@@ -28,5 +29,8 @@ typedef struct model {
 // (dlopen'ed only then); pack from the cache or built by `pool`.
 wf_status model_open(const char *path, const model_options *options, thread_pool *pool, model **m, wf_error *err);
 void model_close(model *m);
+
+// 32 hex digits for what a KV cache depends on: the weights as packed, and the cache's type. False: out of memory.
+bool model_identity(const model *m, char identity[CACHE_KEY_CHARS]);
 
 #endif

@@ -194,10 +194,11 @@ wf_sampler_options wf_sampler_defaults(void) { return sampler_defaults(); }
 wf_status wf_sampler_create(const wf_model *m, const wf_sampler_options *options, wf_sampler **out, wf_error *err)
 {
     *out = NULL;
-    wf_sampler_options defaults = sampler_defaults();
+    wf_sampler_options own;
+    if (!options) TRY(engine_sampler_options(m->e.m->file, &own, err));
     wf_sampler *handle = calloc(1, sizeof *handle);
     if (!handle) return error_memory(err, sizeof *handle);
-    wf_status status = sampler_create(options ? options : &defaults, tokenizer_count(m->e.t), &handle->s, err);
+    wf_status status = sampler_create(options ? options : &own, tokenizer_count(m->e.t), &handle->s, err);
     if (status != WF_OK) {
         free(handle);
         return status;

@@ -67,6 +67,31 @@ int64_t engine_count_parameters(const checkpoint *file)
     return n;
 }
 
+wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *options, wf_error *err)
+{
+    wf_sampler_options o = sampler_defaults();
+    const struct {
+        const char *key;
+        double *value, min, max;
+    } numbers[] = {{"general.sampling.temp", &o.temperature, 0, 1e6},
+                   {"general.sampling.top_p", &o.top_p, 0, 1},
+                   {"general.sampling.min_p", &o.min_p, 0, 1},
+                   {"general.sampling.penalty_repeat", &o.repeat_penalty, 0.01, 100}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        TRY(checkpoint_get_float_or(file, numbers[i].key, numbers[i].value, err));
+        if (*numbers[i].value < numbers[i].min || *numbers[i].value > numbers[i].max)
+            return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %g is not in %g..%g", checkpoint_path(file),
+                             numbers[i].key, *numbers[i].value, numbers[i].min, numbers[i].max);
+    }
+    bool greedy = false;
+    TRY(checkpoint_get_int_or(file, "general.sampling.top_k", 0, INT32_MAX, &o.top_k, err));
+    TRY(checkpoint_get_int_or(file, "general.sampling.penalty_last_n", 0, INT32_MAX, &o.repeat_last_n, err));
+    TRY(checkpoint_get_bool_or(file, "general.sampling.greedy", &greedy, err));
+    if (greedy) o.temperature = 0;
+    *options = o;
+    return WF_OK;
+}
+
 wf_status engine_open(const char *path, const wf_model_options *options, engine *e, wf_error *err)
 {
     static const wf_model_options defaults;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "runtime/model.h"
+#include "session/sampler.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 
@@ -29,6 +30,10 @@ void engine_close(engine *e);
 wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err);
 model_options engine_model_options(const wf_model_options *options);
 int64_t engine_count_parameters(const checkpoint *file);
+
+// The sampler options that the checkpoint asks for (generation_config.json, or general.sampling.* of a GGUF file); what
+// it does not speak of is as in sampler_defaults. WF_ERROR_FORMAT names a value out of range.
+wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *options, wf_error *err);
 
 // Appends the ids of a text, BOS first where the model wants it and it is not there.
 wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err);

@@ -10,7 +10,7 @@
 #include "base/checked.h"
 #include "runtime/execute.h"
 
-enum { CONTEXT_UNIT = 64, ALIGNMENT = 64 };
+enum { CONTEXT_UNIT = 64, ALIGNMENT = 64, KV_GROUP = 16 };
 
 // A piece of reserved virtual memory, zero where it was never written.
 typedef struct area {
@@ -243,6 +243,44 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err)
                          s->n_past);
     s->n_past = n_past;
     s->n_outputs = 0;
+    return WF_OK;
+}
+
+// Bytes of one position in one part.
+static size_t part_row_bytes(const session *s, int64_t n_parts)
+{
+    return (size_t)(s->m->program.plan.kv_bytes.c[DIM_CONTEXT] / n_parts);
+}
+
+// Positions of a part that have to be kept for n tokens: keys lie in groups.
+static size_t kept_positions(int64_t n) { return (size_t)((n + KV_GROUP - 1) / KV_GROUP * KV_GROUP); }
+
+size_t session_state_bytes(const session *s, int64_t n_parts, int64_t n)
+{
+    return (size_t)n_parts * part_row_bytes(s, n_parts) * kept_positions(n);
+}
+
+void session_get_state(const session *s, int64_t n_parts, unsigned char *state)
+{
+    size_t row = part_row_bytes(s, n_parts), kept = row * kept_positions(s->n_past);
+    for (size_t i = 0; i < (size_t)n_parts; i++)
+        memcpy(state + i * kept, s->kv.data + i * row * (size_t)s->n_capacity, kept);
+}
+
+wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, int64_t n, const unsigned char *state,
+                            wf_error *err)
+{
+    int64_t n_past = s->n_past;
+    s->n_past = 0;
+    wf_status status = n ? session_check(s, tokens, n, err) : WF_OK;
+    s->n_past = status == WF_OK ? n : n_past;
+    if (status != WF_OK) return status;
+    size_t row = part_row_bytes(s, n_parts), kept = row * kept_positions(n);
+    for (size_t i = 0; i < (size_t)n_parts; i++)
+        memcpy(s->kv.data + i * row * (size_t)s->n_capacity, state + i * kept, kept);
+    if (n) memcpy(s->history.data, tokens, (size_t)n * sizeof *tokens);
+    s->n_outputs = 0;
+    fill_rope(s, n);
     return WF_OK;
 }
 

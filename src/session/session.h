@@ -39,6 +39,16 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err);
 // How many of `tokens` equal the start of the sequence.
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n);
 
+// The state: ids and keys and values of the tokens in the cache, to be kept for later (session_file.h). `n_parts`: the
+// equal parts of the cache, 2 (K and V) of each head and layer; the beginning of each holds the first tokens
+// (compiler/kernel/kv.h), so that the state of n tokens is the same whatever the context's size.
+size_t session_state_bytes(const session *s, int64_t n_parts, int64_t n);        // of the keys and values of n tokens
+void session_get_state(const session *s, int64_t n_parts, unsigned char *state); // [session_state_bytes(.., n_past)]
+// Replaces the sequence. WF_ERROR_LIMIT when the context is smaller, WF_ERROR_USAGE for an id that is none: nothing has
+// changed then.
+wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, int64_t n, const unsigned char *state,
+                            wf_error *err);
+
 int64_t session_past(const session *s); // tokens in the cache
 int64_t session_context(const session *s);
 int64_t session_batch(const session *s);

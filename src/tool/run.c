@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "session/conversation.h"
+#include "session/session_file.h"
+#include "tool/answer.h"
 #include "tool/line.h"
 #include "tool/model_options.h"
 
@@ -27,17 +29,22 @@ enum {
     OPTION_RAW,
     OPTION_JSON,
     OPTION_STATS,
+    OPTION_THINK,
+    OPTION_PROMPT_CACHE,
     OPTION_HELP,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
 
 typedef struct run_options {
-    const char *path, *text, *file, *system;
+    const char *path, *text, *file, *system, *prompt_cache;
     int64_t n_max, n_ctx, n_batch;
     bool raw, json, stats;
-    wf_sampler_options sampler;
+    think_mode think;
+    wf_sampler_options sampler; // fields that were not given hold NOT_GIVEN
     wf_model_options model;
 } run_options;
+
+enum { NOT_GIVEN = -1 };
 
 static const char HELP[] =
     "Usage: welford run [OPTIONS] MODEL\n\n"
@@ -51,14 +58,20 @@ static const char HELP[] =
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096)\n"
     "  -b, --batch N           tokens evaluated at a time (default 512)\n"
     "  -s, --seed N            seed of the random draw (default: a random one; --stats shows it)\n"
-    "      --temp X            temperature (default 0.8); 0 always takes the likeliest token\n"
-    "      --top-k N           draw from the N likeliest tokens (default 40; 0: from all)\n"
-    "      --top-p X           ... the likeliest that have probability X together (default 0.95; 1: all)\n"
-    "      --min-p X           ... those at least X times as likely as the likeliest (default 0.05; 0: all)\n"
-    "      --repeat-penalty X  makes the last 64 tokens less likely (default 1: no)\n"
+    "      --temp X            temperature; 0 always takes the likeliest token\n"
+    "      --top-k N           draw from the N likeliest tokens (0: from all)\n"
+    "      --top-p X           ... the likeliest that have probability X together (1: all)\n"
+    "      --min-p X           ... those at least X times as likely as the likeliest (0: all)\n"
+    "      --repeat-penalty X  makes the last tokens less likely (1: no)\n"
+    "                          What is not given comes from the checkpoint (generation_config.json), else is 0.8, 40,\n"
+    "                          0.95, 0.05, 1; --stats shows it\n"
+    "      --think MODE        the reasoning of models that think first: show (default; dimmed on a terminal), hide, "
+    "or\n"
+    "                          json: --json with a field of its own for it\n"
+    "      --prompt-cache FILE keep the session's tokens, keys and values in FILE, and go on from there the next time\n"
     "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), "
     "finish_reason\n"
-    "                          (stop, length, context or interrupted), stats\n"
+    "                          (stop, length, context or interrupted), stats; reasoning with --think json\n"
     "      --stats             print speed, memory and what came from the cache to stderr\n" MODEL_OPTIONS_HELP
     "      --help              this text\n";
 
@@ -110,9 +123,10 @@ typedef struct run_state {
     sampler *choose;
     conversation talk;
     double process_start, first_token; // clock_seconds; first_token 0: none yet
-    buffer text;                       // of the answer; --json only
-    int write_error;                   // errno of stdout; 0: none
-    bool in_line;                      // the answer has begun and its last byte was no line break
+    wf_sampler_options sampling;       // in use
+    answer_printer out;
+    bool began;  // this answer
+    bool opened; // the session is there, and as good as what --prompt-cache held
 } run_state;
 
 // The clock at the process's start: the time that exec and the dynamic linker took was spent on the CPU.
@@ -124,17 +138,40 @@ static double find_process_start(void)
            1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
+// The session holds the prompt, and nothing more, when its answer begins.
+static void begin_answer(run_state *r)
+{
+    enum { LAST = 8 }; // tokens; <think> may be several, where it is none of its own
+    int64_t n = session_past(r->s), skip = n > LAST ? n - LAST : 0;
+    buffer end = {0};
+    wf_error ignored;
+    tokenizer_decode(r->e.t, session_tokens(r->s) + skip, (size_t)(n - skip), true, &end, &ignored);
+    answer_begin(&r->out, buffer_view(&end));
+    buffer_free(&end);
+    r->began = true;
+}
+
 static bool show_token(void *context, int32_t token, const char *text, size_t bytes)
 {
     run_state *r = context;
     if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
-    if (r->options->json) {
-        buffer_append(&r->text, text, bytes);
-    } else if (bytes) {
-        r->in_line = text[bytes - 1] != '\n';
-        if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout)) r->write_error = errno ? errno : EIO;
-    }
-    return !interrupted && !r->write_error;
+    if (token >= 0 && !r->began) begin_answer(r);
+    if (bytes) answer_write(&r->out, text, bytes);
+    return !interrupted && !r->out.write_error;
+}
+
+// What the command line gives, else the checkpoint, else the defaults.
+static wf_status choose_sampling(const run_options *o, const engine *e, wf_sampler_options *s, wf_error *err)
+{
+    const wf_sampler_options *given = &o->sampler;
+    TRY(engine_sampler_options(e->m->file, s, err));
+    if (given->temperature != NOT_GIVEN) s->temperature = given->temperature;
+    if (given->top_k != NOT_GIVEN) s->top_k = given->top_k;
+    if (given->top_p != NOT_GIVEN) s->top_p = given->top_p;
+    if (given->min_p != NOT_GIVEN) s->min_p = given->min_p;
+    if (given->repeat_penalty != NOT_GIVEN) s->repeat_penalty = given->repeat_penalty;
+    s->seed = given->seed;
+    return WF_OK;
 }
 
 static wf_status open_run(run_state *r, wf_error *err)
@@ -147,7 +184,11 @@ static wf_status open_run(run_state *r, wf_error *err)
     model_progress_end(&bar);
     TRY(status);
     TRY(session_create(r->e.m, r->e.pool, o->n_ctx, o->n_batch, &r->s, err));
-    TRY(sampler_create(&o->sampler, tokenizer_count(r->e.t), &r->choose, err));
+    bool restored;
+    if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
+    r->opened = true;
+    TRY(choose_sampling(o, &r->e, &r->sampling, err));
+    TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
     TRY(conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err));
     if (!r->e.has_chat && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
@@ -160,7 +201,13 @@ static void close_run(run_state *r)
     sampler_free(r->choose);
     session_free(r->s);
     engine_close(&r->e);
-    buffer_free(&r->text);
+    answer_free(&r->out);
+}
+
+static wf_status save_session(const run_state *r, wf_error *err)
+{
+    if (!r->options->prompt_cache || !r->opened) return WF_OK;
+    return session_save(r->s, &r->e, r->options->prompt_cache, err);
 }
 
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
@@ -168,12 +215,9 @@ static wf_status answer(run_state *r, view text, token_list *ids, wf_generation 
     conversation_turn turn = {
         .text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token, .context = r};
     r->first_token = 0;
-    r->in_line = false;
+    r->began = false;
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
-    if (r->in_line && !r->write_error) {
-        putchar('\n');
-        fflush(stdout);
-    }
+    if (r->began) answer_end(&r->out);
     if (status == WF_OK && g->finish == WF_FINISH_CONTEXT)
         fprintf(stderr, "%s: the context of %" PRId64 " tokens is full\n", r->program, session_context(r->s));
     return status;
@@ -218,7 +262,10 @@ static void print_stats(const run_state *r, const wf_generation *g)
     else
         fprintf(stderr, "weights      packed in %.2f s\n", m->pack_seconds);
     fprintf(stderr, "threads      %d\n", thread_pool_size(r->e.pool));
-    fprintf(stderr, "seed         %" PRIu64 "\n", sampler_seed(r->choose));
+    const wf_sampler_options *s = &r->sampling;
+    fprintf(stderr,
+            "sampling     temp %g, top-k %" PRId64 ", top-p %g, min-p %g, repeat-penalty %g, seed %" PRIu64 "\n",
+            s->temperature, s->top_k, s->top_p, s->min_p, s->repeat_penalty, sampler_seed(r->choose));
 }
 
 static json_t *describe_stats(const run_state *r, const wf_generation *g)
@@ -244,10 +291,13 @@ static json_t *describe_ids(const int32_t *ids, int64_t n)
 static void print_json(run_state *r, const token_list *ids, const wf_generation *g)
 {
     int64_t n_prompt = session_past(r->s) < g->n_prompt ? session_past(r->s) : g->n_prompt; // interrupted
-    json_t *object =
-        json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens", describe_ids(session_tokens(r->s), n_prompt), "text",
-                  buffer_view(&r->text).data, r->text.len, "tokens", describe_ids(ids->ids, (int64_t)ids->count),
-                  "finish_reason", finish_name(g->finish), "stats", describe_stats(r, g));
+    json_t *object = json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens",
+                               describe_ids(session_tokens(r->s), n_prompt), "text", buffer_view(&r->out.text).data,
+                               r->out.text.len, "tokens", describe_ids(ids->ids, (int64_t)ids->count), "finish_reason",
+                               finish_name(g->finish), "stats", describe_stats(r, g));
+    if (r->out.think == THINK_JSON)
+        json_object_set_new(object, "reasoning",
+                            json_stringn(buffer_view(&r->out.reasoning).data, r->out.reasoning.len));
     json_dumpf(object, stdout, JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);
@@ -267,6 +317,7 @@ static wf_status run_once(run_state *r, wf_error *err)
         catch_interrupts();
         status = answer(r, prompt, &ids, &g, err);
     }
+    if (status == WF_OK) status = save_session(r, err);
     if (status == WF_OK && r->options->json) print_json(r, &ids, &g);
     if (status == WF_OK && r->options->stats) print_stats(r, &g);
     token_list_free(&ids);
@@ -296,7 +347,7 @@ static wf_status run_chat(run_state *r, wf_error *err)
     if (!reader) return error_memory(err, 0);
     fprintf(stderr, "/help shows the commands, Ctrl-D ends.\n");
     bool again = false; // the last thing was a Ctrl-C at the prompt
-    while (!r->write_error) {
+    while (!r->out.write_error) {
         view line;
         forget_interrupts(); // and not later: a Ctrl-C just after the line stops its answer
         line_result result = line_read(reader, &line);
@@ -314,10 +365,21 @@ static wf_status run_chat(run_state *r, wf_error *err)
             say(r, line);
     }
     line_reader_free(reader);
-    return WF_OK;
+    return save_session(r, err);
 }
 
 // ---- the verb
+
+static bool take_think(const char *value, think_mode *mode)
+{
+    static const char *const NAMES[] = {[THINK_SHOW] = "show", [THINK_HIDE] = "hide", [THINK_JSON] = "json"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        if (strcmp(value, NAMES[i])) continue;
+        *mode = (think_mode)i;
+        return true;
+    }
+    return false;
+}
 
 static bool take_option(const char *verb, int c, const char *value, run_options *o)
 {
@@ -342,6 +404,14 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_RAW: o->raw = true; return true;
     case OPTION_JSON: o->json = true; return true;
     case OPTION_STATS: o->stats = true; return true;
+    case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
+    case OPTION_THINK:
+        if (!take_think(value, &o->think)) {
+            tool_fail_usage(verb, "--think: '%s' is none of show, hide, json", value);
+            return false;
+        }
+        if (o->think == THINK_JSON) o->json = true;
+        return true;
     default: return model_option_take(verb, c, value, &o->model);
     }
 }
@@ -365,10 +435,18 @@ int tool_run(int argc, char **argv)
         {"raw", no_argument, NULL, OPTION_RAW},
         {"json", no_argument, NULL, OPTION_JSON},
         {"stats", no_argument, NULL, OPTION_STATS},
+        {"think", required_argument, NULL, OPTION_THINK},
+        {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"help", no_argument, NULL, OPTION_HELP},
         {0},
     };
-    run_options options = {.n_max = -1, .sampler = sampler_defaults()};
+    run_options options = {.n_max = -1,
+                           .sampler = {.repeat_penalty = NOT_GIVEN,
+                                       .top_k = NOT_GIVEN,
+                                       .top_p = NOT_GIVEN,
+                                       .min_p = NOT_GIVEN,
+                                       .temperature = NOT_GIVEN,
+                                       .seed = WF_SEED_RANDOM}};
     run_state r = {.options = &options, .program = argv[0], .process_start = find_process_start()};
     int c;
     while ((c = getopt_long(argc, argv, "p:f:n:c:b:s:t:", OPTIONS, NULL)) != -1) {
@@ -382,13 +460,15 @@ int tool_run(int argc, char **argv)
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
     options.path = argv[optind];
+    r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};
 
     wf_error err = {0};
     bool chats = !options.text && !options.file && !options.json && isatty(STDIN_FILENO);
     wf_status status = chats ? run_chat(&r, &err) : run_once(&r, &err);
     close_run(&r);
-    if (r.write_error == EPIPE) return EXIT_FAILURE; // the reader has gone: quietly
-    if (r.write_error) error_set(&err, status = WF_ERROR_IO, "cannot write the answer: %s", strerror(r.write_error));
+    if (r.out.write_error == EPIPE) return EXIT_FAILURE; // the reader has gone: quietly
+    if (r.out.write_error)
+        error_set(&err, status = WF_ERROR_IO, "cannot write the answer: %s", strerror(r.out.write_error));
     if (status != WF_OK) return tool_fail(argv[0], &err);
     return interrupted && !chats ? EXIT_INTERRUPTED : EXIT_SUCCESS;
 }

@@ -9,7 +9,8 @@ import time
 
 
 class Terminal:
-    def __init__(self, command: list[str], env: dict[str, str]):
+    def __init__(self, command: list[str], env: dict[str, str], keep_escapes: bool = False):
+        self.keep_escapes = keep_escapes
         self.output = ""  # what has been shown and not yet expected
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -28,8 +29,9 @@ class Terminal:
             data = os.read(self.fd, 65536)
         except OSError:  # Linux reports the end of a terminal so
             return False
-        # Without the escape sequences that move the cursor or change the colour.
-        self.output += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode(errors="replace"))
+        text = data.decode(errors="replace")
+        # Those that move the cursor or change the colour.
+        self.output += text if self.keep_escapes else re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
         return bool(data)
 
     def expect(self, pattern: str, timeout: float = 60) -> str:

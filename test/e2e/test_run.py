@@ -128,7 +128,8 @@ def test_stats(welford, smollm2, fresh_cache):
     assert re.search(r"^weights +packed in [\d.]+ s$", cold.stderr, re.M), cold.stderr
     for line in (r"prefill +16 tokens in [\d.]+ s: [\d.]+ tokens/s", r"decode +7 tokens in [\d.]+ s: [\d.]+ tokens/s",
                  r"first token +[\d.]+ s after the start", r"memory +[\d.]+ MB at the peak", r"program +from the cache$",
-                 r"weights +from the cache$", r"threads +\d+$", r"seed +\d+$"):
+                 r"weights +from the cache$", r"threads +\d+$",
+                 r"sampling +temp 0, top-k 40, top-p 0.95, min-p 0.05, repeat-penalty 1, seed \d+$"):
         assert re.search("^" + line, warm.stderr, re.M), (line, warm.stderr)
     uncached = welford.run(*args, "--no-cache").ok()
     assert uncached.stdout == warm.stdout and "from the cache" not in uncached.stderr
