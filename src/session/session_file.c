@@ -11,7 +11,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 
-static const char MAGIC[8] = "WFSESS01";
+static const view MAGIC = VIEW_LITERAL("WFSESS01");
 
 enum { CHECKSUM = 8, HASHED = 16, IDENTITY = 16, TOKENS = 48, STATE_BYTES = 56, HEADER = 64, ALIGNMENT = 64 };
 
@@ -50,7 +50,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
         free(data);
         return error_memory(err, bytes);
     }
-    memcpy(data, MAGIC, sizeof MAGIC);
+    memcpy(data, MAGIC.data, MAGIC.len);
     memcpy(data + IDENTITY, identity, TOKENS - IDENTITY);
     memcpy(data + TOKENS, &n_tokens, sizeof n_tokens);
     memcpy(data + STATE_BYTES, &state_bytes, sizeof state_bytes);
@@ -66,7 +66,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
 static wf_status check_file(const file_map *map, const char *path, wf_error *err)
 {
     uint64_t checksum;
-    if (map->bytes < HEADER || memcmp(map->data, MAGIC, sizeof MAGIC))
+    if (map->bytes < HEADER || memcmp(map->data, MAGIC.data, MAGIC.len))
         return error_set(err, WF_ERROR_FORMAT, "%s: not a prompt cache of this version of welford", path);
     memcpy(&checksum, map->data + CHECKSUM, sizeof checksum);
     if (XXH3_64bits(map->data + HASHED, map->bytes - HASHED) != checksum)
@@ -83,7 +83,7 @@ static wf_status take_state(session *s, const engine *e, const file_map *map, co
     if (!model_identity(e->m, identity)) return error_memory(err, 0);
     if (memcmp(map->data + IDENTITY, identity, TOKENS - IDENTITY))
         return error_set(
-            err, WF_ERROR_USAGE,
+            err, WF_ERROR_UNSUPPORTED,
             "%s: the prompt cache is of another model (or of other --weights or --kv): remove it, or name another file",
             path);
     TRY(count_parts(e, &n_parts, err));
