@@ -44,7 +44,7 @@ typedef struct run_options {
     wf_model_options model;
 } run_options;
 
-enum { NOT_GIVEN = -1 };
+static const int NOT_GIVEN = -1;
 
 static const char HELP[] =
     "Usage: welford run [OPTIONS] MODEL\n\n"
