@@ -6,6 +6,7 @@
 //   welford_opt       opt_fn       a graph file through passes
 //   welford_list      list_fn      the tables of passes and rules
 //   welford_compile_function   compile_function_fn   a function of a graph file to a program on arrays
+//   welford_ceilings  ceilings_fn  kernels that do what the CPU can do at best
 #ifndef WELFORD_RUNTIME_COMPILER_H
 #define WELFORD_RUNTIME_COMPILER_H
 
@@ -61,6 +62,18 @@ typedef wf_status compile_function_fn(const char *text, size_t bytes, const func
                                       uint32_t n_arguments, const graph_shape *arguments,
                                       const char *const *argument_names, graph_program *out, buffer *notes,
                                       wf_error *err);
+
+// The calls of the ceilings' plan, by index.
+typedef enum ceiling_kind {
+    CEILING_FMA,  // f32 multiply-adds
+    CEILING_INT8, // 8-bit products into 32-bit sums: vpdpbusd, or vpmaddubsw and vpmaddwd in 256 bits
+    CEILING_READ, // reads memory
+    CEILING_COUNT
+} ceiling_kind;
+
+// Appends a program image whose plan runs each ceiling once, a few milliseconds each; its calls state what they compute
+// and read (plan_call_flops, plan_call_bytes). It needs no area but the arena.
+typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
 // An open compiler library and the one function that was asked for.
 typedef struct compiler_door {

@@ -8,8 +8,6 @@
 #define _GNU_SOURCE
 #include "runtime/execute.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,10 +15,10 @@
 #include "runtime/poison.h"
 
 struct execute_trace {
-    FILE *out;     // NULL: nothing is printed
-    bool owned;    // out is ours to close
-    bool poison;   // WELFORD_POISON (runtime/poison.h)
-    double *ended; // [n_calls] of the run being traced: when each call was finished
+    execute_observer *observer; // NULL: nobody watches
+    void *context;
+    bool poison; // WELFORD_POISON (runtime/poison.h)
+    execute_span *spans;
     size_t capacity;
 };
 
@@ -29,7 +27,7 @@ typedef struct walk {
     thread_pool *pool;
     unsigned char *const *bases;
     const int64_t *dims;
-    double *ended; // [n_calls] when each call was finished; NULL: no trace
+    execute_span *spans; // [n_threads][n_calls]; NULL: nobody watches
 } walk;
 
 // One call, ready to run.
@@ -62,7 +60,8 @@ static void resolve_next(const walk *w, uint32_t index, resolved *r)
     }
 }
 
-static int64_t call_bytes(const plan_call *call, const int64_t dims[DIM_COUNT])
+// All that the call may touch.
+static int64_t extent_bytes(const plan_call *call, const int64_t dims[DIM_COUNT])
 {
     int64_t bytes = 0;
     for (uint32_t i = 0; i < call->n_buffers; i++) bytes += affine_eval(&call->buffers[i].bytes, dims);
@@ -77,7 +76,7 @@ static int64_t choose_grain(const plan_call *call, const int64_t dims[DIM_COUNT]
     // By a core's usual speed, 16 bytes or 64 operations a nanosecond: a bound from below on the time of the whole
     // call.
     const int64_t short_ns = 4000;
-    int64_t by_bytes = call_bytes(call, dims) / 16, by_flops = affine_eval(&call->flops, dims) / 64;
+    int64_t by_bytes = extent_bytes(call, dims) / 16, by_flops = affine_eval(&call->flops, dims) / 64;
     int64_t share = (n_tiles + n_threads - 1) / n_threads;
     bool is_short = (by_bytes > by_flops ? by_bytes : by_flops) / n_threads < short_ns;
     return is_short ? share : (share + PIECES - 1) / PIECES;
@@ -88,12 +87,14 @@ static void run_tiles(const walk *w, int thread, const resolved *r)
     const plan_call *call = &w->prog->plan.calls[r->index];
     kernel_fn kernel = w->prog->kernels[call->kernel];
     int64_t grain = choose_grain(call, w->dims, r->n_tiles, thread_pool_size(w->pool));
+    execute_span *span = w->spans ? &w->spans[(uint32_t)thread * w->prog->plan.n_calls + r->index] : NULL;
     for (;;) {
         tile_range t = work_take(w->pool, r->index, thread, r->n_tiles, grain);
         if (t.begin == t.end) return;
+        if (span && span->begin == 0) span->begin = now();
         kernel(r->buffers, r->dims, t.begin, t.end);
-        bool last = work_finish(w->pool, r->index, t.end - t.begin, r->n_tiles);
-        if (last && w->ended) w->ended[r->index] = now();
+        if (span) span->end = now();
+        work_finish(w->pool, r->index, t.end - t.begin, r->n_tiles);
     }
 }
 
@@ -125,68 +126,46 @@ static void walk_poisoned(const walk *w)
     }
 }
 
-// --- trace ---------------------------------------------------------------------------------------------------------
+// --- watching ------------------------------------------------------------------------------------------------------
 
-static void print_call(FILE *out, const plan *p, uint32_t index, const int64_t dims[DIM_COUNT], double seconds)
+double execute_call_end(const execute_record *record, uint32_t index)
 {
-    const plan_call *call = &p->calls[index];
-    fprintf(out, "%4" PRIu32 " %-24s %-24s", index, p->kernels[call->kernel], call->label);
-    for (uint32_t i = 0; i < call->n_dims; i++)
-        fprintf(out, "%s%" PRId64, i ? "," : " dims ", affine_eval(&call->dims[i], dims));
-    fprintf(out, " tiles %" PRId64 " %.2f us", plan_count_eval(&call->tiles, dims), seconds * 1e6);
-    if (seconds > 0)
-        fprintf(out, " %.2f GFLOP/s %.2f GB/s", (double)affine_eval(&call->flops, dims) / seconds * 1e-9,
-                (double)call_bytes(call, dims) / seconds * 1e-9);
-    fputc('\n', out);
-}
-
-static void print_run(execute_trace *trace, const plan *p, const int64_t dims[DIM_COUNT], double started)
-{
-    double finished = now();
-    fprintf(trace->out, "run: n_tokens %" PRId64 " n_past %" PRId64 " n_outputs %" PRId64 " %.2f us\n",
-            dims[DIM_TOKENS], dims[DIM_PAST], dims[DIM_OUTPUTS], (finished - started) * 1e6);
-    for (uint32_t i = 0; i < p->n_calls; i++) {
-        if (plan_count_eval(&p->calls[i].tiles, dims) <= 0) continue;
-        print_call(trace->out, p, i, dims, trace->ended[i] - started);
-        started = trace->ended[i]; // of the next call
+    double end = 0;
+    for (int t = 0; t < record->n_threads; t++) {
+        const execute_span *span = &record->spans[(uint32_t)t * record->plan->n_calls + index];
+        if (span->end > end) end = span->end;
     }
-    fflush(trace->out);
+    return end;
 }
 
-// Room for the times of a run; without memory the run goes untraced.
-static bool reserve_times(execute_trace *trace, size_t n_calls)
+execute_trace *execute_trace_create(execute_observer *observer, void *context)
 {
-    if (n_calls <= trace->capacity) return true;
-    double *ended = realloc(trace->ended, n_calls * sizeof *ended);
-    if (!ended) return false;
-    trace->ended = ended;
-    trace->capacity = n_calls;
-    return true;
-}
-
-execute_trace *execute_trace_from_environment(void)
-{
-    const char *name = getenv("WELFORD_TRACE"), *poison = getenv("WELFORD_POISON");
-    bool print = name && *name && strcmp(name, "0"), fill = poison && *poison && strcmp(poison, "0");
-    if (!print && !fill) return NULL;
+    const char *poison = getenv("WELFORD_POISON");
+    bool fill = poison && *poison && strcmp(poison, "0");
+    if (!observer && !fill) return NULL;
     execute_trace *trace = calloc(1, sizeof *trace);
-    if (!trace) return NULL;
-    trace->poison = fill;
-    if (!print) return trace;
-    trace->owned = strcmp(name, "1") != 0;
-    trace->out = trace->owned ? fopen(name, "we") : stderr;
-    if (trace->out) return trace;
-    fprintf(stderr, "WELFORD_TRACE: %s cannot be written, no trace\n", name);
-    trace->owned = false;
+    if (trace) *trace = (execute_trace){.observer = observer, .context = context, .poison = fill};
     return trace;
 }
 
 void execute_trace_free(execute_trace *trace)
 {
     if (!trace) return;
-    if (trace->owned) fclose(trace->out);
-    free(trace->ended);
+    free(trace->spans);
     free(trace);
+}
+
+// Room for the spans of a run, empty ones; NULL: out of memory, the run goes unwatched.
+static execute_span *empty_spans(execute_trace *trace, size_t n)
+{
+    if (n > trace->capacity) {
+        execute_span *spans = realloc(trace->spans, n * sizeof *spans);
+        if (!spans) return NULL;
+        trace->spans = spans;
+        trace->capacity = n;
+    }
+    if (n) memset(trace->spans, 0, n * sizeof *trace->spans);
+    return trace->spans;
 }
 
 bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
@@ -198,9 +177,13 @@ bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const b
         return true;
     }
     if (!work_begin(pool, prog->plan.n_calls)) return false;
-    if (trace && trace->out && reserve_times(trace, prog->plan.n_calls)) w.ended = trace->ended;
-    double started = w.ended ? now() : 0;
+    int n_threads = thread_pool_size(pool);
+    if (trace) w.spans = empty_spans(trace, (size_t)n_threads * prog->plan.n_calls);
+    execute_record record = {.plan = &prog->plan, .dims = dims, .n_threads = n_threads, .spans = w.spans};
+    if (w.spans) record.begin = now();
     thread_pool_run(pool, walk_plan, &w);
-    if (w.ended) print_run(trace, &prog->plan, dims, started);
+    if (!w.spans) return true;
+    record.end = now();
+    trace->observer(trace->context, &record);
     return true;
 }

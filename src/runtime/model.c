@@ -160,9 +160,9 @@ static wf_status open_program(model *m, const model_options *o, wf_error *err)
         return WF_OK;
     }
     buffer image = {0};
-    double started = now();
+    m->compile_started = now();
     wf_status status = compile_program(m->file, &options, &image, err);
-    m->compile_seconds = now() - started;
+    m->compile_seconds = now() - m->compile_started;
     if (status == WF_OK) status = load_compiled_program(&image, &m->program, err);
     if (status == WF_OK && cache) file_write_atomic(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);
@@ -187,10 +187,10 @@ static wf_status open_pack(model *m, const model_options *o, thread_pool *pool, 
     bool cache = !o->no_cache && make_pack_key(m->file, &m->program.plan, key) &&
                  cache_path("packs", key, ".wfpack", path, sizeof path);
     packing p = {.options = o};
-    double started = now();
+    m->pack_started = now();
     TRY(pack_open(m->file, &m->program.plan, cache ? path : NULL, cache ? key : NULL, pool, report_packing, &p,
                   &m->pack, err));
-    m->pack_seconds = now() - started;
+    m->pack_seconds = now() - m->pack_started;
     m->pack_cached = m->pack.cached && !p.built;
     return WF_OK;
 }

@@ -21,7 +21,8 @@ typedef struct model {
     checkpoint *file;
     program program;
     pack pack;
-    bool program_cached, pack_cached; // came from the cache
+    bool program_cached, pack_cached;     // came from the cache
+    double compile_started, pack_started; // CLOCK_MONOTONIC
     double compile_seconds, pack_seconds;
 } model;
 

@@ -64,6 +64,37 @@ bool plan_weight_bytes(const plan_weight *w, size_t *bytes)
     return checked_mul(panels, panel_bytes, bytes);
 }
 
+double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT])
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < dims[DIM_TOKENS] && call->pair_flops; i++) {
+        int64_t positions = dims[DIM_PAST] + i + 1;
+        pairs += (double)(call->window && positions > call->window ? call->window : positions);
+    }
+    return (double)affine_eval(&call->flops, dims) + pairs * (double)call->pair_flops;
+}
+
+// An extent in n_ctx is meant for any place in the context; of the cache's rows a call writes, and of the rotation
+// table it reads, only those of its own tokens.
+double plan_call_bytes(const plan_call *call, const int64_t dims[DIM_COUNT])
+{
+    int64_t tokens = dims[DIM_TOKENS], own[DIM_COUNT], attended[DIM_COUNT];
+    memcpy(own, dims, sizeof own);
+    memcpy(attended, dims, sizeof attended);
+    int64_t before = call->window && dims[DIM_PAST] > call->window ? call->window : dims[DIM_PAST];
+    own[DIM_CONTEXT] = tokens;
+    attended[DIM_CONTEXT] = before + tokens;
+    double bytes = 0;
+    bool gathers = affine_eval(&call->flops, dims) == 0 && !call->pair_flops; // reads rows of a table, which it writes
+    for (uint32_t i = 0; i < call->n_buffers; i++) {
+        const plan_buffer *b = &call->buffers[i];
+        if (gathers && b->base == BASE_WEIGHTS) continue;
+        bool is_attended = b->base == BASE_ARENA || (b->base == BASE_KV && !b->written);
+        bytes += (double)affine_eval(&b->bytes, is_attended ? attended : own);
+    }
+    return bytes;
+}
+
 void plan_free(plan *p)
 {
     arena_free(&p->memory);
@@ -292,7 +323,8 @@ static wf_status check_call(const checker *c, uint32_t index)
     }
     for (uint32_t i = 0; i < call->n_dims; i++)
         if (!form_fits(c, &call->dims[i])) return fail_call(c, index, "a dimension is out of range");
-    if (!form_fits(c, &call->flops)) return fail_call(c, index, "flops out of range");
+    if (!form_fits(c, &call->flops) || call->pair_flops < 0 || call->pair_flops >= SIZE_LIMIT || call->window < 0)
+        return fail_call(c, index, "flops out of range");
     const char *fault = tiles_fault(c, &call->tiles);
     return fault ? fail_call(c, index, fault) : WF_OK;
 }

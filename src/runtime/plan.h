@@ -79,8 +79,15 @@ typedef struct plan_call {
     plan_buffer buffers[PLAN_MAX_BUFFERS];
     affine dims[PLAN_MAX_DIMS];
     plan_count tiles;
-    affine flops; // arithmetic of the whole call, for profiles; attention's n_tokens * n_past term is left out
+    // For profiles:
+    affine flops;       // arithmetic of the whole call, but for
+    int64_t pair_flops; // that of each pair of a token and a position it attends to; 0: no attention
+    int64_t window;     // positions that a token attends to at most; 0: all
 } plan_call;
+
+// What a call computes and touches; of the KV cache only the positions that its tokens attend to.
+double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT]);
+double plan_call_bytes(const plan_call *call, const int64_t dims[DIM_COUNT]);
 
 // One weight in the pack: one or two or three checkpoint tensors in one layout.
 enum { PLAN_MAX_SOURCES = 3 };

@@ -1,6 +1,6 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN03"; the last two digits count versions of this format
+//     0    magic "WFPLAN04"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
 //          affine kv_bytes, arena_bytes; u64 weights_bytes
@@ -9,7 +9,8 @@
 //          u32 n_kernels, each: str name
 //          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
 //                               n_sources of: str name, u32 type, i64 rows
-//          u32 n_calls,   each: u32 kernel, str label, u32 n_buffers, n_dims, affine flops, tiles.a,
+//          u32 n_calls,   each: u32 kernel, str label, u32 n_buffers, n_dims, affine flops, i64 pair_flops, window,
+//          tiles.a,
 //                               i64 tiles.divisor, tiles.factor, tiles.when.max_tokens, min_past; u32 otherwise;
 //                               n_buffers of: u32 base, u32 written, affine offset, bytes; n_dims of: affine
 //     str = u32 length, then its bytes, none of them zero; affine = i64 c[5]
@@ -95,6 +96,8 @@ static void put_call(buffer *out, const plan_call *call)
     put_u32(out, call->n_buffers);
     put_u32(out, call->n_dims);
     put_affine(out, &call->flops);
+    put_i64(out, call->pair_flops);
+    put_i64(out, call->window);
     put_affine(out, &call->tiles.a);
     put_i64(out, call->tiles.divisor);
     put_i64(out, call->tiles.factor);
@@ -277,6 +280,8 @@ static void get_call(reader *r, plan_call *call)
     call->n_buffers = get_u32_to(r, PLAN_MAX_BUFFERS, "too many buffers of a call");
     call->n_dims = get_u32_to(r, PLAN_MAX_DIMS, "too many dimensions of a call");
     call->flops = get_affine(r);
+    call->pair_flops = get_i64(r);
+    call->window = get_i64(r);
     call->tiles.a = get_affine(r);
     call->tiles.divisor = get_i64(r);
     call->tiles.factor = get_i64(r);

@@ -73,7 +73,9 @@ static void make_calls(sample *s)
                               .n_dims = 2,
                               .dims = {form(0, 1, 0, 0), {.c = {[DIM_PAST] = 1}}},
                               .tiles = {form(3, 2, 0, 0), 4, 5, {8, 256, true}},
-                              .flops = form(7, 9, 0, 0)};
+                              .flops = form(7, 9, 0, 0),
+                              .pair_flops = 12,
+                              .window = 100};
     s->calls[1].buffers[0] = (plan_buffer){BASE_ROPE, form(0, 0, 0, 0), form(0, 0, 0, 32), false};
     s->calls[1].buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 100), form(0, 0, 0, 28), true};
     s->calls[1].buffers[2] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), true};
@@ -257,6 +259,9 @@ static void test_refuses_bad_calls(void **state)
     REFUSES(s.calls[1].dims[0].c[DIM_ONE] = -1, "dimension");
     REFUSES(s.calls[1].dims[0].c[DIM_ONE] = (int64_t)1 << 48, "dimension");
     REFUSES(s.calls[1].flops.c[DIM_PAST] = -1, "flops");
+    REFUSES(s.calls[1].pair_flops = -1, "flops");
+    REFUSES(s.calls[1].pair_flops = INT64_MAX, "flops");
+    REFUSES(s.calls[1].window = -1, "flops");
     REFUSES(s.calls[1].tiles.divisor = 0, "tiles");
     REFUSES(s.calls[1].tiles.factor = -1, "tiles");
     REFUSES(s.calls[1].tiles.when.max_tokens = -1, "condition");
@@ -441,6 +446,28 @@ static void test_prints_a_table(void **state)
     buffer_free(&out);
 }
 
+static void test_counts_work(void **state)
+{
+    (void)state;
+    plan_call call = {.n_buffers = 4, .flops = form(7, 9, 0, 0), .pair_flops = 12};
+    call.buffers[0] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 10), false};
+    call.buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 100), true};
+    call.buffers[2] = (plan_buffer){BASE_WEIGHTS, form(0, 0, 0, 0), form(1000000, 0, 0, 0), false};
+    call.buffers[3] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 8, 0, 0), true};
+    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = 3, [DIM_PAST] = 5, [DIM_CONTEXT] = 64};
+    // tokens attend to 6, 7 and 8 positions
+    assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (6 + 7 + 8));
+    assert_true(plan_call_bytes(&call, dims) == 8 * 10 + 3 * 100 + 1000000 + 3 * 8);
+    call.flops = form(0, 0, 0, 0);
+    call.pair_flops = 0; // of the table in the pack it reads only what it writes
+    assert_true(plan_call_bytes(&call, dims) == 3 * 10 + 5 * 10 + 3 * 100 + 3 * 8);
+    call.flops = form(7, 9, 0, 0);
+    call.pair_flops = 12;
+    call.window = 4;
+    assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (4 + 4 + 4));
+    assert_true(plan_call_bytes(&call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 3 * 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_reads_what_it_wrote),
         cmocka_unit_test(test_refuses_damaged_files),
         cmocka_unit_test(test_prints_a_table),
+        cmocka_unit_test(test_counts_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

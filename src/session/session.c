@@ -111,7 +111,7 @@ wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64
         session_free(s);
         return status;
     }
-    s->trace = execute_trace_from_environment();
+    s->trace = execute_trace_create(NULL, NULL);
     *out = s;
     return WF_OK;
 }
@@ -282,6 +282,13 @@ wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, 
     s->n_outputs = 0;
     fill_rope(s, n);
     return WF_OK;
+}
+
+wf_status session_observe(session *s, execute_observer *observer, void *context, wf_error *err)
+{
+    execute_trace_free(s->trace);
+    s->trace = execute_trace_create(observer, context);
+    return observer && !s->trace ? error_memory(err, 0) : WF_OK;
 }
 
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n)

@@ -11,21 +11,25 @@
 #include "session/generate.h"
 #include "tool/bench.h"
 
-enum { OPTION_HELP = OPTION_OWN, OPTION_ABLATE };
+enum { OPTION_HELP = OPTION_OWN, OPTION_ABLATE, OPTION_PROFILE, OPTION_TRACE };
 
-static const char HELP[] = "Usage: welford bench [OPTIONS] MODEL\n\n"
-                           "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs "
-                           "are numbers separated by\n"
-                           "commas.\n\n"
-                           "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
-                           "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
-                           "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
-                           "  -b, --batch N           tokens evaluated at a time (default 512)\n"
-                           "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
-                           "  -o, --output FORMAT     md (default), json or csv\n"
-                           "      --ablate            each fusion off in turn, as ratio to all on; the first of each "
-                           "LIST counts\n" MODEL_OPTIONS_HELP "                          (--threads takes a LIST too)\n"
-                           "      --help              this text\n";
+static const char HELP[] =
+    "Usage: welford bench [OPTIONS] MODEL\n\n"
+    "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs "
+    "are numbers separated by\n"
+    "commas.\n\n"
+    "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
+    "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
+    "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
+    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
+    "  -o, --output FORMAT     md (default), json or csv\n"
+    "      --ablate            each fusion off in turn, as ratio to all on; the first of each "
+    "LIST counts\n"
+    "      --profile           the time of each test by kernel, beside what this CPU can do\n"
+    "      --trace FILE        write what each thread did when, for chrome://tracing or "
+    "ui.perfetto.dev\n" MODEL_OPTIONS_HELP "                          (--threads takes a LIST too)\n"
+    "      --help              this text\n";
 
 static bool parse_list(const char *verb, const char *option, char *text, int64_t min, int64_t max, int_list *list)
 {
@@ -89,8 +93,12 @@ static wf_status measure(const model *m, thread_pool *pool, const bench_options 
     if (test->n_depth) TRY_GOTO(session_eval(s, tokens, test->n_depth, test->n_depth, err), done);
     double seconds;
     TRY_GOTO(bench_run_once(s, test, tokens, &seconds, err), done); // to warm up
+    if (options->trace_path) TRY_GOTO(session_observe(s, trace_observe, options->events, err), done);
     for (test->n_samples = 0; test->n_samples < options->repeats; test->n_samples++) {
+        double started = clock_seconds();
         TRY_GOTO(bench_run_once(s, test, tokens, &seconds, err), done);
+        if (options->trace_path)
+            trace_phase(options->events, n == test->n_prompt ? "prefill" : "decode", started, clock_seconds());
         test->samples[test->n_samples] = (double)n / seconds;
     }
     bench_summarise(test);
@@ -230,12 +238,14 @@ static wf_status run_bench(bench_options *options, wf_error *err)
     status = model_open(options->path, &runtime_options, pool, &m, err);
     model_progress_end(&bar);
     if (status != WF_OK) goto done;
+    if (options->trace_path) trace_model(options->events, m, options->events->origin, clock_seconds());
     report.m = m;
     describe(&report);
     report.tests = json_array();
     print_head(&report);
     for (int i = 0; i < options->threads.count && status == WF_OK; i++)
         status = run_tests(&report, options, (int)options->threads.items[i], err);
+    if (status == WF_OK && options->trace_path) status = trace_write(options->events, options->trace_path, err);
     if (status == WF_OK && options->format == FORMAT_JSON) {
         json_dumpf(report.tests, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
@@ -270,6 +280,8 @@ int tool_bench(int argc, char **argv)
         {"repetitions", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'o'},
         {"ablate", no_argument, NULL, OPTION_ABLATE},
+        {"profile", no_argument, NULL, OPTION_PROFILE},
+        {"trace", required_argument, NULL, OPTION_TRACE},
         {"help", no_argument, NULL, OPTION_HELP},
         {0},
     };
@@ -288,6 +300,8 @@ int tool_bench(int argc, char **argv)
         case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
         case 'o': good = parse_format(verb, optarg, &o.format); break;
         case OPTION_ABLATE: o.ablate = true; break;
+        case OPTION_PROFILE: o.profile = true; break;
+        case OPTION_TRACE: o.trace_path = optarg; break;
         case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default: good = model_option_take(verb, c, optarg, &o.model);
         }
@@ -295,8 +309,16 @@ int tool_bench(int argc, char **argv)
     }
     if (argc - optind != 1) return tool_fail_usage(verb, "one MODEL is needed");
     o.path = argv[optind];
+    trace events = {.origin = clock_seconds()};
+    o.events = &events;
     wf_error err = {0};
+    if (o.trace_path && (o.ablate || o.profile))
+        return tool_fail_usage(verb, "--trace does not go with --ablate or --profile");
     if (o.ablate && (o.format != FORMAT_MD || o.model.fuse || o.model.no_fuse))
         return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
-    return (o.ablate ? bench_ablate(&o, &err) : run_bench(&o, &err)) == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
+    if (o.profile && (o.ablate || o.format == FORMAT_CSV))
+        return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
+    wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
+    buffer_free(&events.events);
+    return status == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
 }

@@ -5,6 +5,7 @@
 #include "session/engine.h"
 #include "session/session.h"
 #include "tool/model_options.h"
+#include "tool/trace.h"
 
 enum { MAX_LIST = 16, MAX_REPEATS = 1000 };
 
@@ -19,8 +20,10 @@ typedef struct bench_options {
     const char *path;
     int_list prompts, answers, depths, threads;
     int64_t n_batch, repeats;
-    bool ablate;
+    bool ablate, profile;
     bench_format format;
+    const char *trace_path; // NULL: no trace
+    trace *events;          // of the runs, without those to warm up
     wf_model_options model;
 } bench_options;
 
@@ -44,5 +47,8 @@ void bench_summarise(bench_test *test);
 
 // bench --ablate: every fusion off in turn, one after the other within each repetition, as ratios to all of them on.
 wf_status bench_ablate(const bench_options *options, wf_error *err);
+
+// bench --profile: where the time of each test goes, as a table by kernel or as JSON.
+wf_status bench_profile(const bench_options *options, wf_error *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "runtime/compiler.h"
 #include "tool/model_options.h"
 #include "tool/tool.h"
+#include "tool/trace.h"
 
 static const char HELP[] =
     "Usage: welford exec [OPTIONS] FILE\n\n"
@@ -171,31 +172,20 @@ static wf_status time_runs(graph_run *run, void *const *arrays, int64_t n, wf_er
     return status;
 }
 
-// Format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (complete events)
 static wf_status write_profile(const char *path, const graph_program *p, graph_run *run, void *const *arrays,
                                wf_error *err)
 {
     graph_time *times = calloc(p->n_calls + 1, sizeof *times);
     if (!times) return error_memory(err, p->n_calls * sizeof *times);
     wf_status status = graph_run_profile(run, arrays, times, err);
-    buffer text = {0};
-    buffer_printf(&text, "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n");
-    for (uint32_t i = 0; i < p->n_calls; i++) {
+    trace t = {0};
+    for (uint32_t i = 0; i < p->n_calls && status == WF_OK; i++) {
         const graph_call *c = &p->calls[i];
-        buffer_printf(&text,
-                      "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, \"name\": \"%s\", ",
-                      i ? ",\n" : "", times[i].start * 1e6, (times[i].end - times[i].start) * 1e6, c->kernel);
-        buffer_printf(&text, "\"args\": {\"tiles\": %" PRId64 ", \"op\": \"", c->n_tiles);
-        for (const char *s = c->label; *s; s++) {
-            if (*s == '"' || *s == '\\') buffer_append_char(&text, '\\');
-            if ((unsigned char)*s >= ' ') buffer_append_char(&text, *s);
-        }
-        buffer_printf(&text, "\"}}");
+        trace_event(&t, 1, c->kernel, c->label, times[i].start, times[i].end);
+        buffer_printf(&t.events, ", \"tiles\": %" PRId64, c->n_tiles);
+        trace_end_event(&t);
     }
-    buffer_printf(&text, "\n]}\n");
-    if (status == WF_OK)
-        status = text.failed ? error_memory(err, text.len) : file_write_atomic(path, text.data, text.len, err);
-    buffer_free(&text);
+    if (status == WF_OK) status = trace_write(&t, path, err);
     free(times);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "tool/answer.h"
 #include "tool/line.h"
 #include "tool/model_options.h"
+#include "tool/trace.h"
 
 enum {
     OPTION_TEMP = OPTION_OWN,
@@ -31,12 +32,13 @@ enum {
     OPTION_STATS,
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
+    OPTION_TRACE,
     OPTION_HELP,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
 
 typedef struct run_options {
-    const char *path, *text, *file, *system, *prompt_cache;
+    const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
     bool raw, json, stats;
     think_mode think;
@@ -72,6 +74,7 @@ static const char HELP[] =
     "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), "
     "finish_reason\n"
     "                          (stop, length, context or interrupted), stats; reasoning with --think json\n"
+    "      --trace FILE        write what each thread did when, for chrome://tracing or ui.perfetto.dev\n"
     "      --stats             print speed, memory and what came from the cache to stderr\n" MODEL_OPTIONS_HELP
     "      --help              this text\n";
 
@@ -125,8 +128,9 @@ typedef struct run_state {
     double process_start, first_token; // clock_seconds; first_token 0: none yet
     wf_sampler_options sampling;       // in use
     answer_printer out;
-    bool began;  // this answer
-    bool opened; // the session is there, and as good as what --prompt-cache held
+    trace events; // --trace
+    bool began;   // this answer
+    bool opened;  // the session is there, and as good as what --prompt-cache held
 } run_state;
 
 // The clock at the process's start: the time that exec and the dynamic linker took was spent on the CPU.
@@ -179,11 +183,14 @@ static wf_status open_run(run_state *r, wf_error *err)
     const run_options *o = r->options;
     wf_model_options options = o->model;
     model_progress bar;
+    double started = clock_seconds();
     model_progress_set(&bar, &options);
     wf_status status = engine_open(o->path, &options, &r->e, err);
     model_progress_end(&bar);
     TRY(status);
+    if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
     TRY(session_create(r->e.m, r->e.pool, o->n_ctx, o->n_batch, &r->s, err));
+    if (o->trace) TRY(session_observe(r->s, trace_observe, &r->events, err));
     bool restored;
     if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
     r->opened = true;
@@ -202,12 +209,15 @@ static void close_run(run_state *r)
     session_free(r->s);
     engine_close(&r->e);
     answer_free(&r->out);
+    buffer_free(&r->events.events);
 }
 
-static wf_status save_session(const run_state *r, wf_error *err)
+// What a run leaves behind: --trace, --prompt-cache.
+static wf_status write_files(run_state *r, wf_error *err)
 {
-    if (!r->options->prompt_cache || !r->opened) return WF_OK;
-    return session_save(r->s, &r->e, r->options->prompt_cache, err);
+    const run_options *o = r->options;
+    if (o->trace) TRY(trace_write(&r->events, o->trace, err));
+    return o->prompt_cache && r->opened ? session_save(r->s, &r->e, o->prompt_cache, err) : WF_OK;
 }
 
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
@@ -216,8 +226,14 @@ static wf_status answer(run_state *r, view text, token_list *ids, wf_generation 
         .text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token, .context = r};
     r->first_token = 0;
     r->began = false;
+    double started = clock_seconds();
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
     if (r->began) answer_end(&r->out);
+    if (r->options->trace && status == WF_OK) {
+        double prefilled = started + g->prefill_seconds;
+        trace_phase(&r->events, "prefill", started, prefilled);
+        trace_phase(&r->events, "decode", prefilled, clock_seconds());
+    }
     if (status == WF_OK && g->finish == WF_FINISH_CONTEXT)
         fprintf(stderr, "%s: the context of %" PRId64 " tokens is full\n", r->program, session_context(r->s));
     return status;
@@ -317,7 +333,7 @@ static wf_status run_once(run_state *r, wf_error *err)
         catch_interrupts();
         status = answer(r, prompt, &ids, &g, err);
     }
-    if (status == WF_OK) status = save_session(r, err);
+    if (status == WF_OK) status = write_files(r, err);
     if (status == WF_OK && r->options->json) print_json(r, &ids, &g);
     if (status == WF_OK && r->options->stats) print_stats(r, &g);
     token_list_free(&ids);
@@ -365,7 +381,7 @@ static wf_status run_chat(run_state *r, wf_error *err)
             say(r, line);
     }
     line_reader_free(reader);
-    return save_session(r, err);
+    return write_files(r, err);
 }
 
 // ---- the verb
@@ -405,6 +421,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_JSON: o->json = true; return true;
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
+    case OPTION_TRACE: o->trace = value; return true;
     case OPTION_THINK:
         if (!take_think(value, &o->think)) {
             tool_fail_usage(verb, "--think: '%s' is none of show, hide, json", value);
@@ -437,6 +454,7 @@ int tool_run(int argc, char **argv)
         {"stats", no_argument, NULL, OPTION_STATS},
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
+        {"trace", required_argument, NULL, OPTION_TRACE},
         {"help", no_argument, NULL, OPTION_HELP},
         {0},
     };
@@ -460,6 +478,7 @@ int tool_run(int argc, char **argv)
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
     options.path = argv[optind];
+    r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};
 
     wf_error err = {0};

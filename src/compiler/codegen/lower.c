@@ -406,7 +406,8 @@ static wf_status lower_rope(lowering *l, MlirOperation op)
     char name[96];
     rope_name(&k, name);
     int y = new_result(l, op, DIM_TOKENS);
-    call_rows(l, kernel(l, name, do_rope_build, &k), "rope", DIM_TOKENS);
+    plan_call *call = call_rows(l, kernel(l, name, do_rope_build, &k), "rope", DIM_TOKENS);
+    call->flops = affine_of(DIM_TOKENS, 3 * n_heads * k.n_dims);
     plan_reads_part(&l->p, x.plan_value, x.skip_bytes);
     uses_rope_table(l, table);
     plan_writes(&l->p, y);
@@ -438,7 +439,8 @@ static wf_status lower_rope_store(lowering *l, MlirOperation op)
     }
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
     int q = new_result(l, op, DIM_TOKENS);
-    call_rows(l, kernel(l, name, do_rope_store_build, &k), label, DIM_TOKENS);
+    plan_call *call = call_rows(l, kernel(l, name, do_rope_store_build, &k), label, DIM_TOKENS);
+    call->flops = affine_of(DIM_TOKENS, 3 * (k.n_heads + k.n_kv_heads) * k.n_dims);
     for (int i = 0; i < 3; i++) plan_reads_part(&l->p, x[i].plan_value, x[i].skip_bytes);
     uses_rope_table(l, table);
     plan_writes(&l->p, q);
@@ -460,6 +462,8 @@ static plan_call *call_attention(lowering *l, const attention_kernel *k, int64_t
     uses_cache(l, layer, 0, false);
     uses_cache(l, layer, 1, false);
     token_past_context(l);
+    call->pair_flops = 4 * k->n_heads * k->head_dim; // a score, and a share of the result
+    call->window = k->window;
     return call;
 }
 

@@ -1,0 +1,72 @@
+#include "compiler/kernel/ceiling.h"
+
+enum { CHAINS = 10, ROUNDS = 4000, STREAMS = 4 }; // chains: latency 4 or 5 times two units
+
+const char *ceiling_name(ceiling_kind kind)
+{
+    static const char *const NAMES[] = {"ceiling_fma", "ceiling_int8", "ceiling_read"};
+    return NAMES[kind];
+}
+
+// f32 or i32 values in the vectors that the instruction works on.
+static int lanes_of(ceiling_kind kind, const kernel_target *t)
+{
+    return kind == CEILING_INT8 && !t->vpdpbusd ? 8 : t->lanes;
+}
+
+double ceiling_tile_flops(ceiling_kind kind, const kernel_target *target)
+{
+    static const double A_LANE[] = {[CEILING_FMA] = 2, [CEILING_INT8] = 8, [CEILING_READ] = 0};
+    return A_LANE[kind] * lanes_of(kind, target) * CHAINS * ROUNDS;
+}
+
+static value chain_step(builder *b, ceiling_kind kind, value acc, value x)
+{
+    int n = lanes_of(kind, &b->target);
+    type bytes = vec(b, 4 * n, b->i8);
+    if (kind == CEILING_FMA) return fma_(b, acc, x, x);
+    if (b->target.vpdpbusd) return dot_u8s8(b, acc, bitcast(b, x, bytes), bitcast(b, x, bytes));
+    type pairs = vec(b, 2 * n, b->i16);
+    value operands[] = {bitcast(b, acc, bytes), bitcast(b, x, bytes)};
+    value sums[] = {intrinsic(b, "llvm.x86.avx2.pmadd.ub.sw", pairs, 2, operands), bitcast(b, x, pairs)};
+    return intrinsic(b, "llvm.x86.avx2.pmadd.wd", vec(b, n, b->i32), 2, sums);
+}
+
+static void build_chains(builder *b, ceiling_kind kind)
+{
+    type v = vec(b, lanes_of(kind, &b->target), kind == CEILING_INT8 ? b->i32 : b->f32);
+    value y = operand(b, 0), x = load(b, y, (value){0}, 0, v), acc[CHAINS];
+    loop tiles, rounds;
+    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    for (int i = 0; i < CHAINS; i++) acc[i] = load(b, y, (value){0}, 64, v);
+    loop_begin(b, &rounds, const_i(b, 0), const_i(b, ROUNDS), 1, CHAINS, acc);
+    for (int i = 0; i < CHAINS; i++) acc[i] = chain_step(b, kind, rounds.args[i], x);
+    loop_end(b, &rounds, acc);
+    for (int i = 0; i < CHAINS; i++) store(b, rounds.results[i], y, (value){0}, 128 + 64 * i);
+    loop_end(b, &tiles, NULL);
+}
+
+static void build_read(builder *b)
+{
+    type v = vec(b, b->target.lanes, b->i32);
+    int bytes = 4 * b->target.lanes;
+    value y = operand(b, 0), x = operand(b, 1), acc[STREAMS];
+    for (int i = 0; i < STREAMS; i++) acc[i] = const_int(b, v, 0);
+    loop lines;
+    loop_begin(b, &lines, mul_i(b, b->begin, CEILING_READ_BYTES), mul_i(b, b->end, CEILING_READ_BYTES), 8 * bytes,
+               STREAMS, acc);
+    for (int i = 0; i < 8; i++)
+        acc[i % STREAMS] = or_(b, i < STREAMS ? lines.args[i] : acc[i % STREAMS], load(b, x, lines.iv, i * bytes, v));
+    loop_end(b, &lines, acc);
+    for (int i = 0; i < STREAMS; i++) store(b, lines.results[i], y, (value){0}, 64 * i);
+}
+
+void ceiling_build(builder *b, ceiling_kind kind)
+{
+    kernel_begin(b, ceiling_name(kind));
+    if (kind == CEILING_READ)
+        build_read(b);
+    else
+        build_chains(b, kind);
+    kernel_end(b);
+}

@@ -1,0 +1,22 @@
+// What a core can do at best, as kernels: the ceilings that measurements are held against.
+//
+//     fma    independent chains of f32 multiply-adds in registers
+//     int8   the same with the instructions that turn 8-bit products into 32-bit sums here: vpdpbusd, or vpmaddubsw and
+//            vpmaddwd in 256 bits
+//     read   reads memory, as streams of vectors
+#ifndef WELFORD_COMPILER_KERNEL_CEILING_H
+#define WELFORD_COMPILER_KERNEL_CEILING_H
+
+#include "compiler/kernel/builder.h"
+#include "runtime/compiler.h"
+
+const char *ceiling_name(ceiling_kind kind); // of the kernel: "ceiling_fma"
+
+// Operands: y [1024] bytes that every tile may write; for `read` also x, of which a tile reads CEILING_READ_BYTES.
+enum { CEILING_READ_BYTES = 4096 };
+void ceiling_build(builder *b, ceiling_kind kind);
+
+// Arithmetic of a tile; 0 for `read`.
+double ceiling_tile_flops(ceiling_kind kind, const kernel_target *target);
+
+#endif

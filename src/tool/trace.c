@@ -1,0 +1,70 @@
+#include "tool/trace.h"
+
+#include <inttypes.h>
+
+#include "base/file.h"
+
+static void append_escaped(buffer *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') buffer_append_char(out, '\\');
+        if ((unsigned char)*text >= ' ') buffer_append_char(out, *text);
+    }
+}
+
+void trace_event(trace *t, int thread, const char *name, const char *label, double begin, double end)
+{
+    buffer *out = &t->events;
+    buffer_printf(out, "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f, \"name\": \"",
+                  out->len ? ",\n" : "", thread, (begin - t->origin) * 1e6, (end - begin) * 1e6);
+    append_escaped(out, name);
+    buffer_printf(out, "\", \"args\": {\"op\": \"");
+    append_escaped(out, label);
+    buffer_append_char(out, '"');
+}
+
+void trace_end_event(trace *t) { buffer_printf(&t->events, "}}"); }
+
+void trace_phase(trace *t, const char *name, double begin, double end)
+{
+    trace_event(t, 0, name, name, begin, end);
+    trace_end_event(t);
+}
+
+void trace_model(trace *t, const model *m, double begin, double end)
+{
+    trace_phase(t, "open", begin, end);
+    if (!m->program_cached) trace_phase(t, "compile", m->compile_started, m->compile_started + m->compile_seconds);
+    trace_phase(t, m->pack_cached ? "map weights" : "pack", m->pack_started, m->pack_started + m->pack_seconds);
+}
+
+void trace_observe(void *context, const execute_record *r)
+{
+    trace *t = context;
+    const plan *p = r->plan;
+    for (int thread = 0; thread < r->n_threads; thread++) {
+        for (uint32_t i = 0; i < p->n_calls; i++) {
+            const execute_span *span = &r->spans[(uint32_t)thread * p->n_calls + i];
+            if (span->begin == 0) continue;
+            trace_event(t, thread + 1, p->kernels[p->calls[i].kernel], p->calls[i].label, span->begin, span->end);
+            buffer_printf(&t->events, ", \"n_tokens\": %" PRId64 ", \"n_past\": %" PRId64 ", \"tiles\": %" PRId64,
+                          r->dims[DIM_TOKENS], r->dims[DIM_PAST], plan_count_eval(&p->calls[i].tiles, r->dims));
+            trace_end_event(t);
+        }
+    }
+}
+
+wf_status trace_write(trace *t, const char *path, wf_error *err)
+{
+    static const view head = VIEW_LITERAL("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"),
+                      tail = VIEW_LITERAL("\n]}\n");
+    buffer text = {0};
+    buffer_append_view(&text, head);
+    buffer_append_view(&text, buffer_view(&t->events));
+    buffer_append_view(&text, tail);
+    wf_status status = text.failed || t->events.failed ? error_memory(err, t->events.len)
+                                                       : file_write_atomic(path, text.data, text.len, err);
+    buffer_free(&text);
+    buffer_free(&t->events);
+    return status;
+}
