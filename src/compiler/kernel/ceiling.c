@@ -17,7 +17,8 @@ static int lanes_of(ceiling_kind kind, const kernel_target *t)
 double ceiling_tile_flops(ceiling_kind kind, const kernel_target *target)
 {
     static const double A_LANE[] = {[CEILING_FMA] = 2, [CEILING_INT8] = 8, [CEILING_READ] = 0};
-    return A_LANE[kind] * lanes_of(kind, target) * CHAINS * ROUNDS;
+    int n = lanes_of(kind, target) * CHAINS * ROUNDS;
+    return A_LANE[kind] * n;
 }
 
 static value chain_step(builder *b, ceiling_kind kind, value acc, value x)
