@@ -34,7 +34,7 @@ enum {
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 4 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '3'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '4'};
 
 // ---- writing
 
