@@ -167,6 +167,67 @@ INTS = RNG.integers(-50, 50, (4, 9)).astype(np.int32)
 T = "tensor<3x5x37xf32>"
 
 
+def kernels_of(done) -> set[str]:
+    """Names of the kernels in --print-plan, without their sizes."""
+    return set(re.findall(r"^\+? *\d+ ([a-z_]+)_", done.stderr, re.M))
+
+
+def test_kernels_of_a_whole_model(function):
+    path = GRAPHS / "tosa/qwen2_tiny_s16.mlir"
+    ids = np.arange(16, dtype=np.int64).reshape(1, 16)
+    done = function(path).run(ids, options=("--print-plan",)).ok()
+    assert {"linear", "attention", "rms_norm", "nest"} <= kernels_of(done)
+    assert len(re.findall(r" linear_f32x16_", done.stderr)) == 15 and len(re.findall(r" attention_", done.stderr)) == 2
+    done = function(path).run(ids, options=("--print-plan", "--no-fuse", "kernels")).ok()
+    assert kernels_of(done) == {"nest"}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("n", [1, 5, 16, 40, 65, 300])
+def test_causal_attention_of_any_length(mlir, n):
+    """The sample with another number of tokens: whole groups of keys, and groups that are not full."""
+    text = (GRAPHS / "tosa/sdpa_causal.mlir").read_text()
+    text = re.sub(r"\b128(?=[x\],])|x128(?=x)", lambda m: m[0].replace("128", str(n)), text)
+    text = re.sub(f'dense<"0x[0-9A-F]+"> : tensor<{n}xi64>',
+                  f"dense<{list(range(n)) if n > 1 else 0}> : tensor<{n}xi64>", text)
+    rng = np.random.default_rng(n)
+    q, k, v = (rng.standard_normal((1, 8, n, 64)).astype(np.float32) for _ in range(3))
+    scores = (q.astype(np.float64) @ k.astype(np.float64).swapaxes(-1, -2)) / 8
+    scores[..., np.triu(np.ones((n, n), bool), 1)] = -np.inf
+    f = mlir(text)
+    result, = f(q, k, v)
+    assert np.abs(result - softmax(scores) @ v).max() < 1e-5
+    if n > 1:
+        assert "attention" in kernels_of(f.run(q, k, v, options=("--print-plan",)).ok())
+
+
+@pytest.mark.parametrize("rows, cols, features", [(1, 64, 32), (3, 20, 37), (50, 7, 5), (17, 300, 100)])
+def test_linear_with_constant_weights(mlir, rows, cols, features):
+    rng = np.random.default_rng(rows)
+    w, b = rng.standard_normal((cols, features)).astype(np.float32), rng.standard_normal(features).astype(np.float32)
+    hex_of = lambda x: "0x" + x.tobytes().hex().upper()
+    f = mlir(f"""
+      func.func @main(%x: tensor<{rows}x{cols}xf32>) -> tensor<{rows}x{features}xf32> {{
+        %w = arith.constant dense<"{hex_of(w)}"> : tensor<{cols}x{features}xf32>
+        %b = arith.constant dense<"{hex_of(b)}"> : tensor<{features}xf32>
+        %zero = arith.constant 0.0 : f32
+        %e = tensor.empty() : tensor<{rows}x{features}xf32>
+        %f = linalg.fill ins(%zero : f32) outs(%e : tensor<{rows}x{features}xf32>) -> tensor<{rows}x{features}xf32>
+        %p = linalg.matmul ins(%x, %w : tensor<{rows}x{cols}xf32>, tensor<{cols}x{features}xf32>) outs(%f : tensor<{rows}x{features}xf32>) -> tensor<{rows}x{features}xf32>
+        %v = linalg.broadcast ins(%b : tensor<{features}xf32>) outs(%e : tensor<{rows}x{features}xf32>) dimensions = [0]
+        %y = linalg.add ins(%p, %v : tensor<{rows}x{features}xf32>, tensor<{rows}x{features}xf32>) outs(%e : tensor<{rows}x{features}xf32>) -> tensor<{rows}x{features}xf32>
+        return %y : tensor<{rows}x{features}xf32>
+      }}""")
+    x = rng.standard_normal((rows, cols)).astype(np.float32)
+    result, = f(x)
+    assert np.abs(result - (x.astype(np.float64) @ w + b)).max() < 1e-4
+    assert "linear" in kernels_of(f.run(x, options=("--print-plan",)).ok())
+
+
 def unary(op, reference, x=A, tolerance=2e-6):
     return pytest.param(f"%0 = tosa.{op} %a0 : ({T}) -> {T}", [T], T, [x], reference, tolerance, id=op)
 

@@ -45,6 +45,8 @@ static const struct {
     {"linalg.generic", schedule_generic},
     {"wf.rms_norm", schedule_norm},
     {"wf.layer_norm", schedule_norm},
+    {"wf.linear", schedule_linear},
+    {"wf.attention", schedule_attention},
     {"cf.assert", schedule_assert},
 };
 
@@ -169,10 +171,15 @@ static wf_status write_calls(schedule *s)
                 buffers[k] = (graph_buffer){s->roots[c->roots[k]].base, s->roots[c->roots[k]].offset,
                                             s->roots[c->roots[k]].bytes, c->written[k]};
         }
+        int64_t *dims = arena_alloc(&p->memory, MAX_SIZES, sizeof *dims);
+        if (!dims) return error_memory(s->err, MAX_SIZES * sizeof *dims);
+        memcpy(dims, c->dims, sizeof c->dims);
         calls[i] = (graph_call){.kernel = c->kernel,
                                 .label = c->label,
                                 .n_buffers = (uint32_t)c->n_buffers,
                                 .buffers = buffers,
+                                .n_dims = (uint32_t)c->n_dims,
+                                .dims = dims,
                                 .n_tiles = c->n_tiles,
                                 .grain = c->grain,
                                 .chained = c->chained};

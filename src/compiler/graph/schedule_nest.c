@@ -169,13 +169,13 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
                 const root *r = &s->roots[c->roots[a->buffer]];
                 if (r->base == GRAPH_CONSTANTS ||
                     (r->base >= GRAPH_ARRAYS && r->base < GRAPH_ARRAYS + s->out->n_arguments) ||
-                    r->first < before->chain)
+                    root_writer_before(r, (int)index) < before->chain)
                     continue;
                 chained = chained && a->offset == 0 && nest_tile_step(n, &shape, a, &step) && step == r->step;
             }
         for (int o = 0; o < n->n_out; o++) { // nor may it write what another call of the chain writes
             const root *r = &s->roots[c->roots[n->out[o].buffer]];
-            chained = chained && (r->first == (int)index || r->first < before->chain);
+            chained = chained && root_writer_before(r, (int)index) < before->chain;
         }
         if (chained) {
             c->chained = true;
@@ -184,8 +184,8 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
     }
     for (int o = 0; o < n->n_out; o++) {
         root *r = &s->roots[c->roots[n->out[o].buffer]];
-        bool first = r->first == (int)index;
-        r->step = first && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
+        bool only = root_writer_before(r, (int)index) < 0;
+        r->step = only && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
     }
     return nest_build(s->b, n, &shape, c->kernel, s->err);
 }

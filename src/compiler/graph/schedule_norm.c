@@ -1,6 +1,4 @@
-// Norms have kernels of their own (kernel/norm.h): one call, one tile a row.
-#include <string.h>
-
+// Norms (kernel/norm.h): one call, one tile a row.
 #include "compiler/dialect/wf.h"
 #include "compiler/graph/constant.h"
 #include "compiler/graph/schedule_parts.h"
@@ -53,7 +51,7 @@ static bool read_norm(MlirOperation op, norm_kernel *k, MlirValue operands[3], i
     return true;
 }
 
-bool schedule_has_kernel(MlirOperation op)
+bool norm_has_kernel(MlirOperation op)
 {
     norm_kernel k;
     MlirValue operands[3];
@@ -61,11 +59,21 @@ bool schedule_has_kernel(MlirOperation op)
     return read_norm(op, &k, operands, &n);
 }
 
-static bool has_kernel_named(const schedule *s, const char *name)
+// Whether a tile of the call may follow the same tile of the call before without waiting for the others: it reads what
+// that tile wrote, row by row, and weights that no call of the chain writes.
+static void try_chain(schedule *s, call *c, const tensor x[], int n, int64_t cols)
 {
-    for (size_t i = 0; i + 1 < s->n_calls; i++)
-        if (s->calls[i].kernel && !strcmp(s->calls[i].kernel, name)) return true;
-    return false;
+    int index = (int)(c - s->calls);
+    c->chain = index;
+    const call *before = index > 0 ? &s->calls[index - 1] : NULL;
+    if (!s->chain || !before || before->n_tiles != c->n_tiles || c->n_tiles <= 1) return;
+    for (int i = 0; i < n; i++) {
+        const root *r = &s->roots[x[i].root];
+        bool fresh = root_writer_before(r, index) >= before->chain;
+        if (fresh && (i > 0 || r->step != cols)) return;
+    }
+    c->chained = true;
+    c->chain = before->chain;
 }
 
 wf_status schedule_norm(schedule *s)
@@ -74,60 +82,20 @@ wf_status schedule_norm(schedule *s)
     MlirValue operands[3];
     int n;
     tensor x[3], y;
+    char name[96];
     bool layer = op_is(s->op, "wf.layer_norm");
     if (!read_norm(s->op, &k, operands, &n)) return schedule_refuse(s, "cannot be compiled");
-    for (int i = 0; i < n; i++) {
-        TRY(schedule_read_tensor(s, operands[i], &x[i]));
-        TRY(schedule_to_memory(s, &x[i]));
-        if (x[i].offset && i > 0) { // weights are read from the start of their buffer
-            tensor moved = x[i];
-            TRY(schedule_new_tensor(s, mlirValueGetType(operands[i]), &moved));
-            TRY(schedule_copy(s, &x[i], &moved));
-            x[i] = moved;
-        }
-    }
-    if (x[0].offset) {
-        tensor moved;
-        TRY(schedule_new_tensor(s, mlirValueGetType(operands[0]), &moved));
-        TRY(schedule_copy(s, &x[0], &moved));
-        x[0] = moved;
-    }
+    for (int i = 0; i < n; i++) TRY(schedule_to_root(s, operands[i], &x[i]));
     TRY(schedule_new_tensor(s, mlirValueGetType(mlirOperationGetResult(s->op, 0)), &y));
-    size_t index = s->n_calls;
-    call *c = schedule_add_call(s);
-    if (!c) return error_memory(s->err, sizeof *c);
-    // operands are told apart by place, so that no two share a buffer: x may be gamma as well
-    const int order[] = {x[0].root, y.root, n > 1 ? x[1].root : -1, n > 2 ? x[2].root : -1};
-    for (int i = 0; i < n + 1; i++) {
-        c->roots[i] = order[i];
-        c->written[i] = i == 1;
-        root *r = &s->roots[order[i]];
-        if (r->first < 0) r->first = (int)index;
-        r->last = (int)index;
-        c->n_buffers++;
-    }
-    char name[96];
     (layer ? layer_norm_name : rms_norm_name)(&k, name);
-    c->kernel = arena_strdup(&s->out->memory, view_of(name));
-    c->label = schedule_make_label(s);
-    if (!c->kernel || !c->label) return error_memory(s->err, sizeof name);
+    const int roots[] = {x[0].root, y.root, n > 1 ? x[1].root : -1, n > 2 ? x[2].root : -1};
+    const bool written[] = {false, true, false, false};
+    call *c = schedule_kernel_call(s, name, n + 1, roots, written);
+    if (!c) return error_memory(s->err, sizeof name);
     c->n_tiles = tensor_count(&x[0]) / k.cols;
     c->grain = 16384 / k.cols > 1 ? 16384 / k.cols : 1;
-    c->chain = (int)index;
-    call *before = index > 0 ? &s->calls[index - 1] : NULL;
-    root *from = &s->roots[x[0].root];
-    bool fresh = before && from->base == GRAPH_ARENA && from->first >= before->chain;
-    bool weights_fresh = false;
-    for (int i = 1; i < n; i++) {
-        const root *r = &s->roots[x[i].root];
-        weights_fresh = weights_fresh || (before && r->base == GRAPH_ARENA && r->first >= before->chain);
-    }
-    if (s->chain && before && before->n_tiles == c->n_tiles && c->n_tiles > 1 && !weights_fresh &&
-        (!fresh || from->step == k.cols)) {
-        c->chained = true;
-        c->chain = before->chain;
-    }
+    try_chain(s, c, x, n, k.cols);
     s->roots[y.root].step = k.cols;
-    if (!has_kernel_named(s, c->kernel)) (layer ? layer_norm_build : rms_norm_build)(s->b, &k, c->kernel);
+    if (!schedule_knows_kernel(s)) (layer ? layer_norm_build : rms_norm_build)(s->b, &k, c->kernel);
     return schedule_add_tensor(s, mlirOperationGetResult(s->op, 0), &y);
 }

@@ -12,14 +12,17 @@
 //   schedule_value.c   tensors, constants, roots, calls
 //   schedule_nest.c    structured ops and copies
 //   schedule_view.c    reshapes, slices, and what is put together from slices
-//   schedule_norm.c    wf ops with kernels
+//   schedule_kernel.c  calls of the kernels that models run on, which wf ops have:
+//   schedule_norm.c    rms_norm, layer_norm
+//   schedule_linear.c  linear, with weights packed here
+//   schedule_attention.c
 #ifndef WELFORD_COMPILER_GRAPH_SCHEDULE_PARTS_H
 #define WELFORD_COMPILER_GRAPH_SCHEDULE_PARTS_H
 
 #include "compiler/graph/nest.h"
 #include "compiler/graph/schedule.h"
 
-enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 48 };
+enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 48, MAX_SIZES = 4 };
 
 typedef enum place { PLACE_MEMORY, PLACE_SPLAT, PLACE_EMPTY } place;
 
@@ -37,8 +40,9 @@ typedef struct tensor {
 typedef struct root {
     uint32_t base;
     size_t offset, bytes;
-    int first, last; // calls; -1: none
-    int64_t step;    // elements that a tile of the current chain writes; -1: written as a whole
+    int first, last;     // calls that use it; -1: none
+    int writer, earlier; // the newest call that writes it, and the one before that; -1: none
+    int64_t step;        // elements that a tile of the current chain writes; -1: written as a whole
 } root;
 
 typedef struct call {
@@ -46,6 +50,8 @@ typedef struct call {
     int n_buffers;
     int roots[MAX_OPERANDS]; // of each buffer; -1: math, -2: fault
     bool written[MAX_OPERANDS];
+    int64_t dims[MAX_SIZES];
+    int n_dims;
     int64_t n_tiles, grain;
     bool chained;
     int chain; // index of the first call of its chain
@@ -123,8 +129,29 @@ wf_status schedule_concat(schedule *s);
 wf_status schedule_pad(schedule *s);
 wf_status schedule_from_elements(schedule *s);
 
-// ---- schedule_norm.c
+// ---- schedule_kernel.c
 
+// The same values from the start of a root on, contiguous: kernels know no offsets.
+wf_status schedule_to_root(schedule *s, MlirValue v, tensor *x);
+// A new call of kernel `name` (copied) on these roots, in the order of its operands. Operands are told apart by place:
+// no two share a buffer. NULL: out of memory.
+call *schedule_kernel_call(schedule *s, const char *name, int n, const int roots[], const bool written[]);
+// The newest call but `index` that writes the root; -1: none.
+int root_writer_before(const root *r, int index);
+// Notes that call `index` uses the root.
+void root_use(root *r, int index, bool written);
+// Whether the newest call's kernel was called before; else the caller builds it.
+bool schedule_knows_kernel(const schedule *s);
+// Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
+wf_status schedule_new_constant(schedule *s, size_t bytes, int *index, unsigned char **data);
+
+// ---- schedule_norm.c, schedule_linear.c, schedule_attention.c
+
+bool norm_has_kernel(MlirOperation op);
+bool linear_has_kernel(MlirOperation op);
+bool attention_has_kernel(MlirOperation op);
 wf_status schedule_norm(schedule *s);
+wf_status schedule_linear(schedule *s);
+wf_status schedule_attention(schedule *s);
 
 #endif

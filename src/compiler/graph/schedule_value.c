@@ -49,7 +49,14 @@ wf_status schedule_add_root(schedule *s, uint32_t base, size_t offset, size_t by
 {
     if (!GROW(s, roots, roots)) return error_memory(s->err, bytes);
     *index = (int)s->n_roots;
-    s->roots[s->n_roots++] = (root){base, offset, bytes, -1, -1, -1};
+    s->roots[s->n_roots++] = (root){.base = base,
+                                    .offset = offset,
+                                    .bytes = bytes,
+                                    .first = -1,
+                                    .last = -1,
+                                    .writer = -1,
+                                    .earlier = -1,
+                                    .step = -1};
     return WF_OK;
 }
 
@@ -174,6 +181,17 @@ call *schedule_add_call(schedule *s)
     return c;
 }
 
+void root_use(root *r, int index, bool written)
+{
+    if (r->first < 0) r->first = index;
+    r->last = index;
+    if (!written || r->writer == index) return;
+    r->earlier = r->writer;
+    r->writer = index;
+}
+
+int root_writer_before(const root *r, int index) { return r->writer == index ? r->earlier : r->writer; }
+
 int schedule_use_root(schedule *s, call *c, int index, bool written)
 {
     for (int i = 0; i < c->n_buffers; i++)
@@ -181,11 +199,7 @@ int schedule_use_root(schedule *s, call *c, int index, bool written)
     if (c->n_buffers == MAX_OPERANDS) return -1;
     c->roots[c->n_buffers] = index;
     c->written[c->n_buffers] = written;
-    int at = (int)(c - s->calls);
-    if (index >= 0) {
-        if (s->roots[index].first < 0) s->roots[index].first = at;
-        s->roots[index].last = at;
-    }
+    if (index >= 0) root_use(&s->roots[index], (int)(c - s->calls), written);
     return c->n_buffers++;
 }
 
