@@ -68,7 +68,8 @@ endif()
 
 welford_add_test(layers lint 60 ${python} -B "${PROJECT_SOURCE_DIR}/test/layers/check_layers.py")
 welford_add_test(exports lint 60 sh "${PROJECT_SOURCE_DIR}/test/install/check_exports.sh"
-    $<TARGET_FILE:welford_shared> wf_ "$<$<TARGET_EXISTS:welford_compiler>:${PROJECT_BINARY_DIR}/libwelford_compiler.so>" welford_)
+    $<TARGET_FILE:welford_shared> wf_ "$<$<TARGET_EXISTS:welford_compiler>:${PROJECT_BINARY_DIR}/libwelford_compiler.so>" welford_
+    $<TARGET_FILE:welford_hub> welford_)
 if(TARGET welford)
     welford_add_test(install install 300 sh "${PROJECT_SOURCE_DIR}/test/install/check_install.sh"
         "${CMAKE_COMMAND}" "${PROJECT_BINARY_DIR}" "${CMAKE_C_COMPILER}" "${WELFORD_SANITIZE}")

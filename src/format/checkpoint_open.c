@@ -26,8 +26,7 @@ static bool read_number(const char *text, long *number)
     return true;
 }
 
-// Whether the name is that of one of several parts; *stem: bytes before the suffix.
-static bool is_split(const char *path, size_t *stem, long *count)
+bool checkpoint_is_split(const char *path, size_t *stem, long *count)
 {
     size_t n = strlen(path);
     long index;
@@ -120,7 +119,7 @@ static wf_status open_any(const char *path, bool header_only, checkpoint **file,
     long count;
     *file = NULL;
     if (!stat(path, &st) && S_ISDIR(st.st_mode)) return hf_open(path, header_only, file, err);
-    if (is_split(path, &stem, &count)) return open_split(path, stem, count, header_only, file, err);
+    if (checkpoint_is_split(path, &stem, &count)) return open_split(path, stem, count, header_only, file, err);
     return header_only ? gguf_open_header(path, file, err) : gguf_open(path, file, err);
 }
 

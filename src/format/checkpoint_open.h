@@ -12,4 +12,8 @@ wf_status checkpoint_open(const char *path, checkpoint **file, wf_error *err);
 // The same, but tensors' data may lie beyond the end of a file: see gguf_open_header in gguf.h.
 wf_status checkpoint_open_header(const char *path, checkpoint **file, wf_error *err);
 
+// Whether a path is that of one part of several: *stem bytes, "-0000i-of-0000N.gguf"; *count: N.
+// Both mean nothing where it is not.
+bool checkpoint_is_split(const char *path, size_t *stem, long *count);
+
 #endif

@@ -386,12 +386,23 @@ static view last_component(const char *path)
     return (view){path + start, end - start};
 }
 
+// The folder's own name; of a snapshot in the hub's cache, models--OWNER--NAME/snapshots/COMMIT, that is NAME.
+static view model_name(const char *path)
+{
+    static const char *const MODELS = "/models--", *const SNAPSHOTS = "/snapshots/";
+    const char *end = strstr(path, SNAPSHOTS), *start = NULL, *dashes;
+    for (const char *p = path; end && (p = strstr(p, MODELS)) && p < end; p++) start = p + strlen(MODELS);
+    if (!start || memchr(start, '/', (size_t)(end - start))) return last_component(path);
+    dashes = strstr(start, "--");
+    return dashes && dashes < end ? (view){dashes + 2, (size_t)(end - dashes) - 2} : last_component(path);
+}
+
 static wf_status read_folder(folder *h)
 {
     checkpoint *file = h->file;
     int64_t n_vocab = 0;
     TRY(read_config(h));
-    TRY(hf_add_string(file, "general.name", last_component(h->path), h->err));
+    TRY(hf_add_string(file, "general.name", model_name(h->path), h->err));
     TRY(add_tensors(h));
     char *header = arena_strdup(checkpoint_memory(file), buffer_view(&h->header));
     if (!header || h->header.failed) return error_memory(h->err, h->header.len);

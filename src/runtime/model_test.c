@@ -303,7 +303,7 @@ static void test_failures(void **state)
     setenv("WELFORD_TEST_IMAGE", in_root("k.c"), 1);
     expect_error("model.gguf", WF_ERROR_COMPILE, "compiled program");
     setenv("WELFORD_COMPILER", in_root("missing.so"), 1);
-    expect_error("model.gguf", WF_ERROR_COMPILE, "no compiler library; tried ");
+    expect_error("model.gguf", WF_ERROR_COMPILE, "no libwelford_compiler.so; tried ");
     expect_error("model.gguf", WF_ERROR_COMPILE, in_root("missing.so"));
     setenv("WELFORD_COMPILER", in_root("k.c"), 1);
     expect_error("model.gguf", WF_ERROR_COMPILE, "k.c (");

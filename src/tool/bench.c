@@ -10,6 +10,7 @@
 
 #include "session/generate.h"
 #include "tool/bench.h"
+#include "tool/model_path.h"
 
 enum { OPTION_HELP = OPTION_OWN, OPTION_ABLATE, OPTION_PROFILE, OPTION_TRACE };
 
@@ -318,6 +319,9 @@ int tool_bench(int argc, char **argv)
         return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
     if (o.profile && (o.ablate || o.format == FORMAT_CSV))
         return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
+    char path[PATH_MAX];
+    int exit_code = model_path_find(verb, &o.path, path);
+    if (exit_code >= 0) return exit_code;
     wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
     buffer_free(&events.events);
     return status == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);

@@ -10,7 +10,7 @@
 #include <utf8proc.h>
 
 #include "format/checkpoint_open.h"
-#include "tool/tool.h"
+#include "tool/model_path.h"
 
 enum {
     ITEMS_SHOWN = 8,  // of an array
@@ -446,6 +446,8 @@ int tool_info(int argc, char **argv)
 {
     info_options options = {0};
     int exit_code = parse_options(argc, argv, &options);
+    char path[PATH_MAX];
+    if (exit_code < 0) exit_code = model_path_find(argv[0], &options.path, path);
     if (exit_code >= 0) return exit_code;
     checkpoint *file;
     wf_error err;

@@ -6,6 +6,7 @@
 #include "session/engine.h"
 #include "session/session.h"
 #include "tool/model_options.h"
+#include "tool/model_path.h"
 #include "tool/token_ids.h"
 
 enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_IDS, OPTION_HELP };
@@ -162,6 +163,9 @@ int tool_logits(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     options.path = argv[optind];
+    char path[PATH_MAX];
+    int exit_code = model_path_find(argv[0], &options.path, path);
+    if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_logits(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
 }

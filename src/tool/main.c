@@ -14,6 +14,9 @@ typedef struct verb {
 
 static const verb VERBS[] = {
     VERB(run, "answer a prompt, or chat"),
+    VERB(pull, "download a model from the Hugging Face hub"),
+    VERB(list, "list the models that are here"),
+    VERB(rm, "remove a downloaded model"),
     VERB(bench, "measure tokens a second of prefill and decode"),
     VERB(ppl, "measure a model's perplexity on a text"),
     VERB(logits, "show the likeliest next tokens"),
@@ -33,7 +36,8 @@ static void print_usage(FILE *out)
           "Usage: welford VERB [OPTIONS] ...\n\n",
           out);
     for (int i = 0; i < VERB_COUNT; i++) fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].help);
-    fputs("\nOptions:\n"
+    fputs("\nA MODEL is a GGUF file, a folder of Hugging Face files, or a name on the hub (welford pull --help).\n"
+          "\nOptions:\n"
           "  --help     this text; `welford VERB --help` explains one verb\n"
           "  --version  the version\n",
           out);

@@ -40,7 +40,7 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
     }
 }
 
-static void show_progress(void *context, const char *what, size_t done, size_t all)
+void model_progress_show(void *context, const char *what, size_t done, size_t all)
 {
     enum { WIDTH = 40 };
     model_progress *bar = context;
@@ -51,7 +51,8 @@ static void show_progress(void *context, const char *what, size_t done, size_t a
     int filled = (int)((double)done / (double)all * (double)WIDTH);
     char cells[WIDTH + 1] = {0};
     for (int i = 0; i < WIDTH; i++) cells[i] = i < filled ? '#' : ' ';
-    fprintf(stderr, "\r%s [%s] %3.0f %%", what, cells, 100.0 * (double)done / (double)all);
+    fprintf(stderr, "\r%s [%s] %3.0f %% of %.1f MB", what, cells, 100.0 * (double)done / (double)all,
+            (double)all / 1e6);
     fflush(stderr);
 }
 
@@ -59,7 +60,7 @@ void model_progress_set(model_progress *bar, wf_model_options *options)
 {
     *bar = (model_progress){0};
     if (!isatty(STDERR_FILENO)) return;
-    options->progress = show_progress;
+    options->progress = model_progress_show;
     options->progress_context = bar;
 }
 

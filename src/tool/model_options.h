@@ -56,6 +56,7 @@ typedef struct model_progress {
     double started, shown; // seconds; 0: never
 } model_progress;
 void model_progress_set(model_progress *bar, wf_model_options *options);
+void model_progress_show(void *bar, const char *what, size_t done, size_t all);
 void model_progress_end(const model_progress *bar);
 
 // The prompt of a verb: `text`, or else the file `path` ("-" and NULL: stdin). *data: the caller frees. One line break

@@ -11,6 +11,7 @@
 #include "session/engine.h"
 #include "session/session.h"
 #include "tool/model_options.h"
+#include "tool/model_path.h"
 
 enum { OPTION_HELP = OPTION_OWN, LOGITS_BYTES = 64 << 20 }; // logits held at a time
 
@@ -155,6 +156,9 @@ int tool_ppl(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (!options.file) return tool_fail_usage(argv[0], "-f FILE is needed");
     options.path = argv[optind];
+    char path[PATH_MAX];
+    int exit_code = model_path_find(argv[0], &options.path, path);
+    if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_ppl(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
 }

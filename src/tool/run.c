@@ -18,6 +18,7 @@
 #include "tool/answer.h"
 #include "tool/line.h"
 #include "tool/model_options.h"
+#include "tool/model_path.h"
 #include "tool/trace.h"
 
 enum {
@@ -478,6 +479,9 @@ int tool_run(int argc, char **argv)
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
     options.path = argv[optind];
+    char path[PATH_MAX];
+    int exit_code = model_path_find(argv[0], &options.path, path);
+    if (exit_code >= 0) return exit_code;
     r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};
 

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "text/jinja.h"
-#include "tool/tool.h"
+#include "tool/model_path.h"
 
 typedef struct template_options {
     const char *source, *messages, *context;
@@ -228,6 +228,8 @@ int tool_template(int argc, char **argv)
 {
     template_options options = {0};
     int exit_code = parse_options(argc, argv, &options);
+    char path[PATH_MAX];
+    if (exit_code < 0) exit_code = model_path_find(argv[0], &options.source, path);
     if (exit_code >= 0) return exit_code;
     wf_error err;
     return run_template(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

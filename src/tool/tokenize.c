@@ -10,7 +10,7 @@
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "tool/token_ids.h"
-#include "tool/tool.h"
+#include "tool/model_path.h"
 
 typedef struct tokenize_options {
     const char *model, *text, *path;
@@ -186,6 +186,8 @@ int tool_tokenize(int argc, char **argv)
 {
     tokenize_options options = {0};
     int exit_code = parse_options(argc, argv, &options);
+    char path[PATH_MAX];
+    if (exit_code < 0) exit_code = model_path_find(argv[0], &options.model, path);
     if (exit_code >= 0) return exit_code;
     wf_error err;
     if (run_tokenize(&options, &err) != WF_OK) {

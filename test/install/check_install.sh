@@ -30,6 +30,12 @@ if "$prefix/bin/welford" --help | grep -q '^ *run ' && [ -f "$model" ]; then
     runs=yes
 fi
 
+say "the library that downloads is found"
+# Nothing listens on port 9: the message is that of a connection, not of a missing library.
+HF_HOME=$scratch/hf HF_ENDPOINT=http://127.0.0.1:9 HF_HUB_OFFLINE= "$prefix/bin/welford" pull owner/name 2>"$scratch/pull" || true
+cat "$scratch/pull"
+grep -q "http://127.0.0.1:9: " "$scratch/pull"
+
 say "pkg-config"
 flags=
 [ -z "$sanitizers" ] || flags=-fsanitize=$sanitizers # an instrumented library needs an instrumented program

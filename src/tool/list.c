@@ -1,0 +1,117 @@
+// welford list: the models that are here by name, in the cache that Hugging Face's clients share, and those in
+// welford's own folder of models.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "hub/hub.h"
+#include "runtime/cache.h"
+#include "tool/tool.h"
+
+static const char HELP[] =
+    "Usage: welford list [--json]\n\n"
+    "Lists the models that are here: name, revision, size and path. Those of the Hugging Face hub are used by name, "
+    "those\n"
+    "in welford's cache folder by path. One without a path is not whole, or not of a kind that welford reads.\n\n"
+    "      --json  as an array of objects: name, revision, bytes, path (null: see above)\n"
+    "      --help  this text\n";
+
+// As an argument of the other verbs.
+static json_t *describe(const hub_entry *e)
+{
+    json_t *name = json_sprintf("%s%s%s%s", e->file[0] ? "hf:" : "", e->repository, e->file[0] ? "/" : "", e->file);
+    return json_pack("{s:o, s:s, s:I, s:o}", "name", name, "revision", e->revision, "bytes", (json_int_t)e->bytes,
+                     "path", e->path[0] ? json_string(e->path) : json_null());
+}
+
+static wf_status add_hub(json_t *models, wf_error *err)
+{
+    hub_entries list;
+    TRY(hub_list(&list, err));
+    for (size_t i = 0; i < list.count; i++) json_array_append_new(models, describe(&list.entries[i]));
+    hub_entries_free(&list);
+    return WF_OK;
+}
+
+// The GGUF files in welford's own folder, which have no revision.
+static void add_own(json_t *models)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    if (!cache_folder(folder, sizeof folder)) return;
+    if (snprintf(path, sizeof path, "%s/models", folder) >= (int)sizeof path) return;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        struct stat st;
+        int n = snprintf(path, sizeof path, "%s/models/%s", folder, e->d_name);
+        if (n >= (int)sizeof path || !hub_ends_with(path, ".gguf") || stat(path, &st) || !S_ISREG(st.st_mode)) continue;
+        json_array_append_new(models, json_pack("{s:s, s:n, s:I, s:s}", "name", e->d_name, "revision", "bytes",
+                                                (json_int_t)st.st_size, "path", path));
+    }
+    if (dir) closedir(dir);
+}
+
+static const char *text_of(const json_t *model, const char *field, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(model, field));
+    return text ? text : otherwise;
+}
+
+static int width_of(const json_t *models, const char *field, size_t width)
+{
+    const json_t *model;
+    size_t i;
+    json_array_foreach(models, i, model)
+    {
+        size_t n = strlen(text_of(model, field, ""));
+        if (n > width) width = n;
+    }
+    return width < INT_MAX ? (int)width : INT_MAX;
+}
+
+static void print_table(const json_t *models)
+{
+    int name = width_of(models, "name", 4), revision = width_of(models, "revision", 8);
+    const json_t *model;
+    size_t i;
+    if (json_array_size(models)) printf("%-*s  %-*s  %10s  %s\n", name, "NAME", revision, "REVISION", "MB", "PATH");
+    json_array_foreach(models, i, model)
+    {
+        double bytes = (double)json_integer_value(json_object_get(model, "bytes"));
+        printf("%-*s  %-*s  %10.1f  %s\n", name, text_of(model, "name", "?"), revision, text_of(model, "revision", "-"),
+               bytes / 1e6, text_of(model, "path", "(not whole, or not supported)"));
+    }
+}
+
+int tool_list(int argc, char **argv)
+{
+    static const struct option LONG[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    bool as_json = false;
+    wf_error err;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
+        switch (c) {
+        case 'j': as_json = true; break;
+        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
+        default: return EXIT_USAGE; // getopt_long has said why
+        }
+    }
+    if (optind != argc) return tool_fail_usage(argv[0], "unexpected argument '%s'", argv[optind]);
+    json_t *models = json_array();
+    wf_status status = models ? add_hub(models, &err) : error_memory(&err, 0);
+    if (status == WF_OK) {
+        add_own(models);
+        if (as_json) {
+            json_dumpf(models, stdout, JSON_INDENT(2));
+            putchar('\n');
+        } else {
+            print_table(models);
+        }
+    }
+    json_decref(models);
+    return status == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
+}

@@ -1,0 +1,43 @@
+#define _POSIX_C_SOURCE 200809L
+#include "tool/model_path.h"
+
+#include <unistd.h>
+
+#include "hub/hub.h"
+#include "tool/model_options.h"
+
+typedef struct finder {
+    const char *program; // the verb's argv[0]
+    model_progress bar;
+} finder;
+
+static void show_progress(void *context, const char *what, size_t done, size_t all)
+{
+    finder *f = context;
+    model_progress_show(&f->bar, what, done, all);
+}
+
+static void show_notice(void *context, const char *text)
+{
+    const finder *f = context;
+    fprintf(stderr, "%s: %s\n", f->program, text);
+}
+
+wf_status model_path_fetch(const char *program, const char *name, char path[PATH_MAX], wf_error *err)
+{
+    finder f = {.program = program};
+    hub_options options = {
+        .progress = isatty(STDERR_FILENO) ? show_progress : NULL, .notice = show_notice, .context = &f};
+    wf_status status = hub_find(name, &options, path, err);
+    model_progress_end(&f.bar);
+    return status;
+}
+
+int model_path_find(const char *program, const char **model, char path[PATH_MAX])
+{
+    wf_error err;
+    if (access(*model, F_OK) == 0 || !hub_is_name(*model)) return -1;
+    if (model_path_fetch(program, *model, path, &err) != WF_OK) return tool_fail(program, &err);
+    *model = path;
+    return -1;
+}

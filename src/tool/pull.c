@@ -1,0 +1,35 @@
+// welford pull: downloads a model from the hub and prints where it is.
+#define _GNU_SOURCE
+#include <getopt.h>
+
+#include "tool/model_path.h"
+
+static const char HELP[] =
+    "Usage: welford pull NAME\n\n"
+    "Downloads a model from the Hugging Face hub, unless it is here already, and prints its path. Every verb that "
+    "takes\n"
+    "a MODEL takes such a NAME too. An interrupted download goes on where it stopped.\n\n"
+    "  owner/name                    config.json, tokenizer and *.safetensors; or the only GGUF file there is\n"
+    "  hf:owner/name/file.gguf       that file, with all its parts\n"
+    "  hf:owner/name[...]@revision   of this branch, tag or commit (default: main)\n\n"
+    "      --help  this text\n\n"
+    "Models lie in the cache of Hugging Face's own clients: $HF_HUB_CACHE, else $HF_HOME/hub, else\n"
+    "~/.cache/huggingface/hub. HF_TOKEN: an access token, for models that want one. HF_ENDPOINT: another hub.\n"
+    "HF_HUB_OFFLINE=1: only what is here.\n";
+
+int tool_pull(int argc, char **argv)
+{
+    static const struct option LONG[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    wf_error err;
+    char path[PATH_MAX];
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
+        if (c != 'h') return EXIT_USAGE; // getopt_long has said why
+        fputs(HELP, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (argc - optind != 1) return tool_fail_usage(argv[0], "one NAME is needed");
+    if (model_path_fetch(argv[0], argv[optind], path, &err) != WF_OK) return tool_fail(argv[0], &err);
+    puts(path);
+    return EXIT_SUCCESS;
+}
