@@ -31,4 +31,18 @@ static inline bool view_starts_with(view a, view prefix)
     return a.len >= prefix.len && (prefix.len == 0 || !memcmp(a.data, prefix.data, prefix.len));
 }
 
+// In a stream: bytes before the first place where `needle` (not empty) stands, or a beginning of it that the text ends
+// in; all of the text when there is none. *whole: it is the whole needle.
+static inline size_t view_find_begun(view text, view needle, bool *whole)
+{
+    for (size_t at = 0; at < text.len; at++) {
+        size_t n = text.len - at < needle.len ? text.len - at : needle.len;
+        if (memcmp(text.data + at, needle.data, n)) continue;
+        *whole = n == needle.len;
+        return at;
+    }
+    *whole = false;
+    return text.len;
+}
+
 #endif

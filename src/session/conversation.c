@@ -61,6 +61,9 @@ wf_status conversation_say(conversation *c, const conversation_turn *turn, token
         .prompt = prompt.ids,
         .n_prompt = (int64_t)prompt.count,
         .n_max = turn->n_max,
+        .stops = turn->stops,
+        .n_stops = turn->n_stops,
+        .ignore_end = turn->ignore_end,
         .callback = turn->callback,
         .context = turn->context,
     };

@@ -28,6 +28,9 @@ typedef struct conversation_turn {
     view text; // what the user says
     bool raw;  // send it as it is, special tokens parsed, without what was said before
     int64_t n_max;
+    const view *stops; // n_max, stops and ignore_end: generate.h
+    size_t n_stops;
+    bool ignore_end;
     wf_generate_callback *callback;
     void *context;
 } conversation_turn;

@@ -25,16 +25,34 @@ const char *finish_name(wf_finish finish)
 typedef struct stream {
     const generate_request *request;
     buffer pending; // bytes of a character that is not complete yet, and what joins them
-    buffer text;    // what the callback gets: whole characters, ill-formed bytes repaired
+    buffer text;    // what the callback gets: whole characters, ill-formed bytes repaired; the rest may begin a stop
 } stream;
 
-static bool call_back(stream *out, int32_t token)
+// Gives the first bytes of the text to the callback.
+static bool call_back(stream *out, int32_t token, size_t bytes)
 {
     const generate_request *r = out->request;
     view text = buffer_view(&out->text);
-    bool go_on = !r->callback || r->callback(r->context, token, text.data, text.len);
-    buffer_clear(&out->text);
+    bool go_on = !r->callback || r->callback(r->context, token, text.data, bytes);
+    if (bytes) memmove(out->text.data, out->text.data + bytes, text.len - bytes + 1); // and the zero at the end
+    out->text.len -= bytes;
     return go_on;
+}
+
+// Bytes of the text before the first stop, or before what may become one.
+static size_t find_stop(const stream *out, bool *stopped)
+{
+    view text = buffer_view(&out->text);
+    size_t begun = text.len, stop = text.len;
+    *stopped = false;
+    for (size_t i = 0; i < out->request->n_stops; i++) {
+        bool whole;
+        size_t at = view_find_begun(text, out->request->stops[i], &whole);
+        size_t *first = whole ? &stop : &begun;
+        if (at < *first) *first = at;
+        *stopped = *stopped || whole;
+    }
+    return *stopped ? stop : begun;
 }
 
 // Moves what may be shown from `pending` to `text`.
@@ -51,20 +69,22 @@ static wf_status take_characters(stream *out, bool all, wf_error *err)
     return WF_OK;
 }
 
-static wf_status send_token(stream *out, int32_t token, bool *go_on, wf_error *err)
+static wf_status send_token(stream *out, int32_t token, bool *stopped, bool *go_on, wf_error *err)
 {
     TRY(tokenizer_decode_token(out->request->t, token, false, &out->pending, err));
     TRY(take_characters(out, false, err));
-    *go_on = call_back(out, token);
+    *go_on = call_back(out, token, find_stop(out, stopped));
+    if (!*stopped) return WF_OK;
+    buffer_clear(&out->text); // the stop, and what follows it
+    buffer_clear(&out->pending);
     return WF_OK;
 }
 
 // The end of the text may be a cut character: it shows as U+FFFD.
 static wf_status send_rest(stream *out, wf_error *err)
 {
-    if (out->pending.len == 0) return WF_OK;
-    TRY(take_characters(out, true, err));
-    call_back(out, -1);
+    if (out->pending.len) TRY(take_characters(out, true, err));
+    if (out->text.len) call_back(out, -1, out->text.len);
     return WF_OK;
 }
 
@@ -88,7 +108,7 @@ static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_err
         bool last = begin + n == r->n_prompt;
         TRY(session_eval(s, r->prompt + begin, n, last ? n - 1 : n, err));
         begin += n;
-        if (!last) *go_on = call_back(out, -1);
+        if (!last) *go_on = call_back(out, -1, 0);
     }
     sampler_forget(r->choose);
     for (int64_t i = 0; i < r->n_prompt; i++) sampler_accept(r->choose, r->prompt[i]);
@@ -110,16 +130,16 @@ static wf_status decode(stream *out, double start, token_list *answer, wf_genera
         double now = clock_seconds();
         if (result->first_token_seconds == 0) first_token = now, result->first_token_seconds = now - start;
         result->decode_seconds = now - first_token;
-        if (tokenizer_is_eog(r->t, token)) {
+        if (!r->ignore_end && tokenizer_is_eog(r->t, token)) {
             result->finish = WF_FINISH_STOP;
             break;
         }
         result->n_generated++;
         if (answer) TRY(token_list_append(answer, token, err));
-        bool go_on;
-        TRY(send_token(out, token, &go_on, err));
-        if (!go_on) {
-            result->finish = WF_FINISH_CALLBACK;
+        bool stopped, go_on;
+        TRY(send_token(out, token, &stopped, &go_on, err));
+        if (stopped || !go_on) {
+            result->finish = stopped ? WF_FINISH_STOP : WF_FINISH_CALLBACK;
             break;
         }
         if (r->n_max >= 0 && result->n_generated >= r->n_max) continue;

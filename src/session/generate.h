@@ -11,8 +11,11 @@ typedef struct generate_request {
     sampler *choose;
     const tokenizer *t;
     const int32_t *prompt;
-    int64_t n_prompt;               // >= 1
-    int64_t n_max;                  // tokens to make; < 0: until the model ends or the context is full
+    int64_t n_prompt;  // >= 1
+    int64_t n_max;     // tokens to make; < 0: until the model ends or the context is full
+    const view *stops; // texts, none empty, that end the answer; what the callback gets ends before them
+    size_t n_stops;
+    bool ignore_end;                // go on after the model's end token
     wf_generate_callback *callback; // as in welford.h; may be NULL
     void *context;
 } generate_request;

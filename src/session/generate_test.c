@@ -264,6 +264,67 @@ static void nan_is_an_error(void **state)
     assert_text(&l, "ab");
 }
 
+// ---- stops
+
+static void expect_stop(const char *said, const view *stops, size_t n_stops, const char *shown, int64_t n_generated)
+{
+    listener l = {0};
+    wf_generation g;
+    wf_error err = {0};
+    generate_request request = {.s = s,
+                                .choose = choose,
+                                .t = e.t,
+                                .prompt = PROMPT,
+                                .n_prompt = N_PROMPT,
+                                .n_max = -1,
+                                .stops = stops,
+                                .n_stops = n_stops,
+                                .callback = listen,
+                                .context = &l};
+    script(N_PROMPT, said, IM_END);
+    if (generate(&request, NULL, &g, &err) != WF_OK) fail_msg("%s", err.message);
+    assert_int_equal(g.finish, WF_FINISH_STOP);
+    assert_int_equal(g.n_generated, n_generated);
+    assert_text(&l, shown);
+}
+
+static void stops_before_a_text(void **state)
+{
+    (void)state;
+    const view stops[] = {VIEW_LITERAL("xyz"), VIEW_LITERAL("b\n")};
+    expect_stop("axyzb", stops, 2, "a", 4);       // no sooner than it is whole
+    expect_stop("axyb\nc", stops, 2, "axy", 5);   // the beginning of one, then another
+    expect_stop("axxyz", stops, 2, "ax", 5);      // begins twice
+    expect_stop("axyaxy", stops, 2, "axyaxy", 6); // never whole: nothing is lost
+    expect_stop("xyz", stops, 1, "", 3);          // at once
+    expect_stop("a\xc3\xa9xyz", stops, 2, "a\xc3\xa9", 6);
+    const view nested[] = {VIEW_LITERAL("abcd"), VIEW_LITERAL("bc")};
+    expect_stop("abcd", nested, 2, "a", 3); // the one that is whole first
+}
+
+static void goes_on_after_the_end(void **state)
+{
+    (void)state;
+    script(N_PROMPT, "ab", IM_END);
+    for (int i = 0; i < 2; i++) fake.script[N_PROMPT + 2 + i] = 'c';
+    listener l = {0};
+    wf_generation g;
+    wf_error err = {0};
+    generate_request request = {.s = s,
+                                .choose = choose,
+                                .t = e.t,
+                                .prompt = PROMPT,
+                                .n_prompt = N_PROMPT,
+                                .n_max = 5,
+                                .ignore_end = true,
+                                .callback = listen,
+                                .context = &l};
+    if (generate(&request, NULL, &g, &err) != WF_OK) fail_msg("%s", err.message);
+    assert_int_equal(g.finish, WF_FINISH_LENGTH);
+    assert_int_equal(g.n_generated, 5);
+    assert_text(&l, "abcc");
+}
+
 // ---- conversations
 
 static int64_t count_id(const token_list *ids, int32_t id)
@@ -344,6 +405,46 @@ static void conversation_remembers(void **state)
     buffer_free(&l.text);
 }
 
+// The template drops what was thought: the next prompt is shorter than what the cache holds, and parts from it in the
+// middle of the turn.
+static void reasoning_leaves_the_history(void **state)
+{
+    (void)state;
+    static const char THINKS[] =
+        "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' }}{% if m['role'] == 'assistant' %}"
+        "{{ m['content'].split('</think>')[-1] }}{% else %}{{ m['content'] }}{% endif %}{{ '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|><think>{% endif %}";
+    chat_template *kept = e.chat;
+    conversation c;
+    wf_error err = {0};
+    view bos = VIEW_LITERAL("<|bos|>"), eos = VIEW_LITERAL("<|im_end|>");
+    assert_int_equal(chat_template_create(VIEW_LITERAL(THINKS), "test", bos, eos, &e.chat, &err), WF_OK);
+    assert_int_equal(conversation_create(&e, s, choose, NULL, &c, &err), WF_OK);
+    listener l = {0};
+    conversation_turn turn = {.text = VIEW_LITERAL("hi"), .n_max = -1, .callback = listen, .context = &l};
+    wf_generation g;
+    int64_t shared = 1 + (1 + 2 + 1) + 1, n_first = shared + 7; // "<think>"
+    script(n_first, "a long thought</think>yes", IM_END);
+    assert_int_equal(conversation_say(&c, &turn, NULL, &g, &err), WF_OK);
+    assert_int_equal(g.n_prompt, n_first);
+    buffer_clear(&l.text);
+
+    int64_t n_second = shared + 3 + 1 + (1 + 2 + 1) + 1 + 7;
+    script(n_second, "so</think>no", IM_END);
+    assert_int_equal(conversation_say(&c, &turn, NULL, &g, &err), WF_OK);
+    assert_int_equal(g.n_prompt, n_second);
+    assert_int_equal(g.n_reused, shared);
+    assert_text(&l, "so</think>no");
+    buffer now = {0};
+    assert_int_equal(tokenizer_decode(e.t, session_tokens(s), (size_t)n_second, true, &now, &err), WF_OK);
+    assert_string_equal(now.data, "<|bos|><|im_start|>hi<|im_end|><|im_start|>yes<|im_end|><|im_start|>hi<|im_end|>"
+                                  "<|im_start|><think>");
+    buffer_free(&now);
+    conversation_free(&c);
+    chat_template_free(e.chat);
+    e.chat = kept;
+}
+
 static void without_a_template(void **state)
 {
     (void)state;
@@ -377,10 +478,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(stops_at_the_end_token), TEST(length_limit),           TEST(streams_whole_characters),
-        TEST(context_ends),           TEST(callback_stops),         TEST(shared_beginnings_are_reused),
-        TEST(nan_is_an_error),        TEST(messages_cannot_inject), TEST(conversation_remembers),
+        TEST(stops_at_the_end_token),
+        TEST(length_limit),
+        TEST(streams_whole_characters),
+        TEST(context_ends),
+        TEST(callback_stops),
+        TEST(shared_beginnings_are_reused),
+        TEST(nan_is_an_error),
+        TEST(messages_cannot_inject),
+        TEST(conversation_remembers),
         TEST(without_a_template),
+        TEST(stops_before_a_text),
+        TEST(goes_on_after_the_end),
+        TEST(reasoning_leaves_the_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,19 +13,6 @@ static size_t count_spaces(view text)
     return n;
 }
 
-// Bytes before the first place where `tag`, or a beginning of it that the text ends in, stands.
-static size_t find_tag(view text, view tag, bool *whole)
-{
-    for (size_t at = 0; at < text.len; at++) {
-        size_t n = text.len - at < tag.len ? text.len - at : tag.len;
-        if (memcmp(text.data + at, tag.data, n)) continue;
-        *whole = n == tag.len;
-        return at;
-    }
-    *whole = false;
-    return text.len;
-}
-
 static void drop(reasoning *r, size_t bytes)
 {
     memmove(r->held.data, r->held.data + bytes, r->held.len - bytes);
@@ -70,7 +57,7 @@ static bool advance(reasoning *r, bool at_end)
             text = buffer_view(&r->held);
             r->began = text.len > 0;
         }
-        size_t at = find_tag(text, CLOSE_TAG, &whole);
+        size_t at = view_find_begun(text, CLOSE_TAG, &whole);
         if (!whole) {
             give(r, PART_REASONING, at_end ? text.len : before_spaces(text, at));
             return false;

@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "session/conversation.h"
 #include "session/session_file.h"
 #include "tool/answer.h"
+#include "tool/interrupt.h"
 #include "tool/line.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
@@ -27,6 +27,8 @@ enum {
     OPTION_TOP_P,
     OPTION_MIN_P,
     OPTION_PENALTY,
+    OPTION_LAST_N,
+    OPTION_IGNORE_END,
     OPTION_SYSTEM,
     OPTION_RAW,
     OPTION_JSON,
@@ -35,13 +37,16 @@ enum {
     OPTION_PROMPT_CACHE,
     OPTION_TRACE,
     OPTION_HELP,
+    MAX_STOPS = 16,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
 
 typedef struct run_options {
     const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
-    bool raw, json, stats;
+    bool raw, json, stats, ignore_end;
+    view stops[MAX_STOPS];
+    size_t n_stops;
     think_mode think;
     wf_sampler_options sampler; // fields that were not given hold NOT_GIVEN
     wf_model_options model;
@@ -58,6 +63,8 @@ static const char HELP[] =
     "      --system TEXT       the system message\n"
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
     "  -n, --n-predict N       stop after N tokens (default: when the model ends or the context is full)\n"
+    "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
+    "      --ignore-eos        go on when the model ends its answer\n"
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096)\n"
     "  -b, --batch N           tokens evaluated at a time (default 512)\n"
     "  -s, --seed N            seed of the random draw (default: a random one; --stats shows it)\n"
@@ -66,8 +73,9 @@ static const char HELP[] =
     "      --top-p X           ... the likeliest that have probability X together (1: all)\n"
     "      --min-p X           ... those at least X times as likely as the likeliest (0: all)\n"
     "      --repeat-penalty X  makes the last tokens less likely (1: no)\n"
+    "      --repeat-last-n N   ... how many tokens those are (0: none)\n"
     "                          What is not given comes from the checkpoint (generation_config.json), else is 0.8, 40,\n"
-    "                          0.95, 0.05, 1; --stats shows it\n"
+    "                          0.95, 0.05, 1, 64; --stats shows it\n"
     "      --think MODE        the reasoning of models that think first: show (default; dimmed on a terminal), hide, "
     "or\n"
     "                          json: --json with a field of its own for it\n"
@@ -83,39 +91,6 @@ static const char CHAT_HELP[] = "/reset  start afresh\n"
                                 "/exit   leave (or Ctrl-D)\n"
                                 "/help   this text\n"
                                 "Ctrl-C stops an answer.\n";
-
-// ---- signals
-
-// The only mutable globals: a handler can reach nothing else.
-static volatile sig_atomic_t interrupted;
-static int interrupt_fd = -1; // an eventfd, readable after an interrupt
-
-static void note_interrupt(int number)
-{
-    (void)number;
-    int saved = errno;
-    interrupted = 1;
-    ssize_t written = write(interrupt_fd, &(uint64_t){1}, sizeof(uint64_t));
-    (void)written; // full: it is readable anyhow
-    errno = saved;
-}
-
-// In this order: an interrupt between the two shows in interrupt_fd, and one before them is over.
-static void forget_interrupts(void)
-{
-    uint64_t count;
-    ssize_t bytes = read(interrupt_fd, &count, sizeof count);
-    (void)bytes; // empty
-    interrupted = 0;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    sigaction(SIGINT, &action, NULL);
-}
 
 // ---- a run
 
@@ -162,7 +137,7 @@ static bool show_token(void *context, int32_t token, const char *text, size_t by
     if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
     if (token >= 0 && !r->began) begin_answer(r);
     if (bytes) answer_write(&r->out, text, bytes);
-    return !interrupted && !r->out.write_error;
+    return !interrupt_seen() && !r->out.write_error;
 }
 
 // What the command line gives, else the checkpoint, else the defaults.
@@ -175,6 +150,7 @@ static wf_status choose_sampling(const run_options *o, const engine *e, wf_sampl
     if (given->top_p != NOT_GIVEN) s->top_p = given->top_p;
     if (given->min_p != NOT_GIVEN) s->min_p = given->min_p;
     if (given->repeat_penalty != NOT_GIVEN) s->repeat_penalty = given->repeat_penalty;
+    if (given->repeat_last_n != NOT_GIVEN) s->repeat_last_n = given->repeat_last_n;
     s->seed = given->seed;
     return WF_OK;
 }
@@ -223,14 +199,21 @@ static wf_status write_files(run_state *r, wf_error *err)
 
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
 {
-    conversation_turn turn = {
-        .text = text, .raw = r->options->raw, .n_max = r->options->n_max, .callback = show_token, .context = r};
+    const run_options *o = r->options;
+    conversation_turn turn = {.text = text,
+                              .raw = o->raw,
+                              .n_max = o->n_max,
+                              .stops = o->stops,
+                              .n_stops = o->n_stops,
+                              .ignore_end = o->ignore_end,
+                              .callback = show_token,
+                              .context = r};
     r->first_token = 0;
     r->began = false;
     double started = clock_seconds();
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
     if (r->began) answer_end(&r->out);
-    if (r->options->trace && status == WF_OK) {
+    if (o->trace && status == WF_OK) {
         double prefilled = started + g->prefill_seconds;
         trace_phase(&r->events, "prefill", started, prefilled);
         trace_phase(&r->events, "decode", prefilled, clock_seconds());
@@ -331,7 +314,7 @@ static wf_status run_once(run_state *r, wf_error *err)
     TRY(read_prompt(r->options->text, r->options->file, r->options->raw, &data, &prompt, err));
     wf_status status = open_run(r, err);
     if (status == WF_OK) {
-        catch_interrupts();
+        interrupt_catch();
         status = answer(r, prompt, &ids, &g, err);
     }
     if (status == WF_OK) status = write_files(r, err);
@@ -359,14 +342,14 @@ static void say(run_state *r, view text)
 static wf_status run_chat(run_state *r, wf_error *err)
 {
     TRY(open_run(r, err));
-    catch_interrupts();
-    line_reader *reader = line_reader_create("welford", interrupt_fd);
+    interrupt_catch();
+    line_reader *reader = line_reader_create("welford", interrupt_fd());
     if (!reader) return error_memory(err, 0);
     fprintf(stderr, "/help shows the commands, Ctrl-D ends.\n");
     bool again = false; // the last thing was a Ctrl-C at the prompt
     while (!r->out.write_error) {
         view line;
-        forget_interrupts(); // and not later: a Ctrl-C just after the line stops its answer
+        interrupt_forget(); // and not later: a Ctrl-C just after the line stops its answer
         line_result result = line_read(reader, &line);
         if (result == LINE_END || (result == LINE_INTERRUPTED && again)) break;
         again = result == LINE_INTERRUPTED;
@@ -398,6 +381,14 @@ static bool take_think(const char *value, think_mode *mode)
     return false;
 }
 
+static bool take_stop(const char *verb, const char *value, run_options *o)
+{
+    if (!*value) return tool_fail_usage(verb, "--stop: the text is empty"), false;
+    if (o->n_stops == MAX_STOPS) return tool_fail_usage(verb, "--stop: at most %d are possible", MAX_STOPS), false;
+    o->stops[o->n_stops++] = view_of(value);
+    return true;
+}
+
 static bool take_option(const char *verb, int c, const char *value, run_options *o)
 {
     int64_t seed;
@@ -417,6 +408,9 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_MIN_P: return tool_parse_float(verb, "--min-p", value, 0, 1, &o->sampler.min_p);
     case OPTION_PENALTY:
         return tool_parse_float(verb, "--repeat-penalty", value, 0.01, 100, &o->sampler.repeat_penalty);
+    case OPTION_LAST_N: return tool_parse_int(verb, "--repeat-last-n", value, 0, INT32_MAX, &o->sampler.repeat_last_n);
+    case 'r': return take_stop(verb, value, o);
+    case OPTION_IGNORE_END: o->ignore_end = true; return true;
     case OPTION_SYSTEM: o->system = value; return true;
     case OPTION_RAW: o->raw = true; return true;
     case OPTION_JSON: o->json = true; return true;
@@ -449,6 +443,9 @@ int tool_run(int argc, char **argv)
         {"top-p", required_argument, NULL, OPTION_TOP_P},
         {"min-p", required_argument, NULL, OPTION_MIN_P},
         {"repeat-penalty", required_argument, NULL, OPTION_PENALTY},
+        {"repeat-last-n", required_argument, NULL, OPTION_LAST_N},
+        {"stop", required_argument, NULL, 'r'},
+        {"ignore-eos", no_argument, NULL, OPTION_IGNORE_END},
         {"system", required_argument, NULL, OPTION_SYSTEM},
         {"raw", no_argument, NULL, OPTION_RAW},
         {"json", no_argument, NULL, OPTION_JSON},
@@ -461,6 +458,7 @@ int tool_run(int argc, char **argv)
     };
     run_options options = {.n_max = -1,
                            .sampler = {.repeat_penalty = NOT_GIVEN,
+                                       .repeat_last_n = NOT_GIVEN,
                                        .top_k = NOT_GIVEN,
                                        .top_p = NOT_GIVEN,
                                        .min_p = NOT_GIVEN,
@@ -468,7 +466,7 @@ int tool_run(int argc, char **argv)
                                        .seed = WF_SEED_RANDOM}};
     run_state r = {.options = &options, .program = argv[0], .process_start = find_process_start()};
     int c;
-    while ((c = getopt_long(argc, argv, "p:f:n:c:b:s:t:", OPTIONS, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "p:f:n:r:c:b:s:t:", OPTIONS, NULL)) != -1) {
         if (c == OPTION_HELP) {
             fputs(HELP, stdout);
             return EXIT_SUCCESS;
@@ -493,5 +491,5 @@ int tool_run(int argc, char **argv)
     if (r.out.write_error)
         error_set(&err, status = WF_ERROR_IO, "cannot write the answer: %s", strerror(r.out.write_error));
     if (status != WF_OK) return tool_fail(argv[0], &err);
-    return interrupted && !chats ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    return interrupt_seen() && !chats ? EXIT_INTERRUPTED : EXIT_SUCCESS;
 }

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import tiny_checkpoint
+from gguf_meta import read_metadata
 from terminal import Terminal
 from tiny_gguf import CHATML, tiny_llama
 from tiny_hf import write_hf
@@ -61,6 +62,33 @@ def test_dimmed_on_a_terminal(welford, smollm2):
     assert dimmed == THOUGHT and "think>" not in coloured
     assert re.sub(r"\x1b\[2m.*?\x1b\[0m", "", coloured).startswith("\n\nA: ")
     assert "</think>" in shown({**env, "NO_COLOR": "1"})
+
+
+def test_turns_with_the_template_of_deepseek(welford, deepseek_header, tmp_path):
+    """What a turn keeps of the last one ends where the template opened <think>; the rest is evaluated."""
+    end = "{{'<｜Assistant｜>'}}{% endif %}"  # the template as first published; the later one opens the tag itself
+    template = read_metadata(deepseek_header)["tokenizer.chat_template"]
+    assert template.count(end) == 1
+    template = template.replace(end, end.replace("｜>'", "｜><think>\\n'"))
+    model = write_hf(tiny_llama(seed=1, context=512), tmp_path / "model", chat_template=template)
+    args = ["run", str(model), "--temp", "0", "-n", "4", "--ignore-eos"]
+    count = lambda *prompt: json.loads(welford.run(*args, *prompt, "--json").ok().stdout)["prompt_tokens"]
+    prompt = count("-p", "hi")
+    t = Terminal([str(welford.path), *args, "--stats"], {**os.environ, **welford.env, "XDG_STATE_HOME": str(tmp_path)})
+    evaluated, kept = [], []
+    for text in ("hi", "more"):
+        t.prompt()
+        t.type(text + "\n")
+        t.expect("prefill +")
+        evaluated.append(int(t.expect(" tokens in")))
+        t.expect("\\(")
+        kept.append(int(t.expect(" more were")))
+    t.prompt()
+    t.type("/exit\n")
+    assert t.wait() == 0
+    t.close()
+    opened = len(count("--raw", "-p", "<think>\n"))
+    assert evaluated[0] == len(prompt) and kept == [0, len(prompt) - opened] and evaluated[1] > opened
 
 
 def test_usage(welford, smollm2):

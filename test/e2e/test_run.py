@@ -120,6 +120,27 @@ def test_sampler_options(welford, smollm2):
     assert len(set(penalised)) > 50  # hardly any token comes twice
 
 
+def test_repeat_last_n(welford, smollm2):
+    answer = lambda *args: run_json(welford, smollm2, "-p", STORY, "-n", 32, "--temp", 0, *args)["tokens"]
+    assert answer("--repeat-penalty", 5, "--repeat-last-n", 0) == answer() != answer("--repeat-penalty", 5)
+
+
+def test_stop(welford, smollm2):
+    args = [smollm2, *prompt_args(PARIS), "--temp", 0]
+    answer = run_json(welford, *args, "--stop", " is Par", "-r", "nowhere")  # ends inside a token
+    assert answer["text"] == "The capital of France" and answer["finish_reason"] == "stop"
+    assert welford.run("run", *args, "-r", "Paris.\n").ok().stdout == "The capital of France is Paris.\n"
+    many = [word for i in range(17) for word in ("-r", str(i))]
+    assert "at most 16" in welford.run("run", *args, *many).failed(2).stderr
+
+
+def test_ignore_eos(welford, smollm2):
+    answer = run_json(welford, smollm2, *prompt_args(PARIS), "--temp", 0, "--ignore-eos", "-n", 12)
+    n = len(PARIS["output_ids"])
+    assert answer["tokens"][:n] == PARIS["output_ids"] and len(answer["tokens"]) == 12
+    assert answer["finish_reason"] == "length"
+
+
 def test_stats(welford, smollm2, fresh_cache):
     args = ["run", smollm2, *prompt_args(PARIS), "--temp", 0, "--stats"]
     cold, warm = welford.run(*args).ok(), welford.run(*args).ok()
@@ -154,6 +175,7 @@ def test_output_that_nobody_reads(welford, smollm2):
     [], ["a", "b"], ["m", "--nonsense"], ["m", "-n", "x"], ["m", "-n", "-1"], ["m", "-c", "0"], ["m", "-t", "0"],
     ["m", "--temp", "-1"], ["m", "--temp", "nan"], ["m", "--top-p", "2"], ["m", "--min-p", "-0.1"], ["m", "--kv", "q8"],
     ["m", "--repeat-penalty", "0"], ["m", "-p", "x", "-f", "y"], ["m", "--raw", "--system", "x"], ["m", "-p"],
+    ["m", "-r", ""], ["m", "--repeat-last-n", "-1"],
 ], ids=" ".join)
 def test_usage_errors(welford, args):
     failed = welford.run("run", *args).failed(2)
@@ -168,7 +190,7 @@ def test_bad_models(welford, tmp_path):
 
 def test_help(welford):
     text = welford.run("run", "--help").ok().stdout
-    for option in ("--prompt", "--file", "--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty", "--system", "--raw",
+    for option in ("--prompt", "--file", "--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty", "--repeat-last-n", "--stop", "--ignore-eos", "--system", "--raw",
                    "--json", "--stats", "--kv", "--no-fuse", "--print-ir-after", "--print-plan", "--no-cache", "--threads"):
         assert option in text
 
