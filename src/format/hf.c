@@ -6,6 +6,7 @@
 #include "format/hf.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +357,7 @@ static wf_status read_tokenizer(folder *h, int64_t n_vocab)
     TRY(json_file_open(path, &root, h->err));
     wf_status status = hf_read_tokenizer(path, root, n_vocab, h->file, &h->specials, h->err);
     json_decref(root);
+    malloc_trim(0); // a vocabulary of 150,000 tokens is 100 MB of small blocks as JSON
     if (status != WF_OK) return status;
     return read_tokenizer_config(h);
 }
