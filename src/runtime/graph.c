@@ -1,7 +1,8 @@
-// Runs compiled functions. Calls that are chained form a run of calls that a thread walks tile range by tile range;
-// between such runs all threads meet at a barrier.
+// Runs compiled functions. Calls that are chained are walked by a thread piece by piece: call 0, 1, 2 over the tiles of
+// one piece, then over those of the next. All pieces of a chain are finished before any piece of the next chain starts.
 //
-//   thread 0   reset queue │ tiles of run 0: call 0, 1, 2 │ barrier │ reset │ tiles of run 1 │ barrier │ …
+//   thread 0   pieces of chain 0 │ wait │ pieces of chain 1 │ wait │ the only tile of chain 2 │ pieces of chain 3
+//   thread 1   pieces of chain 0 │ wait │ pieces of chain 1 │ ──────────────────────── wait │ pieces of chain 3
 #define _GNU_SOURCE
 #include "runtime/graph.h"
 
@@ -227,73 +228,72 @@ static void resolve(graph_run *run, void *const *arrays)
     }
 }
 
-// The end of the run of chained calls that begins at `first`.
-static uint32_t end_of_chain(const graph_program *p, uint32_t first)
-{
-    uint32_t end = first + 1;
-    while (end < p->n_calls && p->calls[end].chained) end++;
-    return end;
-}
+// Calls first .. end - 1, whose tiles are handed out in pieces.
+typedef struct chain {
+    uint32_t first, end;
+    int64_t grain, n_pieces; // tiles of a piece; pieces of the chain
+} chain;
 
-// Few pieces for short calls, since handing one out costs up to 0.1 µs; enough for even shares otherwise.
+// Few pieces for short calls, since handing one out costs up to 0.1 µs; enough for even shares otherwise. Never more
+// than can be counted (runtime/threads.h).
 static int64_t choose_grain(const graph_program *p, uint32_t first, uint32_t end, int n_threads)
 {
-    int64_t grain = 1, n = p->calls[first].n_tiles, share = (n + n_threads - 1) / n_threads;
+    int64_t n = p->calls[first].n_tiles, grain = n / INT32_MAX + 1, share = (n + n_threads - 1) / n_threads;
     for (uint32_t i = first; i < end; i++)
         if (p->calls[i].grain > grain) grain = p->calls[i].grain;
     return grain < share ? grain : share > 0 ? share : 1;
 }
 
-static void fill_queue(graph_run *run, int which, uint32_t first)
+// The first chain from call `first` on that has tiles; n_pieces is 0 where there is none.
+static chain find_chain(const graph_run *run, uint32_t first)
 {
     const graph_program *p = run->program;
-    if (first >= p->n_calls || p->calls[first].n_tiles <= 1) return;
-    int n_threads = thread_pool_size(run->pool);
-    int64_t grain = choose_grain(p, first, end_of_chain(p, first), n_threads);
-    tiles_reset(thread_pool_queue(run->pool, which), n_threads, p->calls[first].n_tiles, grain);
-}
-
-static void run_calls(const graph_run *run, uint32_t first, uint32_t end, tile_range tiles)
-{
-    for (uint32_t i = first; i < end; i++)
-        run->kernels[i](run->buffers[i], run->program->calls[i].dims, tiles.begin, tiles.end);
-}
-
-static void run_chain(graph_run *run, int thread, int which, uint32_t first, uint32_t end)
-{
-    int64_t n = run->program->calls[first].n_tiles;
-    if (n <= 1) {
-        if (thread == 0 && n == 1) run_calls(run, first, end, (tile_range){0, 1});
-        return;
+    for (chain c = {.first = first}; c.first < p->n_calls; c.first = c.end) {
+        c.end = c.first + 1;
+        while (!run->times && c.end < p->n_calls && p->calls[c.end].chained) c.end++;
+        if (p->calls[c.first].n_tiles <= 0) continue;
+        c.grain = choose_grain(p, c.first, c.end, thread_pool_size(run->pool));
+        c.n_pieces = (p->calls[c.first].n_tiles + c.grain - 1) / c.grain;
+        return c;
     }
-    tile_queue *queue = thread_pool_queue(run->pool, which);
-    for (tile_range t = tiles_take(queue, thread); t.begin < t.end; t = tiles_take(queue, thread))
-        run_calls(run, first, end, t);
+    return (chain){0};
 }
 
+static void run_chain(const graph_run *run, int thread, const chain *c)
+{
+    const graph_call *calls = run->program->calls;
+    for (;;) {
+        tile_range pieces = work_take(run->pool, c->first, thread, c->n_pieces, 1);
+        if (pieces.begin == pieces.end) return;
+        int64_t begin = pieces.begin * c->grain, end = pieces.end * c->grain, n = calls[c->first].n_tiles;
+        if (end > n) end = n;
+        for (uint32_t i = c->first; i < c->end; i++) run->kernels[i](run->buffers[i], calls[i].dims, begin, end);
+        work_finish(run->pool, c->first, pieces.end - pieces.begin, c->n_pieces);
+    }
+}
+
+// A chain of one piece is thread 0's, so that small calls behind each other stay on one core.
 static void walk(void *context, int thread)
 {
     graph_run *run = context;
-    const graph_program *p = run->program;
-    if (thread == 0) fill_queue(run, 0, 0);
-    bool wait = p->n_calls && p->calls[0].n_tiles > 1; // for the first queue
-    int which = 0;
-    for (uint32_t first = 0, end; first < p->n_calls; first = end, which = !which) {
-        end = run->times ? first + 1 : end_of_chain(p, first);
-        double start = run->times && thread == 0 ? now() - run->started : 0;
-        if (wait) thread_pool_barrier(run->pool, thread);
-        if (thread == 0) fill_queue(run, !which, end);
-        run_chain(run, thread, which, first, end);
-        wait = p->calls[first].n_tiles > 1 || (end < p->n_calls && p->calls[end].n_tiles > 1);
-        if (run->times) {
-            thread_pool_barrier(run->pool, thread);
-            if (thread == 0) run->times[first] = (graph_time){start, now() - run->started};
+    chain before = {0};
+    for (chain c = find_chain(run, 0); c.n_pieces; c = find_chain(run, c.end)) {
+        if (c.n_pieces > 1 || thread == 0) {
+            if (before.n_pieces) work_wait(run->pool, before.first, before.n_pieces);
+            double start = run->times && thread == 0 ? now() - run->started : 0;
+            run_chain(run, thread, &c);
+            if (run->times && thread == 0) {
+                work_wait(run->pool, c.first, c.n_pieces);
+                run->times[c.first] = (graph_time){start, now() - run->started};
+            }
         }
+        before = c;
     }
 }
 
 static wf_status compute(graph_run *run, void *const *arrays, wf_error *err)
 {
+    if (!work_begin(run->pool, run->program->n_calls)) return error_memory(err, run->program->n_calls);
     resolve(run, arrays);
     run->fault = 0;
     run->started = now();

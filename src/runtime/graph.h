@@ -97,7 +97,7 @@ void graph_run_free(graph_run *run);
 // A check that fails while running (an index out of range) is WF_ERROR_USAGE; results are then unspecified.
 wf_status graph_run_compute(graph_run *run, void *const *arrays, wf_error *err);
 
-// As graph_run_compute, with a barrier after every call: seconds [n_calls] gets each call's start and end, measured
+// As graph_run_compute, without chains: seconds [n_calls] gets each call's start and end, measured
 // from the start of the run.
 typedef struct graph_time {
     double start, end;

@@ -5,19 +5,22 @@
 // that owns a range of panels reads one stream, at decode and at prefill alike. The layout is the same for every CPU:
 // AVX-512 kernels take a line of 16 rows as one vector, AVX2 kernels as two.
 //
+// clang-format off
 //   F32_X16   [panel][col][16]              f32
 //   F16_X16   [panel][col][16]              f16
-//   BF16_X16  [panel][col/2][16][2]         bf16, pairs of columns as VNNI instructions read them; odd cols: zero
-//   padded Q8_0_X16  [panel][col/32]  { f16 d[16]; i8 q[8][16][4]; }                               544 bytes Q4_0_X16
-//   [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; }                               288 Q4_1_X16  [panel][col/32]  { f16
-//   d[16]; f16 m[16]; u8 q[4][16][4]; }                    320 Q5_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4];
-//   u8 h[1][16][4]; }               352 Q5_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; u8
-//   h[1][16][4]; }    384 Q4_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2368
+//   BF16_X16  [panel][col/2][16][2]         bf16, pairs of columns as VNNI instructions read them; odd cols: zero padded
+//   Q8_0_X16  [panel][col/32]  { f16 d[16]; i8 q[8][16][4]; }                               544 bytes
+//   Q4_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; }                               288
+//   Q4_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; }                    320
+//   Q5_0_X16  [panel][col/32]  { f16 d[16]; u8 q[4][16][4]; u8 h[1][16][4]; }               352
+//   Q5_1_X16  [panel][col/32]  { f16 d[16]; f16 m[16]; u8 q[4][16][4]; u8 h[1][16][4]; }    384
+//   Q4_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2368
 //                                { u8 a[16]; u8 b[16]; u8 q[4][16][4]; } [8] }
 //   Q5_K_X16  [panel][col/256] { f16 d[16]; f16 m[16];                                     2880
 //                                { u8 a[16]; u8 b[16]; u8 q[4][16][4]; u8 h[1][16][4]; } [8] }
 //   Q6_K_X16  [panel][col/256] { f16 d[16];                                                3360
 //                                { i8 a[2][16]; u8 q[4][16][4]; u8 h[2][16][4]; } [8] }
+// clang-format on
 //
 // A quantised block holds 32 columns. For Q8_0, q[g][row][j] is column 4g + j of that row; for the others its low
 // nibble is column 4g + j (g = 0..3) and its high nibble column 16 + 4g + j. The bits above the fourth lie in h: one

@@ -2,14 +2,16 @@
 // f32, two bf16, four or eight quants, two f16 (which are parted afterwards). The others are read block by block into
 // single quants first, since their bits lie in another order. Blocks of the file:
 //
+// clang-format off
 //     Q8_0   f16 d;           i8 q[32]                          34 bytes   w = d q
-//     Q4_0   f16 d;           u8 q[16]                          18         w = d (q - 8)     value j in the low nibble
-//     Q4_1   f16 d; f16 m;    u8 q[16]                          20         w = d q + m       of q[j], value 16 + j in
-//     its Q5_0   f16 d;           u32 h; u8 q[16]                   22         w = d (q - 16)    high nibble; bit 4 of
-//     value j Q5_1   f16 d; f16 m;    u32 h; u8 q[16]                   24         w = d q + m       in bit j of h Q4_K
-//     f16 d; f16 dmin; u8 s[12]; u8 q[128]              144         w = d a q - dmin b Q5_K   f16 d; f16 dmin; u8
-//     s[12]; u8 h[32]; u8 q[128]    176 Q6_K   u8 q[128]; u8 h[64]; i8 a[16]; f16 d              210         w = d a (q
-//     - 32)
+//     Q4_0   f16 d;           u8 q[16]                          18         w = d (q - 8)     value j in the low nibble of
+//     Q4_1   f16 d; f16 m;    u8 q[16]                          20         w = d q + m       q[j], value 16 + j in its
+//     Q5_0   f16 d;           u32 h; u8 q[16]                   22         w = d (q - 16)    high nibble; bit 4 of value
+//     Q5_1   f16 d; f16 m;    u32 h; u8 q[16]                   24         w = d q + m       j in bit j of h
+//     Q4_K   f16 d; f16 dmin; u8 s[12]; u8 q[128]              144         w = d a q - dmin b
+//     Q5_K   f16 d; f16 dmin; u8 s[12]; u8 h[32]; u8 q[128]    176
+//     Q6_K   u8 q[128]; u8 h[64]; i8 a[16]; f16 d              210         w = d a (q - 32)
+// clang-format on
 //
 // K types have 256 values a block. Q4_K and Q5_K: value 64p + i in the low and 64p + 32 + i in the high nibble of
 // q[32p + i], fifth bits in bits 2p and 2p + 1 of h[i]; a and b of eight times 32 values, six bits each, in s (see
@@ -113,14 +115,47 @@ typedef struct quants {
     unsigned char q[STEP_COLUMNS];
 } quants;
 
+// Quants are taken apart and put together eight or four at a time, a byte each of a word (the CPU's, little endian).
+static uint64_t load_8(const unsigned char *in)
+{
+    uint64_t x;
+    memcpy(&x, in, sizeof x);
+    return x;
+}
+
+static uint32_t load_4(const unsigned char *in)
+{
+    uint32_t x;
+    memcpy(&x, in, sizeof x);
+    return x;
+}
+
+static void store_8(unsigned char *out, uint64_t x) { memcpy(out, &x, sizeof x); }
+
+static uint64_t all_8(unsigned byte) { return byte * UINT64_C(0x0101010101010101); }
+
+// `mask` of every byte, which reaches from bit `from` on, moved to bit `to`.
+ALWAYS_INLINE uint64_t move_bits(uint64_t x, unsigned mask, int from, int to)
+{
+    return (x >> from & all_8(mask)) << to;
+}
+
+// Bit i of a byte in bit 4 of byte i.
+static uint64_t spread_bits(unsigned char bits)
+{
+    uint64_t apart = bits * all_8(1) & UINT64_C(0x8040201008040201); // one bit a byte, each in its own place
+    return ((apart + all_8(0x7f)) | apart) >> 3 & all_8(16);         // a carry into bit 7, or bit 7 itself
+}
+
 static void read_q5(const unsigned char *in, bool min, quants *out)
 {
     memcpy(out->d, in, HALF_BYTES);
     if (min) memcpy(out->m, in + HALF_BYTES, HALF_BYTES);
     const unsigned char *high = in + (min ? 2 : 1) * HALF_BYTES, *low = high + 4;
-    for (int i = 0; i < 16; i++) {
-        out->q[i] = (unsigned char)((low[i] & 15) | (high[i / 8] >> i % 8 & 1) << 4);
-        out->q[16 + i] = (unsigned char)(low[i] >> 4 | (high[2 + i / 8] >> i % 8 & 1) << 4);
+    for (int i = 0; i < 2; i++) {
+        uint64_t pairs = load_8(low + 8 * i);
+        store_8(out->q + 8 * i, move_bits(pairs, 15, 0, 0) | spread_bits(high[i]));
+        store_8(out->q + 16 + 8 * i, move_bits(pairs, 15, 4, 0) | spread_bits(high[2 + i]));
     }
 }
 
@@ -144,13 +179,11 @@ static void read_q45_k(const unsigned char *in, bool five, quants *out)
     unpack_scales(in + 4, out->scales);
     const unsigned char *high = in + 16, *low = five ? high + 32 : high;
     for (int p = 0; p < 4; p++)
-        for (int i = 0; i < 32; i++) {
-            unsigned char pair = low[32 * p + i], *q = out->q + 64 * p + i;
-            q[0] = pair & 15;
-            q[32] = pair >> 4;
-            if (!five) continue;
-            q[0] |= (unsigned char)((high[i] >> 2 * p & 1) << 4);
-            q[32] |= (unsigned char)((high[i] >> (2 * p + 1) & 1) << 4);
+        for (int i = 0; i < 32; i += 8) {
+            uint64_t pairs = load_8(low + 32 * p + i), fifth = five ? load_8(high + i) : 0;
+            unsigned char *q = out->q + 64 * p + i;
+            store_8(q, move_bits(pairs, 15, 0, 0) | move_bits(fifth, 1, 2 * p, 4));
+            store_8(q + 32, move_bits(pairs, 15, 4, 0) | move_bits(fifth, 1, 2 * p + 1, 4));
         }
 }
 
@@ -162,45 +195,49 @@ static void read_q6_k(const unsigned char *in, quants *out)
     for (int p = 0; p < 2; p++) {
         const unsigned char *low = in + 64 * p, *high = in + 128 + 32 * p;
         unsigned char *q = out->q + 128 * p;
-        for (int i = 0; i < 32; i++) {
-            q[i] = (unsigned char)((low[i] & 15) | (high[i] & 3) << 4);
-            q[32 + i] = (unsigned char)((low[32 + i] & 15) | (high[i] >> 2 & 3) << 4);
-            q[64 + i] = (unsigned char)(low[i] >> 4 | (high[i] >> 4 & 3) << 4);
-            q[96 + i] = (unsigned char)(low[32 + i] >> 4 | high[i] >> 6 << 4);
+        for (int i = 0; i < 32; i += 8) {
+            uint64_t first = load_8(low + i), second = load_8(low + 32 + i), upper = load_8(high + i);
+            store_8(q + i, move_bits(first, 15, 0, 0) | move_bits(upper, 3, 0, 4));
+            store_8(q + 32 + i, move_bits(second, 15, 0, 0) | move_bits(upper, 3, 2, 4));
+            store_8(q + 64 + i, move_bits(first, 15, 4, 0) | move_bits(upper, 3, 4, 4));
+            store_8(q + 96 + i, move_bits(second, 15, 4, 0) | move_bits(upper, 3, 6, 4));
         }
+    }
+}
+
+// Writes one row of a block of a step; `f` and what it leads to are constants where this is inlined.
+ALWAYS_INLINE void write_block(const quant_format *f, const unsigned char *q, unsigned char *low, unsigned char *high)
+{
+    for (int g = 0; g < 4; g++, low += LINE) {
+        uint32_t word = (load_4(q + 4 * g) & 0x0f0f0f0f) | (load_4(q + 16 + 4 * g) & 0x0f0f0f0f) << 4;
+        memcpy(low, &word, WORD);
+    }
+    int groups = f->high_bits ? 8 / f->high_bits : 0; // of four columns a line
+    uint32_t mask = f->high_bits == 1 ? 0x01010101 : 0x03030303;
+    for (int line = 0; line < f->high_bits; line++, high += LINE, q += groups * WORD) {
+        uint32_t word = 0;
+        for (int g = 0; g < groups; g++) word |= (load_4(q + 4 * g) >> 4 & mask) << g * f->high_bits;
+        memcpy(high, &word, WORD);
     }
 }
 
 // Writes one row of a step of a panel.
-static void write_quants(const quant_format *f, const quants *in, size_t row, unsigned char *step)
+ALWAYS_INLINE void write_quants(const quant_format *f, const quants *in, size_t row, unsigned char *step)
 {
     memcpy(step + HALF_BYTES * row, in->d, HALF_BYTES);
     if (f->min) memcpy(step + HALF_BYTES * (PANEL_ROWS + row), in->m, HALF_BYTES);
     for (int b = 0; b < f->blocks; b++) {
-        unsigned char *block = step + quant_header_bytes(f) + b * quant_block_bytes(f), word[WORD];
+        unsigned char *block = step + quant_header_bytes(f) + b * quant_block_bytes(f);
         for (size_t s = 0; f->scales && s < 2; s++) block[s * PANEL_ROWS + row] = in->scales[b][s];
-        const unsigned char *q = in->q + b * QUANT_BLOCK;
-        unsigned char *low = block + quant_low_offset(f) + row * WORD,
-                      *high = block + quant_high_offset(f) + row * WORD;
-        for (int g = 0; g < 4; g++, low += LINE) {
-            for (int j = 0; j < WORD; j++)
-                word[j] = (unsigned char)((q[4 * g + j] & 15) | (q[16 + 4 * g + j] & 15) << 4);
-            memcpy(low, word, WORD);
-        }
-        int groups = f->high_bits ? 8 / f->high_bits : 0; // of four columns a line
-        for (int line = 0; line < f->high_bits; line++, high += LINE, q += groups * WORD) {
-            memset(word, 0, WORD);
-            for (int g = 0; g < groups; g++)
-                for (int j = 0; j < WORD; j++) word[j] |= (unsigned char)(q[4 * g + j] >> 4 << g * f->high_bits);
-            memcpy(high, word, WORD);
-        }
+        write_block(f, in->q + b * QUANT_BLOCK, block + quant_low_offset(f) + row * WORD,
+                    block + quant_high_offset(f) + row * WORD);
     }
 }
 
-static void pack_quants(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows, int64_t cols,
-                        unsigned char *out)
+ALWAYS_INLINE void pack_quants(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows,
+                               int64_t cols, unsigned char *out)
 {
-    const quant_format *f = layout_quant(layout);
+    const quant_format format = *layout_quant(layout), *f = &format;
     int64_t steps = cols / (f->blocks * QUANT_BLOCK);
     size_t block_bytes = row_bytes / (size_t)steps;
     for (int64_t s = 0; s < steps; s++, rows += block_bytes, out += quant_step_bytes(f))
@@ -209,10 +246,10 @@ static void pack_quants(weight_layout layout, const unsigned char *rows, size_t 
             quants block;
             if (layout == LAYOUT_Q6_K_X16)
                 read_q6_k(in, &block);
-            else if (f->blocks > 1)
-                read_q45_k(in, f->high_bits > 0, &block);
+            else if (layout == LAYOUT_Q4_K_X16 || layout == LAYOUT_Q5_K_X16)
+                read_q45_k(in, layout == LAYOUT_Q5_K_X16, &block);
             else
-                read_q5(in, f->min, &block);
+                read_q5(in, layout == LAYOUT_Q5_1_X16, &block);
             write_quants(f, &block, r, out);
         }
 }

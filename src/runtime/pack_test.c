@@ -23,7 +23,7 @@
 
 static const char KEY[] = "0123456789abcdef0123456789abcdef";
 
-enum { MAX_TENSORS = 8, MAX_COLS = 512 };
+enum { MAX_TENSORS = 8, MAX_COLS = 80000 };
 
 // ---- checkpoints made here
 
@@ -372,11 +372,14 @@ static void test_refuses_other_checkpoints(void **state)
 
 // ---- whole packs, in a folder of their own
 
-enum { N_MODEL_TENSORS = 6, N_MODEL_WEIGHTS = 4 };
+// The cache file is written in pieces of 2 MiB, at multiples of that: one ends within a panel of "embed", one within an
+// interleaved panel, and the panel of "wide" is longer than two pieces.
+enum { N_MODEL_TENSORS = 7, N_MODEL_WEIGHTS = 5 };
 
 static const spec MODEL[N_MODEL_TENSORS] = {
-    {"embed", TENSOR_Q8_0, 3001, 320}, {"norm", TENSOR_F32, 1, 320},   {"gate", TENSOR_Q4_0, 1600, 320},
-    {"up", TENSOR_Q4_0, 1600, 320},    {"down", TENSOR_F16, 320, 500}, {"k", TENSOR_F16, 20, 500},
+    {"embed", TENSOR_Q8_0, 12001, 320}, {"norm", TENSOR_F32, 1, 320},   {"gate", TENSOR_Q4_0, 1600, 320},
+    {"up", TENSOR_Q4_0, 1600, 320},     {"down", TENSOR_F16, 320, 500}, {"k", TENSOR_F16, 20, 500},
+    {"wide", TENSOR_F32, 3, 80000},
 };
 
 typedef struct fixture {
@@ -394,6 +397,7 @@ static void make_plan(fixture *f)
     f->weights[2] = make_weight(&MODEL[2], 2);
     f->weights[2].interleave = true;
     f->weights[3] = make_weight(&MODEL[4], 2);
+    f->weights[4] = make_weight(&MODEL[6], 1);
     size_t end = 0;
     for (int i = 0; i < N_MODEL_WEIGHTS; i++) {
         f->weights[i].offset = (end + 63) / 64 * 64;
@@ -544,8 +548,19 @@ static void test_rebuilds_what_is_damaged(void **state)
     const fixture *f = *state;
     assert_true(open_and_check(f, f->pack_path, KEY, true));
     const plan_weight *last = &f->weights[N_MODEL_WEIGHTS - 1];
-    const long places[] = {
-        0, 9, 40, 48, 56, 64, 100, 4095, 4096, 500000, 4096 + (long)(last->offset + last->bytes) - 1};
+    const long places[] = {0,
+                           9,
+                           40,
+                           48,
+                           56,
+                           64,
+                           100,
+                           4095,
+                           4096,
+                           500000,
+                           (2 << 20) - 1,
+                           2 << 20,
+                           4096 + (long)(last->offset + last->bytes) - 1};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         flip_byte(f->pack_path, places[i]);
         assert_true(open_and_check(f, f->pack_path, KEY, true));

@@ -1,7 +1,7 @@
-// The thread pool, its barrier and its tile queues.
+// The thread pool, and sequences of calls.
 //
-//   thread 0 (the caller)   run: body, raise start ── body(0) ──────────┐ barrier ── return
-//   thread 1..n-1           wait for start ────────── body(t) ──────────┘ barrier ── wait for start
+//   thread 0 (the caller)   run: body, raise start ── body(0) ──────────┐ meet ───── return
+//   thread 1..n-1           wait for start ────────── body(t) ──────────┘ meet ───── wait for start
 //
 // All waiting is done on events: counters that only grow. A waiter that saw value v waits until the counter differs
 // from v: it spins, then yields, then sleeps on a futex. Lost wake-ups cannot happen: a waiter counts itself as a
@@ -37,18 +37,6 @@ typedef struct event {
     _Atomic uint32_t sleepers;
 } event;
 
-// One thread's part of a call's tiles: taken from `next` on, by the owner and by thieves alike.
-typedef struct tile_share {
-    _Alignas(CACHE_LINE) _Atomic int64_t next;
-    int64_t end;
-} tile_share;
-
-struct tile_queue {
-    int n_shares;
-    int64_t grain;
-    tile_share *shares; // [pool size]
-};
-
 // Progress of one call of a sequence. A word is the sequence's number in its upper half and a count in its lower half;
 // a word of an older sequence counts as 0, so that nothing needs to be reset between sequences.
 typedef struct call_work {
@@ -67,14 +55,13 @@ struct thread_pool {
     int spins;
     void (*body)(void *, int); // NULL: workers end
     void *context;
-    worker *workers; // [n_threads]; number 0 is the caller and stays unused
-    tile_queue queues[2];
+    worker *workers;     // [n_threads]; number 0 is the caller and stays unused
     unsigned char *work; // [work_capacity] call_work of work_stride bytes
     size_t work_stride, work_capacity;
     uint32_t sequence; // number of the current sequence
     event start;       // raised once a run
     event progress;    // raised when a call is finished and somebody sleeps
-    event barrier;     // raised when the last thread has arrived
+    event barrier;     // raised when the last thread has ended its body
     _Alignas(CACHE_LINE) _Atomic int arrived;
 };
 
@@ -99,9 +86,9 @@ static void event_wait(event *e, uint32_t seen, int spins)
     atomic_fetch_sub(&e->sleepers, 1);
 }
 
-void thread_pool_barrier(thread_pool *pool, int thread)
+// Waits until every thread is here.
+static void meet(thread_pool *pool)
 {
-    (void)thread;
     if (pool->n_threads == 1) return;
     // Read before arriving: it cannot change until this thread has arrived.
     uint32_t seen = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
@@ -121,7 +108,7 @@ static void *run_worker(void *argument)
         event_wait(&pool->start, seen, pool->spins);
         if (!pool->body) return NULL;
         pool->body(pool->context, self->index);
-        thread_pool_barrier(pool, self->index);
+        meet(pool);
     }
 }
 
@@ -133,12 +120,10 @@ void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread),
         event_raise(&pool->start);
     }
     body(context, 0);
-    thread_pool_barrier(pool, 0);
+    meet(pool);
 }
 
 int thread_pool_size(const thread_pool *pool) { return pool->n_threads; }
-
-tile_queue *thread_pool_queue(thread_pool *pool, int which) { return &pool->queues[which]; }
 
 wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
 {
@@ -152,12 +137,10 @@ wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
     pool->n_threads = n_threads;
     pool->spins = n_threads > threads_usable() ? SPINS_OVERSUBSCRIBED : SPINS;
     pool->workers = calloc(n, sizeof *pool->workers);
-    for (int i = 0; i < 2; i++) pool->queues[i].shares = aligned_alloc(CACHE_LINE, n * sizeof(tile_share));
-    if (!pool->workers || !pool->queues[0].shares || !pool->queues[1].shares) {
+    if (!pool->workers) {
         thread_pool_free(pool);
-        return error_memory(err, n * (sizeof(worker) + 2 * sizeof(tile_share)));
+        return error_memory(err, n * sizeof(worker));
     }
-    for (int i = 0; i < 2; i++) memset(pool->queues[i].shares, 0, n * sizeof(tile_share));
     for (int i = 1; i < n_threads; i++) {
         pool->workers[i] = (worker){.pool = pool, .index = i};
         int reason = pthread_create(&pool->workers[i].handle, NULL, run_worker, &pool->workers[i]);
@@ -177,41 +160,9 @@ void thread_pool_free(thread_pool *pool)
     pool->body = NULL;
     event_raise(&pool->start);
     for (int i = 1; i <= pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
-    for (int i = 0; i < 2; i++) free(pool->queues[i].shares);
     free(pool->workers);
     free(pool->work);
     free(pool);
-}
-
-void tiles_reset(tile_queue *queue, int n_threads, int64_t n, int64_t grain)
-{
-    if (n < 0) n = 0;
-    int64_t each = n / n_threads, rest = n % n_threads, begin = 0;
-    for (int i = 0; i < n_threads; i++) {
-        int64_t end = begin + each + (i < rest);
-        atomic_store_explicit(&queue->shares[i].next, begin, memory_order_relaxed);
-        queue->shares[i].end = end;
-        begin = end;
-    }
-    queue->n_shares = n_threads;
-    // No larger than a share: what a cursor passes its end by stays small.
-    queue->grain = grain < 1 ? 1 : grain > each ? each + 1 : grain;
-}
-
-tile_range tiles_take(tile_queue *queue, int thread)
-{
-    for (int i = 0; i < queue->n_shares; i++) {
-        int owner = thread + i < queue->n_shares ? thread + i : thread + i - queue->n_shares;
-        tile_share *share = &queue->shares[owner];
-        // Looking first keeps the cursor of an empty share from growing without bound: it passes `end` by at most a
-        // grain a thread.
-        if (atomic_load_explicit(&share->next, memory_order_relaxed) >= share->end) continue;
-        int64_t begin = atomic_fetch_add_explicit(&share->next, queue->grain, memory_order_relaxed);
-        if (begin >= share->end) continue;
-        int64_t left = share->end - begin;
-        return (tile_range){begin, left < queue->grain ? share->end : begin + queue->grain};
-    }
-    return (tile_range){0, 0};
 }
 
 // --- sequences of calls ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// A pool of threads that walks a plan inside one parallel region, with barriers between calls.
+// A pool of threads that walks a sequence of calls inside one parallel region.
 //
 // Waiting spins for some microseconds, then yields, then sleeps on a futex: short gaps cost nothing, an idle pool uses
 // no CPU, and an oversubscribed machine does not collapse. The calling thread is thread 0 and works too.
@@ -23,12 +23,7 @@ int thread_pool_size(const thread_pool *pool);
 
 // Runs body(context, thread) once on every thread and returns when all are done.
 void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread), void *context);
-// Inside a body only: waits until every thread of the pool is here.
-void thread_pool_barrier(thread_pool *pool, int thread);
 
-// Hands out tiles [0, n) of one call. Every thread first takes grains from its own contiguous share (one stream of
-// weights a thread), then helps the others. Inside a body; all threads must have passed a barrier since tiles_reset.
-typedef struct tile_queue tile_queue;
 typedef struct tile_range {
     int64_t begin, end;
 } tile_range; // empty: begin == end
@@ -39,17 +34,13 @@ typedef struct tile_range {
 //
 // Starts a sequence of `n_calls` calls, before thread_pool_run; false when memory is out.
 bool work_begin(thread_pool *pool, size_t n_calls);
-// Inside a body: the next tiles of a call, first from the thread's own share, then from others'. Every thread must give
-// the same n_tiles and grain. Tiles taken must be finished.
+// Inside a body: the next tiles of a call, at most `grain`, first from the thread's own contiguous share (one stream of
+// weights a thread), then from others'. Every thread must give the same n_tiles and grain, both below 2^31. Tiles taken
+// must be finished.
 tile_range work_take(thread_pool *pool, size_t call, int thread, int64_t n_tiles, int64_t grain);
 // `n` tiles of the call are done. True for the one that finished the call: what all of its tiles wrote is visible then.
 bool work_finish(thread_pool *pool, size_t call, int64_t n, int64_t n_tiles);
 // Waits until all tiles of the call are done.
 void work_wait(thread_pool *pool, size_t call, int64_t n_tiles);
-
-// Two queues alternate between calls, so that one barrier a call is enough.
-tile_queue *thread_pool_queue(thread_pool *pool, int which); // which: 0 or 1
-void tiles_reset(tile_queue *queue, int n_threads, int64_t n, int64_t grain);
-tile_range tiles_take(tile_queue *queue, int thread);
 
 #endif

@@ -1,4 +1,4 @@
-// The pool under 1, 2, 3 and 8 threads: barriers keep order, tiles are handed out exactly once, an idle pool sleeps,
+// The pool under 1, 2, 3 and 8 threads: calls keep their order, tiles are handed out exactly once, an idle pool sleeps,
 // and cgroup quotas are found.
 #define _GNU_SOURCE
 #include <limits.h>
@@ -26,7 +26,7 @@ enum { N_SIZES = 4 };
 typedef struct shared {
     thread_pool *pool;
     int n, rounds;
-    int64_t value[8]; // written by its thread, read by all after the barrier: not atomic, so that TSan sees races
+    int64_t value[8]; // not atomic, so that TSan sees races
     int64_t wrong[8];
     _Atomic int visits;
     int64_t n_tiles, grain;
@@ -60,39 +60,51 @@ static void test_run(void **state)
     thread_pool_free(NULL);
 }
 
-// In every round each thread writes its own value and, after the barrier, checks everybody's.
+// Takes and finishes a call of one tile for each thread and, when all are done, checks everybody's.
 static void walk_rounds(void *context, int thread)
 {
     shared *s = context;
     for (int round = 1; round <= s->rounds; round++) {
-        s->value[thread] = round;
-        thread_pool_barrier(s->pool, thread);
-        for (int i = 0; i < s->n; i++) s->wrong[thread] += s->value[i] != round;
-        thread_pool_barrier(s->pool, thread);
+        size_t call = (size_t)(2 * round - 2);
+        for (int step = 0; step < 2; step++, call++) {
+            tile_range t;
+            while (t = work_take(s->pool, call, thread, s->n, 1), t.begin < t.end) {
+                for (int i = 0; i < s->n && step; i++) s->wrong[t.begin] += s->value[i] != round;
+                if (!step) s->value[t.begin] = round;
+                work_finish(s->pool, call, 1, s->n);
+            }
+            work_wait(s->pool, call, s->n);
+        }
     }
 }
 
-static void test_barrier(void **state)
+static void test_order(void **state)
 {
     (void)state;
     for (int i = 0; i < N_SIZES; i++) {
         shared s = {.n = SIZES[i], .rounds = SIZES[i] > 2 ? 300 : 3000};
         assert_int_equal(thread_pool_create(s.n, &s.pool, NULL), WF_OK);
+        assert_true(work_begin(s.pool, 2 * (size_t)s.rounds));
         thread_pool_run(s.pool, walk_rounds, &s);
         for (int t = 0; t < s.n; t++) assert_int_equal(s.wrong[t], 0);
         thread_pool_free(s.pool);
     }
 }
 
-// A thread that comes late finds the others asleep on the futex, and wakes them.
+// A thread that is late with its tile finds the others asleep on the futex, and wakes them; so does the last to end.
 static void come_late(void *context, int thread)
 {
     shared *s = context;
     for (int round = 0; round < 3; round++) {
+        tile_range t = work_take(s->pool, (size_t)round, thread, s->n, 1);
         if (thread == round % s->n) usleep(20000);
-        s->value[thread]++;
-        thread_pool_barrier(s->pool, thread);
+        for (; t.begin < t.end; t = work_take(s->pool, (size_t)round, thread, s->n, 1)) {
+            s->value[t.begin]++;
+            work_finish(s->pool, (size_t)round, 1, s->n);
+        }
+        work_wait(s->pool, (size_t)round, s->n);
     }
+    if (thread == s->n - 1) usleep(20000);
 }
 
 static void test_late_thread(void **state)
@@ -101,31 +113,29 @@ static void test_late_thread(void **state)
     for (int i = 0; i < N_SIZES; i++) {
         shared s = {.n = SIZES[i]};
         assert_int_equal(thread_pool_create(s.n, &s.pool, NULL), WF_OK);
-        thread_pool_run(s.pool, come_late, &s);
-        usleep(20000);
-        thread_pool_run(s.pool, come_late, &s);
+        for (int run = 0; run < 2; run++) {
+            assert_true(work_begin(s.pool, 3));
+            thread_pool_run(s.pool, come_late, &s);
+            usleep(20000);
+        }
         for (int t = 0; t < s.n; t++) assert_int_equal(s.value[t], 6);
         thread_pool_free(s.pool);
     }
 }
 
-// Two alternating queues, one barrier a call, as the plan walker uses them.
+// Every tile of every call once, never more than a grain at a time.
 static void take_tiles(void *context, int thread)
 {
     shared *s = context;
-    for (int call = 0; call < s->rounds; call++) {
-        if (thread == 0) tiles_reset(thread_pool_queue(s->pool, (call + 1) % 2), s->n, s->n_tiles, s->grain);
-        tile_queue *queue = thread_pool_queue(s->pool, call % 2);
-        for (tile_range r = tiles_take(queue, thread); r.begin < r.end; r = tiles_take(queue, thread)) {
+    for (size_t call = 0; call < (size_t)s->rounds; call++) {
+        tile_range r;
+        while (r = work_take(s->pool, call, thread, s->n_tiles, s->grain), r.begin < r.end) {
             if (r.begin < 0 || r.end > s->n_tiles || r.end - r.begin > s->grain) s->wrong[thread]++;
-            for (int64_t tile = r.begin; tile < r.end; tile++) s->taken[tile]++;
+            for (int64_t tile = r.begin; tile < r.end; tile++) s->wrong[thread] += s->taken[tile]++ != call;
             s->sums[thread] += r.end - r.begin;
+            work_finish(s->pool, call, r.end - r.begin, s->n_tiles);
         }
-        thread_pool_barrier(s->pool, thread);
-        if (thread == 0)
-            for (int64_t tile = 0; tile < s->n_tiles; tile++)
-                s->wrong[0] += s->taken[tile] != (unsigned char)(call + 1);
-        thread_pool_barrier(s->pool, thread);
+        work_wait(s->pool, call, s->n_tiles);
     }
 }
 
@@ -141,7 +151,7 @@ static void test_tiles(void **state)
                 s.taken = calloc((size_t)s.n_tiles + 1, 1);
                 assert_non_null(s.taken);
                 assert_int_equal(thread_pool_create(s.n, &s.pool, NULL), WF_OK);
-                tiles_reset(thread_pool_queue(s.pool, 0), s.n, s.n_tiles, s.grain);
+                assert_true(work_begin(s.pool, (size_t)s.rounds));
                 thread_pool_run(s.pool, take_tiles, &s);
                 int64_t sum = 0;
                 for (int t = 0; t < s.n; t++) {
@@ -154,7 +164,6 @@ static void test_tiles(void **state)
             }
 }
 
-// A thread's first tiles are its own share, from the front; then it takes the others'.
 // A sequence of calls: every tile once, and none before the call before it is finished.
 typedef struct sequence {
     thread_pool *pool;
@@ -208,22 +217,21 @@ static void test_work(void **state)
     }
 }
 
+// A thread's first tiles are its own share, from the front; then it takes the others'.
 static void test_own_share_first(void **state)
 {
     (void)state;
     thread_pool *pool;
     assert_int_equal(thread_pool_create(3, &pool, NULL), WF_OK);
-    tile_queue *queue = thread_pool_queue(pool, 0);
-    tiles_reset(queue, 3, 10, 2); // shares [0,4) [4,7) [7,10)
+    assert_true(work_begin(pool, 2)); // shares [0,4) [4,7) [7,10)
     const tile_range expected[] = {{4, 6}, {6, 7}, {7, 9}, {9, 10}, {0, 2}, {2, 4}, {0, 0}, {0, 0}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        tile_range r = tiles_take(queue, 1);
+        tile_range r = work_take(pool, 0, 1, 10, 2);
         assert_int_equal(r.begin, expected[i].begin);
         assert_int_equal(r.end, expected[i].end);
     }
-    tiles_reset(queue, 3, INT64_MAX, INT64_MAX);
-    tile_range r = tiles_take(queue, 2);
-    assert_true(r.begin > 0 && r.end == INT64_MAX);
+    tile_range r = work_take(pool, 1, 2, INT32_MAX, INT32_MAX);
+    assert_true(r.begin > 0 && r.end == INT32_MAX);
     thread_pool_free(pool);
 }
 
@@ -326,7 +334,7 @@ static void test_usable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run),   cmocka_unit_test(test_barrier),         cmocka_unit_test(test_late_thread),
+        cmocka_unit_test(test_run),   cmocka_unit_test(test_order),           cmocka_unit_test(test_late_thread),
         cmocka_unit_test(test_tiles), cmocka_unit_test(test_own_share_first), cmocka_unit_test(test_idle_pool_sleeps),
         cmocka_unit_test(test_quota), cmocka_unit_test(test_usable),          cmocka_unit_test(test_work),
     };

@@ -101,7 +101,9 @@ typedef struct emitter {
     value n_rows;
     value keys, values; // the key head's parts of the cache
     value position;     // of the first token
+    value head_bytes;   // of each of the two
     value from, to;     // positions that it sees, `from` a multiple of KEYS
+    value next_keys;    // of the first block of the next tile
 } emitter;
 
 static value row_address(const emitter *e, value base, value row, int64_t row_bytes)
@@ -219,10 +221,6 @@ static void emit_either(const emitter *e, void (*emit)(const emitter *, const sh
     shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->k->head_dim);
     shape many = shape_for(&b->target, most_rows(&b->target), e->k->head_dim);
     one.prefetch = true;
-    if (one.rows == many.rows) {
-        emit(e, &many, part, next, k0);
-        return;
-    }
     branch br;
     if_begin(b, &br, cmp_i(b, CMP_EQ, e->n_tokens, const_i(b, 1)), 0, NULL);
     emit(e, &one, part, next, k0);
@@ -403,11 +401,13 @@ static void emit_blocks(const emitter *e)
     loop_begin(b, &blocks, e->from, e->to, KEYS, 0, NULL);
     value offset = mul_i(b, blocks.iv, e->k->head_dim * e->element);
     value keys = at(b, e->keys, offset, 0), values = at(b, e->values, offset, 0);
+    value is_last = cmp_i(b, CMP_GE, add_i(b, blocks.iv, KEYS), e->to);
+    value next = select_(b, is_last, e->next_keys, at(b, keys, (value){0}, KEYS * e->k->head_dim * e->element));
     emit_either(e, emit_scores, keys, values, blocks.iv);
     if (e->k->softcap != 0) emit_softcap(e);
     emit_mask_where_needed(e, blocks.iv);
     emit_softmax(e);
-    emit_either(e, emit_outputs, values, at(b, keys, (value){0}, KEYS * e->k->head_dim * e->element), blocks.iv);
+    emit_either(e, emit_outputs, values, next, blocks.iv);
     loop_end(b, &blocks, NULL);
 }
 
@@ -417,14 +417,27 @@ static value first_seen(builder *b, const attention_kernel *k, value position)
     return k->window ? max_s(b, add_i(b, position, 1 - k->window), const_i(b, 0)) : const_i(b, 0);
 }
 
-// The positions that a tile sees: what its tokens see of the nth span.
-static void choose_span(emitter *e, value past, value nth, value span)
+// Spans that the call's tokens see some of, the first one of them included.
+static value count_spans(builder *b, const attention_kernel *k, value n_tokens, value past, value span, value *first)
+{
+    *first = div_u(b, first_seen(b, k, past), span);
+    return sub(b, add_i(b, div_u(b, add_i(b, add(b, past, n_tokens), -1), span), 1), *first);
+}
+
+// The positions that a tile sees: what its tokens see of the nth span; and which keys the next tile begins with, so
+// that a thread that goes through a head's spans, and on to the next head, reads one stream of keys and one of values.
+static void choose_span(emitter *e, value first_span, value nth, value n_spans, value span, value head)
 {
     builder *b = e->b;
-    value first_span = div_u(b, first_seen(b, e->k, past), span);
-    value begin = mul(b, add(b, first_span, nth), span);
-    e->from = max_s(b, and_i(b, first_seen(b, e->k, e->position), -KEYS), begin);
-    e->to = min_s(b, add(b, e->position, e->n_tokens), add(b, begin, span));
+    int64_t row_bytes = e->k->head_dim * e->element;
+    value begin = mul(b, add(b, first_span, nth), span), end = add(b, begin, span);
+    value seen = and_i(b, first_seen(b, e->k, e->position), -KEYS);
+    e->from = max_s(b, seen, begin);
+    e->to = min_s(b, add(b, e->position, e->n_tokens), end);
+    value is_last = cmp_i(b, CMP_EQ, add_i(b, head, 1), const_i(b, e->k->n_kv_heads));
+    value of_head = select_(b, is_last, e->keys, at(b, e->keys, e->head_bytes, 0));
+    value goes_on = cmp_i(b, CMP_LT, add_i(b, nth, 1), n_spans);
+    e->next_keys = at(b, select_(b, goes_on, e->keys, of_head), mul_i(b, select_(b, goes_on, end, seen), row_bytes), 0);
 }
 
 static int64_t output_row_bytes(const attention_kernel *k)
@@ -464,21 +477,24 @@ void attention_build(builder *b, const attention_kernel *k, const char *name)
     value n_tokens = dim(b, 0), past = dim(b, 1), n_ctx = dim(b, 2), span = dim(b, 3);
     value is_whole = cmp_i(b, CMP_EQ, span, const_i(b, 0));
     span = select_(b, is_whole, n_ctx, span);
-    value n_blocks = div_i(b, add_i(b, n_tokens, tile_tokens - 1), tile_tokens);
+    value n_blocks = div_i(b, add_i(b, n_tokens, tile_tokens - 1), tile_tokens), first_span;
+    value n_spans = count_spans(b, k, n_tokens, past, span, &first_span);
+    e.head_bytes = mul_i(b, n_ctx, kv_head_offset(1, dims, k->kv_f32));
+    value n_tiles = mul(b, mul_i(b, n_blocks, k->n_kv_heads), n_spans); // the plan may have more: a window's most
     loop tiles;
-    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    loop_begin(b, &tiles, b->begin, min_s(b, b->end, n_tiles), 1, 0, NULL);
     // the last tokens first: they see the most positions, and threads should end together
-    value head = rem_i(b, tiles.iv, k->n_kv_heads), rest = div_i(b, tiles.iv, k->n_kv_heads);
-    value block = sub(b, add_i(b, n_blocks, -1), rem_u(b, rest, n_blocks));
+    value nth = rem_u(b, tiles.iv, n_spans), rest = div_u(b, tiles.iv, n_spans);
+    value head = rem_i(b, rest, k->n_kv_heads);
+    value block = sub(b, add_i(b, n_blocks, -1), div_i(b, rest, k->n_kv_heads));
     e.first = mul_i(b, block, tile_tokens);
     e.n_tokens = min_s(b, sub(b, n_tokens, e.first), const_i(b, tile_tokens));
     e.n_rows = mul_i(b, e.n_tokens, group);
     e.position = add(b, past, e.first);
-    value nth = div_u(b, rest, n_blocks);
-    choose_span(&e, past, nth, span);
-    value head_offset = mul(b, mul_i(b, head, kv_head_offset(1, dims, k->kv_f32)), n_ctx);
+    value head_offset = mul(b, head, e.head_bytes);
     e.keys = at(b, k_cache, head_offset, 0);
     e.values = at(b, v_cache, head_offset, 0);
+    choose_span(&e, first_span, nth, n_spans, span, head);
     value q_row = at(b, q, mul_i(b, e.first, 4 * k->n_heads * dims), 0);
     emit_start(&e, at(b, q_row, mul_i(b, head, 4 * group * dims), 0));
     emit_blocks(&e);
@@ -531,9 +547,8 @@ void attention_merge_build(builder *b, const attention_kernel *k, const char *na
     e.o = scratch(b, group * dims * 4);
     e.n_tokens = const_i(b, 1);
     value parts = operand(b, 0), y = operand(b, 1), n_tokens = dim(b, 0), past = dim(b, 1), span = dim(b, 3);
-    value first_span = div_u(b, first_seen(b, k, past), span);
-    value end_span = add_i(b, div_u(b, add_i(b, add(b, past, n_tokens), -1), span), 1);
-    value n_spans = sub(b, end_span, first_span), stride = mul_i(b, n_tokens, k->n_heads * part_bytes);
+    value first_span, n_spans = count_spans(b, k, n_tokens, past, span, &first_span),
+                      stride = mul_i(b, n_tokens, k->n_heads * part_bytes);
     loop tiles, rows;
     loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
     value head = rem_i(b, tiles.iv, k->n_kv_heads), token = div_i(b, tiles.iv, k->n_kv_heads);

@@ -1,50 +1,112 @@
-// Speed of attention on one thread: prefill of 512 tokens against the FMA peak of this core, measured in the same run,
-// and decode of one token at depth 1024 in bytes of cache a second; and what compiling the kernel costs.
+// Speed of attention:
+//
+//     attention_bench [THREADS] [CPU]
+//
+// Prefill of 512 tokens on one thread, against the FMA peak of this core. Decode of one token at depth 1024, in spans
+// and merged, in bytes of cache a second: on one thread with the cache of a layer in the CPU's caches, and on THREADS
+// with the layers of a KV cache larger than those one after the other, against a loop that reads the same memory. All
+// measured in the same run, in turns; each tile's shortest and each layer's second shortest time, since the machine may
+// be shared.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/half.h"
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/kv.h"
+#include "compiler/kernel/testing.h"
+#include "runtime/threads.h"
 
-enum { CONTEXT = 2048, PREFILL = 512, DEPTH = 1024, CHAINS = 12, PEAK_ROUNDS = 100000, ROUNDS = 20 };
+enum { PREFILL = 512, DEPTH = 1024, ROUNDS = 20, MEMORY_BYTES = 96 << 20, READ_BYTES = 64 << 10 };
 
-static double now(void)
+enum { ATTENTION, MERGE, PEAK, READ, N_KERNELS };
+
+// Reads operand 0, tiles of 64 KiB.
+static void build_read(builder *b)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *allocate(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!p) exit(1);
-    return memset(p, 0, (bytes + 63) / 64 * 64);
-}
-
-// Independent chains of FMAs in registers, PEAK_ROUNDS a tile.
-static void build_peak(builder *b)
-{
-    type v = vec(b, b->target.lanes, b->f32);
-    kernel_begin(b, "fma_peak");
-    value y = operand(b, 0), x = load(b, y, (value){0}, 0, v), acc[CHAINS];
-    loop tiles, rounds;
-    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
-    for (int i = 0; i < CHAINS; i++) acc[i] = load(b, y, (value){0}, 64, v);
-    loop_begin(b, &rounds, const_i(b, 0), const_i(b, PEAK_ROUNDS), 1, CHAINS, acc);
-    for (int i = 0; i < CHAINS; i++) acc[i] = fma_(b, rounds.args[i], x, x);
-    loop_end(b, &rounds, acc);
-    value sum = rounds.results[0];
-    for (int i = 1; i < CHAINS; i++) sum = add_f(b, sum, rounds.results[i]);
-    store(b, sum, y, (value){0}, 128);
-    loop_end(b, &tiles, NULL);
+    type v = vec(b, b->target.lanes, b->i32);
+    int bytes = 4 * b->target.lanes;
+    kernel_begin(b, "read");
+    value x = operand(b, 0), y = operand(b, 1), acc[4];
+    for (int i = 0; i < 4; i++) acc[i] = const_int(b, v, 0);
+    loop lines;
+    loop_begin(b, &lines, mul_i(b, b->begin, READ_BYTES), mul_i(b, b->end, READ_BYTES), 8 * bytes, 4, acc);
+    for (int i = 0; i < 8; i++)
+        acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
+    loop_end(b, &lines, acc);
+    for (int i = 0; i < 4; i++) store(b, lines.results[i], y, mul_i(b, b->begin, 256), 64 * i);
     kernel_end(b);
+}
+
+typedef struct bench {
+    const attention_kernel *k;
+    kernel_fn kernels[N_KERNELS];
+    thread_pool *pool;
+    unsigned char *kv; // [n_layers][2] halves
+    size_t half;       // bytes of K, or of V, of a layer
+    int64_t n_layers;
+    float *q, *y;
+    unsigned char *parts;
+    int64_t dims[4];
+    int64_t n_spans;
+    double *ended; // [2][n_layers] when attention and reading were finished
+    double *spent; // [2][n_layers][ROUNDS] seconds of each
+} bench;
+
+// `ended` (may be NULL) gets the time at which the last tile was finished.
+static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void *const *buffers, int64_t n,
+                     double *ended)
+{
+    for (;;) {
+        tile_range t = work_take(s->pool, call, thread, n, 1);
+        if (t.begin == t.end) break;
+        f(buffers, s->dims, t.begin, t.end);
+        if (work_finish(s->pool, call, t.end - t.begin, n) && ended) *ended = now_seconds();
+    }
+    work_wait(s->pool, call, n);
+}
+
+static void run_layers(void *context, int thread)
+{
+    const bench *s = context;
+    int64_t n_spans = s->n_spans * s->k->n_kv_heads, n_read = (int64_t)(2 * s->half / READ_BYTES);
+    size_t call = 0;
+    for (int64_t layer = 0; layer < s->n_layers; layer++, call += 2) {
+        unsigned char *keys = s->kv + 2 * (size_t)layer * s->half;
+        void *buffers[] = {s->q, keys, keys + s->half, s->parts}, *merged[] = {s->parts, s->y};
+        run_work(s, call, thread, s->kernels[ATTENTION], buffers, n_spans, NULL);
+        run_work(s, call + 1, thread, s->kernels[MERGE], merged, s->k->n_kv_heads, &s->ended[layer]);
+    }
+    for (int64_t layer = 0; layer < s->n_layers; layer++, call++) {
+        void *buffers[] = {s->kv + 2 * (size_t)layer * s->half, s->y};
+        run_work(s, call, thread, s->kernels[READ], buffers, n_read, &s->ended[s->n_layers + layer]);
+    }
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// The layers one after the other; seconds of all layers' attention, and of reading them: the second shortest of each
+// layer, since a thread that is taken off its core between a call's end and the clock makes the next call look short.
+static void time_layers(bench *s, double seconds[2])
+{
+    int64_t n = s->n_layers;
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!work_begin(s->pool, 3 * (size_t)n)) exit(1);
+        double before = now_seconds();
+        thread_pool_run(s->pool, run_layers, s);
+        for (int64_t i = 0; i < 2 * n; before = s->ended[i++]) s->spent[i * ROUNDS + round] = s->ended[i] - before;
+    }
+    for (int64_t i = 0; i < 2 * n; i++) {
+        qsort(s->spent + i * ROUNDS, ROUNDS, sizeof *s->spent, compare_times);
+        seconds[i / n] += s->spent[i * ROUNDS + 1];
+    }
 }
 
 // Sum over the tiles of each one's shortest time, in seconds: tiles are short, so that a busy machine shows little.
@@ -54,9 +116,9 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
     for (int64_t t = 0; t < tiles; t++) {
         double best = 1e9;
         for (int round = 0; round < ROUNDS; round++) {
-            double start = now();
+            double start = now_seconds();
             f(buffers, dims, t, t + 1);
-            double spent = now() - start;
+            double spent = now_seconds() - start;
             if (spent < best) best = spent;
         }
         total += best;
@@ -64,62 +126,82 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
     return total;
 }
 
-static void bench(const char *cpu, const char *model, const attention_kernel *k)
+static wf_status compile(harness *h, const char *cpu, bench *s, wf_error *err)
+{
+    static const char *const names[] = {"attention", "merge", "peak", "read"};
+    TRY(harness_open(h, cpu, err));
+    attention_build(&h->builder, s->k, names[ATTENTION]);
+    attention_merge_build(&h->builder, s->k, names[MERGE]);
+    peak_build(&h->builder, PEAK_FMA, names[PEAK]);
+    build_read(&h->builder);
+    return harness_compile(h, names, N_KERNELS, s->kernels, err);
+}
+
+static void fill(bench *s)
+{
+    rng r = {1};
+    int64_t n = PREFILL * s->k->n_heads * s->k->head_dim, step = s->k->kv_f32 ? 4 : 2;
+    for (int64_t i = 0; i < n; i++) s->q[i] = random_normal(&r);
+    size_t layer = 2 * s->half;
+    for (size_t i = 0; i < layer; i += (size_t)step) {
+        float x = (float)(int32_t)random_bits(&r) * 0x1p-31f;
+        uint16_t f16 = half_from_float(x);
+        memcpy(s->kv + i, s->k->kv_f32 ? (void *)&x : (void *)&f16, (size_t)step);
+    }
+    for (int64_t i = 1; i < s->n_layers; i++) memcpy(s->kv + (size_t)i * layer, s->kv, layer);
+}
+
+static void measure(bench *s, const kernel_target *target)
+{
+    const attention_kernel *k = s->k;
+    void *buffers[] = {s->q, s->kv, s->kv + s->half, s->y}, *peak_buffer[] = {s->y};
+    double peak = peak_tile_ops(target, PEAK_FMA) / time_call(s->kernels[PEAK], peak_buffer, NULL, 1) / 1e9;
+    int64_t prefill[] = {PREFILL, 0, DEPTH, 0}, tile_tokens = attention_tiles_for(k, target).tokens;
+    double prefill_s =
+        time_call(s->kernels[ATTENTION], buffers, prefill, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
+    double gflops = 4.0 * (double)(k->n_heads * k->head_dim) * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;
+    printf("prefill %5.1f GFLOP/s, %2.0f %% of %5.1f", gflops, 100 * gflops / peak, peak);
+
+    double layer_bytes = (double)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32));
+    buffers[3] = s->parts;
+    double cached_s = time_call(s->kernels[ATTENTION], buffers, s->dims, s->n_spans * k->n_kv_heads);
+    printf("  decode cached %5.1f GB/s", layer_bytes / cached_s / 1e9);
+
+    double spent[2] = {0}, bytes = layer_bytes * (double)s->n_layers;
+    time_layers(s, spent);
+    printf(", from memory %4.1f GB/s, %3.0f %% of %4.1f\n", bytes / spent[0] / 1e9, 100 * spent[1] / spent[0],
+           bytes / spent[1] / 1e9);
+}
+
+static void run_bench(const char *cpu, thread_pool *pool, const char *model, const attention_kernel *k)
 {
     harness h;
     wf_error err = {0};
-    char name[96];
-    kernel_fn functions[2];
-    if (harness_open(&h, cpu, &err) != WF_OK) goto failed;
-    double start = now();
-    attention_name(k, name);
-    attention_build(&h.builder, k, name);
-    int64_t tile_tokens = attention_tiles_for(k, &h.builder.target).tokens;
-    int width = h.builder.target.lanes;
-    build_peak(&h.builder);
-    if (harness_compile(&h, (const char *[]){name, "fma_peak"}, 2, functions, &err) != WF_OK) goto failed;
-    double compile_ms = (now() - start) * 1e3;
-
-    int64_t features = k->n_heads * k->head_dim;
-    size_t row = (size_t)features * 4,
-           half = (size_t)(CONTEXT * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
-    float *q = allocate(PREFILL * row), *y = allocate(PREFILL * row);
-    unsigned char *caches[] = {allocate(half), allocate(half)};
-    uint32_t random = 1;
-    for (int64_t i = 0; i < PREFILL * features; i++) {
-        random = random * 1664525 + 1013904223;
-        q[i] = (float)(int32_t)random * 0x1p-31f;
+    // the cache ends with the position of the token, so that reading all of it is reading what attention reads
+    bench s = {.k = k, .pool = pool, .dims = {1, DEPTH - 1, DEPTH, ATTENTION_SPAN}, .n_spans = DEPTH / ATTENTION_SPAN};
+    s.half = (size_t)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
+    s.n_layers = MEMORY_BYTES / (int64_t)(2 * s.half);
+    size_t rows = (size_t)(PREFILL * k->n_heads * k->head_dim) * 4;
+    if (compile(&h, cpu, &s, &err) != WF_OK) {
+        fprintf(stderr, "%s: %s\n", cpu, err.message);
+        harness_close(&h);
+        return;
     }
-    for (int c = 0; c < 2; c++)
-        for (size_t i = 0; i < half; i += k->kv_f32 ? 4 : 2) {
-            random = random * 1664525 + 1013904223;
-            float x = (float)(int32_t)random * 0x1p-31f;
-            uint16_t f16 = half_from_float(x);
-            memcpy(caches[c] + i, k->kv_f32 ? (void *)&x : (void *)&f16, k->kv_f32 ? 4 : 2);
-        }
-    void *buffers[] = {q, caches[0], caches[1], y}, *peak_buffer[] = {y};
-    double peak =
-        2.0 * width * (double)CHAINS * (double)PEAK_ROUNDS / time_call(functions[1], peak_buffer, NULL, 1) / 1e9;
-    int64_t dims[] = {PREFILL, 0, CONTEXT, 0};
-    double prefill_s =
-        time_call(functions[0], buffers, dims, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
-    double gflops = 4.0 * (double)features * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;
-    dims[0] = 1, dims[1] = DEPTH - 1;
-    for (int warm = 0; warm < ROUNDS; warm++) functions[0](buffers, dims, 0, k->n_kv_heads);
-    double decode_s = time_call(functions[0], buffers, dims, k->n_kv_heads);
-    double bytes = (double)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32));
-    printf("%-16s %-8s %s kv  prefill %4d: %6.1f GFLOP/s, %2.0f %% of %5.1f  decode at %d: %5.1f us, %4.1f GB/s  "
-           "compile %.0f ms\n",
-           cpu, model, k->kv_f32 ? "f32" : "f16", PREFILL, gflops, 100 * gflops / peak, peak, DEPTH, decode_s * 1e6,
-           bytes / decode_s / 1e9, compile_ms);
-    free(q);
-    free(y);
-    free(caches[0]);
-    free(caches[1]);
-    harness_close(&h);
-    return;
-failed:
-    fprintf(stderr, "%s: %s\n", cpu, err.message);
+    s.q = filled_memory(rows, 0);
+    s.y = filled_memory(rows + (MEMORY_BYTES / READ_BYTES + 1) * 256, 0);
+    s.kv = filled_memory((size_t)s.n_layers * 2 * s.half, 0);
+    s.parts = filled_memory((size_t)(s.n_spans * k->n_heads * attention_part_bytes(k->head_dim)), 0);
+    s.ended = filled_memory(2 * (size_t)s.n_layers * sizeof(double), 0);
+    s.spent = filled_memory(2 * (size_t)s.n_layers * ROUNDS * sizeof(double), 0);
+    fill(&s);
+    printf("%-8s %s kv  ", model, k->kv_f32 ? "f32" : "f16");
+    measure(&s, &h.builder.target);
+    free(s.q);
+    free(s.y);
+    free(s.kv);
+    free(s.parts);
+    free(s.ended);
+    free(s.spent);
     harness_close(&h);
 }
 
@@ -128,7 +210,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *model;
         int64_t n_heads, n_kv_heads, head_dim;
-    } shapes[] = {{"SmolLM2", 9, 3, 64}, {"R1-1.5B", 12, 2, 128}, {"1 head", 1, 1, 256}};
+    } shapes[] = {{"SmolLM2", 9, 3, 64}, {"R1-1.5B", 12, 2, 128}, {"gemma-3", 4, 1, 256}};
+    thread_pool *pool;
+    wf_error err = {0};
+    if (thread_pool_create(argc > 1 ? atoi(argv[1]) : threads_usable(), &pool, &err) != WF_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 2;
+    }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int f32 = 0; f32 < 2; f32++) {
             attention_kernel k = {.n_heads = shapes[i].n_heads,
@@ -136,7 +224,8 @@ int main(int argc, char **argv)
                                   .head_dim = shapes[i].head_dim,
                                   .scale = 1 / sqrt((double)shapes[i].head_dim),
                                   .kv_f32 = f32};
-            bench(argc > 1 ? argv[1] : "native", shapes[i].model, &k);
+            run_bench(argc > 2 ? argv[2] : "native", pool, shapes[i].model, &k);
         }
+    thread_pool_free(pool);
     return 0;
 }

@@ -18,34 +18,9 @@
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/kv.h"
 #include "compiler/kernel/q8.h"
+#include "compiler/kernel/testing.h"
 
-static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
-enum { N_CPUS = sizeof CPUS / sizeof *CPUS, CONTEXT = 320 };
-
-typedef struct rng {
-    uint64_t state;
-} rng;
-
-static uint32_t random_bits(rng *r)
-{
-    r->state = r->state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(r->state >> 32);
-}
-
-static float random_normal(rng *r)
-{
-    double sum = 0;
-    for (int i = 0; i < 12; i++) sum += random_bits(r) / 4294967296.0;
-    return (float)(sum - 6);
-}
-
-static unsigned char *filled(size_t bytes, int byte)
-{
-    bytes = (bytes + 127) / 64 * 64; // with something behind the end
-    unsigned char *p = aligned_alloc(64, bytes);
-    assert_non_null(p);
-    return memset(p, byte, bytes);
-}
+enum { CONTEXT = 320 };
 
 // One call: its inputs, and what a reference needs.
 typedef struct call {
@@ -87,12 +62,12 @@ static call make_call(const attention_kernel *k, const kernel_fn functions[2], i
               .n_past = n_past};
     int64_t dims = k->head_dim, n = positions(&c), n_q = n_tokens * k->n_heads * dims, n_kv = k->n_kv_heads * n * dims;
     assert_true(n <= CONTEXT);
-    c.q = (float *)(void *)filled((size_t)n_q * 4, 0xff);
+    c.q = filled_memory((size_t)n_q * 4, 0xff);
     c.keys = malloc((size_t)n_kv * 4);
     c.vals = malloc((size_t)n_kv * 4);
     assert_true(c.keys && c.vals);
-    c.k_cache = filled(cache_bytes(&c), 0xff);
-    c.v_cache = filled(cache_bytes(&c), 0xff);
+    c.k_cache = filled_memory(cache_bytes(&c), 0xff);
+    c.v_cache = filled_memory(cache_bytes(&c), 0xff);
     for (int64_t i = 0; i < n_q; i++) c.q[i] = sharpness * random_normal(r);
     for (int64_t h = 0; h < k->n_kv_heads; h++)
         for (int64_t p = 0; p < n; p++)
@@ -144,7 +119,7 @@ static void run_split(const call *c, unsigned char *y, int64_t span)
 {
     size_t part_bytes = (size_t)attention_part_bytes(c->k.head_dim), span_parts = (size_t)(c->n_tokens * c->k.n_heads);
     size_t parts_bytes = (size_t)(n_spans(c, span) + 1) * span_parts * part_bytes;
-    unsigned char *parts = filled(parts_bytes, 0xff);
+    unsigned char *parts = filled_memory(parts_bytes, 0xff);
     void *buffers[] = {c->q, c->k_cache, c->v_cache, parts}, *merge_buffers[] = {parts, y};
     int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, span};
     for (int64_t t = (n_spans(c, span) + 1) * n_tiles(c); t-- > 0;) c->function(buffers, dims, t, t + 1);
@@ -223,7 +198,8 @@ static void check_alone(const call *c, const char *what, const unsigned char *y,
     one.n_past = c->n_past + token;
     one.q = c->q + token * c->k.n_heads * c->k.head_dim;
     size_t bytes = (size_t)row_bytes(c);
-    unsigned char *alone = filled(bytes, 0x7f), *q = filled((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
+    unsigned char *alone = filled_memory(bytes, 0x7f),
+                  *q = filled_memory((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
     memcpy(q, one.q, (size_t)(4 * c->k.n_heads * c->k.head_dim));
     one.q = (float *)(void *)q;
     if (span)
@@ -250,7 +226,7 @@ static void check_tokens(const call *c, const char *what, const unsigned char *y
 static void check_split(const call *c, const char *what, const unsigned char *whole, int64_t span)
 {
     size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
-    unsigned char *y = filled(bytes, 0x7f);
+    unsigned char *y = filled_memory(bytes, 0x7f);
     char where[200];
     snprintf(where, sizeof where, "%s, spans of %d", what, (int)span);
     run_split(c, y, span);
@@ -268,7 +244,7 @@ static void check_split(const call *c, const char *what, const unsigned char *wh
 static void check_call(const call *c, const char *what)
 {
     size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
-    unsigned char *y = filled(bytes, 0x7f), *split = filled(bytes, 0x7f);
+    unsigned char *y = filled_memory(bytes, 0x7f), *split = filled_memory(bytes, 0x7f);
     run(c, y, 0, n_tiles(c));
     for (int i = 0; i < 64; i++) assert_int_equal(y[bytes + (size_t)i], 0x7f);
     for (int64_t t = n_tiles(c); t-- > 0;) run(c, split, t, t + 1);
@@ -398,7 +374,7 @@ static void test_nan_query(void **state)
     call c = make_call(&k, functions, attention_tiles_for(&k, &h.builder.target).tokens, 20, 50, 1, &r);
     int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;
     c.q[token * features + head * k.head_dim + 13] = NAN;
-    float *y = (float *)(void *)filled((size_t)(20 * features * 4), 0);
+    float *y = filled_memory((size_t)(20 * features * 4), 0);
     for (int split = 0; split < 2; split++) {
         if (split)
             run_split(&c, (unsigned char *)y, 64);
@@ -434,13 +410,13 @@ int main(void)
                                                test_windows_and_caps, test_sharp,     test_nan_query};
     static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
     enum { N = sizeof tests / sizeof *tests };
-    struct CMUnitTest all[N * N_CPUS + 2];
-    static char labels[N * N_CPUS][64];
-    for (int i = 0; i < N * N_CPUS; i++) {
-        snprintf(labels[i], sizeof labels[i], "%s@%s", names[i % N], CPUS[i / N]);
-        all[i] = (struct CMUnitTest){labels[i], tests[i % N], NULL, NULL, (void *)(uintptr_t)CPUS[i / N]};
+    struct CMUnitTest all[N * N_TEST_CPUS + 2];
+    static char labels[N * N_TEST_CPUS][64];
+    for (int i = 0; i < N * N_TEST_CPUS; i++) {
+        snprintf(labels[i], sizeof labels[i], "%s@%s", names[i % N], TEST_CPUS[i / N]);
+        all[i] = (struct CMUnitTest){labels[i], tests[i % N], NULL, NULL, (void *)(uintptr_t)TEST_CPUS[i / N]};
     }
-    all[N * N_CPUS] = (struct CMUnitTest)cmocka_unit_test(test_can_q8);
-    all[N * N_CPUS + 1] = (struct CMUnitTest)cmocka_unit_test(test_window_spans);
+    all[N * N_TEST_CPUS] = (struct CMUnitTest)cmocka_unit_test(test_can_q8);
+    all[N * N_TEST_CPUS + 1] = (struct CMUnitTest)cmocka_unit_test(test_window_spans);
     return cmocka_run_group_tests(all, NULL, NULL);
 }

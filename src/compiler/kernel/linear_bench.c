@@ -9,64 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/half.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/linear.h"
 #include "compiler/kernel/q8.h"
+#include "compiler/kernel/testing.h"
 
-enum {
-    CHAINS = 10,
-    PEAK_ROUNDS = 40000,
-    MEMORY_BYTES = 128 << 20,
-    ROWS_MAX = 512,
-    FEW_ROUNDS = 20,
-    ROUNDS = 100,
-    PEAK_TILES = 2
-};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *allocate(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!p) exit(1);
-    return memset(p, 0, (bytes + 63) / 64 * 64);
-}
-
-// Independent chains of the instruction, in registers; tile by tile.
-static void build_peak(builder *b, bool integers)
-{
-    bool vpdpbusd = b->target.vpdpbusd;
-    int n = integers && !vpdpbusd ? 8 : b->target.lanes;
-    type v = integers ? vec(b, n, b->i32) : vec(b, n, b->f32), bytes = vec(b, 4 * n, b->i8);
-    kernel_begin(b, integers ? "peak_int" : "peak_fma");
-    value y = operand(b, 0), x = load(b, y, (value){0}, 0, v), acc[CHAINS];
-    loop tiles, rounds;
-    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
-    for (int i = 0; i < CHAINS; i++) acc[i] = load(b, y, (value){0}, 64, v);
-    loop_begin(b, &rounds, const_i(b, 0), const_i(b, PEAK_ROUNDS), 1, CHAINS, acc);
-    for (int i = 0; i < CHAINS; i++) {
-        if (!integers) {
-            acc[i] = fma_(b, rounds.args[i], x, x);
-        } else if (vpdpbusd) {
-            acc[i] = dot_u8s8(b, rounds.args[i], bitcast(b, x, bytes), bitcast(b, x, bytes));
-        } else {
-            value operands[] = {bitcast(b, rounds.args[i], bytes), bitcast(b, x, bytes)};
-            acc[i] = bitcast(b, intrinsic(b, "llvm.x86.avx2.pmadd.ub.sw", vec(b, 2 * n, b->i16), 2, operands), v);
-        }
-    }
-    loop_end(b, &rounds, acc);
-    for (int i = 0; i < CHAINS; i++) store(b, rounds.results[i], y, (value){0}, 128 + 64 * i);
-    loop_end(b, &tiles, NULL);
-    kernel_end(b);
-}
+enum { MEMORY_BYTES = 128 << 20, ROWS_MAX = 512, FEW_ROUNDS = 20, ROUNDS = 100, PEAK_TILES = 2 };
 
 // Reads tiles of 4 KiB.
 static void build_read(builder *b)
@@ -87,9 +37,9 @@ static void build_read(builder *b)
 
 static double spent(kernel_fn f, void *const *buffers, const int64_t *dims, int64_t tiles)
 {
-    double start = now();
+    double start = now_seconds();
     f(buffers, dims, 0, tiles);
-    return now() - start;
+    return now_seconds() - start;
 }
 
 typedef struct bench {
@@ -117,7 +67,7 @@ static void run(const bench *s, int64_t rows)
                           rows < 16 ? spent(s->read, read_buffers, NULL, kib4) : 1e9};
         for (int t = 0; t < 3; t++) best[t] = times[t] < best[t] ? times[t] : best[t];
     }
-    double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * PEAK_TILES / best[1] / 1e9;
+    double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * (double)PEAK_TILES / best[1] / 1e9;
     double gbs = (double)panels * (double)panel_bytes / best[0] / 1e9, read = (double)MEMORY_BYTES / best[2] / 1e9;
     printf("%-8s %5d columns %4d rows  %6.1f GOP/s, %5.1f %% of %5.0f", layout_name(s->k->layout), (int)s->k->cols,
            (int)rows, gops, 100 * gops / peak, peak);
@@ -137,19 +87,18 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         kernel_fn functions[3];
         linear_name(&k, name);
         TRY(harness_open(&h, cpu, err));
-        double start = now();
+        double start = now_seconds();
         linear_build(&h.builder, &k, name);
-        build_peak(&h.builder, f != NULL);
+        peak_build(&h.builder, f ? PEAK_INT : PEAK_FMA, "peak");
         build_read(&h.builder);
-        const char *names[] = {name, f ? "peak_int" : "peak_fma", "read"};
+        const char *names[] = {name, "peak", "read"};
         TRY(harness_compile(&h, names, 3, functions, err));
-        if (!i) printf("%s compiled in %.0f ms\n", name, (now() - start) * 1e3);
-        int lanes = f && !h.builder.target.vpdpbusd ? 8 : h.builder.target.lanes;
+        if (!i) printf("%s compiled in %.0f ms\n", name, (now_seconds() - start) * 1e3);
         bench s = {functions[0],
                    functions[1],
                    functions[2],
                    &k,
-                   (f ? 8.0 : 2.0) * (double)(lanes * CHAINS * PEAK_ROUNDS),
+                   peak_tile_ops(&h.builder.target, f ? PEAK_INT : PEAK_FMA),
                    w,
                    x,
                    y};
@@ -164,10 +113,10 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
 int main(int argc, char **argv)
 {
     const char *prefix = argc > 1 ? argv[1] : "", *cpu = argc > 2 ? argv[2] : "native";
-    unsigned char *w = allocate(MEMORY_BYTES);
+    unsigned char *w = filled_memory(MEMORY_BYTES, 0);
     uint16_t half = half_from_float(0.01f); // a sensible number in every type; quants of all kinds
     for (size_t i = 0; i < MEMORY_BYTES; i += 2) memcpy(w + i, &half, 2);
-    void *x = allocate((size_t)ROWS_MAX * 8960 * 4), *y = allocate((size_t)MEMORY_BYTES / 576 * 4 * 16);
+    void *x = filled_memory((size_t)ROWS_MAX * 8960 * 4, 0), *y = filled_memory((size_t)MEMORY_BYTES / 576 * 4 * 16, 0);
     for (size_t i = 0; i < (size_t)ROWS_MAX * 8960; i++) ((float *)x)[i] = 0.01f;
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         wf_error err = {0};

@@ -14,27 +14,8 @@
 #include "base/half.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/q8.h"
+#include "compiler/kernel/testing.h"
 #include "runtime/unpack.h"
-
-typedef struct rng {
-    uint64_t state;
-} rng;
-
-static uint32_t random_bits(rng *r)
-{
-    r->state = r->state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(r->state >> 32);
-}
-
-static float random_normal(rng *r)
-{
-    double sum = 0;
-    for (int i = 0; i < 12; i++) sum += random_bits(r) / 4294967296.0;
-    return (float)(sum - 6);
-}
-
-static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
-enum { N_CPUS = sizeof CPUS / sizeof *CPUS };
 
 // One product to try.
 typedef struct product {
@@ -42,19 +23,12 @@ typedef struct product {
     int64_t features; // of y
 } product;
 
-static void *aligned(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(p);
-    return memset(p, 0x7f, (bytes + 127) / 64 * 64); // NaN where nothing is written
-}
-
 // Random packed weights with sensible scales; quants take all their values, -128 included.
 static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t panels, size_t *panel_bytes)
 {
     assert_true(layout_panel_bytes(k->layout, k->cols, panel_bytes));
     size_t bytes = (size_t)panels * *panel_bytes;
-    unsigned char *w = aligned(bytes);
+    unsigned char *w = filled_memory(bytes, 0x7f);
     for (size_t i = 0; i < bytes; i++) w[i] = (unsigned char)random_bits(r);
     const quant_format *f = layout_quant(k->layout);
     if (f) {
@@ -82,11 +56,11 @@ static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t pan
 static unsigned char *activations(const linear_kernel *k, float *x, int64_t n_rows)
 {
     if (!linear_takes_q8(k->layout)) {
-        unsigned char *same = aligned((size_t)(n_rows * k->cols * 4));
+        unsigned char *same = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f);
         memcpy(same, x, (size_t)(n_rows * k->cols * 4));
         return same;
     }
-    unsigned char *rows = aligned((size_t)(n_rows * q8_row_bytes(k->cols)));
+    unsigned char *rows = filled_memory((size_t)(n_rows * q8_row_bytes(k->cols)), 0x7f);
     for (int64_t i = 0; i < n_rows * k->cols / 32; i++) {
         int64_t row = i / (k->cols / 32), block = i % (k->cols / 32);
         unsigned char *out = rows + row * q8_row_bytes(k->cols);
@@ -143,12 +117,13 @@ static void check_product(kernel_fn f, const product *p, int64_t n_rows, rng *r)
     int64_t tiles = (n + linear_tile_features(k) - 1) / linear_tile_features(k);
     size_t panel_bytes;
     unsigned char *w = random_weights(r, k, panels, &panel_bytes);
-    float *x = aligned((size_t)(n_rows * k->cols * 4)), *row = aligned((size_t)(k->cols + 2) * 4);
+    float *x = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f),
+          *row = filled_memory((size_t)(k->cols + 2) * 4, 0x7f);
     for (int64_t i = 0; i < n_rows * k->cols; i++) x[i] = random_normal(r);
     unsigned char *x_packed = activations(k, x, n_rows);
     int64_t y_row = k->q8_features ? q8_row_bytes(n) : 4 * n;
-    unsigned char *y = aligned((size_t)(n_rows * y_row));
-    float *bias = aligned((size_t)(n + 16) * 4), *residual = aligned((size_t)(n_rows * n * 4));
+    unsigned char *y = filled_memory((size_t)(n_rows * y_row), 0x7f);
+    float *bias = filled_memory((size_t)(n + 16) * 4, 0x7f), *residual = filled_memory((size_t)(n_rows * n * 4), 0x7f);
     for (int64_t i = 0; i < n; i++) bias[i] = random_normal(r);
     for (int64_t i = 0; i < n_rows * n; i++) residual[i] = random_normal(r);
 
@@ -225,7 +200,7 @@ static void test_layouts(void **state)
             (product){{.layout = (weight_layout)layout, .cols = f && f->blocks > 1 ? 512 : 96}, .features = 48};
         products[n++] = (product){{.layout = (weight_layout)layout, .cols = step, .tail = 5}, .features = 37};
     }
-    for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
+    for (int c = 0; c < N_TEST_CPUS; c++) check_products(TEST_CPUS[c], products, n);
 }
 
 // More columns than are summed at a time, and more rows than a block has.
@@ -245,7 +220,7 @@ static void test_long_rows(void **state)
     product products[sizeof kernels / sizeof *kernels];
     int n = 0;
     for (; n < (int)(sizeof kernels / sizeof *kernels); n++) products[n] = (product){kernels[n], .features = 32};
-    for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
+    for (int c = 0; c < N_TEST_CPUS; c++) check_products(TEST_CPUS[c], products, n);
 }
 
 static void test_epilogues(void **state)
@@ -271,7 +246,7 @@ static void test_epilogues(void **state)
         products[n++] = (product){swiglu_q8, .features = 64};
         products[n++] = (product){geglu, .features = 48};
     }
-    for (int c = 0; c < N_CPUS; c++) check_products(CPUS[c], products, n);
+    for (int c = 0; c < N_TEST_CPUS; c++) check_products(TEST_CPUS[c], products, n);
 }
 
 // A block whose quants are all `byte`, with scales of one, and integer scales `scale`.
@@ -279,7 +254,7 @@ static unsigned char *extreme_weights(const linear_kernel *k, unsigned char byte
 {
     const quant_format *f = layout_quant(k->layout);
     size_t bytes = (size_t)quant_step_bytes(f), header = (size_t)quant_header_bytes(f);
-    unsigned char *w = aligned(bytes);
+    unsigned char *w = filled_memory(bytes, 0x7f);
     uint16_t one = half_from_float(1);
     memset(w, byte, bytes);
     for (size_t i = 0; i < header / 2; i++) memcpy(w + 2 * i, &one, 2);
@@ -313,7 +288,7 @@ static void check_extreme(const char *cpu, kernel_fn f, const linear_kernel *k, 
 static void test_extremes(void **state)
 {
     (void)state;
-    for (int c = 0; c < N_CPUS; c++)
+    for (int c = 0; c < N_TEST_CPUS; c++)
         for (int layout = 0; layout < LAYOUT_COUNT; layout++) {
             const quant_format *format = layout_quant((weight_layout)layout);
             if (!format) continue;
@@ -324,12 +299,12 @@ static void test_extremes(void **state)
             const char *pointer = name;
             kernel_fn f;
             linear_name(&k, name);
-            assert_int_equal(harness_open(&h, CPUS[c], &err), WF_OK);
+            assert_int_equal(harness_open(&h, TEST_CPUS[c], &err), WF_OK);
             linear_build(&h.builder, &k, name);
             assert_int_equal(harness_compile(&h, &pointer, 1, &f, &err), WF_OK);
             static const unsigned char bytes[] = {0xff, 0x80, 0x7f, 0x00}, scales[] = {0x7f, 0x80, 0xff};
             for (size_t i = 0; i < sizeof bytes * sizeof scales * 3; i++)
-                check_extreme(CPUS[c], f, &k, bytes[i % 4], scales[i / 4 % 3], (int)(i / 12));
+                check_extreme(TEST_CPUS[c], f, &k, bytes[i % 4], scales[i / 4 % 3], (int)(i / 12));
             harness_close(&h);
         }
 }

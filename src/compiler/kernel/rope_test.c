@@ -16,29 +16,16 @@
 #include "base/half.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/kv.h"
+#include "compiler/kernel/testing.h"
 
-static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
-enum { N_CPUS = sizeof CPUS / sizeof *CPUS, CONTEXT = 128 };
+enum { CONTEXT = 128 };
 
-static uint32_t random_bits(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 32);
-}
-
-static float *random_floats(uint64_t *state, int64_t n)
+static float *random_floats(rng *r, int64_t n)
 {
     float *x = aligned_alloc(64, (size_t)(4 * n + 127) / 64 * 64);
     assert_non_null(x);
-    for (int64_t i = 0; i < n; i++) x[i] = (float)((double)random_bits(state) / 1073741824.0 - 2);
+    for (int64_t i = 0; i < n; i++) x[i] = (float)((double)random_bits(r) / 1073741824.0 - 2);
     return x;
-}
-
-static unsigned char *filled(size_t bytes, int byte)
-{
-    unsigned char *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(p);
-    return memset(p, byte, (bytes + 127) / 64 * 64);
 }
 
 static float *rotation_table(int64_t n_dims)
@@ -147,11 +134,11 @@ static void run(kernel_fn f, void *const *buffers, const int64_t *dims)
     f(buffers, dims, 0, dims[0] / 2);
 }
 
-static void check_rope(const shape *s, kernel_fn f, int64_t n_tokens, int64_t n_past, uint64_t *random)
+static void check_rope(const shape *s, kernel_fn f, int64_t n_tokens, int64_t n_past, rng *random)
 {
     int64_t features = s->n_heads * s->head_dim, stride = features + 24;
     float *x = random_floats(random, n_tokens * stride), *table = rotation_table(s->n_dims);
-    float *y = (float *)(void *)filled((size_t)(n_tokens * features * 4), 0x7f);
+    float *y = filled_memory((size_t)(n_tokens * features * 4), 0x7f);
     run(f, (void *const[]){x, table, y}, (const int64_t[]){n_tokens, n_past, stride});
     for (int64_t t = 0; t < n_tokens; t++)
         for (int64_t h = 0; h < s->n_heads; h++) {
@@ -173,7 +160,7 @@ static void check_rope(const shape *s, kernel_fn f, int64_t n_tokens, int64_t n_
 static void test_rope(void **state)
 {
     code c = compile(*state);
-    uint64_t random = 1;
+    rng random = {1};
     for (int i = 0; i < N_SHAPES; i++)
         for (int j = 0; j < 16; j++) check_rope(&SHAPES[i], c.functions[4 * i], CALLS[j % 4], PASTS[j / 4], &random);
     harness_close(&c.h);
@@ -208,13 +195,13 @@ static void check_caches(const shape *s, const float *qkv, int64_t stride, int64
 }
 
 static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int64_t n_tokens, int64_t n_past,
-                        uint64_t *random)
+                        rng *random)
 {
     int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim, stride = q + 2 * kv;
     size_t bytes = (size_t)(CONTEXT * kv_bytes_per_position(s->n_kv_heads, s->head_dim, s->kv_f32) / 2);
     float *x = random_floats(random, n_tokens * stride), *table = rotation_table(s->n_dims);
-    float *y = (float *)(void *)filled((size_t)(n_tokens * q * 4), 0x7f);
-    unsigned char *k_cache = filled(bytes, 0xff), *v_cache = filled(bytes, 0xff);
+    float *y = filled_memory((size_t)(n_tokens * q * 4), 0x7f);
+    unsigned char *k_cache = filled_memory(bytes, 0xff), *v_cache = filled_memory(bytes, 0xff);
     float *gammas[] = {random_floats(random, s->head_dim), random_floats(random, s->head_dim)};
     run(both, (void *const[]){x, x + q, x + q + kv, table, y, k_cache, v_cache, gammas[0], gammas[1]},
         (const int64_t[]){n_tokens, n_past, CONTEXT, stride, stride, stride});
@@ -245,7 +232,7 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
 static void test_store(void **state)
 {
     code c = compile(*state);
-    uint64_t random = 2;
+    rng random = {2};
     for (int i = 0; i < N_SHAPES; i++)
         for (int j = 0; j < 16; j++)
             check_store(&SHAPES[i], c.functions[4 * i + 1], c.functions[4 * i + 2], CALLS[j % 4], PASTS[j / 4],
@@ -257,13 +244,13 @@ static void test_store(void **state)
 static void test_head_norm(void **state)
 {
     code c = compile(*state);
-    uint64_t random = 3;
+    rng random = {3};
     static const float factors[] = {1, 0, 1e30f, 1e-25f};
     for (int i = 0; i < N_SHAPES; i++) {
         const shape *s = &SHAPES[i];
         int64_t n_tokens = 5, features = s->n_heads * s->head_dim, stride = features + 24;
         float *x = random_floats(&random, n_tokens * stride), *gamma = random_floats(&random, s->head_dim), want[256];
-        float *y = (float *)(void *)filled((size_t)(n_tokens * features * 4), 0x7f);
+        float *y = filled_memory((size_t)(n_tokens * features * 4), 0x7f);
         for (int64_t j = 0; j < n_tokens * stride; j++) x[j] *= factors[j / stride % 4];
         run(c.functions[4 * i + 3], (void *const[]){x, y, gamma}, (const int64_t[]){n_tokens, stride});
         for (int64_t h = 0; h < n_tokens * s->n_heads; h++) {
@@ -281,9 +268,9 @@ static void test_head_norm(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[3 * N_CPUS];
-    for (int i = 0; i < N_CPUS; i++) {
-        void *cpu = (void *)(uintptr_t)CPUS[i];
+    struct CMUnitTest tests[3 * N_TEST_CPUS];
+    for (int i = 0; i < N_TEST_CPUS; i++) {
+        void *cpu = (void *)(uintptr_t)TEST_CPUS[i];
         tests[3 * i] = (struct CMUnitTest)cmocka_unit_test_prestate(test_rope, cpu);
         tests[3 * i + 1] = (struct CMUnitTest)cmocka_unit_test_prestate(test_store, cpu);
         tests[3 * i + 2] = (struct CMUnitTest)cmocka_unit_test_prestate(test_head_norm, cpu);
