@@ -134,6 +134,7 @@ static uint32_t kernel(lowering *l, const char *name, build_kernel *build, const
 BUILD_WRAPPER(embed_build, embed_kernel)
 BUILD_WRAPPER(rowwise_build, rowwise_kernel)
 BUILD_WRAPPER(rms_norm_build, norm_kernel)
+BUILD_WRAPPER(layer_norm_build, norm_kernel)
 BUILD_WRAPPER(linear_build, linear_kernel)
 BUILD_WRAPPER(rope_build, rope_kernel)
 BUILD_WRAPPER(head_norm_build, head_norm_kernel)
@@ -283,34 +284,43 @@ static wf_status lower_head_norm(lowering *l, MlirOperation op)
     return WF_OK;
 }
 
-// rms_norm, and residual_norm, which reads one value more and writes one more.
-static wf_status lower_rms_norm(lowering *l, MlirOperation op)
+// rms_norm, layer_norm, and residual_norm, which reads one value more and writes one more.
+static wf_status lower_norm(lowering *l, MlirOperation op)
 {
     if (op_int(op, "n_heads", 0)) return lower_head_norm(l, op);
-    bool residual = op_is(op, "wf.residual_norm");
-    int n_inputs = residual ? 2 : 1, w = 0, r = 0, h = 0;
+    bool residual = op_is(op, "wf.residual_norm"), layer = op_is(op, "wf.layer_norm");
+    int64_t at_gamma = residual ? 2 : 1, at_beta = 0;
+    int gamma = 0, beta = 0, r = 0, h = 0;
     MlirValue y_value = mlirOperationGetResult(op, residual ? 1 : 0);
     const placed *x = operand_of(l, op, 0);
     int x_value = x->plan_value;
     plan_dim rows = rows_of(l, x);
     norm_kernel k = {.cols = dim_of(mlirOperationGetOperand(op, 0), 1),
                      .eps = op_float(op, "eps", 0),
-                     .gamma = mlirOperationGetNumOperands(op) > n_inputs,
+                     .gamma = layer ? op_segment(op, 1, &at_gamma) > 0 : mlirOperationGetNumOperands(op) > at_gamma,
+                     .beta = layer && op_segment(op, 2, &at_beta) > 0,
                      .residual = residual,
                      .out_q8 = is_wf_type(element_type_of(y_value), "q8")};
+    if (k.beta && op_bool(op, "plus_one")) return fail_op(l, op, "plus_one of gamma alone has no packed form");
     char name[96];
-    rms_norm_name(&k, name);
-    MlirValue gamma = k.gamma ? mlirOperationGetOperand(op, n_inputs) : (MlirValue){0};
-    if (k.gamma) TRY(add_weight(l, op, &gamma, 1, false, &w));
+    (layer ? layer_norm_name : rms_norm_name)(&k, name);
+    MlirValue gamma_value = {0};
+    if (k.gamma) gamma_value = mlirOperationGetOperand(op, (intptr_t)at_gamma);
+    if (k.gamma) TRY(add_weight(l, op, &gamma_value, 1, false, &gamma));
+    MlirValue beta_value = {0};
+    if (k.beta) beta_value = mlirOperationGetOperand(op, (intptr_t)at_beta);
+    if (k.beta) TRY(add_weight(l, op, &beta_value, 1, false, &beta));
     if (residual) r = operand_of(l, op, 1)->plan_value;
     if (residual) h = new_result(l, op, rows);
     int y = new_value(l, y_value, rows);
-    plan_call *call =
-        call_rows(l, kernel(l, name, do_rms_norm_build, &k), k.gamma ? weight_name(l, gamma) : "rms_norm", rows);
-    call->flops = affine_of(rows, (residual ? 5 : 4) * k.cols);
+    uint32_t index = kernel(l, name, layer ? do_layer_norm_build : do_rms_norm_build, &k);
+    const char *label = k.gamma ? weight_name(l, gamma_value) : layer ? "layer_norm" : "rms_norm";
+    plan_call *call = call_rows(l, index, label, rows);
+    call->flops = affine_of(rows, ((layer ? 8 : 4) + (residual ? 1 : 0)) * k.cols);
     plan_reads(&l->p, x_value);
     plan_writes(&l->p, y);
-    if (k.gamma) plan_uses_weight(&l->p, w);
+    if (k.gamma) plan_uses_weight(&l->p, gamma);
+    if (k.beta) plan_uses_weight(&l->p, beta);
     if (residual) plan_reads(&l->p, r);
     if (residual) plan_writes(&l->p, h);
     return WF_OK;
@@ -558,8 +568,9 @@ static const struct {
     {"func.return", lower_nothing},
     {"wf.embed", lower_embed},
     {"wf.select_rows", lower_select_rows},
-    {"wf.rms_norm", lower_rms_norm},
-    {"wf.residual_norm", lower_rms_norm},
+    {"wf.rms_norm", lower_norm},
+    {"wf.layer_norm", lower_norm},
+    {"wf.residual_norm", lower_norm},
     {"wf.linear", lower_linear},
     {"wf.columns", lower_columns},
     {"wf.rope", lower_rope},

@@ -145,6 +145,7 @@ value div_u(builder *b, value x, value y) { return binary(b, "arith.divui", x, y
 value rem_u(builder *b, value x, value y) { return binary(b, "arith.remui", x, y); }
 value min_s(builder *b, value x, value y) { return binary(b, "arith.minsi", x, y); }
 value max_s(builder *b, value x, value y) { return binary(b, "arith.maxsi", x, y); }
+value max_u(builder *b, value x, value y) { return binary(b, "arith.maxui", x, y); }
 value and_(builder *b, value x, value y) { return binary(b, "arith.andi", x, y); }
 value or_(builder *b, value x, value y) { return binary(b, "arith.ori", x, y); }
 value xor_(builder *b, value x, value y) { return binary(b, "arith.xori", x, y); }

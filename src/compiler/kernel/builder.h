@@ -84,6 +84,7 @@ value div_u(builder *b, value x, value y);
 value rem_u(builder *b, value x, value y);
 value min_s(builder *b, value x, value y);
 value max_s(builder *b, value x, value y);
+value max_u(builder *b, value x, value y);
 value and_(builder *b, value x, value y);
 value or_(builder *b, value x, value y);
 value xor_(builder *b, value x, value y);

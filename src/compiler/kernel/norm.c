@@ -2,20 +2,21 @@
 //
 // A row is read for its sums, then read again to be written; in between stand a reduction over lanes, a root and a
 // division. While one row is written the next is read for its sums in the same loop, so that memory is busy throughout:
-// about a sixth of the time at [1024, 1536] and [512, 576] f32 (docs/norms.md). Rows beyond the cache gain nothing by
-// it.
+// a fifth of the time at [1024, 1536] and [512, 576] f32 (docs/norms.md). Rows beyond the cache gain nothing by it.
 //
 //     sums(row 0)
-//     for each row: statistics(row);  write(row) with sums(row + 1);  or write(row) alone, for the last
+//     for each row: factors(row);  write(row) with sums(row + 1)
 //
 // What is written is (x * factor - mean) * scale: factor is a power of two, and 1 for nearly all rows. Squares overflow
 // beyond 2^64 and lose bits below 2^-63; then the statistics are taken again on x * 2^-70 or x * 2^98 (two constants
 // suffice, as in J. L. Blue's norm, ACM TOMS 4, 1978; see wide_range).
 //
-// Cost: 4 (rms_norm) or 8 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache. A
-// row is never split over threads: at 0.2 us for 1536 values one row costs about as much as waking another thread.
+// Cost: 3 (rms_norm) or 5 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache. A
+// row is never split over threads: two threads, each with half a row, need as long as one thread with the row at 1536
+// columns, 0.8 times as long at 16384, and half as long only from 65536 on (docs/norms.md).
 #include "compiler/kernel/norm.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,9 +24,9 @@
 #include "compiler/kernel/q8.h"
 
 // Rows of more f32 bytes (the second-level cache of most CPUs) are read by the online form, and not pipelined. Measured
-// on Zen 3, layer_norm of random rows / of rows that drift, online time over two-pass time: 1.27 / 1.0 at 64 KiB, 1.23
-// / 0.95 at 256 KiB, 1.14 / 0.87 at 512 KiB, 1.10 / 0.96 at 1 MiB, 1.03 / 0.80 at 16 MiB. So online wins where a bad
-// guess makes the two-pass form read three times, and loses little elsewhere once the cache is left.
+// on Zen 3, layer_norm of random rows, online time over two-pass time: 1.46 at 64 KiB, 1.31 at 256 KiB and 512 KiB,
+// 0.97 at 1 MiB, 1.00 at 16 MiB. So online loses nothing once the cache is left, and wins where a bad guess makes the
+// two-pass form read a third time: 0.80 at 16 MiB, on rows that drift.
 enum { TWO_PASS_BYTES = 512 * 1024 };
 
 static bool is_online(const norm_builder *m)
@@ -40,9 +41,10 @@ static bool is_pipelined(const norm_builder *m) { return !is_online(m) && m->k->
 // ---- statistics to factors
 
 // y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is
-// always 1.
+// always 1. Of a layer_norm row whose mean is at most 4 deviations, `near` is shift - mean * scale, with which
+// y = x * scale + near is as good, since rounding `near` makes an error of 2^-23 deviations at most; else it is NaN.
 typedef struct scaling {
-    value factor, scale, mean, shift;
+    value factor, scale, mean, shift, near;
 } scaling;
 
 static norm_moments moments(const norm_builder *m, const norm_row *row, norm_sums sums, value eps)
@@ -65,6 +67,9 @@ static scaling finish(const norm_builder *m, norm_moments s, value eps)
     f.mean = trunc_f(b, s.mean, b->f32);
     value rest = sub_f(b, s.mean, ext_f(b, f.mean, b->f64));
     f.shift = trunc_f(b, neg_f(b, mul_f(b, rest, scale)), b->f32);
+    value near = neg_f(b, mul_f(b, s.mean, scale));
+    value is_near = cmp_f(b, CMP_LE, mul_f(b, s.mean, s.mean), mul_f(b, square, const_f(b, b->f64, 16)));
+    f.near = trunc_f(b, select_(b, is_near, near, const_f(b, b->f64, NAN)), b->f32);
     return f;
 }
 
@@ -77,27 +82,47 @@ typedef struct row_pass {
     const scaling *scaling;
 } row_pass;
 
-static value normalise(const norm_builder *m, const row_pass *pass, value column, int64_t constant, int width)
+// `count` vectors of results, in place of the values in v.
+static void normalise(const norm_builder *m, const row_pass *pass, value column, int64_t constant, int width, int count,
+                      value *v)
 {
     builder *b = m->b;
     const norm_kernel *k = m->k;
     const scaling *s = pass->scaling;
-    value v = norm_load(m, k->x, pass->row, column, constant, width), scale = splat(b, s->scale, width);
-    if (m->centred) {
-        value mean = splat(b, s->mean, width);
-        v = s->factor.ptr ? fma_(b, v, splat(b, s->factor, width), neg_f(b, mean)) : sub_f(b, v, mean);
-        v = fma_(b, v, scale, splat(b, s->shift, width));
-    } else {
-        if (s->factor.ptr) v = mul_f(b, v, splat(b, s->factor, width));
-        v = mul_f(b, v, scale);
+    value gamma[NORM_CHAINS], beta[NORM_CHAINS], scale = splat(b, s->scale, width);
+    if (k->gamma) norm_load(m, k->weight, m->gamma, column, constant, width, count, gamma);
+    if (k->beta) norm_load(m, k->weight, m->beta, column, constant, width, count, beta);
+    for (int c = 0; c < count; c++) {
+        if (m->centred && !s->mean.ptr) {
+            v[c] = fma_(b, v[c], scale, splat(b, s->near, width));
+        } else if (m->centred) {
+            value mean = splat(b, s->mean, width);
+            v[c] = s->factor.ptr ? fma_(b, v[c], splat(b, s->factor, width), neg_f(b, mean)) : sub_f(b, v[c], mean);
+            v[c] = fma_(b, v[c], scale, splat(b, s->shift, width));
+        } else {
+            if (s->factor.ptr) v[c] = mul_f(b, v[c], splat(b, s->factor, width));
+            v[c] = mul_f(b, v[c], scale);
+        }
+        if (k->round_before_gamma) v[c] = norm_round(m, k->x, v[c]);
+        if (k->gamma && k->plus_one) gamma[c] = add_f(b, gamma[c], const_f(b, mlirValueGetType(gamma[c]), 1));
+        if (k->gamma) v[c] = k->beta ? fma_(b, v[c], gamma[c], beta[c]) : mul_f(b, v[c], gamma[c]);
+        if (!k->gamma && k->beta) v[c] = add_f(b, v[c], beta[c]);
     }
-    if (k->round_before_gamma) v = norm_round(m, k->x, v);
-    value gamma = {0}, beta = {0};
-    if (k->gamma) gamma = norm_load(m, k->weight, m->gamma, column, constant, width);
-    if (k->gamma && k->plus_one) gamma = add_f(b, gamma, const_f(b, mlirValueGetType(gamma), 1));
-    if (k->beta) beta = norm_load(m, k->weight, m->beta, column, constant, width);
-    if (k->gamma && k->beta) return fma_(b, v, gamma, beta);
-    return k->gamma ? mul_f(b, v, gamma) : k->beta ? add_f(b, v, beta) : v;
+}
+
+static void sum_up(const norm_builder *m, const row_pass *pass, value column, int64_t constant, int width, int count,
+                   value *sums)
+{
+    value v[NORM_CHAINS];
+    norm_read(m, pass->next, column, constant, width, count, v);
+    if (m->centred) {
+        norm_add_centred(m, v, count, pass->pivot, sums);
+        return;
+    }
+    for (int c = 0; c < count; c++) {
+        v[c] = norm_widen(m, v[c]);
+        sums[c] = fma_(m->b, v[c], v[c], sums[c]);
+    }
 }
 
 static void visit_row(const norm_builder *m, void *context, value column, int64_t constant, int width, int count,
@@ -105,33 +130,26 @@ static void visit_row(const norm_builder *m, void *context, value column, int64_
 {
     const row_pass *pass = context;
     builder *b = m->b;
-    for (int c = 0; c < count && pass->next; c++) {
-        value v = norm_read(m, pass->next, column, constant + c * width, width);
-        if (m->centred) {
-            norm_add_centred(m, v, pass->pivot, sums, c);
-        } else {
-            v = norm_widen(m, v);
-            sums[c] = fma_(b, v, v, sums[c]);
-        }
-    }
+    if (pass->next) sum_up(m, pass, column, constant, width, count, sums);
     if (!pass->scaling) return;
-    value results[NORM_CHAINS];
-    for (int c = 0; c < count; c++) {
-        results[c] = normalise(m, pass, column, constant + c * width, width);
-        if (!m->k->out_q8) norm_store(m, m->k->y, results[c], pass->y, column, constant + c * width);
+    value v[NORM_CHAINS];
+    norm_load(m, m->k->x, pass->row, column, constant, width, count, v);
+    normalise(m, pass, column, constant, width, count, v);
+    if (!m->k->out_q8) {
+        norm_store(m, m->k->y, v, pass->y, column, constant, count);
+        return;
     }
-    for (int c = 0; m->k->out_q8 && c < count; c += Q8_BLOCK / width) {
+    for (int c = 0; c < count; c += Q8_BLOCK / width) {
         value first = column.ptr ? add_i(b, column, constant + c * width) : const_i(b, constant + c * width);
-        q8_store_block(b, results + c, pass->y, div_i(b, first, Q8_BLOCK), m->k->cols);
+        q8_store_block(b, v + c, pass->y, div_i(b, first, Q8_BLOCK), m->k->cols);
     }
 }
 
-// The sums of `next`, where it is not NULL, while `row` is written, where `s` is not NULL.
-static norm_sums pass_row(const norm_builder *m, const norm_row *next, const scaling *s, value row)
+// The sums of `next` about `pivot` (layer_norm), where it is not NULL, while `row` is written, where `s` is not NULL.
+static norm_sums pass_row(const norm_builder *m, const norm_row *next, value pivot, const scaling *s, value row)
 {
     builder *b = m->b;
-    row_pass pass = {.next = next, .scaling = s};
-    if (next && m->centred) pass.pivot = norm_pivot(m, next);
+    row_pass pass = {.next = next, .pivot = pivot, .scaling = s};
     if (s) {
         pass.row = norm_row_at(m, m->k->x, m->k->residual ? m->h : m->x, row);
         pass.y =
@@ -141,6 +159,11 @@ static norm_sums pass_row(const norm_builder *m, const norm_row *next, const sca
     norm_for_row(m, visit_row, &pass, next ? m->centred ? 2 : 1 : 0, totals);
     if (!m->centred) return (norm_sums){.q = totals[0]};
     return (norm_sums){.s = totals[0], .q = totals[1], .pivot = pass.pivot};
+}
+
+static value pivot_of(const norm_builder *m, const norm_row *row)
+{
+    return m->centred ? norm_pivot(m, row) : (value){0};
 }
 
 static norm_row row_at(const norm_builder *m, value row)
@@ -197,7 +220,7 @@ static scaling row_scaling(const norm_builder *m, const norm_row *row, value row
     norm_row scaled = row_read(m, row_number);
     scaled.factor = factor;
     value f = ext_f(b, factor, b->f64), scaled_eps = mul_f(b, mul_f(b, eps, f), f);
-    norm_sums scaled_sums = is_online(m) ? sums : pass_row(m, &scaled, NULL, row_number);
+    norm_sums scaled_sums = is_online(m) ? sums : pass_row(m, &scaled, pivot_of(m, &scaled), NULL, row_number);
     norm_moments t = moments(m, &scaled, scaled_sums, scaled_eps);
     if_else(b, &again, (value[]){m->centred ? t.mean : mean, t.square, scaled_eps});
     if_end(b, &again, (value[]){mean, s.square, eps});
@@ -216,64 +239,73 @@ static void build_rows(const norm_builder *m)
     loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
     norm_row row = row_at(m, rows.iv), again = row_read(m, rows.iv);
     norm_sums sums = {.q = {0}};
-    if (!is_online(m)) sums = pass_row(m, &row, NULL, rows.iv);
+    if (!is_online(m)) sums = pass_row(m, &row, pivot_of(m, &row), NULL, rows.iv);
     scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, sums);
-    pass_row(m, NULL, &s, rows.iv);
+    pass_row(m, NULL, (value){0}, &s, rows.iv);
     loop_end(b, &rows, NULL);
 }
 
-// Sums as the values that a loop carries, and back.
-static int carried(const norm_builder *m, norm_sums sums, value values[3])
-{
-    values[0] = sums.q, values[1] = sums.s, values[2] = sums.pivot;
-    return m->centred ? 3 : 1;
-}
-
-static norm_sums sums_carried(const norm_builder *m, const value *values)
-{
-    return m->centred ? (norm_sums){values[0], values[1], values[2]} : (norm_sums){.q = values[0]};
-}
-
-// Writes row `number`, sums up the one after it, if there is one, and stores those sums in `next` for the loop.
-static void write_and_sum_next(const norm_builder *m, value number, const scaling *s, norm_sums sums, value next[3])
+// Harmless ones, where there is no row.
+static norm_sums no_sums(const norm_builder *m)
 {
     builder *b = m->b;
-    value next_number = add_i(b, number, 1), has_next = cmp_i(b, CMP_LT, next_number, b->end), fused = has_next;
-    if (s->factor.ptr) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->factor, const_f(b, b->f32, 1)));
-    norm_row next_row = row_at(m, next_number);
-    type types[] = {b->f64, b->f64, b->f32};
-    value old[3], new[3];
-    int n = carried(m, sums, old);
-    branch usual, more;
-    if_begin(b, &usual, fused, n, types);
-    scaling plain = *s;
-    plain.factor = (value){0};
-    carried(m, pass_row(m, &next_row, &plain, number), new);
-    if_else(b, &usual, new);
-    pass_row(m, NULL, s, number);
-    if_begin(b, &more, has_next, n, types);
-    carried(m, pass_row(m, &next_row, NULL, number), new);
-    if_else(b, &more, new);
-    if_end(b, &more, old);
-    if_end(b, &usual, more.results);
-    for (int i = 0; i < n; i++) next[i] = usual.results[i];
+    norm_sums sums = {.q = const_f(b, b->f64, (double)m->k->cols)};
+    if (m->centred) sums.s = const_f(b, b->f64, 0), sums.pivot = const_f(b, b->f32, 0);
+    return sums;
 }
 
+// Writes row `number` and sums up the row `after`, where there are such rows.
+static norm_sums write_and_sum(const norm_builder *m, value number, const scaling *s, value after, value pivot)
+{
+    builder *b = m->b;
+    value is_row = cmp_i(b, CMP_GE, number, b->begin), is_after = cmp_i(b, CMP_LT, after, b->end);
+    value fused = and_(b, is_row, is_after);
+    if (s->factor.ptr) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->factor, const_f(b, b->f32, 1)));
+    if (m->centred) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->near, s->near));
+    norm_row after_row = row_at(m, after);
+    type types[] = {b->f64, b->f64, b->f32};
+    int n = m->centred ? 3 : 1;
+    branch usual, alone, more;
+    if_begin(b, &usual, fused, n, types);
+    scaling plain = *s;
+    plain.factor = plain.mean = (value){0};
+    norm_sums sums = pass_row(m, &after_row, pivot, &plain, number);
+    if_else(b, &usual, (value[]){sums.q, sums.s, sums.pivot});
+    if_begin(b, &alone, is_row, 0, NULL);
+    pass_row(m, NULL, (value){0}, s, number);
+    if_end(b, &alone, NULL);
+    if_begin(b, &more, is_after, n, types);
+    sums = pass_row(m, &after_row, pivot, NULL, number);
+    if_else(b, &more, (value[]){sums.q, sums.s, sums.pivot});
+    sums = no_sums(m);
+    if_end(b, &more, (value[]){sums.q, sums.s, sums.pivot});
+    if_end(b, &usual, more.results);
+    return m->centred ? (norm_sums){usual.results[0], usual.results[1], usual.results[2]}
+                      : (norm_sums){.q = usual.results[0]};
+}
+
+// Round r writes row r and sums up row r + 1; the first one writes nothing, the last one sums up nothing. The rounds
+// carry the sums of row r, and the pivot of row r + 1, which is taken a round early so that its sums need not wait.
 static void build_pipelined_rows(const norm_builder *m)
 {
     builder *b = m->b;
+    int n = m->centred ? 4 : 1;
     branch any;
     if_begin(b, &any, cmp_i(b, CMP_LT, b->begin, b->end), 0, NULL);
     norm_row first = row_at(m, b->begin);
-    value sums[3];
-    int n = carried(m, pass_row(m, &first, NULL, b->begin), sums);
-    loop rows;
-    loop_begin(b, &rows, b->begin, b->end, 1, n, sums);
-    norm_sums current = sums_carried(m, rows.args);
-    norm_row row = row_read(m, rows.iv);
-    scaling s = row_scaling(m, &row, rows.iv, current);
-    write_and_sum_next(m, rows.iv, &s, current, sums);
-    loop_end(b, &rows, sums);
+    norm_sums sums = no_sums(m);
+    value pivot = pivot_of(m, &first), last = add_i(b, b->end, -1);
+    loop rounds;
+    loop_begin(b, &rounds, add_i(b, b->begin, -1), b->end, 1, n, (value[]){sums.q, sums.s, sums.pivot, pivot});
+    const value *carried = rounds.args;
+    sums =
+        m->centred ? (norm_sums){.q = carried[0], .s = carried[1], .pivot = carried[2]} : (norm_sums){.q = carried[0]};
+    value after = add_i(b, rounds.iv, 1);
+    norm_row row = row_read(m, rounds.iv), later = row_at(m, min_s(b, add_i(b, after, 1), last));
+    scaling s = row_scaling(m, &row, rounds.iv, sums);
+    value later_pivot = pivot_of(m, &later);
+    sums = write_and_sum(m, rounds.iv, &s, after, m->centred ? carried[3] : (value){0});
+    loop_end(b, &rounds, (value[]){sums.q, sums.s, sums.pivot, later_pivot});
     if_end(b, &any, NULL);
 }
 
@@ -282,6 +314,8 @@ static void build(builder *b, const norm_kernel *k, const char *name, bool centr
     kernel_begin(b, name);
     int n = b->target.lanes, next = 0, step = NORM_CHAINS * n;
     norm_builder m = {.b = b, .k = k, .centred = centred, .n = n, .whole = k->cols / step * step};
+    m.paired = !k->out_q8 && (k->x == TENSOR_BF16 || k->y == TENSOR_BF16);
+    m.plain_nans = k->x == TENSOR_BF16 && (k->weight == TENSOR_BF16 || !(k->gamma || k->beta));
     m.vf = vec(b, n, b->f32);
     m.vd = vec(b, n, b->f64);
     m.x = operand(b, next++);

@@ -23,10 +23,11 @@ typedef struct groups {
     value mean, m2;
 } groups;
 
-static value read_shifted(const norm_builder *m, const norm_row *row, value pivot, value column, int64_t constant,
-                          int width)
+static void read_shifted(const norm_builder *m, const norm_row *row, value pivot, value column, int64_t constant,
+                         int width, int count, value *x)
 {
-    return sub_f(m->b, norm_read(m, row, column, constant, width), splat(m->b, pivot, width));
+    norm_read(m, row, column, constant, width, count, x);
+    for (int c = 0; c < count; c++) x[c] = sub_f(m->b, x[c], splat(m->b, pivot, width));
 }
 
 // Welford's update over the steps from column `from` to `to`; merges the chains. The count of a lane is NORM_CHAINS a
@@ -41,11 +42,12 @@ static groups block_groups(const norm_builder *m, const norm_row *row, value piv
     loop_begin(b, &l, from, to, NORM_CHAINS * m->n, 1 + 2 * NORM_CHAINS, carried);
     value k = add_f(b, l.args[0], one), share = splat(b, div_f(b, one, k), m->n);
     carried[0] = k;
+    value x[NORM_CHAINS];
+    read_shifted(m, row, pivot, l.iv, 0, m->n, NORM_CHAINS, x);
     for (int c = 0; c < NORM_CHAINS; c++) {
-        value x = read_shifted(m, row, pivot, l.iv, c * m->n, m->n), mean = l.args[1 + c];
-        value d = sub_f(b, x, mean), moved = fma_(b, d, share, mean);
+        value mean = l.args[1 + c], d = sub_f(b, x[c], mean), moved = fma_(b, d, share, mean);
         carried[1 + c] = moved;
-        carried[1 + NORM_CHAINS + c] = fma_(b, d, sub_f(b, x, moved), l.args[1 + NORM_CHAINS + c]);
+        carried[1 + NORM_CHAINS + c] = fma_(b, d, sub_f(b, x[c], moved), l.args[1 + NORM_CHAINS + c]);
     }
     loop_end(b, &l, carried);
 
@@ -103,7 +105,8 @@ norm_moments norm_online(const norm_builder *m, const norm_row *row)
     value rest[NORM_PIECES_MAX]; // groups of one value each
     int n_rest = norm_pieces(m, pieces);
     for (int i = 0; i < n_rest; i++) {
-        value x = read_shifted(m, row, pivot, (value){0}, pieces[i].column, pieces[i].width);
+        value x;
+        read_shifted(m, row, pivot, (value){0}, pieces[i].column, pieces[i].width, 1, &x);
         rest[i] = ext_f(b, x, with_element(b, mlirValueGetType(x), b->f64));
         sum = add_f(b, sum, sum_f(b, rest[i]));
     }

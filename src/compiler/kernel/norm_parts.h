@@ -11,7 +11,7 @@
 #include "compiler/kernel/norm.h"
 
 enum {
-    NORM_CHAINS = 4,  // independent sums, so that additions do not wait for each other
+    NORM_CHAINS = 4,  // independent sums, so that additions do not wait for each other; even (norm_parts.c)
     NORM_STEPS = 48,  // of f32 sums, before they are added up in f64: bounds their relative error by 51 * 2^-24
     NORM_SUMS_MAX = 2 // sums taken in one pass
 };
@@ -22,6 +22,8 @@ typedef struct norm_builder {
     bool centred;                         // layer_norm
     int n;                                // lanes of a vector
     int64_t whole;                        // columns in steps
+    bool paired;                          // vectors come in pairs: norm_load
+    bool plain_nans;                      // the low 16 bits of every NaN are 0: round_bits
     type vf, vd;                          // n x f32, n x f64
     value x, y, gamma, beta, residual, h; // operands; null: there is none
 } norm_builder;
@@ -33,15 +35,20 @@ typedef struct norm_row {
     value factor;      // f32; null: 1
 } norm_row;
 
-// Values of columns column + constant ... as `width` f32 lanes. norm_read stores h where the row has one, norm_peek
-// does not.
-value norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width);
-value norm_peek(const norm_builder *m, const norm_row *row, int64_t constant, int width);
-
-// f32 lanes at columns column + constant ... of an array of `t`; column may be null.
-value norm_load(const norm_builder *m, tensor_type t, value array, value column, int64_t constant, int width);
-void norm_store(const norm_builder *m, tensor_type t, value v, value array, value column, int64_t constant);
+// `count` neighbouring vectors of `width` f32 lanes, of columns column + constant ...; column may be null. Their
+// columns are in order, or, where m->paired, split: of each two neighbours the first holds the even columns and the
+// second the odd ones, since two bf16 values lie in 32 bits as two f32 do but for a shift or a mask. All arrays are
+// split alike, and sums do not care.
+void norm_load(const norm_builder *m, tensor_type t, value array, value column, int64_t constant, int width, int count,
+               value *v);
+void norm_store(const norm_builder *m, tensor_type t, const value *v, value array, value column, int64_t constant,
+                int count);
 value norm_round(const norm_builder *m, tensor_type t, value v); // to `t` and back to f32
+
+// Loads a row (norm_load). norm_read stores h where the row has one, norm_peek does not.
+void norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
+               value *v);
+void norm_peek(const norm_builder *m, const norm_row *row, int width, int count, value *v);
 
 // Address of row number `row` (i64) of [n_rows, cols]; null of null.
 value norm_row_at(const norm_builder *m, tensor_type t, value array, value row);
@@ -74,8 +81,8 @@ typedef struct norm_sums {
 // A guess at the mean of `row` from its first few values; touches nothing.
 value norm_pivot(const norm_builder *m, const norm_row *row);
 
-// Adds x - pivot and its square to chain c of the sums s (first) and q.
-void norm_add_centred(const norm_builder *m, value x, value pivot, value *sums, int c);
+// Adds x - pivot and its square, for the `count` vectors in x, to the chains of the sums s (first) and q.
+void norm_add_centred(const norm_builder *m, const value *x, int count, value pivot, value *sums);
 
 // f64: mean of the row (layer_norm only), and the mean square of x (rms_norm) or of x - mean (layer_norm).
 typedef struct norm_moments {

@@ -99,10 +99,11 @@ typedef enum data_kind {
     HUGE,
     ALMOST_MAX,
     RAMP,
+    DROWNED, // its deviation is less than the root of most eps
     N_KINDS
 } data_kind;
 static const char *const KINDS[] = {"N(0, 1)",  "mean 1e4", "outlier 1e4", "constant", "zero",
-                                    "denormal", "1e30",     "3e38",        "ramp"};
+                                    "denormal", "1e30",     "3e38",        "ramp",     "drowned"};
 
 static uint32_t random_bits(uint64_t *state)
 {
@@ -129,6 +130,7 @@ static double sample(data_kind kind, tensor_type t, int64_t row, int64_t col, in
     case HUGE: return z * (t == TENSOR_F16 ? 1e4 : 1e30);
     case ALMOST_MAX: return (col % 3 ? 1 : -0.5) * (t == TENSOR_F16 ? 65000 : 3.3e38);
     case RAMP: return (double)col - 0.25 * (double)cols;
+    case DROWNED: return 0.008 + 2e-5 * z;
     default: return z;
     }
 }
@@ -470,6 +472,67 @@ static void test_inf_nan(void **state)
     }
 }
 
+// A NaN whose bits are all set stays one when it is rounded to bf16: the carry of rounding must not run over.
+static void test_nan_bits(void **state)
+{
+    (void)state;
+    static const tensor_type types[] = {TENSOR_F32, TENSOR_F16, TENSOR_BF16};
+    norm norms[18];
+    for (int i = 0; i < 18; i++)
+        norms[i] = (norm){
+            {.cols = 100, .eps = 1e-6, .x = types[i % 3], .y = TENSOR_BF16, .weight = types[i / 3 % 3], .gamma = true},
+            .layer = i >= 9};
+    for (int c = 0; c < N_CPUS; c++) {
+        harness h;
+        kernel_fn functions[18];
+        open_norms(&h, CPUS[c], norms, 18, functions);
+        for (int i = 0; i < 18; i++) {
+            const norm *m = &norms[i];
+            buffers s = make_buffers(m, 3);
+            uint64_t seed = 3;
+            fill(m, &s, 3, NORMAL, &seed);
+            for (int64_t j = 1; j < 100; j += 7) {
+                size_t bytes = type_bytes(m->k.weight);
+                memset(s.gamma.data + (size_t)j * bytes, 0xff, bytes);
+                s.gamma.data[(size_t)(j + 1) * bytes - 1] = 0x7f;
+            }
+            run_kernel(m, functions[i], &s, 0, 3);
+            for (int64_t j = 0; j < 300; j++)
+                assert_int_equal(!!isnan(get(TENSOR_BF16, s.y.data, j)), j % 100 % 7 == 1);
+            free_buffers(&s);
+        }
+        harness_close(&h);
+    }
+}
+
+// Results that lie in the middle between two bf16 values are rounded to the even one: 1 + i / 512.
+static void test_ties(void **state)
+{
+    (void)state;
+    static const tensor_type types[] = {TENSOR_BF16, TENSOR_F16, TENSOR_F32};
+    norm norms[3];
+    for (int i = 0; i < 3; i++)
+        norms[i] = (norm){
+            {.cols = 255, .x = types[i], .y = TENSOR_BF16, .weight = types[i], .gamma = true, .plus_one = true}, false};
+    for (int c = 0; c < N_CPUS; c++) {
+        harness h;
+        kernel_fn functions[3];
+        open_norms(&h, CPUS[c], norms, 3, functions);
+        for (int i = 0; i < 3; i++) {
+            buffers s = make_buffers(&norms[i], 2);
+            for (int64_t j = 0; j < 255; j++) set(types[i], s.gamma.data, j, (double)j / 512);
+            for (int64_t j = 0; j < 510; j++) set(types[i], s.x.data, j, j % 3 ? 1 : -1);
+            run_kernel(&norms[i], functions[i], &s, 0, 2);
+            for (int64_t j = 0; j < 510; j++) {
+                double y = (j % 3 ? 1 : -1) * (1 + (double)(j % 255) / 512);
+                assert_true(get(TENSOR_BF16, s.y.data, j) == round_to(TENSOR_BF16, y));
+            }
+            free_buffers(&s);
+        }
+        harness_close(&h);
+    }
+}
+
 // The size alone decides between the strategies, and a very long row is right too.
 static void test_long_row(void **state)
 {
@@ -485,9 +548,9 @@ static void test_long_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_types),  cmocka_unit_test(test_options),
-        cmocka_unit_test(test_q8),       cmocka_unit_test(test_no_eps), cmocka_unit_test(test_inf_nan),
-        cmocka_unit_test(test_long_row),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_types),    cmocka_unit_test(test_options),
+        cmocka_unit_test(test_q8),       cmocka_unit_test(test_no_eps),   cmocka_unit_test(test_inf_nan),
+        cmocka_unit_test(test_nan_bits), cmocka_unit_test(test_long_row), cmocka_unit_test(test_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,18 +21,23 @@ value norm_pivot(const norm_builder *m, const norm_row *row)
     int width = m->n;
     while (width > m->k->cols) width /= 2;
     int count = m->k->cols >= NORM_CHAINS * width ? NORM_CHAINS : 1;
-    value sum = norm_peek(m, row, 0, width);
-    for (int i = 1; i < count; i++) sum = add_f(b, sum, norm_peek(m, row, i * width, width));
+    value first[NORM_CHAINS];
+    norm_peek(m, row, width, count, first);
+    value sum = first[0];
+    for (int i = 1; i < count; i++) sum = add_f(b, sum, first[i]);
     return mul_f(b, sum_f(b, sum), const_f(b, b->f32, 1.0 / (count * width)));
 }
 
-void norm_add_centred(const norm_builder *m, value x, value pivot, value *sums, int c)
+void norm_add_centred(const norm_builder *m, const value *x, int count, value pivot, value *sums)
 {
     builder *b = m->b;
-    value d = norm_widen(m, sub_f(b, x, splat(b, pivot, lanes(mlirValueGetType(x)))));
-    value *s = sums + c, *q = sums + NORM_CHAINS + c;
-    *s = add_f(b, *s, d);
-    *q = fma_(b, d, d, *q);
+    value d[NORM_CHAINS], *s = sums, *q = sums + NORM_CHAINS;
+    for (int c = 0; c < count; c++) {
+        d[c] = norm_widen(m, sub_f(b, x[c], splat(b, pivot, lanes(mlirValueGetType(x[c])))));
+        q[c] = fma_(b, d[c], d[c], q[c]);
+    }
+    // in pairs: half the chains, since registers are scarce
+    for (int c = 0; c < count; c += 2) s[c] = add_f(b, s[c], c + 1 < count ? add_f(b, d[c], d[c + 1]) : d[c]);
 }
 
 typedef struct second_pass {
@@ -44,8 +49,9 @@ static void visit_centred(const norm_builder *m, void *context, value column, in
                           value *sums)
 {
     const second_pass *pass = context;
-    for (int c = 0; c < count; c++)
-        norm_add_centred(m, norm_read(m, pass->row, column, constant + c * width, width), pass->pivot, sums, c);
+    value x[NORM_CHAINS];
+    norm_read(m, pass->row, column, constant, width, count, x);
+    norm_add_centred(m, x, count, pass->pivot, sums);
 }
 
 // mean, var and (S/n)^2

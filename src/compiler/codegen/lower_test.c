@@ -1,0 +1,167 @@
+// Plans of functions that no frontend writes yet: the calls, and the weights that they read.
+#define _GNU_SOURCE
+#include "compiler/codegen/lower.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compiler/codegen/context.h"
+#include "compiler/frontend/frontend.h"
+#include "format/gguf.h"
+
+static void put(buffer *b, uint64_t number, int bytes)
+{
+    for (int i = 0; i < bytes; i++) buffer_append_char(b, (char)(number >> (8 * i)));
+}
+
+static void put_tensor(buffer *file, const char *name, int n_dims, int64_t cols, int64_t rows, size_t offset)
+{
+    put(file, strlen(name), 8);
+    buffer_append(file, name, strlen(name));
+    put(file, (uint64_t)n_dims, 4);
+    put(file, (uint64_t)cols, 8);
+    if (n_dims > 1) put(file, (uint64_t)rows, 8);
+    put(file, TENSOR_F32, 4);
+    put(file, offset, 8);
+}
+
+// A checkpoint of a table "t" [64, 64] and vectors "g" and "b" [64].
+static checkpoint *make_checkpoint(buffer *file)
+{
+    buffer_append(file, "GGUF", 4);
+    put(file, 3, 4);
+    put(file, 3, 8);
+    put(file, 0, 8);
+    put_tensor(file, "t", 2, 64, 64, 0);
+    put_tensor(file, "g", 1, 64, 1, 16384);
+    put_tensor(file, "b", 1, 64, 1, 16640);
+    while (file->len % 32) put(file, 0, 1);
+    for (int i = 0; i < 16896; i++) put(file, 0, 1);
+    checkpoint *c;
+    wf_error err = {0};
+    if (gguf_parse((const unsigned char *)file->data, file->len, "test.gguf", &c, &err) != WF_OK)
+        fail_msg("%s", err.message);
+    return c;
+}
+
+// The plan of `norm` applied to %x, an embedding, with %g and %b at hand. Its result stands for the logits.
+static wf_status lower_one(const char *norm, plan *p, wf_error *err)
+{
+    char *text;
+    buffer bytes = {0};
+    checkpoint *file = make_checkpoint(&bytes);
+    assert_true(asprintf(&text,
+                         "func.func @f(%%ids: tensor<?xi32>, %%which: tensor<?xi32>) -> tensor<?x64xf32> {\n"
+                         "  %%t = \"wf.weight\"() {name = \"t\"} : () -> tensor<64x64xf32>\n"
+                         "  %%g = \"wf.weight\"() {name = \"g\"} : () -> tensor<64xf32>\n"
+                         "  %%b = \"wf.weight\"() {name = \"b\"} : () -> tensor<64xf32>\n"
+                         "  %%e = \"wf.embed\"(%%ids, %%t) : (tensor<?xi32>, tensor<64x64xf32>) -> tensor<?x64xf32>\n"
+                         "  %%x = \"wf.select_rows\"(%%e, %%which) : (tensor<?x64xf32>, tensor<?xi32>) -> "
+                         "tensor<?x64xf32>\n"
+                         "  %%y = %s -> tensor<?x64xf32>\n"
+                         "  return %%y : tensor<?x64xf32>\n}\n",
+                         norm) > 0);
+    compiler_context c;
+    assert_int_equal(compiler_context_create(&c, err), WF_OK);
+    MlirModule module = mlirModuleCreateParse(c.mlir, mlir_text(text));
+    assert_false(mlirModuleIsNull(module));
+    compile_options options = {0};
+    assert_int_equal(cpu_detect(&options.cpu, err), WF_OK);
+    builder kernels;
+    builder_init(&kernels, c.mlir, &options.cpu);
+    model_facts facts = {.architecture = "test",
+                         .name = "test",
+                         .n_vocab = 64,
+                         .n_embd = 64,
+                         .n_ctx_train = 8,
+                         .n_layer = 1,
+                         .n_heads = 1,
+                         .n_kv_heads = 1,
+                         .head_dim = 64};
+    wf_status status =
+        lower_to_plan(mlirBlockGetFirstOperation(mlirModuleGetBody(module)), file, &facts, &options, &kernels, p, err);
+    if (status == WF_OK) assert_true(mlirOperationVerify(mlirModuleGetOperation(kernels.module)));
+    mlirModuleDestroy(kernels.module);
+    mlirModuleDestroy(module);
+    compiler_context_destroy(&c);
+    checkpoint_close(file);
+    buffer_free(&bytes);
+    free(text);
+    return status;
+}
+
+static void check_weights(const plan *p, const plan_call *call, const char *const *names, uint32_t n)
+{
+    assert_int_equal(call->n_buffers, 2 + n);
+    for (uint32_t i = 0; i < n; i++) {
+        const plan_buffer *w = &call->buffers[2 + i];
+        assert_int_equal(w->base, BASE_WEIGHTS);
+        size_t found = 0;
+        while (found < p->n_weights && strcmp(p->weights[found].sources[0], names[i])) found++;
+        assert_true(found < p->n_weights);
+        assert_int_equal(w->offset.c[DIM_ONE], p->weights[found].offset);
+    }
+}
+
+static void test_layer_norm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op, *kernel;
+        uint32_t n;
+        const char *weights[2];
+    } cases[] = {
+        {"\"wf.layer_norm\"(%x, %g, %b) {eps = 1.0e-5, operandSegmentSizes = array<i32: 1, 1, 1>} : "
+         "(tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32>)",
+         "layer_norm_64_",
+         2,
+         {"g", "b"}},
+        {"\"wf.layer_norm\"(%x, %b) {eps = 1.0e-5, operandSegmentSizes = array<i32: 1, 0, 1>} : "
+         "(tensor<?x64xf32>, tensor<64xf32>)",
+         "layer_norm_64_",
+         1,
+         {"b"}},
+        {"\"wf.layer_norm\"(%x, %g) {eps = 1.0e-5, operandSegmentSizes = array<i32: 1, 1, 0>} : "
+         "(tensor<?x64xf32>, tensor<64xf32>)",
+         "layer_norm_64_",
+         1,
+         {"g"}},
+        {"\"wf.rms_norm\"(%x, %g) {eps = 1.0e-5} : (tensor<?x64xf32>, tensor<64xf32>)", "rms_norm_64_", 1, {"g"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        plan p = {0};
+        wf_error err = {0};
+        if (lower_one(cases[i].op, &p, &err) != WF_OK) fail_msg("%s", err.message);
+        const plan_call *call = &p.calls[p.n_calls - 1];
+        const char *kernel = p.kernels[call->kernel];
+        assert_memory_equal(kernel, cases[i].kernel, strlen(cases[i].kernel));
+        check_weights(&p, call, cases[i].weights, cases[i].n);
+        bool beta = cases[i].n == 2 || cases[i].weights[0][0] == 'b';
+        assert_int_equal(strstr(kernel, "_beta") != NULL, beta);
+        plan_free(&p);
+    }
+}
+
+static void test_layer_norm_plus_one(void **state)
+{
+    (void)state;
+    plan p = {0};
+    wf_error err = {0};
+    assert_int_equal(lower_one("\"wf.layer_norm\"(%x, %g, %b) {eps = 1.0e-5, plus_one = true, operandSegmentSizes = "
+                               "array<i32: 1, 1, 1>} : "
+                               "(tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32>)",
+                               &p, &err),
+                     WF_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "plus_one"));
+    plan_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_layer_norm_plus_one)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
