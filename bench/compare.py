@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""welford and llama.cpp on the same files, in turn, in one run: prefill and decode tokens/s and their ratios.
+"""welford and llama.cpp on the same files, in turn, in one run: prefill and decode tokens/s, their ratios, and how near
+welford comes to what the CPU can do.
 
     pip install llama-cpp-python==0.3.36        (builds llama.cpp for this CPU: its default flags)
     bench/compare.py [--welford build/welford] [-t 2] [-r 5] [-p 512] [-n 64] [-d 0,1024] MODEL.gguf ...
 
-Both sides get the same number of threads and the same token counts; neither tokenizes nor samples while the clock runs.
-Every repetition runs one side right after the other, so that a slow minute of the machine hits both; the table gives the
-median of the repetitions and the median of their ratios.
+Both sides get the same number of threads and the same token counts; neither tokenizes nor samples while the clock
+runs. Every repetition runs one side right after the other, so that a slow minute of the machine hits both; the table
+gives the median of the repetitions and the median of their ratios. The last column is the larger part of a ceiling
+that welford reaches, of the bytes read a second or of the arithmetic a second; `welford bench --profile` measures the
+ceilings between its own repetitions, right after the others.
 """
 import argparse
 import json
@@ -78,13 +81,27 @@ class LlamaCpp:
         return n / (time.perf_counter() - begin)
 
 
-def welford(binary, path, threads, options):
-    command = [binary, "bench", str(path), "-t", str(threads), "-r", "1", "-o", "json", *options]
+def bench(binary, path, threads, options):
+    """The only test of a run of welford bench."""
+    command = [binary, "bench", str(path), "-t", str(threads), "-o", "json", *options]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         sys.exit(result.stderr)
-    tests = json.loads(result.stdout)
-    return [test["avg_ts"] for test in tests]
+    return json.loads(result.stdout)[0]
+
+
+def welford(binary, path, threads, options):
+    return bench(binary, path, threads, ["-r", "1", *options])["avg_ts"]
+
+
+def part_of_ceiling(test):
+    """"63 % of int8": the larger part of a ceiling that the whole test reaches."""
+    ceilings, seconds, kernels = test["ceilings"], test["seconds"], test["kernels"]
+    parts = {"read": sum(k["bytes"] for k in kernels) / ceilings["read"] / seconds}
+    for name in {k["ceiling"] for k in kernels}:
+        parts[name] = sum(k["flops"] for k in kernels if k["ceiling"] == name) / ceilings[name] / seconds
+    name = max(parts, key=parts.get)
+    return f"{100 * parts[name]:.0f} % of {name}"
 
 
 def main():
@@ -99,7 +116,7 @@ def main():
     parser.add_argument("--flash", action="store_true", help="llama.cpp with flash attention")
     args = parser.parse_args()
     depths = [int(d) for d in args.d.split(",")]
-    print("| model | test | welford t/s | llama.cpp t/s | ratio |\n|---|---|---|---|---|")
+    print("| model | test | welford t/s | llama.cpp t/s | ratio | ceiling |\n|---|---|---|---|---|---|", flush=True)
     for path in args.models:
         llama = LlamaCpp(path, args.t, max(depths) + max(args.p, args.n) + 64, args.flash)
         tests = [(f"prefill {args.p}", ["-p", str(args.p), "-n", "0"], lambda: llama.prefill(args.p))]
@@ -109,10 +126,11 @@ def main():
             tests.append((name, options, lambda depth=depth: llama.decode(args.n, depth)))
         for name, options, theirs in tests:
             theirs()  # warm: page cache, threads
-            pairs = [(welford(args.welford, path, args.t, options)[-1], theirs()) for _ in range(args.r)]
+            pairs = [(welford(args.welford, path, args.t, options), theirs()) for _ in range(args.r)]
             ours, other = (statistics.median(p[i] for p in pairs) for i in (0, 1))
             ratio = statistics.median(a / b for a, b in pairs)
-            print(f"| {path.stem} | {name} | {ours:.1f} | {other:.1f} | {ratio:.2f}x |", flush=True)
+            part = part_of_ceiling(bench(args.welford, path, args.t, ["--profile", "-r", str(args.r), *options]))
+            print(f"| {path.stem} | {name} | {ours:.1f} | {other:.1f} | {ratio:.2f}x | {part} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ wf_status welford_ceilings(const cpu_features *cpu, buffer *image, wf_error *err
                     .n_calls = CEILING_COUNT,
                     .calls = calls};
     wf_status status = object_emit(&c, b.module, cpu, &object, NULL, err);
-    if (status == WF_OK) program_write(&p, object.data, object.len, image);
+    if (status == WF_OK) program_write(&p, &(view){object.data, object.len}, 1, image);
     if (status == WF_OK && image->failed) status = error_memory(err, object.len);
     buffer_free(&object);
     mlirModuleDestroy(b.module);

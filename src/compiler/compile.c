@@ -1,10 +1,10 @@
-// The compiler, top to bottom: checkpoint, graph, passes, plan and kernels, object, image.
+// The compiler, top to bottom: checkpoint, graph, passes, plan and kernels, objects, image.
 #include <stdio.h>
 #include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/codegen/lower.h"
-#include "compiler/codegen/object.h"
+#include "compiler/codegen/shards.h"
 #include "compiler/export.h"
 #include "compiler/frontend/frontend.h"
 #include "compiler/pass/pass.h"
@@ -88,18 +88,18 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
                                const compile_options *options, buffer *image, wf_error *err)
 {
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    builder kernels;
-    builder_init(&kernels, c->mlir, &options->cpu);
+    kernel_shards kernels;
+    TRY(shards_create(&kernels, &options->cpu, err));
     plan p = {0};
-    buffer object = {0};
+    view objects[N_SHARDS];
+    size_t n_objects = 0;
     wf_status status = run_passes(c, module, function, options, &p, err);
     if (status == WF_OK) status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
-    if (status == WF_OK) status = object_emit(c, kernels.module, &options->cpu, &object, NULL, err);
-    if (status == WF_OK) program_write(&p, object.data, object.len, image);
-    if (status == WF_OK && image->failed) status = error_memory(err, object.len);
-    buffer_free(&object);
+    if (status == WF_OK) status = shards_compile(&kernels, options->n_threads, objects, &n_objects, err);
+    if (status == WF_OK) program_write(&p, objects, n_objects, image);
+    if (status == WF_OK && image->failed) status = error_memory(err, image->len);
     plan_free(&p);
-    mlirModuleDestroy(kernels.module);
+    shards_free(&kernels);
     return status;
 }
 

@@ -150,8 +150,8 @@ static wf_status load_kernels(graph_run *run, wf_error *err)
     wf_error inner = {0};
     wf_status status = WF_OK;
     if (p->n_calls)
-        status = object_load(p->object, p->object_bytes, "compiled function", names, p->n_calls, run->kernels,
-                             &run->code, &run->code_bytes, &inner);
+        status = objects_load(&(view){p->object, p->object_bytes}, 1, "compiled function", names, p->n_calls,
+                              run->kernels, &run->code, &run->code_bytes, &inner);
     if (status != WF_OK) status = error_set(err, WF_ERROR_COMPILE, "%s", inner.message);
     free(names);
     return status;
@@ -200,7 +200,7 @@ void graph_run_free(graph_run *run)
 {
     if (!run) return;
     if (run->pool) thread_pool_free(run->pool);
-    if (run->code) object_unload(run->code, run->code_bytes);
+    if (run->code) objects_unload(run->code, run->code_bytes);
     if (run->buffers) free(run->buffers[0]);
     free(run->buffers);
     free(run->kernels);

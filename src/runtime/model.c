@@ -143,9 +143,10 @@ static wf_status load_compiled_program(const buffer *image, program *prog, wf_er
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
-static wf_status open_program(model *m, const model_options *o, wf_error *err)
+static wf_status open_program(model *m, const model_options *o, thread_pool *pool, wf_error *err)
 {
-    compile_options options = {.kv_f32 = o->kv_f32,
+    compile_options options = {.n_threads = thread_pool_size(pool),
+                               .kv_f32 = o->kv_f32,
                                .fuse = o->fuse,
                                .no_fuse = o->no_fuse,
                                .print_ir_after = o->print_ir_after,
@@ -210,7 +211,7 @@ wf_status model_open(const char *path, const model_options *options, thread_pool
     if (!m) return error_memory(err, sizeof *m);
     wf_status status;
     TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
-    TRY_GOTO(open_program(m, options, err), failed);
+    TRY_GOTO(open_program(m, options, pool, err), failed);
     if (options->print_plan) print_table(&m->program.plan, plan_print);
     if (options->print_report) print_table(&m->program.plan, plan_print_fusions);
     TRY_GOTO(open_pack(m, options, pool, err), failed);

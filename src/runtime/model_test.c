@@ -116,7 +116,7 @@ static void write_image(void)
               .n_kernels = 1,
               .kernels = KERNELS};
     buffer image = {0};
-    program_write(&p, object, object_bytes, &image);
+    program_write(&p, &(view){object, object_bytes}, 1, &image);
     assert_false(image.failed);
     put("image", image.data, image.len);
     buffer_free(&image);

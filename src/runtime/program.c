@@ -1,9 +1,9 @@
 // Program images, and a loader for the relocatable objects in them.
 //
-// The object is mapped so, each part starting on a page:
+// The objects are mapped so, each part starting on a page:
 //
-//   [ 64 bytes int3 | sections with code   ]  read and execute
-//   [ other sections: constants, tables    ]  read
+//   [ 64 bytes int3 | sections with code of object 0 | of object 1 | ... ]  read and execute
+//   [ other sections of object 0: constants, tables  | of object 1 | ... ]  read
 //
 // Relocations are applied while the whole is writable and not executable. Kernels keep no state: an object with
 // writable data is refused. Source: System V ABI, AMD64 supplement, 4.4 (relocation types), and the gABI, chapter 4.
@@ -22,8 +22,8 @@
 
 // --- the image -----------------------------------------------------------------------------------------------------
 
-static const char MAGIC[] = "WFPROG01";
-enum { MAGIC_BYTES = 8, HEADER_BYTES = 48, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16 };
+static const char MAGIC[] = "WFPROG02";
+enum { MAGIC_BYTES = 8, HEADER_BYTES = 48, OBJECT_HEADER_BYTES = 16, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16 };
 
 static uint64_t load_u64(const unsigned char *p)
 {
@@ -39,7 +39,7 @@ static void append_padded(buffer *out, const void *data, size_t bytes)
     buffer_append(out, zeros, -bytes % IMAGE_ALIGNMENT);
 }
 
-void program_write(const plan *p, const void *object, size_t object_bytes, buffer *out)
+void program_write(const plan *p, const view *objects, size_t n_objects, buffer *out)
 {
     buffer plan_bytes = {0};
     plan_write(p, &plan_bytes);
@@ -47,10 +47,14 @@ void program_write(const plan *p, const void *object, size_t object_bytes, buffe
     uint64_t header[HEADER_BYTES / 8] = {0};
     memcpy(header, MAGIC, MAGIC_BYTES);
     header[3] = plan_bytes.len;
-    header[4] = object_bytes;
+    header[4] = n_objects;
     buffer_append(out, header, sizeof header);
     append_padded(out, plan_bytes.data, plan_bytes.len);
-    append_padded(out, object, object_bytes);
+    for (size_t i = 0; i < n_objects; i++) {
+        const uint64_t object_header[OBJECT_HEADER_BYTES / 8] = {objects[i].len};
+        buffer_append(out, object_header, sizeof object_header);
+        append_padded(out, objects[i].data, objects[i].len);
+    }
     if (plan_bytes.failed) out->failed = true;
     buffer_free(&plan_bytes);
     if (out->failed) return;
@@ -61,28 +65,52 @@ void program_write(const plan *p, const void *object, size_t object_bytes, buffe
     memcpy(image, header, CHECKED_FROM);
 }
 
+// The objects of an image, from `at` to its end; false when they do not fill it.
+static bool find_objects(const unsigned char *image, size_t bytes, size_t at, view *objects, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (bytes - at < OBJECT_HEADER_BYTES) return false;
+        size_t length = load_u64(image + at), padded;
+        at += OBJECT_HEADER_BYTES;
+        if (!checked_align(length, IMAGE_ALIGNMENT, &padded) || padded > bytes - at) return false;
+        objects[i] = (view){(const char *)image + at, length};
+        at += padded;
+    }
+    return at == bytes;
+}
+
+static wf_status load_kernels(const view *objects, size_t n_objects, const char *name, program *prog, wf_error *err)
+{
+    size_t n = prog->plan.n_kernels;
+    prog->kernels = calloc(n + 1, sizeof *prog->kernels);
+    if (!prog->kernels) return error_memory(err, n * sizeof *prog->kernels);
+    return objects_load(objects, n_objects, name, prog->plan.kernels, n, prog->kernels, &prog->code, &prog->code_bytes,
+                        err);
+}
+
 wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err)
 {
     *prog = (program){0};
     const unsigned char *p = image;
     if (bytes < HEADER_BYTES || memcmp(p, MAGIC, MAGIC_BYTES))
-        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG01 missing)", name);
+        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG02 missing)", name);
     if (load_u64(p + 8) != bytes)
         return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes, its header says %llu", name, bytes,
                          (unsigned long long)load_u64(p + 8));
     if (load_u64(p + 16) != XXH3_64bits(p + CHECKED_FROM, bytes - CHECKED_FROM))
         return error_set(err, WF_ERROR_FORMAT, "%s: wrong checksum", name);
-    size_t plan_bytes = load_u64(p + 24), object_bytes = load_u64(p + 32), object_at, end;
-    if (!checked_align(plan_bytes, IMAGE_ALIGNMENT, &object_at) || !checked_add(object_at, HEADER_BYTES, &object_at) ||
-        !checked_align(object_bytes, IMAGE_ALIGNMENT, &end) || !checked_add(end, object_at, &end) || end != bytes)
-        return error_set(err, WF_ERROR_FORMAT, "%s: plan and object do not fill the image", name);
-
-    TRY(plan_read(p + HEADER_BYTES, plan_bytes, name, &prog->plan, err));
-    size_t n = prog->plan.n_kernels;
-    prog->kernels = calloc(n + 1, sizeof *prog->kernels);
-    wf_status status = prog->kernels ? object_load(p + object_at, object_bytes, name, prog->plan.kernels, n,
-                                                   prog->kernels, &prog->code, &prog->code_bytes, err)
-                                     : error_memory(err, n * sizeof *prog->kernels);
+    size_t plan_bytes = load_u64(p + 24), n_objects = load_u64(p + 32), objects_at;
+    if (!checked_align(plan_bytes, IMAGE_ALIGNMENT, &objects_at) || objects_at > bytes - HEADER_BYTES ||
+        n_objects > bytes / OBJECT_HEADER_BYTES)
+        return error_set(err, WF_ERROR_FORMAT, "%s: plan and objects do not fit into the image", name);
+    view *objects = calloc(n_objects + 1, sizeof *objects);
+    if (!objects) return error_memory(err, n_objects * sizeof *objects);
+    wf_status status = WF_OK;
+    if (!find_objects(p, bytes, HEADER_BYTES + objects_at, objects, n_objects))
+        status = error_set(err, WF_ERROR_FORMAT, "%s: plan and objects do not fill the image", name);
+    if (status == WF_OK) status = plan_read(p + HEADER_BYTES, plan_bytes, name, &prog->plan, err);
+    if (status == WF_OK) status = load_kernels(objects, n_objects, name, prog, err);
+    free(objects);
     if (status != WF_OK) program_free(prog);
     return status;
 }
@@ -91,11 +119,11 @@ void program_free(program *prog)
 {
     plan_free(&prog->plan);
     free(prog->kernels);
-    object_unload(prog->code, prog->code_bytes);
+    objects_unload(prog->code, prog->code_bytes);
     *prog = (program){0};
 }
 
-// --- the object ----------------------------------------------------------------------------------------------------
+// --- the objects ---------------------------------------------------------------------------------------------------
 
 enum {
     LEAD_IN = 64, // before the first function: checkers (clang's -fsanitize=function) read some bytes before an entry
@@ -115,10 +143,14 @@ typedef struct object {
     size_t strings_bytes;
     const char *section_names; // as `strings`
     size_t section_names_bytes;
-    size_t code_bytes; // of the executable part, whole pages
-    unsigned char *map;
-    size_t map_bytes;
+    size_t loaded_bytes; // of the sections that are mapped
+    unsigned char *map;  // of all objects
 } object;
+
+typedef struct mapping {
+    unsigned char *data;
+    size_t bytes, code_bytes; // code_bytes: of the executable part, whole pages
+} mapping;
 
 static wf_status bad_object(const object *o, wf_error *err, const char *what, size_t index)
 {
@@ -211,36 +243,46 @@ static wf_status choose_section(const object *o, size_t i, bool *load, wf_error 
     return WF_OK;
 }
 
-static wf_status place_sections(object *o, wf_error *err)
+// Gives the sections with code, or the others, their places from *at on.
+static wf_status place_sections(object *o, bool code, size_t *at, wf_error *err)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), at = LEAD_IN, sum = 0;
-    for (int code = 1; code >= 0; code--) {
-        for (size_t i = 0; i < o->n_sections; i++) {
-            const Elf64_Shdr *s = &o->sections[i];
-            bool load;
-            TRY(choose_section(o, i, &load, err));
-            if (!load || (s->sh_flags & SHF_EXECINSTR ? 1 : 0) != code) continue;
-            // Sections do not overlap in a good file, so their sum is bounded by it; the mapping then is bounded too:
-            // file + 4096 a section.
-            sum += s->sh_size;
-            if (sum > o->bytes) return bad_object(o, err, "sections overlap", i);
-            checked_align(at, s->sh_addralign ? s->sh_addralign : 1, &at);
-            o->places[i] = at;
-            at += s->sh_size;
-        }
-        checked_align(at, page, &at);
-        if (code) o->code_bytes = at;
+    for (size_t i = 0; i < o->n_sections; i++) {
+        const Elf64_Shdr *s = &o->sections[i];
+        bool load;
+        TRY(choose_section(o, i, &load, err));
+        if (!load || (s->sh_flags & SHF_EXECINSTR ? true : false) != code) continue;
+        // Sections do not overlap in a good file, so their sum is bounded by it; the mapping then is bounded too:
+        // file + 4096 a section.
+        o->loaded_bytes += s->sh_size;
+        if (o->loaded_bytes > o->bytes) return bad_object(o, err, "sections overlap", i);
+        checked_align(*at, s->sh_addralign ? s->sh_addralign : 1, at);
+        o->places[i] = *at;
+        *at += s->sh_size;
+        if (*at > INT32_MAX)
+            return error_set(err, WF_ERROR_FORMAT, "%s: object: %zu bytes of code are too many", o->name, *at);
     }
-    if (at > INT32_MAX)
-        return error_set(err, WF_ERROR_FORMAT, "%s: object: %zu bytes of code are too many", o->name, at);
-    void *map = mmap(NULL, at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED) return error_memory(err, at);
-    o->map = map;
-    o->map_bytes = at;
-    memset(o->map, 0xcc, o->code_bytes);
-    for (size_t i = 0; i < o->n_sections; i++)
-        if (o->places[i] != NOT_LOADED)
-            memcpy(o->map + o->places[i], o->data + o->sections[i].sh_offset, o->sections[i].sh_size);
+    return WF_OK;
+}
+
+static wf_status map_objects(object *objects, size_t n, mapping *map, wf_error *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), at = LEAD_IN;
+    for (int code = 1; code >= 0; code--) {
+        for (size_t i = 0; i < n; i++) TRY(place_sections(&objects[i], code, &at, err));
+        checked_align(at, page, &at);
+        if (code) map->code_bytes = at;
+    }
+    void *data = mmap(NULL, at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return error_memory(err, at);
+    map->data = data;
+    map->bytes = at;
+    memset(map->data, 0xcc, map->code_bytes);
+    for (object *o = objects; o < objects + n; o++) {
+        o->map = map->data;
+        for (size_t i = 0; i < o->n_sections; i++)
+            if (o->places[i] != NOT_LOADED)
+                memcpy(o->map + o->places[i], o->data + o->sections[i].sh_offset, o->sections[i].sh_size);
+    }
     return WF_OK;
 }
 
@@ -296,7 +338,7 @@ static wf_status apply_relocations(object *o, wf_error *err)
     return WF_OK;
 }
 
-static wf_status find_function(const object *o, const char *name, kernel_fn *function, wf_error *err)
+static bool find_function(const object *o, const char *name, kernel_fn *function)
 {
     for (size_t i = 0; i < o->n_symbols; i++) {
         Elf64_Sym symbol = symbol_at(o, i);
@@ -308,43 +350,63 @@ static wf_status find_function(const object *o, const char *name, kernel_fn *fun
             !(o->sections[section].sh_flags & SHF_EXECINSTR) || symbol.st_value >= o->sections[section].sh_size)
             break;
         *function = (kernel_fn)(uintptr_t)(o->map + o->places[section] + symbol.st_value);
-        return WF_OK;
+        return true;
     }
-    return error_set(err, WF_ERROR_FORMAT, "%s: object: it has no function \"%.80s\"", o->name, name);
+    return false;
 }
 
-static wf_status protect(const object *o, wf_error *err)
+static wf_status find_functions(const object *objects, size_t n_objects, const char *name, const char *const *symbols,
+                                size_t n, kernel_fn *functions, wf_error *err)
 {
-    size_t rest = o->map_bytes - o->code_bytes;
-    if (mprotect(o->map, o->code_bytes, PROT_READ | PROT_EXEC) ||
-        (rest && mprotect(o->map + o->code_bytes, rest, PROT_READ)))
-        return error_set(err, WF_ERROR_IO, "%s: the system refuses executable memory: %s", o->name, strerror(errno));
+    for (size_t i = 0; i < n; i++) {
+        bool found = false;
+        for (size_t k = 0; k < n_objects && !found; k++) found = find_function(&objects[k], symbols[i], &functions[i]);
+        if (!found)
+            return error_set(err, WF_ERROR_FORMAT, "%s: object: it has no function \"%.80s\"", name, symbols[i]);
+    }
     return WF_OK;
 }
 
-wf_status object_load(const void *data, size_t bytes, const char *name, const char *const *symbols, size_t n,
-                      kernel_fn *functions, void **code, size_t *code_bytes, wf_error *err)
+static wf_status protect(const mapping *map, const char *name, wf_error *err)
+{
+    size_t rest = map->bytes - map->code_bytes;
+    if (mprotect(map->data, map->code_bytes, PROT_READ | PROT_EXEC) ||
+        (rest && mprotect(map->data + map->code_bytes, rest, PROT_READ)))
+        return error_set(err, WF_ERROR_IO, "%s: the system refuses executable memory: %s", name, strerror(errno));
+    return WF_OK;
+}
+
+wf_status objects_load(const view *sources, size_t n_objects, const char *name, const char *const *symbols, size_t n,
+                       kernel_fn *functions, void **code, size_t *code_bytes, wf_error *err)
 {
     *code = NULL;
     *code_bytes = 0;
-    object o = {.data = data, .bytes = bytes, .name = name};
+    mapping map = {0};
+    object *objects = calloc(n_objects + 1, sizeof *objects);
+    if (!objects) return error_memory(err, n_objects * sizeof *objects);
     wf_status status;
-    TRY_GOTO(read_sections(&o, err), done);
-    TRY_GOTO(read_symbol_table(&o, err), done);
-    TRY_GOTO(place_sections(&o, err), done);
-    TRY_GOTO(apply_relocations(&o, err), done);
-    for (size_t i = 0; i < n; i++) TRY_GOTO(find_function(&o, symbols[i], &functions[i], err), done);
-    TRY_GOTO(protect(&o, err), done);
-    *code = o.map;
-    *code_bytes = o.map_bytes;
+    for (size_t i = 0; i < n_objects; i++) {
+        objects[i] = (object){.data = (const unsigned char *)sources[i].data, .bytes = sources[i].len, .name = name};
+        TRY_GOTO(read_sections(&objects[i], err), done);
+        TRY_GOTO(read_symbol_table(&objects[i], err), done);
+    }
+    TRY_GOTO(map_objects(objects, n_objects, &map, err), done);
+    for (size_t i = 0; i < n_objects; i++) TRY_GOTO(apply_relocations(&objects[i], err), done);
+    TRY_GOTO(find_functions(objects, n_objects, name, symbols, n, functions, err), done);
+    TRY_GOTO(protect(&map, name, err), done);
+    *code = map.data;
+    *code_bytes = map.bytes;
 done:
-    if (status != WF_OK) object_unload(o.map, o.map_bytes);
-    free(o.sections);
-    free(o.places);
+    if (status != WF_OK) objects_unload(map.data, map.bytes);
+    for (size_t i = 0; i < n_objects; i++) {
+        free(objects[i].sections);
+        free(objects[i].places);
+    }
+    free(objects);
     return status;
 }
 
-void object_unload(void *code, size_t code_bytes)
+void objects_unload(void *code, size_t code_bytes)
 {
     if (code) munmap(code, code_bytes);
 }

@@ -1,17 +1,21 @@
 // A program: a plan and the machine code of its kernels, in one image that can be cached and loaded without the
 // compiler.
 //
-//   offset 0   magic "WFPROG01"
+//   offset 0   magic "WFPROG02"
 //   8          u64  bytes of the whole image
 //   16         u64  XXH3-64 of everything after this field
 //   24         u64  bytes of the plan, which is then padded to 16
-//   32         u64  bytes of the object, which is then padded to 16
+//   32         u64  number of objects
 //   40         u64  zero
 //   48         plan (plan_write)
-//   ...        relocatable ELF object for x86-64 with the kernels as global functions; it refers to no outside symbol
+//   ...        each object: u64 bytes, u64 zero, then the object, which is padded to 16
+//
+// An object is a relocatable ELF file for x86-64 with kernels as global functions; it refers to no outside symbol.
+// There are several so that several threads can compile.
 #ifndef WELFORD_RUNTIME_PROGRAM_H
 #define WELFORD_RUNTIME_PROGRAM_H
 
+#include "base/view.h"
 #include "runtime/kernel.h"
 #include "runtime/plan.h"
 
@@ -23,15 +27,15 @@ typedef struct program {
 } program;
 
 // Appends an image.
-void program_write(const plan *p, const void *object, size_t object_bytes, buffer *out);
+void program_write(const plan *p, const view *objects, size_t n_objects, buffer *out);
 
 // Checks and loads an image (which may be freed afterwards). Damaged images are WF_ERROR_FORMAT, never a crash.
 wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err);
 void program_free(program *prog);
 
-// The object loader alone (for tests of single kernels): finds `n` global functions by name.
-wf_status object_load(const void *object, size_t bytes, const char *name, const char *const *symbols, size_t n,
-                      kernel_fn *functions, void **code, size_t *code_bytes, wf_error *err);
-void object_unload(void *code, size_t code_bytes);
+// The object loader alone: maps all objects together and finds `n` global functions in them by name.
+wf_status objects_load(const view *objects, size_t n_objects, const char *name, const char *const *symbols, size_t n,
+                       kernel_fn *functions, void **code, size_t *code_bytes, wf_error *err);
+void objects_unload(void *code, size_t code_bytes);
 
 #endif

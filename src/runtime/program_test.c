@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -103,7 +104,8 @@ static void test_good_object(void **state)
         void *code;
         size_t code_bytes;
         wf_error err = {0};
-        wf_status status = object_load(o.data, o.bytes, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
+        wf_status status =
+            objects_load(&(view){o.data, o.bytes}, 1, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
         if (status != WF_OK) fail_msg("%s", err.message);
         free(o.data); // the loaded code does not need it
         check_kernels(functions);
@@ -116,8 +118,49 @@ static void test_good_object(void **state)
         functions[2](result, NULL, 0, 1);
         find_permissions(address, permissions);
         assert_string_equal(permissions, "r--p");
-        object_unload(code, code_bytes);
+        objects_unload(code, code_bytes);
     }
+}
+
+// Kernels that were compiled apart: found in whichever object has them, in one mapping.
+static void test_several_objects(void **state)
+{
+    (void)state;
+    const char first[] = "void one(void *const *b) { *(int *)b[0] = 1; }\n"
+                         "static const int table[16] __attribute__((aligned(64))) = {10, 20, 30};\n"
+                         "void look_up(void *const *b, const long long *d) { *(int *)b[0] = table[d[0]]; }\n";
+    object a = compile(first, ""), b = compile(KERNELS, "-ffunction-sections");
+    const view objects[] = {{a.data, a.bytes}, {b.data, b.bytes}};
+    const char *const names[] = {"scale", "spell", "where", "one", "look_up"};
+    kernel_fn functions[5];
+    void *code;
+    size_t code_bytes;
+    wf_error err = {0};
+    if (objects_load(objects, 2, "test", names, 5, functions, &code, &code_bytes, &err) != WF_OK)
+        fail_msg("%s", err.message);
+    check_kernels(functions);
+    int number = 0;
+    int64_t index = 2;
+    void *result[] = {&number};
+    functions[3](result, NULL, 0, 1);
+    assert_int_equal(number, 1);
+    functions[4](result, &index, 0, 1);
+    assert_int_equal(number, 30);
+    char permissions[5];
+    find_permissions((void *)(uintptr_t)functions[0], permissions);
+    assert_string_equal(permissions, "r-xp");
+    find_permissions((void *)(uintptr_t)functions[3], permissions);
+    assert_string_equal(permissions, "r-xp");
+    objects_unload(code, code_bytes);
+
+    // One object alone lacks the others' functions; a damaged one spoils the whole.
+    assert_int_equal(objects_load(objects, 1, "test", names, 5, functions, &code, &code_bytes, &err), WF_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "no function \"scale\""));
+    b.data[0] = 0;
+    assert_int_equal(objects_load(objects, 2, "test", names, 5, functions, &code, &code_bytes, &err), WF_ERROR_FORMAT);
+    assert_null(code);
+    free(a.data);
+    free(b.data);
 }
 
 static void expect_refusal(const char *source, const char *flags, const char *symbol, const char *reason)
@@ -127,7 +170,8 @@ static void expect_refusal(const char *source, const char *flags, const char *sy
     void *code;
     size_t code_bytes;
     wf_error err = {0};
-    wf_status status = object_load(o.data, o.bytes, "test", &symbol, 1, &function, &code, &code_bytes, &err);
+    wf_status status =
+        objects_load(&(view){o.data, o.bytes}, 1, "test", &symbol, 1, &function, &code, &code_bytes, &err);
     if (status != WF_ERROR_FORMAT) fail_msg("status %d, not refused for \"%s\"", (int)status, reason);
     assert_null(code);
     if (!strstr(err.message, reason)) fail_msg("\"%s\" does not say \"%s\"", err.message, reason);
@@ -163,10 +207,11 @@ static bool loads(const char *data, size_t bytes)
     void *code;
     size_t code_bytes;
     wf_error err = {0};
-    wf_status status = object_load(copy, bytes, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
+    wf_status status =
+        objects_load(&(view){copy, bytes}, 1, "test", NAMES, N_NAMES, functions, &code, &code_bytes, &err);
     free(copy);
     if (status == WF_OK) {
-        object_unload(code, code_bytes);
+        objects_unload(code, code_bytes);
         return true;
     }
     assert_true(status == WF_ERROR_FORMAT || status == WF_ERROR_MEMORY);
@@ -267,14 +312,31 @@ static plan make_plan(void)
     };
 }
 
+// A wrong number under a good checksum.
+static void expect_bad_field(const buffer *image, size_t field, uint64_t value)
+{
+    char *copy = malloc(image->len);
+    assert_non_null(copy);
+    memcpy(copy, image->data, image->len);
+    memcpy(copy + field, &value, sizeof value);
+    uint64_t sum = XXH3_64bits(copy + 24, image->len - 24);
+    memcpy(copy + 16, &sum, sizeof sum);
+    program prog;
+    wf_error err = {0};
+    assert_int_equal(program_load(copy, image->len, "test", &prog, &err), WF_ERROR_FORMAT);
+    free(copy);
+}
+
 static void test_image(void **state)
 {
     (void)state;
-    object o = compile(KERNELS, "");
+    object o = compile(KERNELS, ""), unused = compile("void f(void) {}", "");
+    const view objects[] = {{unused.data, unused.bytes}, {o.data, o.bytes}};
     plan p = make_plan();
     buffer image = {0};
-    program_write(&p, o.data, o.bytes, &image);
+    program_write(&p, objects, 2, &image);
     free(o.data);
+    free(unused.data);
     assert_false(image.failed);
     assert_int_equal(image.len % 16, 0);
 
@@ -300,6 +362,10 @@ static void test_image(void **state)
         assert_int_equal(program_load(image.data, image.len, "test", &prog, &err), WF_ERROR_FORMAT);
         image.data[at] = (char)(image.data[at] ^ (1 << round % 8));
     }
+    for (size_t field = 24; field <= 32; field += 8) { // bytes of the plan, number of objects
+        const uint64_t lies[] = {0, 1, 3, 1 << 20, UINT64_MAX - 7, UINT64_MAX};
+        for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) expect_bad_field(&image, field, lies[i]);
+    }
     for (size_t bytes = 0; bytes < image.len; bytes += 13) {
         char *copy = malloc(bytes + 1);
         assert_non_null(copy);
@@ -313,9 +379,10 @@ static void test_image(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_object),          cmocka_unit_test(test_refused_objects),
-        cmocka_unit_test(test_cut_objects),          cmocka_unit_test(test_damaged_objects),
-        cmocka_unit_test(test_overlapping_sections), cmocka_unit_test(test_image),
+        cmocka_unit_test(test_good_object),     cmocka_unit_test(test_several_objects),
+        cmocka_unit_test(test_refused_objects), cmocka_unit_test(test_cut_objects),
+        cmocka_unit_test(test_damaged_objects), cmocka_unit_test(test_overlapping_sections),
+        cmocka_unit_test(test_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "compiler/codegen/context.h"
 
+#include <llvm-c/Target.h>
 #include <mlir-c/Conversion.h>
 #include <mlir-c/Dialect/Arith.h>
 #include <mlir-c/Dialect/ControlFlow.h>
@@ -53,8 +54,8 @@ static MlirLogicalResult keep_diagnostic(MlirDiagnostic diagnostic, void *user)
     return mlirLogicalResultSuccess();
 }
 
-// Registration is process-wide in MLIR and must happen once.
-static void register_passes_once(void)
+// Registration is process-wide in MLIR and LLVM and must happen once.
+static void register_once(void)
 {
     static bool done;
     if (done) return;
@@ -68,12 +69,16 @@ static void register_passes_once(void)
     mlirRegisterConversionConvertFuncToLLVMPass();
     mlirRegisterConversionUBToLLVMConversionPass();
     mlirRegisterConversionReconcileUnrealizedCastsPass();
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
 }
 
 wf_status compiler_context_create(compiler_context *c, wf_error *err)
 {
     *c = (compiler_context){0};
-    register_passes_once();
+    register_once();
     MlirDialectHandle dialects[] = {
         mlirGetDialectHandle__func__(), mlirGetDialectHandle__arith__(), mlirGetDialectHandle__scf__(),
         mlirGetDialectHandle__cf__(),   mlirGetDialectHandle__llvm__(),  mlirGetDialectHandle__vector__(),

@@ -28,7 +28,7 @@ typedef struct lowering {
     const checkpoint *file;
     const model_facts *facts;
     bool kv_f32;
-    builder *kernels;
+    kernel_shards *kernels;
     placed *placed;
     int n_placed, max_placed;
     MlirBlock block;
@@ -120,7 +120,7 @@ static uint32_t kernel(lowering *l, const char *name, build_kernel *build, const
 {
     bool is_new;
     uint32_t index = plan_add_kernel(&l->p, name, &is_new);
-    if (is_new) build(l->kernels, params, name);
+    if (is_new) build(shards_next(l->kernels), params, name);
     return index;
 }
 
@@ -523,7 +523,7 @@ static wf_status call_cached_attention(lowering *l, MlirOperation op)
     snprintf(label, sizeof label, "blk.%d.attention", (int)layer);
     int y = new_result(l, op, DIM_TOKENS);
     plan_call *call = call_attention(l, &k, layer, q, label);
-    int64_t tokens = attention_tiles_for(&k, &l->kernels->target).tokens;
+    int64_t tokens = attention_tiles_for(&k, shards_target(l->kernels)).tokens;
     call->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
     plan_writes(&l->p, y);
     plan_size(&l->p, constant_size(0));
@@ -617,11 +617,11 @@ static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf
 }
 
 wf_status lower_to_plan(MlirOperation function, const checkpoint *file, const model_facts *facts,
-                        const compile_options *options, builder *kernels, plan *out, wf_error *err)
+                        const compile_options *options, kernel_shards *kernels, plan *out, wf_error *err)
 {
     TRY(copy_facts(facts, options->kv_f32, out, err));
     lowering l = {.file = file, .facts = facts, .kv_f32 = options->kv_f32, .kernels = kernels, .err = err};
-    plan_builder_init(&l.p, out, kernels);
+    plan_builder_init(&l.p, out);
     wf_status status = WF_OK;
     MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
     for (MlirOperation op = mlirBlockGetFirstOperation(block); status == WF_OK && op.ptr;

@@ -21,10 +21,6 @@ static const char LLVM_PIPELINE[] =
 static wf_status create_target(const cpu_features *cpu, LLVMTargetMachineRef *machine, char **name, char **features,
                                wf_error *err)
 {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
     bool native = !strcmp(cpu->name, "native");
     *name = native ? LLVMGetHostCPUName() : LLVMCreateMessage(cpu->name);
     *features = native ? LLVMGetHostCPUFeatures() : LLVMCreateMessage("");

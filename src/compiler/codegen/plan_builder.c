@@ -7,10 +7,7 @@
 
 enum { ALIGNMENT = 64 };
 
-void plan_builder_init(plan_builder *p, plan *out, builder *kernels)
-{
-    *p = (plan_builder){.plan = out, .kernels = kernels};
-}
+void plan_builder_init(plan_builder *p, plan *out) { *p = (plan_builder){.plan = out}; }
 
 void plan_builder_free(plan_builder *p)
 {

@@ -6,7 +6,6 @@
 #ifndef WELFORD_COMPILER_CODEGEN_PLAN_BUILDER_H
 #define WELFORD_COMPILER_CODEGEN_PLAN_BUILDER_H
 
-#include "compiler/kernel/builder.h"
 #include "runtime/plan.h"
 
 typedef struct plan_value {
@@ -26,7 +25,6 @@ typedef struct plan_operand {
 
 typedef struct plan_builder {
     plan *plan;
-    builder *kernels;
     plan_value *values;
     plan_call *calls;
     plan_operand (*operands)[PLAN_MAX_BUFFERS]; // of each call
@@ -38,7 +36,7 @@ typedef struct plan_builder {
     bool failed; // memory ran out
 } plan_builder;
 
-void plan_builder_init(plan_builder *p, plan *plan, builder *kernels);
+void plan_builder_init(plan_builder *p, plan *plan);
 void plan_builder_free(plan_builder *p);
 
 int plan_add_value(plan_builder *p, plan_base base, plan_dim rows, int64_t row_bytes);

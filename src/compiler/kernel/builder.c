@@ -50,6 +50,7 @@ static MlirOperation make_op(builder *b, const char *name, int n_results, const 
     if (n_regions) mlirOperationStateAddOwnedRegions(&state, n_regions, regions);
     MlirOperation op = mlirOperationCreate(&state);
     mlirBlockAppendOwnedOperation(b->block, op);
+    b->n_ops++;
     return op;
 }
 

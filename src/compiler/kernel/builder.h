@@ -47,6 +47,7 @@ typedef struct builder {
     MlirBlock block; // where the next op goes
     MlirBlock outer[BUILDER_DEPTH];
     int depth;
+    int64_t n_ops; // made so far, of all kernels
     // of the kernel under construction
     MlirRegion body;
     value begin, end; // its range of tiles, i64

@@ -29,8 +29,8 @@ wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn
     wf_status status = object_emit(&h->context, h->builder.module, &h->cpu, &object, dump ? &assembly : NULL, err);
     if (status == WF_OK && dump) status = file_write_atomic(dump, assembly.data, assembly.len, err);
     if (status == WF_OK)
-        status = object_load(object.data, object.len, "kernel object", names, (size_t)n, functions, &h->code,
-                             &h->code_bytes, err);
+        status = objects_load(&(view){object.data, object.len}, 1, "kernel object", names, (size_t)n, functions,
+                              &h->code, &h->code_bytes, err);
     buffer_free(&object);
     buffer_free(&assembly);
     return status;
@@ -38,7 +38,7 @@ wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn
 
 void harness_close(harness *h)
 {
-    if (h->code) object_unload(h->code, h->code_bytes);
+    if (h->code) objects_unload(h->code, h->code_bytes);
     if (!mlirModuleIsNull(h->builder.module)) mlirModuleDestroy(h->builder.module);
     compiler_context_destroy(&h->context);
     *h = (harness){0};
