@@ -18,28 +18,16 @@ Needs build/norm_bench (cmake -DWELFORD_BENCHES=ON) and Debian's mlir-22-tools.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import upstream
+
 HERE = Path(__file__).resolve().parent
 OPS = ("rms_norm", "layer_norm")
-KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=67108864"
-
-
-def pipeline(free, fused):
-    fuse = "func.func(linalg-fuse-elementwise-ops)," if fused else ""
-    return (
-        "builtin.module(func.func(tosa-to-linalg-named,canonicalize,tosa-to-linalg,tosa-to-arith,tosa-to-tensor,"
-        f"canonicalize,cse),{fuse}"
-        "one-shot-bufferize{bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map},"
-        f"{'buffer-deallocation-pipeline,' if free else ''}func.func(convert-linalg-to-loops),expand-strided-metadata,lower-affine,"
-        "func.func(arith-expand{include-bf16=true}),convert-scf-to-cf,convert-math-to-llvm,convert-math-to-libm,"
-        "convert-to-llvm,reconcile-unrealized-casts)"
-    )
 
 
 def write_module(op, rows, cols, kind, runs):
@@ -52,21 +40,11 @@ def write_module(op, rows, cols, kind, runs):
 
 
 def time_tosa(llvm, op, rows, cols, kind, runs, *, keep_memory, fused):
-    lowered = subprocess.run(
-        [llvm / "bin/mlir-opt", f"--pass-pipeline={pipeline(keep_memory, fused)}"],
-        input=write_module(op, rows, cols, kind, runs), capture_output=True, text=True)
-    if lowered.returncode:
-        sys.exit(f"mlir-opt: {lowered.stderr.splitlines()[0]}")
-    environment = dict(os.environ)
-    if keep_memory:
-        environment["GLIBC_TUNABLES"] = KEEP_MEMORY
-    libraries = ",".join(str(llvm / "lib" / f"libmlir_{name}runner_utils.so") for name in ("", "c_"))
-    ran = subprocess.run(
-        [llvm / "bin/mlir-runner", "-O3", "-e", "main", "--entry-point-result=void", f"--shared-libs={libraries}"],
-        input=lowered.stdout, capture_output=True, text=True, env=environment)
-    if ran.returncode:
-        sys.exit(f"mlir-runner: {ran.stderr.splitlines()[0] if ran.stderr else ran.returncode}")
-    times = [float(line) for line in ran.stdout.split()]
+    try:
+        lines = upstream.run(llvm, write_module(op, rows, cols, kind, runs), keep_memory=keep_memory, fused=fused)
+    except upstream.Refused as refused:
+        sys.exit(str(refused))
+    times = [float(line) for line in lines]
     return statistics.median(times[len(times) // 4:]) * 1e6
 
 

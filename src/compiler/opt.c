@@ -1,134 +1,69 @@
 // `welford opt`: a graph file through passes, as compiler people want to see it.
-#include <stdio.h>
-#include <string.h>
-
 #include "compiler/codegen/context.h"
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
 #include "compiler/kernel/kernels.h"
-#include "compiler/pass/pass.h"
-#include "compiler/raise/raise.h"
+#include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
 
 typedef struct pipeline {
-    compiler_context *c;
-    MlirModule module;
+    runner run;
     const opt_options *options;
-    buffer *notes;
     wf_error *err;
 } pipeline;
 
 // ---- names in lists
 
-static bool is_group(view name) { return view_is(name, "raise") || view_is(name, "fuse") || view_is(name, "lower"); }
-
-static bool is_fusion(view name)
-{
-    const pass *p = pass_find(name.data, name.len);
-    return p && p->group == PASS_FUSE;
-}
-
 static bool is_known(view name)
 {
-    return is_group(name) || pass_find(name.data, name.len) || rule_find(name.data, name.len);
+    return view_is(name, "raise") || view_is(name, "fuse") || view_is(name, "lower") ||
+           pass_find(name.data, name.len) || rule_find(name.data, name.len);
 }
 
-static wf_status check_names(const opt_options *o, wf_error *err)
+static bool is_step(view name) { return view_is(name, "all") || view_is(name, "frontend") || is_known(name); }
+
+static wf_status check_options(const opt_options *o, wf_error *err)
 {
-    view name;
-    for (const char *list = o->passes; next_name(&list, &name);)
-        if (!is_known(name))
-            return error_set(err, WF_ERROR_USAGE, "--passes: there is no pass '%.*s' (see --list)", VIEW_ARG(name));
-    for (int i = 0; i < 2; i++)
-        for (const char *list = i ? o->no_fuse : o->fuse; next_name(&list, &name);)
-            if (!is_fusion(name))
-                return error_set(err, WF_ERROR_USAGE, "--%sfuse: there is no fusion '%.*s' (see --list)",
-                                 i ? "no-" : "", VIEW_ARG(name));
-    for (const char *list = o->print_ir_after; next_name(&list, &name);)
-        if (!is_known(name) && !view_is(name, "all") && !view_is(name, "frontend"))
-            return error_set(err, WF_ERROR_USAGE, "--print-ir-after: there is no pass '%.*s' (see --list)",
-                             VIEW_ARG(name));
-    return WF_OK;
+    TRY(runner_check_names(o->passes, "passes", "pass", is_known, err));
+    TRY(runner_check_names(o->fuse, "fuse", "fusion", pass_is_fusion, err));
+    TRY(runner_check_names(o->no_fuse, "no-fuse", "fusion", pass_is_fusion, err));
+    return runner_check_names(o->print_ir_after, "print-ir-after", "pass", is_step, err);
 }
 
 // ---- running
 
-static wf_status finish_pass(pipeline *p, const char *name)
+static wf_status run_pass(const pipeline *p, const pass *which)
 {
-    MlirOperation module = mlirModuleGetOperation(p->module);
-    wf_error reason = {0};
-    compiler_context_watch(p->c, &reason);
-    bool valid = mlirOperationVerify(module);
-    compiler_context_watch(p->c, NULL);
-    if (!valid)
-        return error_set(p->err, WF_ERROR_COMPILE, "%s: after pass %s: %s", p->options->name, name, reason.message);
-    if (list_has(p->options->print_ir_after, name) || list_has(p->options->print_ir_after, "all")) {
-        buffer_printf(p->notes, "// ---- after %s\n", name);
-        print_operation(module, p->notes);
-        buffer_append_char(p->notes, '\n');
-    }
-    return WF_OK;
+    return runner_run_pass(&p->run, which, NULL, p->err);
 }
 
-static wf_status run_rule(pipeline *p, const rule *r)
-{
-    rule_run(r, mlirModuleGetOperation(p->module), p->options->name, p->options->explain ? p->notes : NULL);
-    return finish_pass(p, r->name);
-}
-
-static wf_status run_pass(pipeline *p, const pass *which)
-{
-    const opt_options *o = p->options;
-    bool off = which->group == PASS_FUSE &&
-               ((o->fuse && !list_has(o->fuse, which->name)) || list_has(o->no_fuse, which->name));
-    if (off) return WF_OK;
-    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(p->module));
-    for (; op.ptr; op = mlirOperationGetNextInBlock(op))
-        if (op_is(op, "func.func")) which->run(op, &(pass_report){0});
-    return finish_pass(p, which->name);
-}
-
-// Equal values become one value, so that rules and passes see that they are equal.
-static wf_status merge_equal(pipeline *p)
-{
-    return compiler_run_passes(p->c, p->module, "builtin.module(cse)", p->err);
-}
-
-static wf_status run_raise(pipeline *p)
-{
-    TRY(merge_equal(p));
-    for (const rule *r = RULES; r->name; r++) TRY(run_rule(p, r));
-    TRY(merge_equal(p)); // what rules made twice, such as the tables of several wf.rope
-    return finish_pass(p, "raise");
-}
-
-static wf_status run_group(pipeline *p, pass_group group, const char *name)
+static wf_status run_group(const pipeline *p, pass_group group, const char *name)
 {
     for (const pass *which = PASSES; which->name; which++)
         if (which->group == group) TRY(run_pass(p, which));
-    return finish_pass(p, name);
+    return runner_finish_step(&p->run, name, p->err);
 }
 
-static wf_status run_named(pipeline *p, view name)
+static wf_status run_named(const pipeline *p, view name)
 {
-    if (view_is(name, "raise")) return run_raise(p);
+    if (view_is(name, "raise")) return runner_raise(&p->run, p->err);
     if (view_is(name, "fuse")) return run_group(p, PASS_FUSE, "fuse");
     if (view_is(name, "lower")) return run_group(p, PASS_LOWER, "lower");
     const pass *which = pass_find(name.data, name.len);
     if (which) return run_pass(p, which);
-    TRY(merge_equal(p));
-    return run_rule(p, rule_find(name.data, name.len));
+    TRY(runner_merge_equal(&p->run, p->err));
+    return runner_run_rule(&p->run, rule_find(name.data, name.len), p->err);
 }
 
-static wf_status run_pipeline(pipeline *p)
+static wf_status run_pipeline(const pipeline *p)
 {
-    TRY(finish_pass(p, "frontend"));
+    TRY(runner_finish_step(&p->run, "frontend", p->err));
     if (p->options->passes) {
         view name;
         for (const char *list = p->options->passes; next_name(&list, &name);) TRY(run_named(p, name));
         return WF_OK;
     }
-    TRY(run_raise(p));
+    TRY(runner_raise(&p->run, p->err));
     for (const pass *which = PASSES; which->name; which++) TRY(run_pass(p, which));
     return WF_OK;
 }
@@ -139,7 +74,7 @@ static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data,
 
 static void write_module(const pipeline *p, buffer *out)
 {
-    MlirOperation module = mlirModuleGetOperation(p->module);
+    MlirOperation module = mlirModuleGetOperation(p->run.module);
     if (p->options->bytecode)
         mlirOperationWriteBytecode(module, append_text, out);
     else
@@ -152,14 +87,22 @@ wf_status welford_opt(const char *text, size_t bytes, const opt_options *options
                       wf_error *err)
 {
     compiler_context c;
-    TRY(check_names(options, err));
+    TRY(check_options(options, err));
     TRY(compiler_context_create(&c, err));
-    pipeline p = {.c = &c, .options = options, .notes = notes, .err = err};
-    wf_status status = graph_file_read(&c, text, bytes, options->name, &p.module, err);
+    pipeline p = {.run = {.c = &c,
+                          .file = options->name,
+                          .fuse = options->fuse,
+                          .no_fuse = options->no_fuse,
+                          .print_ir_after = options->print_ir_after,
+                          .explain = options->explain,
+                          .notes = notes},
+                  .options = options,
+                  .err = err};
+    wf_status status = graph_file_read(&c, text, bytes, options->name, &p.run.module, err);
     if (status == WF_OK) {
         status = run_pipeline(&p);
         if (status == WF_OK) write_module(&p, out);
-        mlirModuleDestroy(p.module);
+        mlirModuleDestroy(p.run.module);
     }
     compiler_context_destroy(&c);
     if (status == WF_OK && out->failed) status = error_memory(err, out->len);

@@ -50,10 +50,10 @@ typedef struct function_options {
     const char *name;           // of the graph file, for messages
     const char *entry;          // name of the function; NULL: the only public one, else "main" or "forward"
     bool no_raise;              // everything through upstream's lowering and our loops: no wf ops
-    const char *fuse, *no_fuse; // comma-separated names of raising rules, "elementwise", "chain", "kernels": only
-                                // these, all but these
-    const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, all: the IR after these goes to
-                                // the notes
+    const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
+                                // but these; no_fuse may name raising rules too
+    const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
+                                // the IR after these goes to the notes
 } function_options;
 
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)

@@ -17,6 +17,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "runtime/kernel.h"
+#include "runtime/plan.h"
 #include "runtime/threads.h"
 
 typedef enum graph_type {
@@ -76,6 +77,8 @@ typedef struct graph_program {
     unsigned char *constants; // aligned to 64
     uint32_t n_calls;
     const graph_call *calls;
+    uint32_t n_fusions; // 0: nothing was raised
+    const plan_fusion *fusions;
     uint32_t n_checks;
     const char *const *checks; // messages
     const void *object;        // relocatable object with the kernels

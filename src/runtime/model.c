@@ -196,10 +196,11 @@ static wf_status open_pack(model *m, const model_options *o, thread_pool *pool, 
     return WF_OK;
 }
 
-static void print_table(const plan *p, void (*print)(const plan *p, buffer *out))
+static void print_tables(const plan *p, const model_options *options)
 {
     buffer text = {0};
-    print(p, &text);
+    if (options->print_plan) plan_print(p, &text);
+    if (options->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
 }
@@ -212,8 +213,7 @@ wf_status model_open(const char *path, const model_options *options, thread_pool
     wf_status status;
     TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
     TRY_GOTO(open_program(m, options, pool, err), failed);
-    if (options->print_plan) print_table(&m->program.plan, plan_print);
-    if (options->print_report) print_table(&m->program.plan, plan_print_fusions);
+    print_tables(&m->program.plan, options);
     TRY_GOTO(open_pack(m, options, pool, err), failed);
     *out = m;
     return WF_OK;

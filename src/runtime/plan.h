@@ -155,6 +155,6 @@ void plan_free(plan *p);
 void plan_print(const plan *p, buffer *out);
 
 // Another table: fusion, found, fused, and why not the rest.
-void plan_print_fusions(const plan *p, buffer *out);
+void plan_print_fusions(const plan_fusion *fusions, uint32_t n, buffer *out);
 
 #endif

@@ -201,11 +201,11 @@ void plan_print(const plan *p, buffer *out)
     print_calls(p, out);
 }
 
-void plan_print_fusions(const plan *p, buffer *out)
+void plan_print_fusions(const plan_fusion *fusions, uint32_t n, buffer *out)
 {
     buffer_printf(out, "%-16s %5s %5s  %s\n", "fusion", "found", "fused", "not fused and why");
-    for (uint32_t i = 0; i < p->n_fusions; i++) {
-        const plan_fusion *f = &p->fusions[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const plan_fusion *f = &fusions[i];
         buffer_printf(out, "%-16s %5" PRIu32 " %5" PRIu32 "%s%s\n", f->name, f->found, f->fused, *f->why ? "  " : "",
                       f->why);
     }

@@ -23,9 +23,10 @@ static const char HELP[] =
     "      --time N              then runs N times and prints the least and the median time in microseconds\n"
     "      --profile FILE        then runs once more, step by step, and writes a Chrome trace (JSON)\n"
     "      --no-raise            no wf ops: everything through upstream's lowering\n"
-    "      --fuse LIST           only these raising rules and fusions (elementwise, chain, kernels)\n"
-    "      --no-fuse LIST        all but these\n"
-    "      --print-ir-after LIST the IR after bind, raise, linalg, lower, kernels, or all, to stderr\n"
+    "      --fuse LIST           only these fusions: those of welford opt --list, and elementwise, chain, kernels\n"
+    "      --no-fuse LIST        all but these; raising rules have names here too\n"
+    "      --report              what each fusion found and did, and why not the rest, to stderr\n"
+    "      --print-ir-after LIST the IR after bind, a rule, raise, a pass, linalg, lower, kernels, or all, to stderr\n"
     "      --print-plan          the calls of kernels to stderr\n"
     "  -t, --threads N           threads that compute (default: the cores this process may use)\n"
     "      --help                this text\n\n"
@@ -40,7 +41,7 @@ typedef struct exec_command {
     const char *inputs[MAX_ARRAYS], *outputs[MAX_ARRAYS];
     uint32_t n_inputs, n_outputs;
     int64_t n_runs, n_threads;
-    bool print_plan;
+    bool print_plan, print_report;
     function_options options;
 } exec_command;
 
@@ -231,6 +232,15 @@ done:
     return status;
 }
 
+static void print_tables(const exec_command *command, const graph_program *p)
+{
+    buffer text = {0};
+    if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (command->print_plan) graph_program_print(p, &text);
+    if (text.len) fwrite(text.data, 1, text.len, stderr);
+    buffer_free(&text);
+}
+
 static wf_status run_exec(exec_command *command, wf_error *err)
 {
     exec_arrays *a = calloc(1, sizeof *a);
@@ -240,12 +250,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
     TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
     TRY_GOTO(open_inputs(command, a, err), done);
     TRY_GOTO(compile(command, a, &p, err), done);
-    if (command->print_plan) {
-        buffer text = {0};
-        graph_program_print(&p, &text);
-        if (text.len) fwrite(text.data, 1, text.len, stderr);
-        buffer_free(&text);
-    }
+    print_tables(command, &p);
     status = run_program(command, &p, a, err);
 done:
     graph_program_free(&p);
@@ -268,6 +273,7 @@ int tool_exec(int argc, char **argv)
         {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},
+        {"report", no_argument, NULL, OPTION_REPORT},
         {"threads", required_argument, NULL, 't'},
         {"help", no_argument, NULL, HELP_OPTION},
         {0},
@@ -297,6 +303,7 @@ int tool_exec(int argc, char **argv)
         case OPTION_NO_FUSE: command.options.no_fuse = optarg; break;
         case OPTION_PRINT_IR: command.options.print_ir_after = optarg; break;
         case OPTION_PRINT_PLAN: command.print_plan = true; break;
+        case OPTION_REPORT: command.print_report = true; break;
         case HELP_OPTION: fputs(HELP, stdout); return EXIT_SUCCESS;
         default: return EXIT_USAGE; // getopt_long has said why
         }

@@ -1,10 +1,14 @@
 """welford exec: functions of graph files on arrays, against NumPy in double precision."""
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+import upstream
 
 GRAPHS = Path(__file__).resolve().parents[1] / "graphs"
 FILES = sorted(GRAPHS.glob("*/*.mlir"))
@@ -157,6 +161,143 @@ def test_norm_kernels_run(welford, tmp_path, function):
     assert len(calls) == 1 and "layer_norm" in calls[0]
 
 
+# ---- fusions
+
+QWEN2 = GRAPHS / "tosa" / "qwen2_tiny_s16.mlir"
+FUSIONS = {  # what the two layers hold, and the kernel that shows it: how many calls of it, with the fusion and without
+    "qkv": (2, r"linear_f32x16_64_bias", 2, 6),
+    "linear-swiglu": (2, r"linear_\w*_swiglu", 2, 0),
+    "linear-residual": (4, r"linear_\w*_residual", 4, 0),
+}
+
+
+def report(text):
+    """The table of --report: name to found, fused."""
+    return {name: (int(found), int(fused)) for name, found, fused in re.findall(r"^([a-z-]+) +(\d+) +(\d+)", text, re.MULTILINE)}
+
+
+def kernels(text, pattern):
+    return sum(re.match(rf"\+? *\d+ +{pattern} ", line) is not None for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_fusion(function, name):
+    """A fusion takes effect in the graph and in the plan, and its switch takes it back; the results are the same."""
+    found, pattern, with_it, without = FUSIONS[name]
+    ids, f = random_inputs(QWEN2), function(QWEN2)
+    on = f.run(*ids, options=["--report", "--print-plan"]).ok().stderr
+    fused = np.load(f.tmp / "o0.npy")
+    assert report(on)[name] == (found, found) and kernels(on, pattern) == with_it
+    off = f.run(*ids, options=["--report", "--print-plan", f"--no-fuse={name}"]).ok().stderr
+    assert report(off)[name] == (0, 0) and "switched off" in off and kernels(off, pattern) == without
+    assert np.abs(np.load(f.tmp / "o0.npy") - fused).max() <= 1e-5
+
+
+def test_one_fusion(function):
+    """--fuse: that one and no other; what was raised stays."""
+    ids, f = random_inputs(QWEN2), function(QWEN2)
+    done = f.run(*ids, options=["--report", "--fuse=linear-residual,kernels"]).ok().stderr
+    assert [name for name, (_, fused) in report(done).items() if fused] == ["linear-residual"]
+
+
+@pytest.mark.parametrize("road", ["tosa", "linalg"])
+def test_residual_norm(function, road):
+    """A sum and its norm are one call, which writes both."""
+    path = GRAPHS / road / "resid_rms.mlir"
+    inputs = random_inputs(path)
+    f = function(path)
+    done = f.run(*inputs, n_results=2, options=["--report", "--print-plan"]).ok().stderr
+    assert report(done)["residual-norm"] == (1, 1) and kernels(done, r"rms_norm_\w*_residual\w*") == 1
+    assert len([line for line in done.splitlines() if " tiles " in line]) == 1
+    close([np.load(f.tmp / f"o{i}.npy") for i in range(2)], reference(path, inputs), 24)
+    off = f.run(*inputs, n_results=2, options=["--print-plan", "--no-fuse=residual-norm"]).ok().stderr
+    assert kernels(off, r"rms_norm_\w*_residual\w*") == 0 and kernels(off, r"rms_norm_\w*") == 1
+
+
+def test_subsets_of_fusions(function):
+    """Every pair of fusions off, with kernels and without."""
+    ids, f = random_inputs(QWEN2), function(QWEN2)
+    plain = f(*ids, options=["--no-raise"])[0]
+    names = [*FUSIONS, "residual-norm", "kernels"]
+    for i, a in enumerate(names):
+        for b in names[i:]:
+            assert np.abs(f(*ids, options=[f"--no-fuse={a},{b}"])[0] - plain).max() <= 1e-5, (a, b)
+
+
+LINEAR = """func.func @main(%x: tensor<3x5x32x{t}>, %w0: tensor<16x32x{t}>, %w1: tensor<16x32x{t}>, %b: tensor<{b}x{t}>) -> tensor<{y}x{t}> {{
+  %0 = "wf.linear"({operands}) {{operandSegmentSizes = array<i32: {segments}>{more}}} : ({types}) -> tensor<{y}x{t}>
+  return %0 : tensor<{y}x{t}>
+}}"""
+X3, W3, B3 = "tensor<3x5x32x{t}>", "tensor<16x32x{t}>", "tensor<{b}x{t}>"
+
+
+def linear(operands, segments, t="f32", b="16", y="3x5x16", more=""):
+    types = ", ".join({"x": X3, "w": W3, "b": B3}[o[0]] for o in operands).format(t=t, b=b)
+    return LINEAR.format(t=t, b=b, y=y, more=more, segments=segments, types=types, operands=", ".join(f"%{o}" for o in operands))
+
+
+@pytest.mark.parametrize("t", ["f32", "bf16"])
+def test_fused_ops_without_kernels(mlir, t):
+    """Linears of several weights that no kernel takes (here their weights are arguments) do what they say."""
+    x, w0, w1, b = (RNG.standard_normal(s).astype("f4") for s in [(3, 5, 32), (16, 32), (16, 32), 16])
+    inputs = [bf16(i) if t == "bf16" else i for i in (x, w0, w1, b)]
+    x, w0, w1, b = map(floats, inputs)
+    gate = x @ w0.T
+    cases = [
+        (linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", t, y="3x5x32"), np.concatenate([x @ w0.T, x @ w1.T], -1)),
+        (linear(["x", "w0", "w1", "b", "b"], "1, 1, 1, 0, 1, 1, 0, 0", t, y="3x5x32"), np.concatenate([x @ w0.T + b, x @ w1.T + b], -1)),
+        (linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", t, more=', activation = "swiglu"'), gate / (1 + np.exp(-gate)) * (x @ w1.T)),
+    ]
+    for text, want in cases:
+        y = floats(mlir(text)(*inputs)[0])
+        assert np.abs(y - want).max() <= (2.0 ** -6 if t == "bf16" else 3e-6) * np.abs(want).max()
+
+
+@pytest.mark.parametrize("text", [
+    linear(["x", "w0", "b"], "1, 1, 0, 0, 1, 0, 0, 0", b="15"),
+    linear(["x", "w0", "b"], "1, 1, 0, 0, 0, 0, 0, 1", b="3x5x15"),
+    linear(["x", "w0"], "1, 1, 0, 0, 0, 0, 0, 0", y="3x5x17"),
+    linear(["x", "w0"], "1, 1, 0, 0, 0, 0, 0, 0", y="3x6x16"),
+    linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0"),
+    linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", y="3x5x33"),
+    linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", y="3x5x32", more=', activation = "swiglu"'),
+])
+def test_linear_of_wrong_shapes(mlir, text):
+    """wf ops in a file are checked as all else is."""
+    b = [int(d) for d in re.search(r"%b: tensor<([\dx]+)xf32>", text)[1].split("x")]
+    done = mlir(text).run(*(np.ones(s, "f4") for s in [(3, 5, 32), (16, 32), (16, 32), b])).failed(1)
+    assert "f.mlir:2:" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text", [
+    '%h, %y = "wf.residual_norm"(%a, %b) {eps = 1.0e-6 : f64} : (T, tensor<4x7xf32>) -> (T, T)',
+    '%h, %y = "wf.residual_norm"(%a, %a) {eps = 1.0e-6 : f64} : (T, T) -> (tensor<4x9xf32>, T)',
+    '%y = "wf.columns"(%a) {first = 5 : i64} : (T) -> T',
+    '%y = "wf.columns"(%a) {first = -1 : i64} : (T) -> T',
+])
+def test_fused_ops_of_wrong_shapes(mlir, text):
+    text = text.replace("T", "tensor<4x8xf32>")
+    f = mlir("func.func @main(%a: tensor<4x8xf32>, %b: tensor<4x7xf32>) -> tensor<4x8xf32> {\n" + text + "\nreturn %y : tensor<4x8xf32>\n}")
+    done = f.run(np.ones((4, 8), "f4"), np.ones((4, 7), "f4")).failed(1)
+    assert "f.mlir:2:" in done.stderr, done.stderr
+
+
+# ---- upstream's lowering
+
+LLVM = Path("/usr/lib/llvm-22")
+
+
+@pytest.mark.parametrize("name", ["tosa/qwen2_tiny_s16", "tosa/sdpa_causal", "linalg/sdpa_mask", "tosa/ln_hand_var", "tosa/rms_hand_div",
+                                  "tosa/resid_rms_dyn", "linalg/resid_rms_dyn", "linalg/layernorm_affine_dyn", "linalg/rmsnorm_gemma_f32_dyn"])
+def test_against_upstream(function, name):
+    """Raised and fused, a graph gives what mlir-opt and mlir-runner make of the same file."""
+    path = GRAPHS / f"{name}.mlir"
+    inputs = random_inputs(path, scale=1)
+    wanted = upstream.compute(LLVM, path.read_text(), inputs)
+    for y, want in zip(function(path)(*inputs, n_results=len(wanted)), wanted, strict=True):
+        assert np.abs(y - want).max() <= 1e-5 * max(1, np.abs(want).max())
+
+
 # ---- op by op
 
 RNG = np.random.default_rng(1)
@@ -177,7 +318,8 @@ def test_kernels_of_a_whole_model(function):
     ids = np.arange(16, dtype=np.int64).reshape(1, 16)
     done = function(path).run(ids, options=("--print-plan",)).ok()
     assert {"linear", "attention", "rms_norm", "nest"} <= kernels_of(done)
-    assert len(re.findall(r" linear_f32x16_", done.stderr)) == 15 and len(re.findall(r" attention_", done.stderr)) == 2
+    # of seven linears a layer the fusions leave four; and the head
+    assert kernels(done.stderr, r"linear_f32x16_\w*") == 9 and kernels(done.stderr, r"attention_\w*") == 2
     done = function(path).run(ids, options=("--print-plan", "--no-fuse", "kernels")).ok()
     assert kernels_of(done) == {"nest"}
 

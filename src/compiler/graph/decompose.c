@@ -374,6 +374,7 @@ static bool write_softmax(writer *w)
 
 static bool write_swiglu(writer *w)
 {
+    if (op_string(w->op, "activation").length) return false; // gelu
     rows r = see_rows(w, 1);
     type_name up = name_of(element_type_of(input(w, 1)));
     char maps[256], types[256], type[112];

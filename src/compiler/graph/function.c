@@ -2,8 +2,8 @@
 //
 //   read, choose the entry, inline what it calls      graph_file_read
 //   bind the shapes                                   bind.h
-//   raise to wf ops                                   raise/
-//   write out wf ops without a kernel                 decompose.h
+//   raise to wf ops, fuse them                        raise/, pass/
+//   take apart what no kernel takes                   unfuse.h, decompose.h
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 schedule.h
 //   object                                            codegen/object.h
@@ -21,7 +21,8 @@
 #include "compiler/graph/bind.h"
 #include "compiler/graph/decompose.h"
 #include "compiler/graph/schedule.h"
-#include "compiler/raise/raise.h"
+#include "compiler/graph/unfuse.h"
+#include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
 
 static const char TO_LINALG[] =
@@ -149,82 +150,61 @@ static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error 
 
 // ---- steps
 
-static bool list_has(const char *list, const char *name)
+// What only graph files have to switch: elementwise ops into one loop, calls chained tile by tile, kernels for wf ops.
+static bool is_own_fusion(view name)
 {
-    size_t len = strlen(name);
-    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
-        if (strcspn(p, ",") == len && !memcmp(p, name, len)) return true;
-    return false;
+    return view_is(name, "elementwise") || view_is(name, "chain") || view_is(name, "kernels");
 }
 
-static const char *const OWN_FUSIONS[] = {"elementwise", "chain", "kernels"};
-enum { N_OWN_FUSIONS = sizeof OWN_FUSIONS / sizeof *OWN_FUSIONS };
+static bool is_fusion(view name) { return pass_is_fusion(name) || is_own_fusion(name); }
+static bool is_switch(view name) { return is_fusion(name) || rule_find(name.data, name.len); }
 
-static wf_status check_list(const char *list, const char *option, wf_error *err)
+static bool is_step(view name)
 {
-    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
-        size_t len = strcspn(p, ",");
-        bool known = rule_find(p, len) != NULL;
-        for (int i = 0; i < N_OWN_FUSIONS; i++)
-            known = known || (strlen(OWN_FUSIONS[i]) == len && !memcmp(OWN_FUSIONS[i], p, len));
-        if (!known)
-            return error_set(err, WF_ERROR_USAGE,
-                             "--%s: there is no fusion '%.*s' (a raising rule, elementwise, chain, kernels)", option,
-                             (int)len, p);
+    static const char *const STEPS[] = {"bind", "raise", "linalg", "lower", "kernels", "all"};
+    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++)
+        if (view_is(name, STEPS[i])) return true;
+    return pass_find(name.data, name.len) || rule_find(name.data, name.len);
+}
+
+static wf_status check_options(const function_options *o, wf_error *err)
+{
+    TRY(runner_check_names(o->fuse, "fuse", "fusion", is_fusion, err));
+    TRY(runner_check_names(o->no_fuse, "no-fuse", "fusion", is_switch, err));
+    return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
+}
+
+static wf_status lower(const runner *r, MlirOperation function, bool raise, graph_program *out, wf_error *err)
+{
+    TRY(bind_propagate(r->c, r->module, function, err));
+    TRY(runner_finish_step(r, "bind", err));
+    if (raise) {
+        TRY(runner_raise(r, err));
+        TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     }
-    return WF_OK;
-}
-
-static bool is_on(const function_options *o, const char *name)
-{
-    return (!o->fuse || list_has(o->fuse, name)) && !list_has(o->no_fuse, name);
-}
-
-static void print_after(const function_options *o, const char *name, MlirModule module, buffer *notes)
-{
-    if (!list_has(o->print_ir_after, name) && !list_has(o->print_ir_after, "all")) return;
-    buffer_printf(notes, "// ---- after %s\n", name);
-    print_operation(mlirModuleGetOperation(module), notes);
-    buffer_printf(notes, "\n");
-}
-
-static void raise(MlirOperation function, const function_options *o)
-{
-    for (const rule *r = RULES; r->name; r++)
-        if (is_on(o, r->name)) rule_run(r, function, o->name, NULL);
-}
-
-static wf_status lower(compiler_context *c, MlirModule module, MlirOperation function, const function_options *o,
-                       buffer *notes, wf_error *err)
-{
-    TRY(bind_propagate(c, module, function, err));
-    print_after(o, "bind", module, notes);
-    if (!o->no_raise) {
-        raise(function, o);
-        print_after(o, "raise", module, notes);
-    }
-    TRY(decompose_function(c, function, is_on(o, "kernels") ? schedule_has_kernel : NULL, err));
-    TRY(compiler_run_passes(c, module, TO_LINALG, err));
-    TRY(bind_propagate(c, module, function, err));
-    print_after(o, "linalg", module, notes);
-    if (is_on(o, "elementwise")) TRY(compiler_run_passes(c, module, FUSE, err));
-    TRY(compiler_run_passes(c, module, TO_LOOPS, err));
+    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? schedule_has_kernel : NULL;
+    unfuse_function(function, keep);
+    TRY(decompose_function(r->c, function, keep, err));
+    TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
+    TRY(bind_propagate(r->c, r->module, function, err));
+    TRY(runner_finish_step(r, "linalg", err));
+    if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     wf_erase_dead(function);
-    TRY(bind_propagate(c, module, function, err));
-    print_after(o, "lower", module, notes);
-    return WF_OK;
+    TRY(bind_propagate(r->c, r->module, function, err));
+    return runner_finish_step(r, "lower", err);
 }
 
-static wf_status emit(compiler_context *c, MlirOperation function, const function_options *o, graph_program *out,
-                      buffer *notes, wf_error *err)
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, graph_program *out,
+                      wf_error *err)
 {
     builder kernels;
-    builder_init(&kernels, c->mlir, &o->cpu);
+    builder_init(&kernels, r->c->mlir, cpu);
     buffer object = {0};
-    wf_status status = schedule_function(function, &kernels, is_on(o, "chain"), out, err);
-    print_after(o, "kernels", kernels.module, notes);
-    if (status == WF_OK) status = compiler_run_passes(c, kernels.module, EXPAND_MATH, err);
-    if (status == WF_OK && out->n_calls) status = object_emit(c, kernels.module, &o->cpu, &object, NULL, err);
+    wf_status status = schedule_function(function, &kernels, runner_has(r, "chain"), out, err);
+    runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
+    if (status == WF_OK) status = compiler_run_passes(r->c, kernels.module, EXPAND_MATH, err);
+    if (status == WF_OK && out->n_calls) status = object_emit(r->c, kernels.module, cpu, &object, NULL, err);
     mlirModuleDestroy(kernels.module);
     out->object = object.data;
     out->object_bytes = object.len;
@@ -267,20 +247,24 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                                    buffer *notes, wf_error *err)
 {
     *out = (graph_program){0};
-    TRY(check_list(o->fuse, "fuse", err));
-    TRY(check_list(o->no_fuse, "no-fuse", err));
+    TRY(check_options(o, err));
     compiler_context c;
     TRY(compiler_context_create(&c, err));
     register_all_passes_once();
-    MlirModule module = {0};
+    runner r = {.c = &c,
+                .file = o->name,
+                .fuse = o->fuse,
+                .no_fuse = o->no_fuse,
+                .print_ir_after = o->print_ir_after,
+                .notes = notes};
     MlirOperation function;
-    wf_status status = graph_file_read(&c, text, bytes, o->name, &module, err);
-    if (status == WF_OK) status = find_entry(module, o, &function, err);
-    if (status == WF_OK) status = isolate_entry(module, function, err);
+    wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
+    if (status == WF_OK) status = find_entry(r.module, o, &function, err);
+    if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = bind_arguments(function, n_arguments, arguments, argument_names, err);
-    if (status == WF_OK) status = lower(&c, module, function, o, notes, err);
-    if (status == WF_OK) status = emit(&c, function, o, out, notes, err);
-    if (module.ptr) mlirModuleDestroy(module);
+    if (status == WF_OK) status = lower(&r, function, !o->no_raise, out, err);
+    if (status == WF_OK) status = emit(&r, function, &o->cpu, out, err);
+    if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
     if (status == WF_OK)
         name_places(out, o->name);

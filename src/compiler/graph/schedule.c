@@ -45,6 +45,7 @@ static const struct {
     {"linalg.generic", schedule_generic},
     {"wf.rms_norm", schedule_norm},
     {"wf.layer_norm", schedule_norm},
+    {"wf.residual_norm", schedule_norm},
     {"wf.linear", schedule_linear},
     {"wf.attention", schedule_attention},
     {"cf.assert", schedule_assert},

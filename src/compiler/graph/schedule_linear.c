@@ -1,5 +1,5 @@
-// Matrix products (kernel/linear.h) in f32: one call, one tile a panel of 16 output features. Weights that are
-// constants are packed into panels here, others by a copy before the call, which pays from some rows on.
+// Matrix products (kernel/linear.h) in f32, fused ones too: one call, one tile a panel of 16 output features. Weights
+// that are constants are packed into panels here, others by a copy before the call, which pays from some rows on.
 #include <string.h>
 
 #include "compiler/dialect/wf.h"
@@ -26,18 +26,44 @@ static int64_t count_rows(MlirValue v)
     return n;
 }
 
+static int64_t count_elements(MlirValue v)
+{
+    int64_t rows = rank_of(v) ? count_rows(v) : 1, n;
+    int64_t cols = rank_of(v) ? dim_of(v, rank_of(v) - 1) : 1;
+    return cols < 0 || __builtin_mul_overflow(rows, cols, &n) ? 0 : n;
+}
+
+// Output features of one weight, or 0 where its kernel cannot take it. Several weights are constants that fill panels.
+static int64_t read_weight(const linear_parts *parts, int i, int64_t cols)
+{
+    MlirValue w = parts->weights[i];
+    if (!is_f32(w) || rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols) return 0;
+    bool several = parts->n_weights > 1;
+    if (several && (!is_constant(w) || dim_of(w, 0) % PANEL_ROWS)) return 0;
+    if (!parts->n_biases) return dim_of(w, 0);
+    MlirValue bias = parts->biases[i];
+    if (!is_f32(bias) || count_elements(bias) != dim_of(w, 0) || (several && !is_constant(bias))) return 0;
+    return dim_of(w, 0);
+}
+
 // False when no kernel takes this product.
 static bool read_linear(MlirOperation op, linear_parts *parts)
 {
-    if (!op_is(op, "wf.linear") || !linear_read(op, parts) || parts->n_weights != 1 || parts->swiglu) return false;
-    MlirValue x = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0), w = parts->weights[0];
-    int64_t rows = rank_of(x) > 0 ? count_rows(x) : 0;
-    bool plain = rows > 0 && is_f32(x) && is_f32(y) && is_f32(w) && rank_of(w) == 2 && dim_of(w, 0) > 0 &&
-                 dim_of(w, 1) > 0 && dim_of(w, 1) == dim_of(x, rank_of(x) - 1) && dim_of(w, 0) < 1 << 24 &&
-                 dim_of(w, 1) < 1 << 24;
-    if (!plain || (!is_constant(w) && rows < ROWS_WORTH_PACKING)) return false;
-    if (parts->n_biases && !is_f32(parts->biases[0])) return false;
-    return !parts->residual.ptr || is_f32(parts->residual);
+    if (!op_is(op, "wf.linear") || !linear_read(op, parts)) return false;
+    MlirValue x = parts->x, y = mlirOperationGetResult(op, 0);
+    if (rank_of(x) < 1 || rank_of(y) < 1 || !is_f32(x) || !is_f32(y)) return false;
+    int64_t rows = count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
+    if (rows < 1 || cols < 1 || cols >= 1 << 24 || count_rows(y) != rows) return false;
+    if (parts->n_biases && parts->n_biases != parts->n_weights) return false;
+    for (int i = 0; i < parts->n_weights; i++) {
+        int64_t more = read_weight(parts, i, cols);
+        if (!more || (parts->swiglu && i && more != features)) return false;
+        features = parts->swiglu ? more : features + more;
+    }
+    if (dim_of(y, rank_of(y) - 1) != features) return false;
+    if (parts->swiglu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr)) return false;
+    if (!is_constant(parts->weights[0]) && rows < ROWS_WORTH_PACKING) return false;
+    return !parts->residual.ptr || (is_f32(parts->residual) && count_elements(parts->residual) == count_elements(y));
 }
 
 bool linear_has_kernel(MlirOperation op)
@@ -46,22 +72,48 @@ bool linear_has_kernel(MlirOperation op)
     return read_linear(op, &parts);
 }
 
-// [panel][col][16] of a constant [rows, cols].
-static wf_status pack_constant(schedule *s, MlirValue v, int *index)
+// The bytes of a constant.
+static wf_status read_constant(schedule *s, MlirValue v, buffer *out)
 {
-    int64_t rows = dim_of(v, 0), cols = dim_of(v, 1), panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
-    unsigned char *data;
-    buffer plain = {0};
     wf_error inner = {0};
-    wf_status status = constant_append(constant_attribute_of(defining_op(v)), &plain, &inner);
+    wf_status status = constant_append(constant_attribute_of(defining_op(v)), out, &inner);
     if (status != WF_OK) schedule_refuse(s, inner.message);
-    if (status == WF_OK) status = schedule_new_constant(s, (size_t)(panels * PANEL_ROWS * cols) * 4, index, &data);
-    for (int64_t r = 0; r < rows && status == WF_OK; r++) {
-        const char *from = plain.data + r * cols * 4;
-        unsigned char *to = data + (r / PANEL_ROWS * cols * PANEL_ROWS + r % PANEL_ROWS) * 4;
-        for (int64_t c = 0; c < cols; c++) memcpy(to + c * PANEL_ROWS * 4, from + c * 4, 4);
+    return status;
+}
+
+// [panel][col][16] of constants [rows, cols]: one after the other, or a panel of each in turn.
+static wf_status pack_constants(schedule *s, const linear_parts *parts, int *index)
+{
+    int64_t panels[LINEAR_MAX_WEIGHTS], n_panels = 0, cols = dim_of(parts->weights[0], 1), before = 0;
+    for (int i = 0; i < parts->n_weights; i++)
+        n_panels += panels[i] = (dim_of(parts->weights[i], 0) + PANEL_ROWS - 1) / PANEL_ROWS;
+    unsigned char *data;
+    TRY(schedule_new_constant(s, (size_t)(n_panels * PANEL_ROWS * cols) * 4, index, &data));
+    for (int i = 0; i < parts->n_weights; before += panels[i++]) {
+        buffer plain = {0};
+        wf_status status = read_constant(s, parts->weights[i], &plain);
+        for (int64_t r = 0; r < dim_of(parts->weights[i], 0) && status == WF_OK; r++) {
+            int64_t panel = r / PANEL_ROWS, at = parts->swiglu ? panel * parts->n_weights + i : before + panel;
+            const char *from = plain.data + r * cols * 4;
+            unsigned char *to = data + (at * cols * PANEL_ROWS + r % PANEL_ROWS) * 4;
+            for (int64_t c = 0; c < cols; c++) memcpy(to + c * PANEL_ROWS * 4, from + c * 4, 4);
+        }
+        buffer_free(&plain);
+        TRY(status);
     }
-    buffer_free(&plain);
+    return WF_OK;
+}
+
+// The biases of several weights, one after the other.
+static wf_status join_biases(schedule *s, const linear_parts *parts, int *index)
+{
+    buffer all = {0};
+    unsigned char *data;
+    wf_status status = WF_OK;
+    for (int i = 0; i < parts->n_biases && status == WF_OK; i++) status = read_constant(s, parts->biases[i], &all);
+    if (status == WF_OK) status = schedule_new_constant(s, all.len, index, &data);
+    if (status == WF_OK) memcpy(data, all.data, all.len);
+    buffer_free(&all);
     return status;
 }
 
@@ -100,19 +152,22 @@ wf_status schedule_linear(schedule *s)
     linear_parts parts;
     if (!read_linear(s->op, &parts)) return schedule_refuse(s, "cannot be compiled");
     MlirValue weight = parts.weights[0], result = mlirOperationGetResult(s->op, 0);
-    int64_t features = dim_of(weight, 0);
+    int64_t features = dim_of(result, rank_of(result) - 1);
     linear_kernel k = {.layout = LAYOUT_F32_X16,
                        .cols = dim_of(weight, 1),
-                       .tail = features % PANEL_ROWS,
+                       .tail = parts.n_weights == 1 ? features % PANEL_ROWS : 0,
                        .bias = parts.n_biases > 0,
-                       .residual = parts.residual.ptr != NULL};
+                       .residual = parts.residual.ptr != NULL,
+                       .swiglu = parts.swiglu,
+                       .gelu = parts.gelu};
     tensor x, y, bias, residual;
     char name[96];
     int roots[5], n = 3;
     const bool written[] = {false, false, true, false, false};
-    TRY(schedule_to_root(s, mlirOperationGetOperand(s->op, 0), &x));
-    TRY(is_constant(weight) ? pack_constant(s, weight, &roots[1]) : pack_value(s, weight, &roots[1]));
-    if (k.bias) TRY(schedule_to_root(s, parts.biases[0], &bias));
+    TRY(schedule_to_root(s, parts.x, &x));
+    TRY(is_constant(weight) ? pack_constants(s, &parts, &roots[1]) : pack_value(s, weight, &roots[1]));
+    if (parts.n_biases > 1) TRY(join_biases(s, &parts, &bias.root));
+    if (parts.n_biases == 1) TRY(schedule_to_root(s, parts.biases[0], &bias));
     if (k.residual) TRY(schedule_to_root(s, parts.residual, &residual));
     TRY(schedule_new_tensor(s, mlirValueGetType(result), &y));
     roots[0] = x.root;
@@ -122,8 +177,8 @@ wf_status schedule_linear(schedule *s)
     linear_name(&k, name);
     call *c = schedule_kernel_call(s, name, n, roots, written);
     if (!c) return error_memory(s->err, sizeof name);
-    c->n_tiles = (features + PANEL_ROWS - 1) / PANEL_ROWS;
-    const int64_t dims[] = {count_rows(mlirOperationGetOperand(s->op, 0)), features, c->n_tiles};
+    c->n_tiles = (features + PANEL_ROWS - 1) / PANEL_ROWS; // one tile is a pair of panels with swiglu
+    const int64_t dims[] = {count_rows(parts.x), features, c->n_tiles};
     memcpy(c->dims, dims, sizeof dims);
     c->n_dims = 3;
     s->roots[y.root].step = -1;

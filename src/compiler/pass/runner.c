@@ -1,0 +1,114 @@
+#include "compiler/pass/runner.h"
+
+bool runner_has(const runner *r, const char *name)
+{
+    return (!r->fuse || list_has(r->fuse, name)) && !list_has(r->no_fuse, name);
+}
+
+void runner_print(const runner *r, const char *name, MlirOperation op)
+{
+    if (!list_has(r->print_ir_after, name) && !list_has(r->print_ir_after, "all")) return;
+    buffer_printf(r->notes, "// ---- after %s\n", name);
+    print_operation(op, r->notes);
+    buffer_append_char(r->notes, '\n');
+}
+
+wf_status runner_finish_step(const runner *r, const char *name, wf_error *err)
+{
+    MlirOperation module = mlirModuleGetOperation(r->module);
+    wf_error reason = {0};
+    compiler_context_watch(r->c, &reason);
+    bool valid = mlirOperationVerify(module);
+    compiler_context_watch(r->c, NULL);
+    if (!valid)
+        return error_set(err, WF_ERROR_COMPILE, "%s%safter pass %s: %s", r->file ? r->file : "", r->file ? ": " : "",
+                         name, reason.message);
+    runner_print(r, name, module);
+    return WF_OK;
+}
+
+wf_status runner_run_rule(const runner *r, const rule *which, wf_error *err)
+{
+    rule_run(which, mlirModuleGetOperation(r->module), r->file, r->explain ? r->notes : NULL);
+    return runner_finish_step(r, which->name, err);
+}
+
+wf_status runner_run_pass(const runner *r, const pass *which, pass_report *report, wf_error *err)
+{
+    pass_report dropped;
+    if (!report) report = &dropped;
+    *report = (pass_report){0};
+    if (which->group == PASS_FUSE && !runner_has(r, which->name)) {
+        *report = (pass_report){.n_reasons = 1, .reasons = {{"switched off", 1}}};
+        return WF_OK;
+    }
+    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(r->module));
+    for (; op.ptr; op = mlirOperationGetNextInBlock(op))
+        if (op_is(op, "func.func")) which->run(op, report);
+    return runner_finish_step(r, which->name, err);
+}
+
+wf_status runner_merge_equal(const runner *r, wf_error *err)
+{
+    return compiler_run_passes(r->c, r->module, "builtin.module(cse)", err);
+}
+
+wf_status runner_raise(const runner *r, wf_error *err)
+{
+    TRY(runner_merge_equal(r, err));
+    for (const rule *which = RULES; which->name; which++)
+        if (!list_has(r->no_fuse, which->name)) TRY(runner_run_rule(r, which, err));
+    TRY(runner_merge_equal(r, err)); // what rules made twice, such as the tables of several wf.rope
+    return runner_finish_step(r, "raise", err);
+}
+
+// What a fusion did, with the reasons for what it left: "30 weights of different types".
+static wf_status keep_report(arena *memory, const char *name, const pass_report *report, plan_fusion *fusion,
+                             wf_error *err)
+{
+    buffer why = {0};
+    for (int i = 0; i < report->n_reasons; i++) {
+        if (i) buffer_printf(&why, "; ");
+        if (report->found) buffer_printf(&why, "%d ", report->reasons[i].count); // a fusion that is off found nothing
+        buffer_printf(&why, "%s", report->reasons[i].text);
+    }
+    *fusion = (plan_fusion){.name = arena_strdup(memory, view_of(name)),
+                            .why = arena_strdup(memory, buffer_view(&why)),
+                            .found = (uint32_t)report->found,
+                            .fused = (uint32_t)report->fused};
+    buffer_free(&why);
+    return fusion->name && fusion->why ? WF_OK : error_memory(err, 0);
+}
+
+wf_status runner_run_passes(const runner *r, arena *memory, const plan_fusion **fusions, uint32_t *n, wf_error *err)
+{
+    size_t n_passes = 0;
+    while (PASSES[n_passes].name) n_passes++;
+    plan_fusion *list = arena_alloc(memory, n_passes, sizeof *list);
+    if (!list) return error_memory(err, n_passes * sizeof *list);
+    *fusions = list;
+    *n = 0;
+    for (const pass *which = PASSES; which->name; which++) {
+        pass_report report;
+        TRY(runner_run_pass(r, which, &report, err));
+        if (which->group != PASS_FUSE) continue;
+        TRY(keep_report(memory, which->name, &report, &list[*n], err));
+        ++*n;
+    }
+    return WF_OK;
+}
+
+wf_status runner_check_names(const char *list, const char *option, const char *kind, bool (*is_known)(view name),
+                             wf_error *err)
+{
+    for (view name; next_name(&list, &name);)
+        if (!is_known(name))
+            return error_set(err, WF_ERROR_USAGE, "--%s: there is no %s '%.*s'", option, kind, VIEW_ARG(name));
+    return WF_OK;
+}
+
+bool pass_is_fusion(view name)
+{
+    const pass *p = pass_find(name.data, name.len);
+    return p && p->group == PASS_FUSE;
+}
