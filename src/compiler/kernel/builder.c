@@ -403,6 +403,16 @@ value dot_u8s8(builder *b, value acc, value u, value s)
     return add(b, acc, intrinsic(b, "llvm.x86.avx2.pmadd.wd", t, 2, pairs));
 }
 
+value dot_bf16(builder *b, value acc, value x, value y)
+{
+    value operands[] = {acc, x, y};
+    type f32 = mlirValueGetType(acc), i32 = vec(b, lanes(f32), b->i32);
+    if (!b->target.emulated) return intrinsic(b, "llvm.x86.avx512bf16.dpbf16ps.512", f32, 3, operands);
+    value u = bitcast(b, x, i32), v = bitcast(b, y, i32);
+    acc = fma_(b, bitcast(b, and_i(b, u, -65536), f32), bitcast(b, and_i(b, v, -65536), f32), acc);
+    return fma_(b, bitcast(b, shl_i(b, u, 16), f32), bitcast(b, shl_i(b, v, 16), f32), acc);
+}
+
 // ---- control
 
 static void enter(builder *b, MlirBlock block)

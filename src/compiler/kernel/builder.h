@@ -150,6 +150,10 @@ void prefetch(builder *b, value p, value offset, int64_t constant);
 // targets without vpdpbusd, pairs of products must fit i16 (vpmaddubsw saturates): fine for |u| <= 128 or u < 128.
 value dot_u8s8(builder *b, value acc, value u, value s);
 
+// acc[i] + x[2i + 1] y[2i + 1] + x[2i] y[2i], on vectors of 16 f32 and 32 bf16, in that order, each addition rounded
+// once and denormals taken as zero: vdpbf16ps, only for targets that have it.
+value dot_bf16(builder *b, value acc, value x, value y);
+
 // LLVM intrinsics by name: "llvm.x86.avx2.pmadd.ub.sw".
 value intrinsic(builder *b, const char *name, type result, int n, const value *operands);
 

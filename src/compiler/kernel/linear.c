@@ -1,6 +1,7 @@
 #include "compiler/kernel/linear.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "compiler/kernel/linear_parts.h"
 #include "compiler/kernel/math.h"
@@ -26,7 +27,9 @@ enum {
     CHUNK_COLUMNS = 256,      // chunks are multiples of this
     BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
-    UNROLL = 16, // the float loops' longest step over columns
+    UNROLL = 16,                 // the float loops' longest step over columns
+    ROUNDED_ROWS = 8,            // the fewest of a call that takes vdpbf16ps
+    ROUNDED_BYTES_MAX = 1 << 20, // of rounded rows on the stack: above it, FMA
 };
 
 typedef struct cut {
@@ -46,7 +49,7 @@ static cut choose_cut(const linear *l)
     // operands; the sums in f32 are needed once a block and lie on the stack. 32 registers: 12 rows times one vector.
     bool wide = l->b->target.lanes == 16;
     int most = wide ? 12 : l->quant && l->quant->low_bits == 8 && !l->b->target.vpdpbusd ? 4 : 6;
-    for (int rows = most; rows; rows = rows > 6 ? 4 : rows > 2 ? 2 : rows / 2) c.tiles[c.n_tiles++] = rows;
+    for (int rows = most; rows; rows = rows > 4 ? 4 : rows / 2) c.tiles[c.n_tiles++] = rows;
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
     if (fitting < CHUNK_COLUMNS) fitting = CHUNK_COLUMNS;
@@ -69,12 +72,14 @@ static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, va
     builder *b = l->b;
     int n = b->target.lanes, per_chain = rows * l->nv, chains = 1;
     while (!l->quant && !rest && 2 * chains * per_chain <= 8) chains *= 2;
-    int step = l->quant ? QUANT_BLOCK : chains < 4 ? 4 : 2 * chains;
+    int step = l->quant ? QUANT_BLOCK : chains >= 4 ? 2 * chains : l->rounded ? 8 : 4;
+    void (*float_columns)(linear *, int, value, value, int, int, value, const value *, value *) =
+        l->rounded ? linear_rounded_columns : linear_float_columns;
     value sums[LOOP_MAX], next[LOOP_MAX];
     for (int i = 0; i < chains * per_chain; i++)
         sums[i] = begin || i >= per_chain ? const_f(b, l->vf, 0) : load(b, sums_at, (value){0}, i * n * 4, l->vf);
     if (rest) {
-        linear_float_columns(l, rows, x_row, lo, rest, 1, panel, sums, next);
+        float_columns(l, rows, x_row, lo, rest, 1, panel, sums, next);
     } else {
         loop columns;
         loop_begin(b, &columns, l->quant ? div_i(b, lo, QUANT_BLOCK) : lo, l->quant ? div_i(b, hi, QUANT_BLOCK) : hi,
@@ -82,7 +87,7 @@ static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, va
         if (l->quant)
             linear_quant_block(l, rows, x_row, columns.iv, panel, columns.args, next);
         else
-            linear_float_columns(l, rows, x_row, columns.iv, step, chains, panel, columns.args, next);
+            float_columns(l, rows, x_row, columns.iv, step, chains, panel, columns.args, next);
         loop_end(b, &columns, next);
         for (int i = 0; i < chains * per_chain; i++) next[i] = columns.results[i];
     }
@@ -205,14 +210,13 @@ static void store_swiglu_row(linear *l, value row, value tile, const value *sums
 
 static int panels_of_tile(const linear_kernel *k) { return k->swiglu ? (k->q8_features ? 4 : 2) : 1; }
 
-// One tile for rows first .. first + n_rows - 1.
-static void build_tile(linear *l, const cut *c, value tile, value first, value n_rows, value sums)
+// One tile for rows first .. first + n_rows - 1, which begin at x.
+static void build_tile(linear *l, const cut *c, value tile, value first, value n_rows, value x, value sums)
 {
     builder *b = l->b;
     int n = b->target.lanes, n_panels = panels_of_tile(l->k);
     int64_t panel_sums = c->block * PANEL_ROWS * 4;
-    value x = at(b, l->x, mul_i(b, first, l->x_bytes), 0),
-          w = at(b, l->w, mul_i(b, tile, n_panels * l->panel_bytes), 0);
+    value w = at(b, l->w, mul_i(b, tile, n_panels * l->panel_bytes), 0);
     loop panels, rows;
     loop_begin(b, &panels, const_i(b, 0), const_i(b, n_panels), 1, 0, NULL);
     sum_panel(l, c, x, n_rows, at(b, w, mul_i(b, panels.iv, l->panel_bytes), 0),
@@ -231,6 +235,29 @@ static void build_tile(linear *l, const cut *c, value tile, value first, value n
     loop_end(b, &rows, NULL);
 }
 
+// All rows; `rounded` has room for a block of them where they are to be rounded.
+static void build_rows(linear *l, const cut *c, value n_rows, value sums, value rounded)
+{
+    builder *b = l->b;
+    int64_t x_bytes = l->x_bytes;
+    loop blocks, tiles;
+    loop_begin(b, &blocks, const_i(b, 0), n_rows, c->block, 0, NULL);
+    value n = min_s(b, sub(b, n_rows, blocks.iv), const_i(b, c->block)),
+          x = at(b, l->x, mul_i(b, blocks.iv, x_bytes), 0);
+    l->rounded = rounded.ptr;
+    if (l->rounded) {
+        linear_round_rows(l, x, n, rounded);
+        x = rounded;
+        l->x_bytes = linear_rounded_bytes(l->k->cols);
+    }
+    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
+    build_tile(l, c, tiles.iv, blocks.iv, n, x, sums);
+    loop_end(b, &tiles, NULL);
+    loop_end(b, &blocks, NULL);
+    l->x_bytes = x_bytes;
+    l->rounded = false;
+}
+
 static void build(linear *l)
 {
     builder *b = l->b;
@@ -245,14 +272,19 @@ static void build(linear *l)
     if (k->tail) l->n_tiles = dim(b, 2);
 
     cut c = choose_cut(l);
-    value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4);
-    loop blocks, tiles;
-    loop_begin(b, &blocks, const_i(b, 0), n_rows, c.block, 0, NULL);
-    value n = min_s(b, sub(b, n_rows, blocks.iv), const_i(b, c.block));
-    loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
-    build_tile(l, &c, tiles.iv, blocks.iv, n, sums);
-    loop_end(b, &tiles, NULL);
-    loop_end(b, &blocks, NULL);
+    int64_t rounded_bytes = c.block * linear_rounded_bytes(k->cols);
+    bool rounds = k->layout == LAYOUT_BF16_X16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
+    value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0};
+    branch many;
+    if (rounds) {
+        rounded = scratch(b, rounded_bytes);
+        if_begin(b, &many, cmp_i(b, CMP_GE, n_rows, const_i(b, ROUNDED_ROWS)), 0, NULL);
+        build_rows(l, &c, n_rows, sums, rounded);
+        if_else(b, &many, NULL);
+        for (; c.tiles[0] >= ROUNDED_ROWS; c.n_tiles--) memmove(c.tiles, c.tiles + 1, sizeof c.tiles - sizeof *c.tiles);
+    }
+    build_rows(l, &c, n_rows, sums, (value){0});
+    if (rounds) if_end(b, &many, NULL);
 }
 
 void linear_build(builder *b, const linear_kernel *k, const char *name)

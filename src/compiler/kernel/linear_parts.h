@@ -13,6 +13,7 @@ typedef struct linear {
     const quant_format *quant; // of the weights; NULL for floats
     int nv;                    // vectors a panel: 1 or 2
     type vf;                   // a vector of f32
+    bool rounded;              // x is bf16, rounded from f32 (linear_round_rows)
     int64_t x_bytes;           // of one row of x
     int64_t panel_bytes;
     value x, w, y, bias, residual, stride, n_tiles;
@@ -21,7 +22,7 @@ typedef struct linear {
 // With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
 // themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it
 // (linear.h has each).
-enum { FEW_ROWS = 2, PREFETCH_BYTES = 2048 };
+enum { FEW_ROWS = 4, PREFETCH_BYTES = 2048 };
 static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 {
     for (int64_t at = 0; at < bytes; at += 64) prefetch(b, weights, (value){0}, PREFETCH_BYTES + at);
@@ -37,8 +38,15 @@ void linear_quant_block(linear *l, int rows, value x_row, value block, value pan
 value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes,
                         int64_t skip);
 
+// Rows of f32 as bf16, rounded to nearest even, with zeros at their ends. A row is an odd number of cache lines, so
+// that the rows of a tile do not fall into the same sets.
+static inline int64_t linear_rounded_bytes(int64_t cols) { return (cols + 31) / 32 * 64 | 64; }
+void linear_round_rows(linear *l, value x, value n_rows, value rounded);
+
 // Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
 void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
                           const value *sums, value *next);
+void linear_rounded_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
+                            const value *sums, value *next);
 
 #endif
