@@ -71,8 +71,8 @@ static wf_status lower_one(const char *norm, plan *p, wf_error *err)
     assert_false(mlirModuleIsNull(module));
     compile_options options = {0};
     assert_int_equal(cpu_detect(&options.cpu, err), WF_OK);
-    builder kernels;
-    builder_init(&kernels, c.mlir, &options.cpu);
+    kernel_shards kernels;
+    assert_int_equal(shards_create(&kernels, &options.cpu, err), WF_OK);
     model_facts facts = {.architecture = "test",
                          .name = "test",
                          .n_vocab = 64,
@@ -84,8 +84,9 @@ static wf_status lower_one(const char *norm, plan *p, wf_error *err)
                          .head_dim = 64};
     wf_status status =
         lower_to_plan(mlirBlockGetFirstOperation(mlirModuleGetBody(module)), file, &facts, &options, &kernels, p, err);
-    if (status == WF_OK) assert_true(mlirOperationVerify(mlirModuleGetOperation(kernels.module)));
-    mlirModuleDestroy(kernels.module);
+    for (int i = 0; i < N_SHARDS && status == WF_OK; i++)
+        assert_true(mlirOperationVerify(mlirModuleGetOperation(kernels.builders[i].module)));
+    shards_free(&kernels);
     mlirModuleDestroy(module);
     compiler_context_destroy(&c);
     checkpoint_close(file);

@@ -37,7 +37,7 @@ const kernel_target *shards_target(const kernel_shards *s) { return &s->builders
 
 typedef struct compilation {
     kernel_shards *shards;
-    tile_queue *queue;
+    thread_pool *pool;
     wf_status status[N_SHARDS];
     wf_error errors[N_SHARDS];
 } compilation;
@@ -47,12 +47,13 @@ static void compile_shards(void *context, int thread)
     compilation *c = context;
     kernel_shards *s = c->shards;
     for (;;) {
-        tile_range taken = tiles_take(c->queue, thread);
+        tile_range taken = work_take(c->pool, 0, thread, N_SHARDS, 1);
         if (taken.begin == taken.end) return;
         int64_t i = taken.begin;
         if (s->builders[i].n_ops)
             c->status[i] =
                 object_emit(&s->contexts[i], s->builders[i].module, &s->cpu, &s->objects[i], NULL, &c->errors[i]);
+        work_finish(c->pool, 0, 1, N_SHARDS);
     }
 }
 
@@ -61,10 +62,11 @@ wf_status shards_compile(kernel_shards *s, int n_threads, view *objects, size_t 
     thread_pool *pool;
     if (n_threads > N_SHARDS) n_threads = N_SHARDS;
     TRY(thread_pool_create(n_threads < 1 ? 1 : n_threads, &pool, err));
-    compilation c = {.shards = s, .queue = thread_pool_queue(pool, 0)};
-    tiles_reset(c.queue, thread_pool_size(pool), N_SHARDS, 1);
-    thread_pool_run(pool, compile_shards, &c);
+    compilation c = {.shards = s, .pool = pool};
+    bool begun = work_begin(pool, 1);
+    if (begun) thread_pool_run(pool, compile_shards, &c);
     thread_pool_free(pool);
+    if (!begun) return error_memory(err, 0);
     *n_objects = 0;
     for (int i = 0; i < N_SHARDS; i++) {
         if (c.status[i] != WF_OK) return error_set(err, c.status[i], "%s", c.errors[i].message);
