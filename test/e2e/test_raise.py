@@ -17,7 +17,6 @@ EXPECTED = {
     "ln_": {"wf.layer_norm": 1},
     "rms": {"wf.rms_norm": 1},
     "resid_rms": {"wf.rms_norm": 1},
-    "sdpa_causal_dyn": {"wf.softmax": 1},
     "sdpa": {"wf.attention": 1},
     "qwen2": {"wf.rms_norm": 5, "wf.attention": 2, "wf.rope": 4, "wf.swiglu": 2, "wf.linear": 15},
 }

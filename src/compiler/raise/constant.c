@@ -6,6 +6,9 @@
 #include <mlir-c/AffineExpr.h>
 #include <mlir-c/AffineMap.h>
 
+#include "base/half.h"
+#include "compiler/graph/constant.h"
+
 enum { MAX_ELEMENTS = 1 << 22, MAX_DEPTH = 400 };
 
 struct evaluated {
@@ -125,11 +128,39 @@ static bool element_at(MlirAttribute a, MlirType type, int64_t i, double *value)
     return true;
 }
 
+// Floats by their bytes: what lies in a resource, or is narrower than f32.
+static bool fill_floats(MlirAttribute a, MlirType type, const_tensor *t)
+{
+    int bits = float_bits_of(type);
+    buffer bytes = {0};
+    wf_error error;
+    bool filled = constant_append(a, &bytes, &error) == WF_OK;
+    const char *at = buffer_view(&bytes).data;
+    for (int64_t i = 0; filled && i < t->count; i++) {
+        float single;
+        uint16_t half;
+        if (bits == 53) {
+            memcpy(&t->data[i], at + 8 * i, 8);
+        } else if (bits == 24) {
+            memcpy(&single, at + 4 * i, 4);
+            t->data[i] = (double)single;
+        } else {
+            memcpy(&half, at + 2 * i, 2);
+            t->data[i] = (double)(bits == 11 ? half_to_float(half) : bfloat_to_float(half));
+        }
+    }
+    buffer_free(&bytes);
+    return filled;
+}
+
 static bool fill_constant(MlirOperation op, const_tensor *t)
 {
     MlirAttribute a = op_attribute(op, op_is(op, "tosa.const") ? "values" : "value");
-    if (!a.ptr || !mlirAttributeIsADenseElements(a)) return false;
+    if (!a.ptr || !mlirTypeIsAShaped(mlirAttributeGetType(a))) return false;
     MlirType type = mlirShapedTypeGetElementType(mlirAttributeGetType(a));
+    int bits = float_bits_of(type);
+    if (bits && (mlirAttributeIsADenseResourceElements(a) || bits < 24)) return fill_floats(a, type, t);
+    if (!mlirAttributeIsADenseElements(a)) return false;
     bool splat = mlirDenseElementsAttrIsSplat(a);
     if (mlirElementsAttrGetNumElements(a) != t->count) return false;
     for (int64_t i = 0; i < t->count; i++) {

@@ -43,13 +43,20 @@ static bool read_structured(matcher *m, MlirOperation op, MlirBlock body, contra
     for (int i = 0; i < rank - 2; i++)
         if (loop_at(out, i) < 0 || loop_at(lhs, i) != loop_at(out, i) || loop_at(rhs, i) != loop_at(out, i))
             return false;
-    int row = loop_at(out, rank - 2), column = loop_at(out, rank - 1), inner = loop_at(lhs, rank - 1);
+    int row = loop_at(out, rank - 2), column = loop_at(out, rank - 1);
+    int left = loop_at(lhs, rank - 2) == row ? 0 : 1; // the product has no order
+    if (left == 1) {
+        MlirAffineMap other = lhs;
+        lhs = rhs;
+        rhs = other;
+    }
+    int inner = loop_at(lhs, rank - 1);
     if (row < 0 || column < 0 || inner < 0 || inner == row || inner == column || row == column) return false;
     if (loop_at(lhs, rank - 2) != row) return false;
     int before = loop_at(rhs, rank - 2), last = loop_at(rhs, rank - 1);
     if (!(before == inner && last == column) && !(before == column && last == inner)) return false;
-    *c = (contraction){.lhs = mlirOperationGetOperand(op, 0),
-                       .rhs = mlirOperationGetOperand(op, 1),
+    *c = (contraction){.lhs = mlirOperationGetOperand(op, left),
+                       .rhs = mlirOperationGetOperand(op, 1 - left),
                        .transposed = last == inner,
                        .init = mlirOperationGetOperand(op, 2),
                        .result = mlirOperationGetResult(op, 0)};

@@ -16,9 +16,8 @@ static bool read_difference(matcher *m, const node *n, ref *a, ref *b)
     if (n->kind != N_ADD) return false;
     for (int i = 0; i < 2; i++) {
         node negated = read_unwidened(&m->r, &n->in[i]);
-        if (negated.kind != N_NEG) continue;
+        if (!read_negated(&m->r, &negated, b)) continue;
         *a = n->in[1 - i];
-        *b = negated.in[0];
         return true;
     }
     return false;
@@ -50,12 +49,20 @@ static bool read_moments(matcher *m, const ref *statistic, affine_sum *square_su
     node n = read_uncast(&m->r, statistic);
     constant c;
     *eps = 0;
-    for (int step = 0; step < 8 && (n.kind == N_ADD || n.kind == N_MAX); step++) {
-        int i = read_constant(&m->r, &n.in[1], &c) ? 1 : read_constant(&m->r, &n.in[0], &c) ? 0 : -1;
-        if (i < 0) break; // a + (-b)
-        if (n.kind == N_MAX && c.value != 0) return false;
-        if (n.kind == N_ADD) *eps += c.value;
-        n = read_uncast(&m->r, &n.in[1 - i]);
+    for (int step = 0; step < 8; step++) {
+        ref inner;
+        double bound;
+        if (read_lower_bound(&m->r, &n, &inner, &bound)) {
+            if (bound != 0 || *eps < 0) return false;
+        } else if (n.kind == N_ADD) {
+            int i = read_constant(&m->r, &n.in[1], &c) ? 1 : read_constant(&m->r, &n.in[0], &c) ? 0 : -1;
+            if (i < 0) break; // a + (-b)
+            *eps += c.value;
+            inner = n.in[1 - i];
+        } else {
+            break;
+        }
+        n = read_uncast(&m->r, &inner);
     }
     ref first, second;
     buffer *explain = m->explain;

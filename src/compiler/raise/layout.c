@@ -20,7 +20,7 @@ static MlirValue build_index(op_builder *b, int64_t value)
     return build_value(b, "arith.constant", index, 0, NULL, 1, &attribute);
 }
 
-static MlirValue build_dim(op_builder *b, MlirValue v, int axis)
+MlirValue build_dim(op_builder *b, MlirValue v, int axis)
 {
     MlirValue operands[] = {v, build_index(b, axis)};
     return build_value(b, "tensor.dim", mlirIndexTypeGet(b->ctx), 2, operands, 0, NULL);

@@ -11,6 +11,7 @@ MlirValue rows_of_heads(op_builder *b, MlirValue v, bool sequence_first);
 // Back: rows to the shape of `like` [batch, heads, sequence, dim], or with sequence before heads.
 MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool sequence_first);
 
+MlirValue build_dim(op_builder *b, MlirValue v, int axis);
 MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm);
 // Merges dimensions [first, first + n) of a tensor into one.
 MlirValue build_collapse(op_builder *b, MlirValue v, int first, int n);

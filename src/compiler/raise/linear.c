@@ -141,11 +141,26 @@ static addition read_addition(matcher *m, MlirValue product)
     return read_vector(m, &root, 1, &n.in[other], &a.bias, NULL) ? a : none;
 }
 
+// Whether a softmax follows, perhaps after a scale and a mask: what looks like given weights are keys that heads share.
+static bool leads_to_softmax(matcher *m, MlirValue v)
+{
+    enum { MAX_STEPS = 8 };
+    for (int step = 0; step < MAX_STEPS && !has_no_use(v); step++) {
+        MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
+        if (op_is(user, "wf.softmax")) return true;
+        contraction next;
+        if (mlirOperationGetNumResults(user) != 1 || read_contraction(m, user, &next)) return false;
+        v = mlirOperationGetResult(user, 0);
+    }
+    return false;
+}
+
 bool raise_linear(matcher *m, MlirOperation op)
 {
     contraction c;
     weights w;
     if (!read_contraction(m, op, &c) || !read_weights(m, &c, &w)) return false;
+    if (!is_constant(w.v) && leads_to_softmax(m, c.result)) return false;
     MlirValue bias = {0};
     if (c.init.ptr) { // sums that start from a bias
         ref root;

@@ -23,10 +23,13 @@ static bool leads_to_sum(matcher *m, const ref *from, int depth)
         if (n.kind == N_SUM) return true;
         if (n.kind == N_ADD && constant_operand(m, &n, &c) < 0) // an eps that is no constant
             return depth < 2 && (leads_to_sum(m, &n.in[0], depth + 1) || leads_to_sum(m, &n.in[1], depth + 1));
-        int i =
-            n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD || n.kind == N_MAX ? constant_operand(m, &n, &c) : -1;
+        int i = n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD ? constant_operand(m, &n, &c) : -1;
+        ref bounded;
+        double bound;
         if (i >= 0)
             n = read_uncast(&m->r, &n.in[1 - i]);
+        else if (read_lower_bound(&m->r, &n, &bounded, &bound))
+            n = read_uncast(&m->r, &bounded);
         else if (n.kind == N_SQRT || n.kind == N_RSQRT || n.kind == N_RECIP || n.kind == N_DIV || n.kind == N_SUB)
             n = read_uncast(&m->r, &n.in[0]);
         else if (n.kind == N_POW)
@@ -80,6 +83,8 @@ bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum)
         int i = constant_operand(m, &n, &c);
         // within the sum a constant factor is part of what is summed, unless another sum follows
         bool inside = sum->n_bound > 0;
+        ref bounded;
+        double bound;
         if (n.kind == N_SUM) {
             if (!enter_sum(sum, &n)) return false;
             sum->argument = n.in[0];
@@ -89,11 +94,11 @@ bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum)
             if (i < 0) return false;
             sum->eps += sum->scale * c.value;
             sum->argument = n.in[1 - i];
-        } else if (n.kind == N_MAX && !inside && i >= 0) {
-            if (c.value != 0 && leads_to_sum(m, &n.in[1 - i], 0))
-                return near_miss(m, "eps is a lower bound, not added");
-            if (c.value != 0) return false; // a clamp at 0 changes no sum of squares
-            sum->argument = n.in[1 - i];
+        } else if (!inside && read_lower_bound(&m->r, &n, &bounded, &bound)) {
+            if (bound != 0 && leads_to_sum(m, &bounded, 0)) return near_miss(m, "eps is a lower bound, not added");
+            // a bound of 0 changes no sum of squares, but what was added before it may be negative
+            if (bound != 0 || sum->eps < 0) return false;
+            sum->argument = bounded;
         } else if (n.kind == N_MUL && i >= 0 && (!inside || read_uncast(&m->r, &n.in[1 - i]).kind == N_SUM)) {
             scale_by(sum, c.value, c.bits);
             sum->argument = n.in[1 - i];
@@ -193,10 +198,15 @@ static bool has_eps_outside(matcher *m, const ref *divisor)
 {
     node n = read_uncast(&m->r, divisor);
     constant c;
-    int i = constant_operand(m, &n, &c);
-    if ((n.kind != N_ADD && n.kind != N_MAX) || i < 0) return false;
+    ref root;
+    double bound;
+    int i = n.kind == N_ADD ? constant_operand(m, &n, &c) : -1;
+    if (i >= 0)
+        root = n.in[1 - i];
+    else if (!read_lower_bound(&m->r, &n, &root, &bound) || bound == 0)
+        return false;
     product p = {.constant = 1};
-    if (!factorise(m, &n.in[1 - i], 1, 0, &p)) return false;
+    if (!factorise(m, &root, 1, 0, &p)) return false;
     for (int k = 0; k < p.n; k++)
         if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r, 0)) return true;
     return false;
@@ -419,7 +429,10 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *r, MlirValu
 static int wrong_axis(matcher *m, const norm_core *core, int n_axes, const ref *r)
 {
     node n = read_unwidened(&m->r, r);
-    if (n.kind != N_LEAF || (n.op.ptr && !op_is(n.op, "tosa.const") && !op_is(n.op, "arith.constant"))) return -1;
+    MlirOperation op = n.op;
+    for (int step = 0; step < 4 && (op_is(op, "tosa.slice") || op_is(op, "tensor.extract_slice")); step++)
+        op = defining_op(mlirOperationGetOperand(op, 0));
+    if (n.kind != N_LEAF || (op.ptr && !op_is(op, "tosa.const") && !op_is(op, "arith.constant"))) return -1;
     int axis = -1, found = 0;
     for (int j = 0; j < n.self.n; j++)
         if (n.self.axis[j] != AXIS_ZERO) {

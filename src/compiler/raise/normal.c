@@ -1,4 +1,5 @@
 #include "compiler/raise/normal.h"
+#include "compiler/raise/steps.h"
 
 #include <math.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static const primitive PRIMITIVES[] = {
 };
 
 // Values of the predicate attributes of arith (ArithBase.td).
-static node_kind compare_kind(MlirOperation op)
+node_kind step_compare_kind(MlirOperation op)
 {
     int64_t p = op_int(op, "predicate", -1);
     if (op_is(op, "arith.cmpf")) {
@@ -103,36 +104,36 @@ static MlirOperation body_owner(MlirBlock block)
     return parent.ptr && is_structured(parent, NULL) ? parent : (MlirOperation){0};
 }
 
-static bool is_tensor(MlirValue v) { return mlirTypeIsARankedTensor(mlirValueGetType(v)); }
+bool step_is_tensor(MlirValue v) { return mlirTypeIsARankedTensor(mlirValueGetType(v)); }
 
 // A dimension of size 1 has one index, unless a reduction runs over it.
-static void set_axis(ref *r, int i, signed char axis)
+void step_set_axis(ref *r, int i, signed char axis)
 {
-    bool one = is_tensor(r->v) && dim_of(r->v, i) == 1;
+    bool one = step_is_tensor(r->v) && dim_of(r->v, i) == 1;
     r->axis[i] = one && axis < AXIS_BOUND ? AXIS_ZERO : axis;
 }
 
-static bool start_ref(ref *r, MlirValue v)
+bool step_start_ref(ref *r, MlirValue v)
 {
     *r = (ref){.v = v};
-    if (!is_tensor(v)) return true;
+    if (!step_is_tensor(v)) return true;
     r->n = rank_of(v);
     return r->n <= MAX_AXES;
 }
 
 // The tensor behind a block argument of a structured op, indexed as the body sees it.
-static bool enter_argument(const ref *from, MlirOperation op, ref *to)
+bool step_enter_argument(const ref *from, MlirOperation op, ref *to)
 {
     intptr_t i = mlirBlockArgumentGetArgNumber(from->v);
     if (i >= mlirOperationGetNumOperands(op) - mlirOperationGetNumResults(op)) return false; // an output's old value
-    if (!start_ref(to, mlirOperationGetOperand(op, i))) return false;
-    if (!is_tensor(to->v)) return true;
+    if (!step_start_ref(to, mlirOperationGetOperand(op, i))) return false;
+    if (!step_is_tensor(to->v)) return true;
     MlirAffineMap map = indexing_map(op, i);
     if (mlirAffineMapGetNumResults(map) != to->n || mlirAffineMapGetNumDims(map) > from->n) return false;
     for (int j = 0; j < to->n; j++) {
         MlirAffineExpr e = mlirAffineMapGetResult(map, j);
         if (mlirAffineExprIsADim(e))
-            set_axis(to, j, from->axis[mlirAffineDimExprGetPosition(e)]);
+            step_set_axis(to, j, from->axis[mlirAffineDimExprGetPosition(e)]);
         else if (mlirAffineExprIsAConstant(e) && dim_of(to->v, j) == 1)
             to->axis[j] = AXIS_ZERO;
         else
@@ -143,7 +144,7 @@ static bool enter_argument(const ref *from, MlirOperation op, ref *to)
 
 // The value that a structured op yields for `from`, indexed by its loops; *reduced says which loops no axis of the
 // result drives: they are reductions.
-static bool enter_body(const ref *from, MlirOperation op, MlirBlock body, ref *to, bool reduced[MAX_AXES])
+bool step_enter_body(const ref *from, MlirOperation op, MlirBlock body, ref *to, bool reduced[MAX_AXES])
 {
     intptr_t result = mlirOpResultGetResultNumber(from->v);
     intptr_t n_results = mlirOperationGetNumResults(op), n_inputs = mlirOperationGetNumOperands(op) - n_results;
@@ -175,7 +176,8 @@ MlirValue reshape_input(MlirValue v)
                                         "tensor.reshape"};
     MlirOperation op = defining_op(v);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (op_is(op, names[i]) && is_tensor(mlirOperationGetOperand(op, 0))) return mlirOperationGetOperand(op, 0);
+        if (op_is(op, names[i]) && step_is_tensor(mlirOperationGetOperand(op, 0)))
+            return mlirOperationGetOperand(op, 0);
     return (MlirValue){0};
 }
 
@@ -183,13 +185,13 @@ MlirValue transpose_input(MlirValue v, int perm[MAX_AXES])
 {
     MlirOperation op = defining_op(v);
     MlirBlock body;
-    if (!op.ptr || !is_tensor(v) || rank_of(v) > MAX_AXES) return (MlirValue){0};
+    if (!op.ptr || !step_is_tensor(v) || rank_of(v) > MAX_AXES) return (MlirValue){0};
     int rank = rank_of(v);
     if (op_is(op, "tosa.transpose")) {
         MlirAttribute perms = op_attribute(op, "perms");
         MlirValue input = mlirOperationGetOperand(op, 0);
         if (!perms.ptr || !mlirAttributeIsADenseI32Array(perms) || mlirDenseArrayGetNumElements(perms) != rank ||
-            !is_tensor(input) || rank_of(input) != rank)
+            !step_is_tensor(input) || rank_of(input) != rank)
             return (MlirValue){0};
         for (int i = 0; i < rank; i++) {
             perm[i] = mlirDenseI32ArrayGetElement(perms, i);
@@ -204,7 +206,8 @@ MlirValue transpose_input(MlirValue v, int perm[MAX_AXES])
     if (!mlirValueEqual(yielded, mlirBlockGetArgument(body, 0))) return (MlirValue){0};
     MlirAffineMap in = indexing_map(op, 0), out = indexing_map(op, 1);
     MlirValue input = mlirOperationGetOperand(op, 0);
-    if (!mlirAffineMapIsPermutation(in) || !mlirAffineMapIsPermutation(out) || !is_tensor(input)) return (MlirValue){0};
+    if (!mlirAffineMapIsPermutation(in) || !mlirAffineMapIsPermutation(out) || !step_is_tensor(input))
+        return (MlirValue){0};
     for (int i = 0; i < rank; i++)
         for (int j = 0; j < rank; j++)
             if (mlirAffineExprEqual(mlirAffineMapGetResult(out, i), mlirAffineMapGetResult(in, j))) perm[i] = j;
@@ -212,9 +215,9 @@ MlirValue transpose_input(MlirValue v, int perm[MAX_AXES])
 }
 
 // Axes of a reshape's input, when the reshape only adds and drops dimensions of size 1.
-static bool enter_reshape(const ref *from, MlirValue input, ref *to)
+bool step_enter_reshape(const ref *from, MlirValue input, ref *to)
 {
-    if (!start_ref(to, input)) return false;
+    if (!step_start_ref(to, input)) return false;
     int dynamic = 0, j = 0;
     for (int i = 0; i < to->n; i++) {
         int64_t size = dim_of(input, i);
@@ -288,16 +291,16 @@ static bool read_operands(node *n, int n_in)
     if (mlirOperationGetNumOperands(n->op) < n_in) return false;
     for (int i = 0; i < n_in; i++) {
         ref *in = &n->in[i];
-        if (!start_ref(in, mlirOperationGetOperand(n->op, i))) return false;
-        if (!is_tensor(in->v)) { // a scalar: of the same body, or from outside, where axes mean nothing
+        if (!step_start_ref(in, mlirOperationGetOperand(n->op, i))) return false;
+        if (!step_is_tensor(in->v)) { // a scalar: of the same body, or from outside, where axes mean nothing
             in->n = n->self.n;
             memcpy(in->axis, n->self.axis, sizeof in->axis);
             continue;
         }
-        if (!is_tensor(n->self.v) || in->n != n->self.n) return false;
+        if (!step_is_tensor(n->self.v) || in->n != n->self.n) return false;
         for (int j = 0; j < in->n; j++) {
             bool broadcast = dim_of(in->v, j) == 1 && dim_of(n->self.v, j) != 1;
-            set_axis(in, j, broadcast ? AXIS_ZERO : n->self.axis[j]);
+            step_set_axis(in, j, broadcast ? AXIS_ZERO : n->self.axis[j]);
         }
     }
     n->n_in = n_in;
@@ -311,15 +314,24 @@ static node make_leaf(node n)
     return n;
 }
 
+bool step_index_value(MlirValue v, int64_t *value)
+{
+    double number;
+    MlirOperation op = defining_op(v);
+    if (!op_is(op, "arith.constant") || !splat_value(op_attribute(op, "value"), &number)) return false;
+    *value = (int64_t)number;
+    return true;
+}
+
 static node read_size(node n)
 {
-    MlirOperation index = defining_op(mlirOperationGetOperand(n.op, 1));
-    double value;
-    if (!op_is(index, "arith.constant") || !splat_value(op_attribute(index, "value"), &value)) return make_leaf(n);
+    int64_t index;
+    if (!step_index_value(mlirOperationGetOperand(n.op, 1), &index) || index < 0 || index >= MAX_AXES)
+        return make_leaf(n);
     n.kind = N_SIZE;
-    n.dim = (int)value;
+    n.dim = (int)index;
     n.n_in = 1;
-    return start_ref(&n.in[0], mlirOperationGetOperand(n.op, 0)) ? n : make_leaf(n);
+    return step_start_ref(&n.in[0], mlirOperationGetOperand(n.op, 0)) ? n : make_leaf(n);
 }
 
 // An op whose operands have the shape of its result, or a scalar op.
@@ -331,12 +343,23 @@ static node read_elementwise(node n)
             return read_operands(&n, PRIMITIVES[i].n_in) ? n : make_leaf(n);
         }
     if (op_is(n.op, "arith.cmpf") || op_is(n.op, "arith.cmpi")) {
-        n.kind = compare_kind(n.op);
+        n.kind = step_compare_kind(n.op);
         return n.kind != N_LEAF && read_operands(&n, 2) ? n : make_leaf(n);
     }
     if (op_is(n.op, "arith.constant") || op_is(n.op, "tosa.const")) {
         bool splat = splat_value(op_attribute(n.op, op_is(n.op, "tosa.const") ? "values" : "value"), &n.value);
         n.kind = splat ? N_CONST : N_LEAF;
+        return n;
+    }
+    if (op_is(n.op, "tosa.clamp")) {
+        MlirAttribute low = op_attribute(n.op, "min_val"), high = op_attribute(n.op, "max_val");
+        n.kind = N_CLAMP;
+        bool open = low.ptr && high.ptr && mlirAttributeIsAFloat(low) && mlirAttributeIsAFloat(high) &&
+                    mlirFloatAttrGetValueDouble(high) >= 65504; // what no f16 exceeds
+        if (!open || !read_operands(&n, 1)) return make_leaf(n);
+        if (mlirFloatAttrGetValueDouble(high) < 3.3e38 && float_bits_of(element_type_of(n.self.v)) != 11)
+            return make_leaf(n);
+        n.value = mlirFloatAttrGetValueDouble(low);
         return n;
     }
     if (op_is(n.op, "tensor.dim")) return read_size(n);
@@ -355,7 +378,7 @@ static bool is_init(reader *r, MlirValue init, double lo, double hi)
 {
     ref from;
     constant c;
-    return start_ref(&from, init) && read_constant(r, &from, &c) && c.value >= lo && c.value <= hi;
+    return step_start_ref(&from, init) && read_constant(r, &from, &c) && c.value >= lo && c.value <= hi;
 }
 
 // A structured op with loops that its result does not show: combiner(value, out), from a neutral start.
@@ -402,26 +425,32 @@ static node read_tosa_reduction(reader *r, node n)
 }
 
 // Ops that only move elements, as far as axes can say it: true with the input as the body sees it.
-static bool enter_movement(const ref *from, MlirOperation op, ref *to)
+static bool enter_movement(reader *r, const ref *from, MlirOperation op, ref *to)
 {
     int perm[MAX_AXES];
     MlirValue input = reshape_input(from->v);
-    if (input.ptr) return enter_reshape(from, input, to);
+    if (input.ptr) return step_enter_reshape(from, input, to);
     input = transpose_input(from->v, perm);
     if (input.ptr) {
-        if (!start_ref(to, input)) return false;
-        for (int i = 0; i < from->n; i++) set_axis(to, perm[i], from->axis[i]);
+        if (!step_start_ref(to, input)) return false;
+        for (int i = 0; i < from->n; i++) step_set_axis(to, perm[i], from->axis[i]);
+        return true;
+    }
+    input = step_unless_broadcast(r, from, op);
+    if (input.ptr) {
+        if (!step_start_ref(to, input) || to->n != from->n) return false;
+        for (int i = 0; i < to->n; i++) step_set_axis(to, i, from->axis[i]);
         return true;
     }
     bool tile = op_is(op, "tosa.tile"), splat = op_is(op, "tensor.splat");
     if (!tile && !splat && !op_is(op, "tensor.cast") && !op_is(op, "tosa.identity")) return false;
-    if (!start_ref(to, mlirOperationGetOperand(op, 0))) return false;
+    if (!step_start_ref(to, mlirOperationGetOperand(op, 0))) return false;
     if (splat) return mlirOperationGetNumOperands(op) == 1;
-    if (!is_tensor(to->v) || to->n != from->n) return false;
+    if (!step_is_tensor(to->v) || to->n != from->n) return false;
     for (int i = 0; i < to->n; i++) {
         int64_t size = dim_of(to->v, i);
         if (tile && size != 1 && (size < 0 || size != dim_of(from->v, i))) return false; // repeats a dimension
-        set_axis(to, i, from->axis[i]);
+        step_set_axis(to, i, from->axis[i]);
     }
     return true;
 }
@@ -434,24 +463,28 @@ node read_node(reader *r, const ref *from)
         ref next;
         MlirBlock body;
         bool reduced[MAX_AXES];
-        if (is_tensor(n.self.v)) n.tensor = n.self;
+        if (step_is_tensor(n.self.v)) n.tensor = n.self;
         if (!n.first.v.ptr) n.first = n.tensor;
         if (mlirValueIsABlockArgument(n.self.v)) {
             MlirOperation owner = body_owner(mlirBlockArgumentGetOwner(n.self.v));
-            if (!owner.ptr || !enter_argument(&n.self, owner, &next)) return make_leaf(n);
+            if (!owner.ptr || !step_enter_argument(&n.self, owner, &next)) return make_leaf(n);
             n.self = next;
             continue;
         }
         n.op = mlirOpResultGetOwner(n.self.v);
-        if (!is_tensor(n.self.v)) return read_elementwise(n);
+        if (step_enter_extract(&n.self, n.op, &next)) {
+            n.self = next;
+            continue;
+        }
+        if (!step_is_tensor(n.self.v)) return read_elementwise(n);
         if (op_is(n.op, "tosa.reduce_sum") || op_is(n.op, "tosa.reduce_max") || op_is(n.op, "tosa.reduce_all"))
             return read_tosa_reduction(r, n);
-        if (enter_movement(&n.self, n.op, &next)) {
+        if (enter_movement(r, &n.self, n.op, &next)) {
             n.self = next;
             continue;
         }
         if (!is_structured(n.op, &body)) return read_elementwise(n);
-        if (!enter_body(&n.self, n.op, body, &next, reduced)) return make_leaf(n);
+        if (!step_enter_body(&n.self, n.op, body, &next, reduced)) return make_leaf(n);
         for (int d = 0; d < next.n; d++)
             if (reduced[d]) return read_reduction(r, n, &next, reduced, body);
         n.self = next;
@@ -507,10 +540,57 @@ bool read_constant(reader *r, const ref *from, constant *c)
     return true;
 }
 
+bool read_negated(reader *r, const node *n, ref *x)
+{
+    constant c;
+    if (n->kind == N_NEG) {
+        *x = n->in[0];
+        return true;
+    }
+    if (n->kind == N_SUB && read_constant(r, &n->in[0], &c) && c.value == 0) {
+        *x = n->in[1];
+        return true;
+    }
+    for (int i = 0; i < 2 && n->kind == N_MUL; i++)
+        if (read_constant(r, &n->in[i], &c) && c.value == -1) {
+            *x = n->in[1 - i];
+            return true;
+        }
+    return false;
+}
+
+bool read_lower_bound(reader *r, const node *n, ref *x, double *bound)
+{
+    constant c;
+    if (n->kind == N_CLAMP) {
+        *x = n->in[0];
+        *bound = n->value;
+        return true;
+    }
+    if (n->kind == N_MAX) {
+        int i = read_constant(r, &n->in[1], &c) ? 1 : read_constant(r, &n->in[0], &c) ? 0 : -1;
+        if (i < 0) return false;
+        *x = n->in[1 - i];
+        *bound = c.value;
+        return true;
+    }
+    if (n->kind != N_SELECT) return false;
+    // x < c ? c : x, or x > c ? x : c
+    node test = read_node(r, &n->in[0]);
+    bool less = test.kind == N_LT || test.kind == N_LE, greater = test.kind == N_GT || test.kind == N_GE;
+    constant limit;
+    if ((!less && !greater) || !read_constant(r, &test.in[1], &limit) || !read_constant(r, &n->in[less ? 1 : 2], &c) ||
+        c.value != limit.value)
+        return false;
+    *x = n->in[less ? 2 : 1];
+    *bound = c.value;
+    return same_value(r, x, &test.in[0]);
+}
+
 bool same_ref(const ref *a, const ref *b)
 {
     if (!mlirValueEqual(a->v, b->v)) return false;
-    if (!is_tensor(a->v) && defining_op(a->v).ptr && !body_owner(mlirOperationGetBlock(defining_op(a->v))).ptr)
+    if (!step_is_tensor(a->v) && defining_op(a->v).ptr && !body_owner(mlirOperationGetBlock(defining_op(a->v))).ptr)
         return true;
     return a->n == b->n && !memcmp(a->axis, b->axis, (size_t)a->n);
 }
@@ -525,9 +605,9 @@ bool same_value(reader *r, const ref *a, const ref *b)
 
 bool root_ref(MlirValue v, ref *r)
 {
-    if (is_tensor(v)) {
-        if (!start_ref(r, v)) return false;
-        for (int i = 0; i < r->n; i++) set_axis(r, i, (signed char)i);
+    if (step_is_tensor(v)) {
+        if (!step_start_ref(r, v)) return false;
+        for (int i = 0; i < r->n; i++) step_set_axis(r, i, (signed char)i);
         return true;
     }
     MlirOperation op = defining_op(v);
@@ -543,7 +623,7 @@ bool root_ref(MlirValue v, ref *r)
 
 MlirValue root_tensor(const ref *root)
 {
-    if (is_tensor(root->v)) return root->v;
+    if (step_is_tensor(root->v)) return root->v;
     return mlirOperationGetResult(mlirBlockGetParentOperation(mlirOperationGetBlock(defining_op(root->v))), 0);
 }
 
@@ -551,7 +631,7 @@ MlirValue root_tensor(const ref *root)
 static bool is_identity(const ref *root, const ref *r)
 {
     MlirValue tensor = root_tensor(root);
-    if (!r->v.ptr || !is_tensor(r->v) || r->n != rank_of(tensor)) return false;
+    if (!r->v.ptr || !step_is_tensor(r->v) || r->n != rank_of(tensor)) return false;
     for (int i = 0; i < r->n; i++)
         if (dim_of(r->v, i) != dim_of(tensor, i) || (r->axis[i] != i && dim_of(tensor, i) != 1)) return false;
     return true;
@@ -593,7 +673,7 @@ MlirOperation primitive_user(MlirValue *v)
 
 MlirValue tensor_of_value(MlirValue v)
 {
-    if (is_tensor(v)) return v;
+    if (step_is_tensor(v)) return v;
     if (!has_one_use(v)) return (MlirValue){0};
     MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
     ref root;

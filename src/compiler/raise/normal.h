@@ -51,6 +51,7 @@ typedef enum node_kind {
     N_NOT,
     N_CAST,
     N_SELECT, // condition, then, else
+    N_CLAMP,  // in[0], but not below `value`
     N_EQ,
     N_GT,
     N_GE,
@@ -71,7 +72,7 @@ typedef struct node {
     MlirOperation op;
     int n_in;
     ref in[3];
-    double value; // N_CONST
+    double value; // N_CONST, N_CLAMP
     int bound, n_bound, dim;
 } node;
 
@@ -99,6 +100,11 @@ typedef struct constant {
 } constant;
 bool read_constant(reader *r, const ref *from, constant *c);
 
+// -x: negated, subtracted from 0, or times -1.
+bool read_negated(reader *r, const node *n, ref *x);
+// max(x, bound), however it is spelled: a maximum, a clamp, a selection of the larger one.
+bool read_lower_bound(reader *r, const node *n, ref *x, double *bound);
+
 bool same_ref(const ref *a, const ref *b);
 bool same_value(reader *r, const ref *a, const ref *b); // read through widening casts, both are the same
 
@@ -119,6 +125,8 @@ int float_bits_of(MlirType t); // significant bits: bf16 8, f16 11, f32 24, f64 
 // The input of a reshape of any dialect (tosa.reshape, tensor.expand_shape, collapse_shape, reshape): null when v is
 // none.
 MlirValue reshape_input(MlirValue v);
+// Whether a tensor.reshape to sizes computed at run time keeps the last two dimensions.
+bool keeps_last_axes(MlirValue reshaped);
 // The input of a transposition; result dimension i is input dimension perm[i].
 MlirValue transpose_input(MlirValue v, int perm[MAX_AXES]);
 

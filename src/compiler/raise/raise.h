@@ -47,6 +47,7 @@ bool near_miss(matcher *m, const char *format, ...) __attribute__((format(printf
 // that outlive the rule, since their values are used elsewhere too, are noted at its end.
 void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *inputs);
 
+bool raise_split(matcher *m, MlirOperation op);
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);
 bool raise_softmax(matcher *m, MlirOperation op);

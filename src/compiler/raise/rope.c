@@ -55,8 +55,9 @@ static MlirValue read_rotation(matcher *m, MlirOperation op)
     if (!root_ref(mlirOperationGetOperand(op, 0), &first) || !root_ref(mlirOperationGetOperand(op, 1), &second))
         return none;
     node negated = read_unwidened(&m->r, &first), low = read_node(&m->r, &second);
-    if (negated.kind != N_NEG) return none;
-    node high = read_node(&m->r, &negated.in[0]);
+    ref x_high;
+    if (!read_negated(&m->r, &negated, &x_high)) return none;
+    node high = read_node(&m->r, &x_high);
     if (!high.op.ptr || !low.op.ptr) return none;
     int64_t high_start = slice_start(high.op), low_start = slice_start(low.op);
     if (high_start < 0 || low_start != 0) return none;

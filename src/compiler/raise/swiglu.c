@@ -20,9 +20,7 @@ static bool read_one_plus_exp(matcher *m, const ref *from, ref *x)
     node exponential = read_uncast(&m->r, &sum.in[1 - one]);
     if (exponential.kind != N_EXP) return false;
     node negated = read_uncast(&m->r, &exponential.in[0]);
-    if (negated.kind != N_NEG) return false;
-    *x = negated.in[0];
-    return true;
+    return read_negated(&m->r, &negated, x);
 }
 
 static bool read_sigmoid(matcher *m, const ref *from, ref *x)

@@ -1,0 +1,237 @@
+// Broadcasts over sizes that are not known before run time, as lowerings from TOSA and torch write them:
+//
+//     scf.if (dim(x, a) == 1) { repeat x along a } else { x }
+//     linalg.generic { yield tensor.extract x[i, dim(x, a) == 1 ? 0 : j] }
+//
+// Both are x, if dimensions of unknown size are taken as the same where ops join them, as in the TOSA op itself. What
+// is tested has to be shown to be x's own size.
+#include "compiler/raise/steps.h"
+
+#include <mlir-c/AffineExpr.h>
+#include <mlir-c/AffineMap.h>
+
+static MlirValue yielded_by_region(MlirOperation op, intptr_t region)
+{
+    MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, region));
+    MlirOperation yield = mlirBlockIsNull(block) ? (MlirOperation){0} : mlirBlockGetTerminator(block);
+    return yield.ptr && mlirOperationGetNumOperands(yield) == 1 ? mlirOperationGetOperand(yield, 0) : (MlirValue){0};
+}
+
+// What made the size of v along `axis`: the index that its tensor.empty was given; null value when that is not seen.
+static MlirValue made_size(MlirValue v, int axis)
+{
+    enum { MAX_STEPS = 8 };
+    MlirOperation op = defining_op(v);
+    for (int step = 0; step < MAX_STEPS && is_structured(op, NULL) && mlirOperationGetNumResults(op) == 1; step++) {
+        op = defining_op(mlirOperationGetOperand(op, mlirOperationGetNumOperands(op) - 1)); // as large as the result
+    }
+    MlirOperation sizes =
+        op_is(op, "tensor.reshape") ? defining_op(mlirOperationGetOperand(op, 1)) : (MlirOperation){0};
+    if (op_is(sizes, "tensor.from_elements") && axis < mlirOperationGetNumOperands(sizes))
+        return mlirOperationGetOperand(sizes, axis);
+    if (!op_is(op, "tensor.empty")) return (MlirValue){0};
+    MlirValue made = mlirOperationGetResult(op, 0);
+    int dynamic = 0;
+    if (axis >= rank_of(made) || dim_of(made, axis) >= 0) return (MlirValue){0};
+    for (int i = 0; i < axis; i++) dynamic += dim_of(made, i) < 0;
+    return dynamic < mlirOperationGetNumOperands(op) ? mlirOperationGetOperand(op, dynamic) : (MlirValue){0};
+}
+
+// A size behind casts of integers and the test for -1, which no size of a tensor is.
+static MlirValue strip_size(MlirValue v)
+{
+    enum { MAX_STEPS = 16 };
+    for (int step = 0; step < MAX_STEPS; step++) {
+        MlirOperation op = defining_op(v);
+        int64_t zero;
+        if (op_is(op, "arith.index_cast")) {
+            v = mlirOperationGetOperand(op, 0);
+        } else if (op_is(op, "arith.select")) {
+            MlirOperation test = defining_op(mlirOperationGetOperand(op, 0));
+            if (!op_is(test, "arith.cmpi") || step_compare_kind(test) != N_LT ||
+                !step_index_value(mlirOperationGetOperand(test, 1), &zero) || zero != 0 ||
+                !op_is(defining_op(strip_size(mlirOperationGetOperand(test, 0))), "tensor.dim"))
+                return v;
+            v = mlirOperationGetOperand(op, 2);
+        } else {
+            return v;
+        }
+    }
+    return v;
+}
+
+static bool is_sized_by(MlirValue v, int axis, MlirValue size)
+{
+    MlirValue made = made_size(v, axis);
+    return size.ptr && made.ptr && mlirValueEqual(strip_size(made), strip_size(size));
+}
+
+bool keeps_last_axes(MlirValue reshaped)
+{
+    MlirOperation op = defining_op(reshaped), sizes;
+    MlirValue in = mlirOperationGetOperand(op, 0);
+    int from = rank_of(in), to = rank_of(reshaped);
+    if (!op_is(op, "tensor.reshape") || from < 2 || to < 2) return false;
+    sizes = defining_op(mlirOperationGetOperand(op, 1));
+    if (!op_is(sizes, "tensor.from_elements") || mlirOperationGetNumOperands(sizes) != to) return false;
+    MlirValue had[2], has[2];
+    for (int i = 0; i < 2; i++) {
+        had[i] = made_size(in, from - 1 - i);
+        has[i] = strip_size(mlirOperationGetOperand(sizes, to - 1 - i));
+        if (!had[i].ptr) return false;
+        had[i] = strip_size(had[i]);
+    }
+    if (mlirValueEqual(had[0], has[0]) && mlirValueEqual(had[1], has[1])) return true;
+    // two squares of as many elements are the same
+    return mlirValueEqual(had[0], had[1]) && mlirValueEqual(has[0], has[1]);
+}
+
+// Where a size comes from: the tensor and axis that every op on the way takes it from, broadcasts left out. True when
+// it comes by an op that has `size`.
+static bool trace_size(MlirValue *v, int *axis, MlirValue size)
+{
+    enum { MAX_STEPS = 64 };
+    for (int step = 0; step < MAX_STEPS && step_is_tensor(*v) && *axis < rank_of(*v) && rank_of(*v) <= MAX_AXES;
+         step++) {
+        MlirOperation op = defining_op(*v);
+        MlirBlock body;
+        if (op_is(op, "scf.if") && mlirOperationGetNumResults(op) == 1) {
+            *v = yielded_by_region(op, 1);
+            if (!v->ptr) return false;
+            continue;
+        }
+        if (is_sized_by(*v, *axis, size)) return true;
+        if (op_is(op, "wf.softmax")) { // of a rule that ran before
+            *v = mlirOperationGetOperand(op, 0);
+            continue;
+        }
+        ref from = {.v = *v, .n = rank_of(*v)}, to;
+        for (int i = 0; i < from.n; i++) from.axis[i] = (signed char)(i == *axis ? 1 : 0);
+        bool reduced[MAX_AXES];
+        MlirValue input = reshape_input(*v);
+        if (input.ptr) {
+            if (!step_enter_reshape(&from, input, &to)) return false;
+        } else if (is_structured(op, &body)) {
+            if (!step_enter_body(&from, op, body, &to, reduced) || mlirBlockGetNumArguments(body) == 0) return false;
+            ref argument = to;
+            argument.v = mlirBlockGetArgument(body, 0);
+            if (!step_enter_argument(&argument, op, &to)) return false;
+        } else {
+            return false;
+        }
+        int found = -1;
+        for (int i = 0; i < to.n; i++)
+            if (to.axis[i] == 1) found = i;
+        if (found < 0) return false;
+        *v = to.v;
+        *axis = found;
+    }
+    return false;
+}
+
+// Whether v is `size == 1`, of a size that x has along `axis`: dim(y, a) of a y as large, or what x was made with.
+static bool tests_for_one(MlirValue v, MlirValue x, int axis)
+{
+    MlirOperation test = defining_op(v);
+    int64_t index, one;
+    if (!op_is(test, "arith.cmpi") || step_compare_kind(test) != N_EQ ||
+        !step_index_value(mlirOperationGetOperand(test, 1), &one) || one != 1)
+        return false;
+    MlirValue tested = mlirOperationGetOperand(test, 0);
+    if (trace_size(&x, &axis, tested)) return true;
+    MlirOperation size = defining_op(tested);
+    if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return false;
+    MlirValue y = mlirOperationGetOperand(size, 0), none = {0};
+    if (!step_is_tensor(y) || index < 0 || index >= rank_of(y)) return false;
+    int y_axis = (int)index;
+    trace_size(&y, &y_axis, none);
+    return y.ptr && x.ptr && mlirValueEqual(x, y) && axis == y_axis;
+}
+
+// The tensor that a structured op repeats along axes whose index into it is 0, its size along them perhaps unknown.
+static bool enter_broadcast(ref *r)
+{
+    MlirValue input = reshape_input(r->v);
+    ref next;
+    if (input.ptr) {
+        if (!step_enter_reshape(r, input, &next)) return false;
+        *r = next;
+    }
+    MlirOperation op = defining_op(r->v);
+    MlirBlock body;
+    if (!is_structured(op, &body) || mlirOperationGetNumOperands(op) != 2 || mlirOperationGetNumResults(op) != 1)
+        return false;
+    MlirAffineMap in = indexing_map(op, 0);
+    if (!mlirValueEqual(mlirOperationGetOperand(mlirBlockGetTerminator(body), 0), mlirBlockGetArgument(body, 0)) ||
+        !mlirAffineMapIsIdentity(indexing_map(op, 1)) || mlirAffineMapGetNumDims(in) != r->n ||
+        !step_start_ref(&next, mlirOperationGetOperand(op, 0)) || mlirAffineMapGetNumResults(in) != next.n)
+        return false;
+    for (int i = 0; i < next.n; i++) {
+        MlirAffineExpr e = mlirAffineMapGetResult(in, i);
+        if (mlirAffineExprIsADim(e))
+            step_set_axis(&next, i, r->axis[mlirAffineDimExprGetPosition(e)]);
+        else if (mlirAffineExprIsAConstant(e) && mlirAffineConstantExprGetValue(e) == 0)
+            next.axis[i] = AXIS_ZERO;
+        else
+            return false;
+    }
+    *r = next;
+    return true;
+}
+
+// The x of `scf.if (dim(x, a) == 1) { broadcast x along a } else { x }`: how upstream lowers a TOSA operand whose size
+// along a is not known. Dimensions of unknown size are taken as the same, as in the TOSA op itself.
+MlirValue step_unless_broadcast(reader *r, const ref *from, MlirOperation op)
+{
+    MlirValue none = {0};
+    if (!op_is(op, "scf.if") || mlirOperationGetNumResults(op) != 1 || mlirOperationGetNumRegions(op) != 2) return none;
+    ref then = *from, otherwise = *from;
+    then.v = yielded_by_region(op, 0);
+    otherwise.v = yielded_by_region(op, 1);
+    if (!then.v.ptr || !otherwise.v.ptr || !step_is_tensor(then.v) || !step_is_tensor(otherwise.v)) return none;
+    // each axis by a name of its own
+    for (int i = 0; i < from->n; i++)
+        then.axis[i] = otherwise.axis[i] = (signed char)(dim_of(from->v, i) == 1 ? AXIS_ZERO : i);
+    if (!enter_broadcast(&then)) return none;
+    node a = read_node(r, &then), b = read_node(r, &otherwise);
+    if (!mlirValueEqual(a.self.v, b.self.v) || a.self.n != b.self.n) return none;
+    for (int i = 0; i < a.self.n; i++) {
+        int axis = b.self.axis[i];
+        if (a.self.axis[i] == axis) continue;
+        if (a.self.axis[i] != AXIS_ZERO || axis >= from->n ||
+            !tests_for_one(mlirOperationGetOperand(op, 0), otherwise.v, axis))
+            return none;
+    }
+    return otherwise.v;
+}
+
+// The axis that an index into x runs along: that of the loop it is, or of `size == 1 ? 0 : loop`.
+static bool read_index(const ref *from, MlirValue index, const ref *x, int axis, signed char *result)
+{
+    int64_t zero;
+    MlirOperation op = defining_op(index);
+    if (step_index_value(index, &zero)) {
+        *result = AXIS_ZERO;
+        return zero == 0 && dim_of(x->v, axis) == 1;
+    }
+    if (op_is(op, "arith.select") && step_index_value(mlirOperationGetOperand(op, 1), &zero) && zero == 0 &&
+        tests_for_one(mlirOperationGetOperand(op, 0), x->v, axis))
+        op = defining_op(mlirOperationGetOperand(op, 2));
+    int64_t d = op_is(op, "linalg.index") ? op_int(op, "dim", -1) : -1;
+    if (d < 0 || d >= from->n) return false;
+    *result = from->axis[d];
+    return true;
+}
+
+bool step_enter_extract(const ref *from, MlirOperation op, ref *to)
+{
+    if (!op_is(op, "tensor.extract") || !step_start_ref(to, mlirOperationGetOperand(op, 0)) ||
+        mlirOperationGetNumOperands(op) != to->n + 1)
+        return false;
+    for (int i = 0; i < to->n; i++) {
+        signed char axis;
+        if (!read_index(from, mlirOperationGetOperand(op, i + 1), to, i, &axis)) return false;
+        step_set_axis(to, i, axis);
+    }
+    return true;
+}

@@ -1,0 +1,26 @@
+// Single steps from a ref to what it is computed from: the parts of read_node.
+#ifndef WELFORD_COMPILER_RAISE_STEPS_H
+#define WELFORD_COMPILER_RAISE_STEPS_H
+
+#include "compiler/raise/normal.h"
+
+bool step_is_tensor(MlirValue v);
+bool step_start_ref(ref *r, MlirValue v); // without axes; false when they are too many
+void step_set_axis(ref *r, int i, signed char axis);
+
+// The tensor behind a block argument of a structured op, indexed as the body sees it.
+bool step_enter_argument(const ref *from, MlirOperation op, ref *to);
+// The value that a structured op yields for `from`, indexed by its loops; *reduced says which loops no axis of the
+// result drives: they are reductions.
+bool step_enter_body(const ref *from, MlirOperation op, MlirBlock body, ref *to, bool reduced[MAX_AXES]);
+// Axes of a reshape's input, when the reshape only adds and drops dimensions of size 1.
+bool step_enter_reshape(const ref *from, MlirValue input, ref *to);
+// The x of an scf.if that broadcasts it where its size is 1; null value when the op is another.
+MlirValue step_unless_broadcast(reader *r, const ref *from, MlirOperation op);
+// The tensor of a tensor.extract whose indices are loops of the body that it stands in.
+bool step_enter_extract(const ref *from, MlirOperation op, ref *to);
+
+node_kind step_compare_kind(MlirOperation op);      // of arith.cmpi and cmpf; N_LEAF: none that is known
+bool step_index_value(MlirValue v, int64_t *value); // a constant integer
+
+#endif
