@@ -2,7 +2,7 @@
 //
 //     normalizer      NFC, Prepend, Replace (of a string), Sequence           steps
 //     pre_tokenizer   Split, Digits, ByteLevel, Sequence                      splits
-//                     Metaspace                                               steps, and perhaps a split
+//                     Metaspace                                               a prefix, and perhaps a split
 //     model           BPE                                                     tokens, merges
 //     post_processor  TemplateProcessing, ByteLevel, Sequence                 BOS and EOS
 //     decoder         ByteLevel, Replace, ByteFallback, Fuse, Strip, ...      whether a first space goes
@@ -15,7 +15,7 @@
 
 enum { MAX_PARTS = 16, MAX_TEXTS = 64 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
-enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
+enum { STRIP_LEFT = 1, STRIP_RIGHT = 2, SINGLE_WORD = 4, NORMALIZED = 8, LEARNED = 16 };
 
 #define SPACE_LETTER "\xe2\x96\x81" // U+2581
 
@@ -83,12 +83,14 @@ typedef struct converter {
     wf_error *err;
     int64_t n_vocab;
     hf_specials *out;
-    view *texts;           // [count]
-    unsigned char *types;  // [count]
-    unsigned char *strips; // [count]
+    view *texts;          // [count]
+    unsigned char *types; // [count]
+    unsigned char *flags; // [count]
     int64_t count;
-    text_list steps, splits;
-    bool byte_letters, byte_fallback, prepends, strip_start;
+    text_list steps, prefix, splits;
+    bool byte_letters, byte_fallback, strip_start;
+    bool prepends, replaces; // the normalizer does so
+    bool rewrites;           // the normalizer does more than to spell spaces in another way
 } converter;
 
 static json_fields fields_of(const converter *c, const json_t *object)
@@ -115,11 +117,11 @@ static wf_status add_text(converter *c, text_list *list, view text)
     return copy_text(c, text, &list->items[list->count++]);
 }
 
-static wf_status add_step(converter *c, const char *name, view a, view b)
+static wf_status add_step(converter *c, text_list *steps, const char *name, view a, view b)
 {
-    TRY(add_text(c, &c->steps, view_of(name)));
-    if (a.data) TRY(add_text(c, &c->steps, a));
-    return b.data ? add_text(c, &c->steps, b) : WF_OK;
+    TRY(add_text(c, steps, view_of(name)));
+    if (a.data) TRY(add_text(c, steps, a));
+    return b.data ? add_text(c, steps, b) : WF_OK;
 }
 
 static wf_status add_split(converter *c, const char *behaviour, view expression)
@@ -181,17 +183,22 @@ static wf_status read_normalizer(converter *c, const json_t *part, view type)
     json_fields f = fields_of(c, part);
     view text = VIEW_LITERAL(""), content = VIEW_LITERAL("");
     bool is_regex;
-    if (view_is(type, "NFC")) return add_step(c, "nfc", (view){0}, (view){0});
+    if (view_is(type, "NFC")) {
+        c->rewrites = true;
+        return add_step(c, &c->steps, "nfc", (view){0}, (view){0});
+    }
     if (view_is(type, "Prepend")) {
         TRY(json_field_string(&f, "prepend", &text));
         c->prepends = true;
-        return text.len ? add_step(c, "prepend", text, (view){0}) : WF_OK;
+        return text.len ? add_step(c, &c->steps, "prepend", text, (view){0}) : WF_OK;
     }
     if (!view_is(type, "Replace")) return refuse(c, "normalizer", type.data);
     TRY(read_pattern(c, part, &text, &is_regex));
     TRY(json_field_string(&f, "content", &content));
     if (is_regex) return refuse(c, "normalizer", "Replace of a regular expression");
-    return add_step(c, "replace", text, content);
+    c->replaces = true;
+    c->rewrites = c->rewrites || !view_is(text, " ");
+    return add_step(c, &c->steps, "replace", text, content);
 }
 
 // ---- pre-tokenizer
@@ -241,12 +248,12 @@ static wf_status read_metaspace(converter *c, const json_t *part)
     TRY(json_field_bool(&f, "split", &split));
     if (!view_is(letter, SPACE_LETTER)) return refuse(c, "pre_tokenizer", "a Metaspace that is not U+2581");
     if (c->splits.count) return refuse(c, "pre_tokenizer", "Metaspace behind another one");
-    TRY(add_step(c, "replace", VIEW_LITERAL(" "), letter));
+    TRY(add_step(c, &c->prefix, "replace", VIEW_LITERAL(" "), letter));
     if (scheme.len == 0) scheme = prefix ? VIEW_LITERAL("always") : VIEW_LITERAL("never");
     if (view_is(scheme, "always"))
-        TRY(add_step(c, "prefix", letter, (view){0}));
+        TRY(add_step(c, &c->prefix, "prefix", letter, (view){0}));
     else if (view_is(scheme, "first"))
-        TRY(add_step(c, "prefix_first", letter, (view){0}));
+        TRY(add_step(c, &c->prefix, "prefix_first", letter, (view){0}));
     else if (!view_is(scheme, "never"))
         return refuse(c, "pre_tokenizer: prepend_scheme", scheme.data);
     return split ? add_split(c, "merged_with_next", letter) : WF_OK;
@@ -266,7 +273,9 @@ static wf_status read_pre_tokenizer(converter *c, const json_t *part, view type)
     if (!view_is(type, "ByteLevel")) return refuse(c, "pre_tokenizer", type.data);
     TRY(json_field_bool(&f, "add_prefix_space", &prefix));
     TRY(json_field_bool(&f, "use_regex", &words));
-    if (prefix) return refuse(c, "pre_tokenizer", "ByteLevel with add_prefix_space");
+    if (prefix && c->splits.count)
+        return refuse(c, "pre_tokenizer", "ByteLevel with add_prefix_space behind another one");
+    if (prefix) TRY(add_step(c, &c->prefix, "prefix", VIEW_LITERAL(" "), (view){0}));
     c->byte_letters = true;
     return words ? add_split(c, "isolated", VIEW_LITERAL(BYTE_LEVEL_WORDS)) : WF_OK;
 }
@@ -306,8 +315,8 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
                          n);
     c->texts = arena_alloc(c->memory, (size_t)c->count, sizeof *c->texts);
     c->types = arena_alloc(c->memory, (size_t)c->count, 1);
-    c->strips = arena_alloc(c->memory, (size_t)c->count, 1);
-    if (!c->texts || !c->types || !c->strips) return error_memory(c->err, (size_t)c->count * sizeof *c->texts);
+    c->flags = arena_alloc(c->memory, (size_t)c->count, 1);
+    if (!c->texts || !c->types || !c->flags) return error_memory(c->err, (size_t)c->count * sizeof *c->texts);
     for (i = 0; i < (size_t)c->count; i++) c->texts[i] = (view){"", 0}, c->types[i] = TYPE_UNUSED;
     return WF_OK;
 }
@@ -422,10 +431,10 @@ static wf_status read_model(converter *c, const json_t *root, json_t *added)
 
 // ---- added tokens
 
-// Whether normalizing changes the text: a token that is looked for in normalized text would then be another text.
-static bool is_normalized_apart(const converter *c, view text)
+// Whether it matters that a token is looked for in normalized text: normalizing changes its text, or what is around it.
+static bool is_normalized_apart(const converter *c, view text, bool looks_around)
 {
-    if (c->prepends) return true;
+    if (c->prepends || (looks_around && c->replaces)) return true;
     for (size_t i = 0; i < text.len && c->steps.count; i++)
         if ((unsigned char)text.data[i] >= 0x80 || text.data[i] == ' ') return true;
     return false;
@@ -445,11 +454,14 @@ static wf_status read_added_token(converter *c, const json_t *item)
     TRY(json_field_bool(&f, "normalized", &normalized));
     TRY(json_field_bool(&f, "single_word", &single));
     if (id >= c->count) return WF_OK;
-    if (single) return refuse(c, "added_tokens: single_word of", content.data);
-    if (normalized && is_normalized_apart(c, content)) return refuse(c, "added_tokens: normalized of", content.data);
+    normalized = normalized && is_normalized_apart(c, content, left || right || single);
+    // Its text could then come out of other text, which a message must not become.
+    if (normalized && special && c->rewrites) return refuse(c, "added_tokens: normalized of", content.data);
+    bool learned = !special && c->types[id] == TYPE_NORMAL && view_equal(c->texts[id], content);
     TRY(copy_text(c, content, &c->texts[id]));
     c->types[id] = (unsigned char)(special ? TYPE_CONTROL : TYPE_USER);
-    c->strips[id] = (unsigned char)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0));
+    c->flags[id] = (unsigned char)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0) | (single ? SINGLE_WORD : 0) |
+                                   (normalized ? NORMALIZED : 0) | (learned ? LEARNED : 0));
     return WF_OK;
 }
 
@@ -543,14 +555,16 @@ static view *copy_list(const converter *c, const text_list *list)
 static wf_status add_values(converter *c)
 {
     checkpoint *file = c->file;
-    const view *steps = copy_list(c, &c->steps), *splits = copy_list(c, &c->splits);
+    const view *steps = copy_list(c, &c->steps), *prefix = copy_list(c, &c->prefix);
+    const view *splits = copy_list(c, &c->splits);
     size_t n = (size_t)c->count;
-    if (!steps || !splits) return error_memory(c->err, sizeof c->steps);
+    if (!steps || !prefix || !splits) return error_memory(c->err, sizeof c->steps);
     TRY(hf_add_string(file, "tokenizer.ggml.model", view_of(c->byte_letters ? "gpt2" : "bpe"), c->err));
     TRY(hf_add_strings(file, "tokenizer.ggml.tokens", c->texts, n, c->err));
     TRY(hf_add_array(file, "tokenizer.ggml.token_type", METADATA_U8, c->types, n, c->err));
-    TRY(hf_add_array(file, "tokenizer.json.strip", METADATA_U8, c->strips, n, c->err));
+    TRY(hf_add_array(file, "tokenizer.json.flags", METADATA_U8, c->flags, n, c->err));
     TRY(hf_add_strings(file, "tokenizer.json.normalizer", steps, c->steps.count, c->err));
+    TRY(hf_add_strings(file, "tokenizer.json.prefix", prefix, c->prefix.count, c->err));
     TRY(hf_add_strings(file, "tokenizer.json.split", splits, c->splits.count, c->err));
     return hf_add_bool(file, "tokenizer.json.strip_start", c->strip_start, c->err);
 }

@@ -2,6 +2,7 @@
 #include "text/special.h"
 
 #include <stdlib.h>
+#include <utf8proc.h>
 
 #include "text/utf8.h"
 
@@ -77,6 +78,83 @@ const special_token *special_set_match(const special_set *set, view text, size_t
         high = lower_bound(set, low, high, depth, byte + 1);
     }
     return longest;
+}
+
+static size_t skip_space(view text, size_t pos)
+{
+    for (size_t length; pos < text.len; pos += length)
+        if (!(length = utf8_space_at(text, pos))) break;
+    return pos;
+}
+
+// Where the space begins that ends at `pos`, not before `start`.
+static size_t skip_space_back(view text, size_t start, size_t pos)
+{
+    for (size_t length = 1; pos > start && length <= 3 && length <= pos - start;) {
+        if (utf8_space_at(text, pos - length) == length)
+            pos -= length, length = 1;
+        else
+            ++length;
+    }
+    return pos;
+}
+
+// \w of Rust's regular expressions: Alphabetic, marks, decimal digits, connectors, joiners
+// (https://www.unicode.org/reports/tr18/#Compatibility_Properties).
+static bool is_word_character(utf8proc_int32_t code)
+{
+    bool joins = code == 0x200C || code == 0x200D, circled = code >= 0x24B6 && code <= 0x24E9;
+    bool framed = (code >= 0x1F130 && code <= 0x1F149) || (code >= 0x1F150 && code <= 0x1F169) ||
+                  (code >= 0x1F170 && code <= 0x1F189);
+    utf8proc_category_t category = utf8proc_category(code);
+    return joins || circled || framed || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
+           category == UTF8PROC_CATEGORY_PC;
+}
+
+// Whether the character of exactly `length` bytes at text.data[pos] is part of a word.
+static bool is_word_at(view text, size_t pos, size_t length)
+{
+    utf8proc_int32_t code;
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text.data + pos;
+    return utf8proc_iterate(at, (utf8proc_ssize_t)length, &code) == (utf8proc_ssize_t)length && is_word_character(code);
+}
+
+static bool touches_word(view text, size_t start, size_t end)
+{
+    for (size_t length = 1; length <= 4; ++length) {
+        if (length <= start && is_word_at(text, start - length, length)) return true;
+        if (length <= text.len - end && is_word_at(text, end, length)) return true;
+    }
+    return false;
+}
+
+static bool is_blocked(special_walk *walk, size_t pos)
+{
+    while (walk->n_blocked && walk->blocked[0] < pos) ++walk->blocked, --walk->n_blocked;
+    return walk->n_blocked && walk->blocked[0] == pos;
+}
+
+bool special_walk_next(special_walk *walk, view text, size_t start, special_match *match)
+{
+    for (size_t pos = start; pos < text.len;) {
+        bool may_begin = walk->set->first[(unsigned char)text.data[pos]] && !is_blocked(walk, pos);
+        const special_token *found = may_begin ? special_set_match(walk->set, text, pos) : NULL;
+        if (!found) {
+            ++pos;
+            continue;
+        }
+        int flags = walk->flags ? walk->flags[found->id] : 0;
+        size_t end = pos + found->text.len;
+        if (flags & SPECIAL_SINGLE_WORD && touches_word(text, pos, end)) {
+            pos = end; // nor does another one begin inside, as in Hugging Face tokenizers
+            continue;
+        }
+        *match = (special_match){.id = found->id,
+                                 .start = flags & SPECIAL_STRIP_LEFT ? skip_space_back(text, start, pos) : pos,
+                                 .end = flags & SPECIAL_STRIP_RIGHT ? skip_space(text, end) : end};
+        return true;
+    }
+    return false;
 }
 
 const special_token *special_set_find(const special_set *set, view text)

@@ -28,6 +28,32 @@ void special_set_sort(special_set *set); // of equal texts the highest id stays
 // The longest token that starts at text.data[pos], or NULL. O(length of the token * log of their number).
 const special_token *special_set_match(const special_set *set, view text, size_t pos);
 
+// What a token asks for of the text around it.
+enum {
+    SPECIAL_STRIP_LEFT = 1,
+    SPECIAL_STRIP_RIGHT = 2,
+    SPECIAL_SINGLE_WORD = 4, // it is one only where no letter, digit or underscore touches it
+    SPECIAL_NORMALIZED = 8,  // it is looked for in text that is normalized
+    SPECIAL_LEARNED = 16,    // user-defined, but of the model's own vocabulary: merging makes it as well
+};
+
+typedef struct special_match {
+    int32_t id;
+    size_t start, end; // with the space that it takes
+} special_match;
+
+// A walk through a text. `blocked`: ascending offsets at which no token may begin; `flags`: SPECIAL_ bits by id, or
+// NULL.
+typedef struct special_walk {
+    const special_set *set;
+    const unsigned char *flags;
+    const size_t *blocked;
+    size_t n_blocked;
+} special_walk;
+
+// The next token at or behind `start`; false when there is none. `start` only ever grows in a walk.
+bool special_walk_next(special_walk *walk, view text, size_t start, special_match *match);
+
 // The token with exactly this text, or NULL.
 const special_token *special_set_find(const special_set *set, view text);
 

@@ -12,8 +12,9 @@
 // From a tokenizer.json come besides (see format/hf_tokenizer.h):
 //
 //     tokenizer.json.normalizer     [STRING], steps of normalize.h
+//     tokenizer.json.prefix         [STRING], steps that follow when tokens in normalized text are found; or absent
 //     tokenizer.json.split          [STRING], pairs for pretokenizer_create_patterns; in place of tokenizer.ggml.pre
-//     tokenizer.json.strip          [U8], a token: 1 takes the space on its left, 2 that on its right
+//     tokenizer.json.flags          [U8], a token: SPECIAL_ bits of special.h
 //     tokenizer.json.eos_token_ids  [I32], all that end a text
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start
 #include "text/tokenizer.h"
@@ -21,6 +22,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/pretokenize.h"
@@ -29,7 +31,6 @@
 
 #define SPACE_LETTER "\xe2\x96\x81" // U+2581, a space in vocabularies of characters
 
-enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
 
 struct tokenizer {
@@ -38,16 +39,17 @@ struct tokenizer {
     int32_t count;
     int32_t bos, eos;
     bool add_bos, add_eos;
-    unsigned char *types;        // [count]
-    bool *eog;                   // [count]
-    special_set user;            // user-defined tokens
-    special_set all;             // and the special ones
-    const unsigned char *strips; // [count] STRIP_ bits, or NULL
-    bool characters;             // the vocabulary is of characters, not of byte letters
-    bool strip_start;            // the text of a list of tokens loses a space at its start
-    float *scores;               // [count], or NULL
-    normalizer norm;
-    pretokenizer *pre; // NULL: a stretch of text is one word
+    unsigned char *types;                        // [count]
+    bool *eog;                                   // [count]
+    special_set user, all;                       // user-defined tokens; and the special ones
+    special_set normalized_user, normalized_all; // those that are looked for in normalized text
+    arena memory;                                // of their normalized texts
+    const unsigned char *flags;                  // [count] SPECIAL_ bits, or NULL
+    bool characters;                             // the vocabulary is of characters, not of byte letters
+    bool strip_start;                            // the text of a list of tokens loses a space at its start
+    float *scores;                               // [count], or NULL
+    normalizer norm, prefix;                     // before and behind the search for tokens in normalized text
+    pretokenizer *pre;                           // NULL: a stretch of text is one word
     bpe *bpe;
 };
 
@@ -161,21 +163,41 @@ static wf_status read_end_tokens(const checkpoint *file, tokenizer *t, bool adds
     return WF_OK;
 }
 
+// A token's text as it stands in normalized text.
+static wf_status normalize_token(tokenizer *t, int32_t id, view *text, wf_error *err)
+{
+    buffer memory[2] = {{0}, {0}};
+    *text = t->texts[id];
+    wf_status status = utf8_is_valid(*text) ? normalizer_apply(&t->norm, true, text, memory, err) : WF_OK;
+    char *copy = status == WF_OK ? arena_strdup(&t->memory, *text) : NULL;
+    if (status == WF_OK && !copy) status = error_memory(err, text->len);
+    if (copy) *text = (view){copy, text->len};
+    for (int i = 0; i < 2; ++i) buffer_free(&memory[i]);
+    return status;
+}
+
 static wf_status collect_special(tokenizer *t, wf_error *err)
 {
-    size_t n_user = 0, n_all = 0;
+    special_set *const sets[2][2] = {{&t->user, &t->all}, {&t->normalized_user, &t->normalized_all}};
+    size_t n_user[2] = {0}, n_all[2] = {0};
     for (int32_t id = 0; id < t->count; ++id) {
-        n_user += t->types[id] == TYPE_USER;
-        n_all += t->types[id] == TYPE_USER || is_special(t->types[id]);
+        bool normalized = t->flags && t->flags[id] & SPECIAL_NORMALIZED;
+        n_user[normalized] += t->types[id] == TYPE_USER;
+        n_all[normalized] += t->types[id] == TYPE_USER || is_special(t->types[id]);
     }
-    TRY(special_set_create(&t->user, n_user, err));
-    TRY(special_set_create(&t->all, n_all, err));
+    for (int i = 0; i < 2; ++i) {
+        TRY(special_set_create(sets[i][0], n_user[i], err));
+        TRY(special_set_create(sets[i][1], n_all[i], err));
+    }
     for (int32_t id = 0; id < t->count; ++id) {
-        if (t->types[id] == TYPE_USER) special_set_add(&t->user, t->texts[id], id);
-        if (t->types[id] == TYPE_USER || is_special(t->types[id])) special_set_add(&t->all, t->texts[id], id);
+        bool normalized = t->flags && t->flags[id] & SPECIAL_NORMALIZED;
+        view text = t->texts[id];
+        if (t->types[id] != TYPE_USER && !is_special(t->types[id])) continue;
+        if (normalized) TRY(normalize_token(t, id, &text, err));
+        if (t->types[id] == TYPE_USER) special_set_add(sets[normalized][0], text, id);
+        special_set_add(sets[normalized][1], text, id);
     }
-    special_set_sort(&t->user);
-    special_set_sort(&t->all);
+    for (int i = 0; i < 4; ++i) special_set_sort(sets[i / 2][i % 2]);
     return WF_OK;
 }
 
@@ -225,10 +247,12 @@ static void find_byte_tokens(const tokenizer *t, int32_t tokens[256])
     }
 }
 
-// Words of characters may become user-defined tokens, which SentencePiece's merging does not tell from normal ones.
+// Words of characters may become user-defined tokens, which SentencePiece's merging does not tell from normal ones. Of
+// a tokenizer.json, words become those that the model's own vocabulary has.
 static bool is_usable(const tokenizer *t, int32_t id)
 {
     int type = t->types[id];
+    if (type == TYPE_USER && t->flags) return t->flags[id] & SPECIAL_LEARNED;
     return t->characters ? !is_special(type) && type != TYPE_BYTE : !is_special(type) && type != TYPE_USER;
 }
 
@@ -257,14 +281,14 @@ static wf_status create_bpe(const checkpoint *file, tokenizer *t, bool ignore_me
     return status;
 }
 
-static wf_status read_strips(const checkpoint *file, tokenizer *t, wf_error *err)
+static wf_status read_flags(const checkpoint *file, tokenizer *t, wf_error *err)
 {
-    static const char key[] = "tokenizer.json.strip";
+    static const char key[] = "tokenizer.json.flags";
     const metadata_value *value = checkpoint_find(file, key);
     if (!value) return WF_OK;
     if (value->type != METADATA_ARRAY || value->item_type != METADATA_U8 || value->count != (uint64_t)t->count)
         return error_set(err, WF_ERROR_FORMAT, "%s: %s is no array of %d bytes", t->path, key, t->count);
-    t->strips = value->data;
+    t->flags = value->data;
     return WF_OK;
 }
 
@@ -275,11 +299,15 @@ static wf_status read_json_steps(const checkpoint *file, tokenizer *t, wf_error 
     size_t n_items;
     TRY(read_strings(file, "tokenizer.json.normalizer", &items, &n_items, err));
     TRY(name_path(t, normalizer_read(items, n_items, &t->norm, err), err));
+    if (checkpoint_find(file, "tokenizer.json.prefix")) {
+        TRY(read_strings(file, "tokenizer.json.prefix", &items, &n_items, err));
+        TRY(name_path(t, normalizer_read(items, n_items, &t->prefix, err), err));
+    }
     TRY(read_strings(file, "tokenizer.json.split", &items, &n_items, err));
     if (n_items % 2) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.json.split is no list of pairs", t->path);
     if (n_items) TRY(name_path(t, pretokenizer_create_patterns(items, n_items / 2, &t->pre, err), err));
     TRY(checkpoint_get_bool_or(file, "tokenizer.json.strip_start", &t->strip_start, err));
-    return read_strips(file, t, err);
+    return read_flags(file, t, err);
 }
 
 // SentencePiece: spaces become letters of their own, one is put before each stretch of text.
@@ -355,8 +383,11 @@ void tokenizer_free(tokenizer *t)
     if (!t) return;
     bpe_free(t->bpe);
     pretokenizer_free(t->pre);
+    special_set_free(&t->normalized_all);
+    special_set_free(&t->normalized_user);
     special_set_free(&t->all);
     special_set_free(&t->user);
+    arena_free(&t->memory);
     free(t->scores);
     free(t->eog);
     free(t->types);
@@ -366,9 +397,16 @@ void tokenizer_free(tokenizer *t)
 typedef struct encoder {
     const tokenizer *t;
     bpe_scratch *scratch;
-    buffer repaired, normalized[2];
+    buffer repaired, normalized[2], prefixed[2];
     token_list *out;
+    view whole;
+    bool parse_special;
+    const size_t *blocked; // offsets in `whole`, ascending
+    size_t n_blocked;
 } encoder;
+
+// What is done with the text between tokens; `first`: it begins the whole.
+typedef wf_status stretch_fn(encoder *e, view text, bool first, wf_error *err);
 
 static wf_status encode_word(void *context, view word, wf_error *err)
 {
@@ -376,10 +414,44 @@ static wf_status encode_word(void *context, view word, wf_error *err)
     return bpe_encode_word(e->t->bpe, e->scratch, word, e->out, err);
 }
 
-// A stretch of text between special tokens; `first`: it begins the whole text.
-static wf_status encode_segment(encoder *e, view text, bool first, wf_error *err)
+// Text in which no token is left to be found.
+static wf_status encode_words(encoder *e, view text, bool first, wf_error *err)
 {
     if (text.len == 0) return WF_OK;
+    TRY(normalizer_apply(&e->t->prefix, first, &text, e->prefixed, err));
+    return e->t->pre ? pretokenizer_split(e->t->pre, text, encode_word, e, err) : encode_word(e, text, err);
+}
+
+static wf_status encode_around(encoder *e, view text, bool first, special_walk walk, stretch_fn *encode, wf_error *err)
+{
+    size_t start = 0;
+    for (special_match m; special_walk_next(&walk, text, start, &m); start = m.end) {
+        TRY(encode(e, (view){text.data + start, m.start - start}, first && start == 0, err));
+        TRY(token_list_append(e->out, m.id, err));
+    }
+    return encode(e, (view){text.data + start, text.len - start}, first && start == 0, err);
+}
+
+// Whether a token must not begin somewhere in this part of the whole text.
+static bool has_blocked(const encoder *e, view text)
+{
+    size_t begin = (size_t)(text.data - e->whole.data), low = 0, high = e->n_blocked;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (e->blocked[middle] < begin)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < e->n_blocked && e->blocked[low] < begin + text.len;
+}
+
+// A stretch of text between tokens. Offsets are lost when it is normalized: where some are blocked, no special token is
+// looked for in it.
+static wf_status encode_stretch(encoder *e, view text, bool first, wf_error *err)
+{
+    if (text.len == 0) return WF_OK;
+    bool special = e->parse_special && !has_blocked(e, text);
     if (!utf8_is_valid(text)) {
         buffer_clear(&e->repaired);
         utf8_append_repaired(&e->repaired, text);
@@ -387,61 +459,21 @@ static wf_status encode_segment(encoder *e, view text, bool first, wf_error *err
         text = buffer_view(&e->repaired);
     }
     TRY(normalizer_apply(&e->t->norm, first, &text, e->normalized, err));
-    return e->t->pre ? pretokenizer_split(e->t->pre, text, encode_word, e, err) : encode_word(e, text, err);
-}
-
-static size_t skip_space(view text, size_t pos)
-{
-    for (size_t length; pos < text.len; pos += length)
-        if (!(length = utf8_space_at(text, pos))) break;
-    return pos;
-}
-
-// Where the space begins that ends at `pos`, not before `start`.
-static size_t skip_space_back(view text, size_t start, size_t pos)
-{
-    for (size_t length = 1; pos > start && length <= 3 && length <= pos - start;) {
-        if (utf8_space_at(text, pos - length) == length)
-            pos -= length, length = 1;
-        else
-            ++length;
-    }
-    return pos;
-}
-
-static wf_status encode_text(encoder *e, view text, const special_set *set, const size_t *blocked, size_t n_blocked,
-                             wf_error *err)
-{
-    size_t start = 0, next_blocked = 0;
-    for (size_t pos = 0; pos < text.len;) {
-        const special_token *found = NULL;
-        if (set->first[(unsigned char)text.data[pos]]) {
-            while (next_blocked < n_blocked && blocked[next_blocked] < pos) ++next_blocked;
-            bool is_blocked = next_blocked < n_blocked && blocked[next_blocked] == pos;
-            if (!is_blocked) found = special_set_match(set, text, pos);
-        }
-        if (!found) {
-            ++pos;
-            continue;
-        }
-        int strip = e->t->strips ? e->t->strips[found->id] : 0;
-        size_t end = strip & STRIP_LEFT ? skip_space_back(text, start, pos) : pos;
-        TRY(encode_segment(e, (view){text.data + start, end - start}, start == 0, err));
-        TRY(token_list_append(e->out, found->id, err));
-        pos += found->text.len;
-        start = pos = strip & STRIP_RIGHT ? skip_space(text, pos) : pos;
-    }
-    return encode_segment(e, (view){text.data + start, text.len - start}, start == 0, err);
+    special_walk walk = {.set = special ? &e->t->normalized_all : &e->t->normalized_user, .flags = e->t->flags};
+    return encode_around(e, text, first, walk, encode_words, err);
 }
 
 wf_status tokenizer_encode(const tokenizer *t, view text, bool parse_special, const size_t *blocked, size_t n_blocked,
                            token_list *out, wf_error *err)
 {
-    encoder e = {.t = t, .out = out};
+    encoder e = {
+        .t = t, .out = out, .whole = text, .parse_special = parse_special, .blocked = blocked, .n_blocked = n_blocked};
+    special_walk walk = {
+        .set = parse_special ? &t->all : &t->user, .flags = t->flags, .blocked = blocked, .n_blocked = n_blocked};
     TRY(bpe_scratch_create(text.len >= 4096, &e.scratch, err)); // a cache costs more than it saves for a short text
-    wf_status status = encode_text(&e, text, parse_special ? &t->all : &t->user, blocked, n_blocked, err);
+    wf_status status = encode_around(&e, text, true, walk, encode_stretch, err);
     buffer_free(&e.repaired);
-    for (int i = 0; i < 2; ++i) buffer_free(&e.normalized[i]);
+    for (int i = 0; i < 2; ++i) buffer_free(&e.normalized[i]), buffer_free(&e.prefixed[i]);
     bpe_scratch_free(e.scratch);
     return status;
 }

@@ -1,6 +1,8 @@
 // Any vocabulary, any text: creation succeeds or fails with one line; what is encoded has ids in range, and with tokens
 // for all bytes the text comes back.
 //
+// With FLAG_SCORES it is a vocabulary of characters ("llama").
+//
 //     pre u8 · flags u8 · n_tokens u8 · n_merges u8 · strings (type:3 length:5, bytes) · text
 #include <stdlib.h>
 
@@ -10,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes);
 
-enum { FLAG_BYTES = 1, FLAG_TYPES = 2, FLAG_SPECIAL = 4, FLAG_BLOCKED = 8 };
+enum { FLAG_BYTES = 1, FLAG_TYPES = 2, FLAG_SPECIAL = 4, FLAG_BLOCKED = 8, FLAG_SCORES = 16 };
 
 static const char *const PRES[] = {"smollm", "gpt-2", "llama-bpe", "qwen2", "deepseek-r1-qwen", "default", "other"};
 
@@ -42,6 +44,17 @@ static void take_string(input *in)
     in->texts[in->count] = (view){in->rest.data, length};
     in->types[in->count++] = (int32_t)(head >> 5);
     in->rest = (view){in->rest.data + length, in->rest.len - length};
+}
+
+// Scores of whole and of equal values, of one infinity and of what is no number.
+static void add_scores(test_vocabulary *v, const int32_t *types, size_t count)
+{
+    static const uint32_t floats[8] = {0,          0x3F800000, 0xBF800000, 0x7F800000,
+                                       0x7FC00000, 0xC1200000, 0x00000001, 0xC1200000};
+    put_key(v, "tokenizer.ggml.scores", METADATA_ARRAY);
+    put_number(&v->values, METADATA_F32, 4);
+    put_number(&v->values, count, 8);
+    for (size_t i = 0; i < count; ++i) put_number(&v->values, floats[types[i] & 7], 4);
 }
 
 static void check_text(const tokenizer *t, view text, unsigned flags, bool comes_back)
@@ -94,14 +107,16 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
         in->texts[in->count] = (view){letters[byte], put_letter(byte, letters[byte])};
         in->types[in->count++] = 1;
     }
-    add_text(&v, "tokenizer.ggml.model", "gpt2");
+    add_text(&v, "tokenizer.ggml.model", flags & FLAG_SCORES ? "llama" : "gpt2");
     add_text(&v, "tokenizer.ggml.pre", PRES[pre]);
     add_texts(&v, "tokenizer.ggml.tokens", in->texts, in->count);
+    if (flags & FLAG_SCORES) add_scores(&v, in->types, in->count);
     if (flags & FLAG_TYPES) add_ints(&v, "tokenizer.ggml.token_type", in->types, in->count);
     in->count = 0;
     for (unsigned i = 0; i < n_merges; ++i) take_string(in);
     add_texts(&v, "tokenizer.ggml.merges", in->texts, in->count);
-    check_vocabulary(&v, in->rest, flags, pre == 3 || pre == 4);
+    bool changes = pre == 3 || pre == 4 || flags & FLAG_SCORES;
+    check_vocabulary(&v, in->rest, flags, changes);
     free_vocabulary(&v);
     free(in);
     return 0;

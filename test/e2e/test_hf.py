@@ -147,7 +147,8 @@ def test_harmless_config(logits, folder):
     ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKD"}]}, "NFKD"),
     ("normalizer", {"type": "Replace", "pattern": {"Regex": " +"}, "content": " "}, "regular expression"),
     ("pre_tokenizer", {"type": "BertPreTokenizer"}, "BertPreTokenizer"),
-    ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}, "add_prefix_space"),
+    ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel", "add_prefix_space": True}]},
+     "add_prefix_space"),
     ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "\\w+"}, "behavior": "Isolated", "invert": False}, "escape"),
     ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "a*"}, "behavior": "Isolated", "invert": False}, "empty"),
     ("pre_tokenizer", {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}, "Removed"),
@@ -158,12 +159,18 @@ def test_harmless_config(logits, folder):
     ("model", {"type": "BPE", "vocab": {"a": -1}, "merges": []}, "no id"),
     ("model", {"type": "BPE", "vocab": {"a": 5, "b": 5}, "merges": []}, "same id"),
     ("model", {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}, "pair"),
-    ("added_tokens", [{"id": 3, "content": "x", "single_word": True}], "single_word"),
+    ("model", {"type": "WordPiece", "vocab": {}}, "WordPiece"),
 ])
 def test_refuses_tokenizer(welford, folder, part, value, reason):
     edit(folder, "tokenizer.json", **{part: value})
     result = welford.run("tokenize", folder, "-p", "hello").failed(1)
     assert reason in result.stderr
+
+
+def test_refuses_special_tokens_that_other_text_becomes(welford, folder):
+    edit(folder, "tokenizer.json", normalizer={"type": "NFC"},
+         added_tokens=[{"id": 3, "content": "\u212b", "special": True, "normalized": True}])
+    assert "normalized of" in welford.run("tokenize", folder, "-p", "hello").failed(1).stderr
 
 
 def test_refuses_tensors(welford, folder):

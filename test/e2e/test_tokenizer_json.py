@@ -1,5 +1,6 @@
 """tokenizer.json against Hugging Face's tokenizers, which wrote the file; SentencePiece vocabularies of GGUF files."""
 import json
+import random
 import struct
 
 import pytest
@@ -79,6 +80,62 @@ def test_strip_flags(welford, smollm2, tmp_path):
     texts = ["a  <mask>  b", "<mask>", " \n\t<mask>", "x<tail>\u3000\u2003 y", "<both>  <both>  <both>", "  <tail> <mask> z",
              "a\xa0<both>\xa0b", "é <both> é", "<tail>  "]
     compare(welford, folder, reference, [t.encode() for t in texts], True)
+
+
+WORDS = ["yes", " yes", "yes no", "yesno", "noyes", "_yes", "yes_", "yes1", "1yes", "éyes", "yes\u0301", "yes\u200d", "\u24b6yes",
+         "yes\u2160", "yes\u00bd", "(yes)", "yes-yes", "yesyes", "yes yes", "<x>yes", "yes<x>", "<x>yes<x>", "  yes  ", "-yes\u3000",
+         "\xff yes", "yes \u4e2d", "yes\u4e2d", "\U0001f130yes", "\U0001f600yes", "yes\U0001f600"]
+
+
+@pytest.mark.parametrize("strip", [False, True])
+def test_single_word(welford, smollm2, tmp_path, strip):
+    reference = Vocabulary(smollm2).reference
+    reference.add_tokens([AddedToken("yes", single_word=True, normalized=False, lstrip=strip, rstrip=strip)])
+    reference.add_special_tokens([AddedToken("<x>", single_word=True)])
+    folder = write_folder(tmp_path / "model", reference)
+    texts = [t.encode("utf-8", "surrogateescape") for t in WORDS + [a + b for a in WORDS for b in WORDS]]
+    expected = compare(welford, folder, reference, texts, True)
+    assert sum(reference.token_to_id("yes") in ids for ids in expected) > 200
+
+
+@pytest.mark.parametrize("digits", [False, True])
+def test_prefix_space(welford, smollm2, tmp_path, digits):
+    """ByteLevel with add_prefix_space: before each stretch between tokens, unless it begins with a space."""
+    v = Vocabulary(smollm2)
+    v.reference.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=not digits)
+    folder = write_folder(tmp_path / "model", v.reference)
+    for special in (False, True):
+        compare(welford, folder, v.reference, make_texts(51 + special, v.special)[:1500], special)
+
+
+NORMALIZERS = {
+    "prepend": normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+    "replace": normalizers.Replace(" ", "▁"),
+    "nfc": normalizers.NFC(),
+}
+
+
+@pytest.mark.parametrize("style", NORMALIZERS)
+def test_tokens_in_normalized_text(welford, characters, tmp_path, style):
+    """Such a token is normalized itself, so that with Prepend it is found only at the beginning of a stretch."""
+    text = json.loads(characters.reference.to_str())
+    text["added_tokens"] = text["added_tokens"][:200]
+    reference = Tokenizer.from_str(json.dumps(text))
+    reference.normalizer = NORMALIZERS[style]
+    reference.pre_tokenizer = None
+    extra = ["<one>", "<two words>", "caf\u00e9", "word"]
+    special = extra[0] if style == "nfc" else extra[1]
+    reference.add_tokens([AddedToken(t, normalized=True, lstrip=i == 0, rstrip=i == 2, single_word=i == 3)
+                          for i, t in enumerate(extra) if t != special])
+    reference.add_special_tokens([AddedToken(special, normalized=True)])
+    folder = write_folder(tmp_path / "model", reference)
+    parts = [*extra, "<two▁words>", "▁<one>", " ", "  ", "a", " b", "<bos>", "cafe\u0301", "▁", ".", "\n", "<", "é"]
+    rng = random.Random(61)
+    texts = ["".join(rng.choice(parts) for _ in range(rng.randint(1, 7))).encode() for _ in range(3000)]
+    for with_special in (False, True):
+        expected = compare(welford, folder, reference, texts, with_special)
+        counts = [sum(reference.token_to_id(t) in ids for ids in expected) for t in extra]
+        assert all(n > 10 or (t == special and not with_special) for t, n in zip(extra, counts)), counts
 
 
 # ---- characters, byte fallback
