@@ -23,7 +23,9 @@ typedef struct folder {
     checkpoint *file;
     hf_config config;
     hf_specials specials;
-    int64_t eos; // of config.json or generation_config.json; -1: none
+    const int32_t *eos_ids; // all of them
+    size_t n_eos_ids;
+    int64_t eos; // the first, of config.json or generation_config.json; -1: none
     buffer header;
     bool cut_short;
     wf_error *err;
@@ -174,7 +176,8 @@ static wf_status add_tensors(folder *h)
 // ---- configuration
 
 // An id, or the first of a list; the list becomes a value.
-static wf_status read_eos(folder *h, const json_fields *f, bool add_list)
+// Of config.json, then of generation_config.json, which overrules it where it has the field.
+static wf_status read_eos(folder *h, const json_fields *f)
 {
     json_t *value = json_field(f, "eos_token_id"), *item;
     size_t i;
@@ -189,7 +192,9 @@ static wf_status read_eos(folder *h, const json_fields *f, bool add_list)
         ids[i] = (int32_t)json_integer_value(item);
     }
     if (n) h->eos = ids[0];
-    return add_list ? hf_add_array(h->file, "tokenizer.json.eos_token_ids", METADATA_I32, ids, n, h->err) : WF_OK;
+    h->eos_ids = ids;
+    h->n_eos_ids = n;
+    return WF_OK;
 }
 
 static wf_status read_config(folder *h)
@@ -200,7 +205,7 @@ static wf_status read_config(folder *h)
     TRY(json_file_open(path, &root, h->err));
     wf_status status = hf_read_config(path, root, h->file, &h->config, h->err);
     json_fields f = {path, root, h->err};
-    if (status == WF_OK) status = read_eos(h, &f, !has_file(h, "generation_config.json"));
+    if (status == WF_OK) status = read_eos(h, &f);
     char *text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text && status == WF_OK) status = error_memory(h->err, 0);
     if (text) buffer_append(&h->header, text, strlen(text));
@@ -224,7 +229,7 @@ static wf_status read_generation(folder *h)
     TRY(path_of(h, "generation_config.json", path));
     TRY(json_file_open(path, &root, h->err));
     json_fields f = {path, root, h->err};
-    wf_status status = read_eos(h, &f, true);
+    wf_status status = read_eos(h, &f);
     for (size_t i = 0; i < sizeof floats / sizeof *floats && status == WF_OK; i++) {
         double value = 0;
         if (!json_field(&f, floats[i].field)) continue;
@@ -409,6 +414,8 @@ static wf_status read_folder(folder *h)
     char *header = arena_strdup(checkpoint_memory(file), buffer_view(&h->header));
     if (!header || h->header.failed) return error_memory(h->err, h->header.len);
     TRY(read_generation(h));
+    if (h->eos_ids)
+        TRY(hf_add_array(file, "tokenizer.json.eos_token_ids", METADATA_I32, h->eos_ids, h->n_eos_ids, h->err));
     TRY(checkpoint_finish(file, (view){header, h->header.len}, h->err)); // tensors can be found from here on
     TRY(check_embedding(h, &n_vocab));
     TRY(read_tokenizer(h, n_vocab));
