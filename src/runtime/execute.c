@@ -10,8 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "runtime/poison.h"
 
 struct execute_trace {
@@ -37,13 +37,6 @@ typedef struct resolved {
     void *buffers[PLAN_MAX_BUFFERS];
     int64_t dims[PLAN_MAX_DIMS];
 } resolved;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 // The first call from `index` on that has tiles.
 static void resolve_next(const walk *w, uint32_t index, resolved *r)
@@ -91,9 +84,9 @@ static void run_tiles(const walk *w, int thread, const resolved *r)
     for (;;) {
         tile_range t = work_take(w->pool, r->index, thread, r->n_tiles, grain);
         if (t.begin == t.end) return;
-        if (span && span->begin == 0) span->begin = now();
+        if (span && span->begin == 0) span->begin = clock_seconds();
         kernel(r->buffers, r->dims, t.begin, t.end);
-        if (span) span->end = now();
+        if (span) span->end = clock_seconds();
         work_finish(w->pool, r->index, t.end - t.begin, r->n_tiles);
     }
 }
@@ -180,10 +173,10 @@ bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const b
     int n_threads = thread_pool_size(pool);
     if (trace) w.spans = empty_spans(trace, (size_t)n_threads * prog->plan.n_calls);
     execute_record record = {.plan = &prog->plan, .dims = dims, .n_threads = n_threads, .spans = w.spans};
-    if (w.spans) record.begin = now();
+    if (w.spans) record.begin = clock_seconds();
     thread_pool_run(pool, walk_plan, &w);
     if (!w.spans) return true;
-    record.end = now();
+    record.end = clock_seconds();
     trace->observer(trace->context, &record);
     return true;
 }

@@ -10,8 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/checked.h"
 #include "runtime/program.h"
 
@@ -129,13 +129,6 @@ struct graph_run {
     graph_time *times; // NULL: no profile
     double started;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static wf_status load_kernels(graph_run *run, wf_error *err)
 {
@@ -280,11 +273,11 @@ static void walk(void *context, int thread)
     for (chain c = find_chain(run, 0); c.n_pieces; c = find_chain(run, c.end)) {
         if (c.n_pieces > 1 || thread == 0) {
             if (before.n_pieces) work_wait(run->pool, before.first, before.n_pieces);
-            double start = run->times && thread == 0 ? now() - run->started : 0;
+            double start = run->times && thread == 0 ? clock_seconds() - run->started : 0;
             run_chain(run, thread, &c);
             if (run->times && thread == 0) {
                 work_wait(run->pool, c.first, c.n_pieces);
-                run->times[c.first] = (graph_time){start, now() - run->started};
+                run->times[c.first] = (graph_time){start, clock_seconds() - run->started};
             }
         }
         before = c;
@@ -296,7 +289,7 @@ static wf_status compute(graph_run *run, void *const *arrays, wf_error *err)
     if (!work_begin(run->pool, run->program->n_calls)) return error_memory(err, run->program->n_calls);
     resolve(run, arrays);
     run->fault = 0;
-    run->started = now();
+    run->started = clock_seconds();
     thread_pool_run(run->pool, walk, run);
     if (!run->fault) return WF_OK;
     uint64_t check = (uint64_t)run->fault - 1;

@@ -13,19 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static wf_status compile_program(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err)
 {
@@ -161,9 +154,9 @@ static wf_status open_program(model *m, const model_options *o, thread_pool *poo
         return WF_OK;
     }
     buffer image = {0};
-    m->compile_started = now();
+    m->compile_started = clock_seconds();
     wf_status status = compile_program(m->file, &options, &image, err);
-    m->compile_seconds = now() - m->compile_started;
+    m->compile_seconds = clock_seconds() - m->compile_started;
     if (status == WF_OK) status = load_compiled_program(&image, &m->program, err);
     if (status == WF_OK && cache) file_write_atomic(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);
@@ -188,10 +181,10 @@ static wf_status open_pack(model *m, const model_options *o, thread_pool *pool, 
     bool cache = !o->no_cache && make_pack_key(m->file, &m->program.plan, key) &&
                  cache_path("packs", key, ".wfpack", path, sizeof path);
     packing p = {.options = o};
-    m->pack_started = now();
+    m->pack_started = clock_seconds();
     TRY(pack_open(m->file, &m->program.plan, cache ? path : NULL, cache ? key : NULL, pool, report_packing, &p,
                   &m->pack, err));
-    m->pack_seconds = now() - m->pack_started;
+    m->pack_seconds = clock_seconds() - m->pack_started;
     m->pack_cached = m->pack.cached && !p.built;
     return WF_OK;
 }

@@ -2,27 +2,20 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "runtime/pack_panel.h"
 
 enum { COLS = 2048, ROUNDS = 300 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void measure(weight_layout layout, const tensor_layout *type, const unsigned char *in, unsigned char *out)
 {
     size_t row_bytes = COLS / type->block_values * type->block_bytes;
     double best = 1e9;
     for (int i = 0; i < ROUNDS; i++) {
-        double start = now();
+        double start = clock_seconds();
         panel_pack(layout, in, row_bytes, PANEL_ROWS, COLS, out);
-        double spent = now() - start;
+        double spent = clock_seconds() - start;
         if (spent < best) best = spent;
     }
     printf("%-6s %.2f ns a weight\n", type->name, best * 1e9 / (PANEL_ROWS * COLS));

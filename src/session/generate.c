@@ -1,16 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "session/generate.h"
 
-#include <time.h>
-
 #include "text/utf8.h"
-
-double clock_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 const char *finish_name(wf_finish finish)
 {

@@ -2,6 +2,7 @@
 #ifndef WELFORD_SESSION_GENERATE_H
 #define WELFORD_SESSION_GENERATE_H
 
+#include "base/clock.h"
 #include "session/sampler.h"
 #include "session/session.h"
 #include "text/tokenizer.h"
@@ -27,8 +28,5 @@ wf_status generate(const generate_request *request, token_list *answer, wf_gener
 
 // "stop", "length", "context", "interrupted"
 const char *finish_name(wf_finish finish);
-
-// Seconds of a clock that never goes back.
-double clock_seconds(void);
 
 #endif

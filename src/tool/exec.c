@@ -3,8 +3,8 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "format/npy.h"
 #include "runtime/compiler.h"
@@ -142,13 +142,6 @@ static wf_status write_results(const exec_command *command, const graph_program 
     return WF_OK;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -161,9 +154,9 @@ static wf_status time_runs(graph_run *run, void *const *arrays, int64_t n, wf_er
     if (!seconds) return error_memory(err, (size_t)n * sizeof *seconds);
     wf_status status = WF_OK;
     for (int64_t i = 0; i < n && status == WF_OK; i++) {
-        double start = now();
+        double start = clock_seconds();
         status = graph_run_compute(run, arrays, err);
-        seconds[i] = now() - start;
+        seconds[i] = clock_seconds() - start;
     }
     if (status == WF_OK) {
         qsort(seconds, (size_t)n, sizeof *seconds, compare_doubles);

@@ -64,7 +64,7 @@ static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void 
         tile_range t = work_take(s->pool, call, thread, n, 1);
         if (t.begin == t.end) break;
         f(buffers, s->dims, t.begin, t.end);
-        if (work_finish(s->pool, call, t.end - t.begin, n) && ended) *ended = now_seconds();
+        if (work_finish(s->pool, call, t.end - t.begin, n) && ended) *ended = clock_seconds();
     }
     work_wait(s->pool, call, n);
 }
@@ -99,7 +99,7 @@ static void time_layers(bench *s, double seconds[2])
     int64_t n = s->n_layers;
     for (int round = 0; round < ROUNDS; round++) {
         if (!work_begin(s->pool, 3 * (size_t)n)) exit(1);
-        double before = now_seconds();
+        double before = clock_seconds();
         thread_pool_run(s->pool, run_layers, s);
         for (int64_t i = 0; i < 2 * n; before = s->ended[i++]) s->spent[i * ROUNDS + round] = s->ended[i] - before;
     }
@@ -116,9 +116,9 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
     for (int64_t t = 0; t < tiles; t++) {
         double best = 1e9;
         for (int round = 0; round < ROUNDS; round++) {
-            double start = now_seconds();
+            double start = clock_seconds();
             f(buffers, dims, t, t + 1);
-            double spent = now_seconds() - start;
+            double spent = clock_seconds() - start;
             if (spent < best) best = spent;
         }
         total += best;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "compiler/kernel/ceiling.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/linear.h"
 #include "compiler/kernel/q8.h"
@@ -18,28 +19,11 @@
 
 enum { MEMORY_BYTES = 128 << 20, ROWS_MAX = 512, FEW_ROUNDS = 20, ROUNDS = 100, PEAK_TILES = 2 };
 
-// Reads tiles of 4 KiB.
-static void build_read(builder *b)
-{
-    type v = vec(b, b->target.lanes, b->i32);
-    int bytes = 4 * b->target.lanes;
-    kernel_begin(b, "read");
-    value y = operand(b, 0), x = operand(b, 1), acc[4];
-    for (int i = 0; i < 4; i++) acc[i] = const_int(b, v, 0);
-    loop lines;
-    loop_begin(b, &lines, mul_i(b, b->begin, 4096), mul_i(b, b->end, 4096), 8 * bytes, 4, acc);
-    for (int i = 0; i < 8; i++)
-        acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
-    loop_end(b, &lines, acc);
-    for (int i = 0; i < 4; i++) store(b, lines.results[i], y, (value){0}, 64 * i);
-    kernel_end(b);
-}
-
 static double spent(kernel_fn f, void *const *buffers, const int64_t *dims, int64_t tiles)
 {
-    double start = now_seconds();
+    double start = clock_seconds();
     f(buffers, dims, 0, tiles);
-    return now_seconds() - start;
+    return clock_seconds() - start;
 }
 
 typedef struct bench {
@@ -58,13 +42,13 @@ static void run(const bench *s, int64_t rows)
     int64_t from_memory = MEMORY_BYTES / (int64_t)panel_bytes,
             by_time = (int64_t)(1e8 / panel_ops) + 1; // a millisecond: short enough to be undisturbed at times
     int64_t panels = rows < 16 || by_time > from_memory ? from_memory : by_time;
-    int64_t dims[] = {rows, panels * 16, panels}, kib4 = MEMORY_BYTES / 4096;
+    int64_t dims[] = {rows, panels * 16, panels}, read_tiles = MEMORY_BYTES / CEILING_READ_BYTES;
     void *linear_buffers[] = {s->x, s->w, s->y}, *peak_buffers[] = {s->y}, *read_buffers[] = {s->y, s->w};
     double best[3] = {1e9, 1e9, 1e9};
     for (int i = 0; i < (rows < 16 ? FEW_ROUNDS : ROUNDS); i++) {
         double times[] = {spent(s->linear, linear_buffers, dims, panels),
                           spent(s->peak, peak_buffers, NULL, PEAK_TILES),
-                          rows < 16 ? spent(s->read, read_buffers, NULL, kib4) : 1e9};
+                          rows < 16 ? spent(s->read, read_buffers, NULL, read_tiles) : 1e9};
         for (int t = 0; t < 3; t++) best[t] = times[t] < best[t] ? times[t] : best[t];
     }
     double gops = panel_ops * (double)panels / best[0] / 1e9, peak = s->peak_ops * (double)PEAK_TILES / best[1] / 1e9;
@@ -87,13 +71,13 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         kernel_fn functions[3];
         linear_name(&k, name);
         TRY(harness_open(&h, cpu, err));
-        double start = now_seconds();
+        double start = clock_seconds();
         linear_build(&h.builder, &k, name);
         peak_build(&h.builder, f ? PEAK_INT : PEAK_FMA, "peak");
-        build_read(&h.builder);
-        const char *names[] = {name, "peak", "read"};
+        ceiling_build(&h.builder, CEILING_READ);
+        const char *names[] = {name, "peak", ceiling_name(CEILING_READ)};
         TRY(harness_compile(&h, names, 3, functions, err));
-        if (!i) printf("%s compiled in %.0f ms\n", name, (now_seconds() - start) * 1e3);
+        if (!i) printf("%s compiled in %.0f ms\n", name, (clock_seconds() - start) * 1e3);
         bench s = {functions[0],
                    functions[1],
                    functions[2],

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/half.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/norm.h"
@@ -29,13 +29,6 @@ typedef struct bench {
     int task;
 } bench;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
-
 static void run_slice(void *context, int thread)
 {
     bench *s = context;
@@ -52,13 +45,13 @@ static void run_slice(void *context, int thread)
 static double time_task(bench *s, int task, int repeats)
 {
     s->task = task;
-    double start = now();
+    double start = clock_seconds();
     for (int i = 0; i < repeats; i++)
         if (thread_pool_size(s->pool) == 1)
             run_slice(s, 0);
         else
             thread_pool_run(s->pool, run_slice, s);
-    return (now() - start) / repeats;
+    return (clock_seconds() - start) / repeats;
 }
 
 static int compare_doubles(const void *x, const void *y)

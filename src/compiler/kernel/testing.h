@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "compiler/kernel/builder.h"
 
 // AVX2 code and the logic of AVX-512 code, on any CPU.
@@ -45,13 +45,6 @@ static inline void *filled_memory(size_t bytes, int byte)
         exit(1);
     }
     return memset(p, byte, bytes);
-}
-
-static inline double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 // ---- the peak: independent chains of the instruction that multiplies, in registers
