@@ -30,7 +30,7 @@ import numpy
 import upstream
 
 HERE = Path(__file__).resolve().parent
-NO_FUSE = "--no-fuse=qkv,linear-swiglu,linear-residual,residual-norm,norm-linear"
+NO_FUSE = "--no-fuse=qkv,linear-swiglu,linear-residual,residual-norm,norm-linear,attention"
 
 
 def default_files():

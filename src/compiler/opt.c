@@ -49,10 +49,12 @@ static wf_status run_named(const pipeline *p, view name)
     if (view_is(name, "raise")) return runner_raise(&p->run, p->err);
     if (view_is(name, "fuse")) return run_group(p, PASS_FUSE, "fuse");
     if (view_is(name, "lower")) return run_group(p, PASS_LOWER, "lower");
+    // "attention" names both: the rule that finds it, then the fusion
+    const rule *found = rule_find(name.data, name.len);
     const pass *which = pass_find(name.data, name.len);
-    if (which) return run_pass(p, which);
-    TRY(runner_merge_equal(&p->run, p->err));
-    return runner_run_rule(&p->run, rule_find(name.data, name.len), p->err);
+    if (found) TRY(runner_merge_equal(&p->run, p->err));
+    if (found) TRY(runner_run_rule(&p->run, found, p->err));
+    return which ? run_pass(p, which) : WF_OK;
 }
 
 static wf_status run_pipeline(const pipeline *p)

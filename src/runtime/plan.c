@@ -8,6 +8,10 @@
 // corners of corner_dims. The room that a buffer leaves in its area, area - offset - bytes, is affine too, and an
 // affine form has its minimum over a polytope at a corner. Coefficients are not negative, so a form that does not
 // overflow at the largest corner overflows nowhere.
+//
+// With a term p * n_tokens * n_ctx the room is bilinear in these two: it has no minimum inside. On the edges it is
+// linear, but for the one where n_tokens = n_ctx; for p <= 0 it is concave there, so corners are enough again. For
+// p > 0 the room has to suffice without that term, which is never negative.
 #include "runtime/plan.h"
 
 #include <inttypes.h>
@@ -34,6 +38,16 @@ int64_t affine_eval(const affine *a, const int64_t dims[DIM_COUNT])
     int64_t value = 0;
     for (int d = 0; d < DIM_COUNT; d++) value += a->c[d] * dims[d];
     return value;
+}
+
+void plan_dims(int64_t n_tokens, int64_t n_past, int64_t n_outputs, int64_t n_ctx, int64_t dims[DIM_COUNT])
+{
+    dims[DIM_ONE] = 1;
+    dims[DIM_TOKENS] = n_tokens;
+    dims[DIM_PAST] = n_past;
+    dims[DIM_OUTPUTS] = n_outputs;
+    dims[DIM_CONTEXT] = n_ctx;
+    dims[DIM_PAIRS] = n_tokens * n_ctx; // both are below 2^31, plus what rounds a context up
 }
 
 static int64_t divide_up(int64_t a, int64_t divisor) { return a / divisor + (a % divisor > 0); }
@@ -78,12 +92,10 @@ double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT])
 // table it reads, only those of its own tokens.
 double plan_call_bytes(const plan_call *call, const int64_t dims[DIM_COUNT])
 {
-    int64_t tokens = dims[DIM_TOKENS], own[DIM_COUNT], attended[DIM_COUNT];
-    memcpy(own, dims, sizeof own);
-    memcpy(attended, dims, sizeof attended);
-    int64_t before = call->window && dims[DIM_PAST] > call->window ? call->window : dims[DIM_PAST];
-    own[DIM_CONTEXT] = tokens;
-    attended[DIM_CONTEXT] = before + tokens;
+    int64_t tokens = dims[DIM_TOKENS], past = dims[DIM_PAST], outputs = dims[DIM_OUTPUTS];
+    int64_t before = call->window && past > call->window ? call->window : past, own[DIM_COUNT], attended[DIM_COUNT];
+    plan_dims(tokens, past, outputs, tokens, own);
+    plan_dims(tokens, past, outputs, before + tokens, attended);
     double bytes = 0;
     bool gathers = affine_eval(&call->flops, dims) == 0 && !call->pair_flops; // reads rows of a table, which it writes
     for (uint32_t i = 0; i < call->n_buffers; i++) {
@@ -139,11 +151,11 @@ static bool form_fits(const checker *c, const affine *a)
     return true;
 }
 
-// n_ctx is a multiple of 64, so its coefficient needs not be one.
+// n_ctx is a multiple of 64, so its coefficient needs not be one, nor that of its product.
 static bool always_aligned(const affine *a)
 {
     for (int d = 0; d < DIM_COUNT; d++)
-        if (d != DIM_CONTEXT && a->c[d] % ALIGNMENT) return false;
+        if (d != DIM_CONTEXT && d != DIM_PAIRS && a->c[d] % ALIGNMENT) return false;
     return true;
 }
 
@@ -156,11 +168,8 @@ static bool is_zero(const affine *a)
 
 static void corner_dims(int corner, int64_t n_ctx_max, int64_t dims[DIM_COUNT])
 {
-    dims[DIM_ONE] = 1;
-    dims[DIM_CONTEXT] = corner & 1 ? n_ctx_max : CONTEXT_STEP;
-    dims[DIM_TOKENS] = corner & 2 ? dims[DIM_CONTEXT] : 1;
-    dims[DIM_PAST] = corner & 4 ? dims[DIM_CONTEXT] - dims[DIM_TOKENS] : 0;
-    dims[DIM_OUTPUTS] = corner & 8 ? dims[DIM_TOKENS] : 0;
+    int64_t n_ctx = corner & 1 ? n_ctx_max : CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
+    plan_dims(n_tokens, corner & 4 ? n_ctx - n_tokens : 0, corner & 8 ? n_tokens : 0, n_ctx, dims);
 }
 
 // ---- facts and areas
@@ -223,7 +232,7 @@ static wf_status check_areas(checker *c)
     if (!coefficients_fit(&c->p->arena_bytes) || !coefficients_fit(&c->p->kv_bytes))
         return fail(c, "the size of the arena or of the KV cache is out of range");
     if (arena_c[DIM_PAST]) return fail(c, "the arena's size depends on n_past");
-    if (kv_c[DIM_TOKENS] || kv_c[DIM_PAST] || kv_c[DIM_OUTPUTS])
+    if (kv_c[DIM_TOKENS] || kv_c[DIM_PAST] || kv_c[DIM_OUTPUTS] || kv_c[DIM_PAIRS])
         return fail(c, "the KV cache's size depends on more than n_ctx");
     int64_t n_ctx_max = CONTEXT_STEP * divide_up(c->p->n_ctx_train, CONTEXT_STEP);
     for (int i = 0; i < N_CORNERS; i++) {
@@ -269,6 +278,13 @@ static wf_status check_weights(const checker *c)
 
 // ---- calls
 
+// The coefficient of n_tokens * n_ctx in the room that a buffer leaves in its area; only the arena's size has one.
+static int64_t pairs_of_room(const checker *c, const plan_buffer *b)
+{
+    int64_t of_area = b->base == BASE_ARENA ? c->p->arena_bytes.c[DIM_PAIRS] : 0;
+    return of_area - b->offset.c[DIM_PAIRS] - b->bytes.c[DIM_PAIRS];
+}
+
 static const char *buffer_fault(const checker *c, const plan_buffer *b)
 {
     if ((unsigned)b->base >= BASE_COUNT) return "unknown memory area";
@@ -278,12 +294,13 @@ static const char *buffer_fault(const checker *c, const plan_buffer *b)
     bool whole_only =
         b->base == BASE_TOKENS || b->base == BASE_ROWS || b->base == BASE_LOGITS; // rows of 4 bytes or more
     if (whole_only ? !is_zero(&b->offset) : !always_aligned(&b->offset)) return "offset is not aligned";
+    int64_t pairs = pairs_of_room(c, b);
     for (int i = 0; i < N_CORNERS; i++) {
-        int64_t offset, bytes, end;
+        int64_t offset, bytes, end, left_out = pairs > 0 ? pairs * c->corners[i][DIM_PAIRS] : 0;
         if (!eval_checked(&b->offset, c->corners[i], &offset) || !eval_checked(&b->bytes, c->corners[i], &bytes) ||
             __builtin_add_overflow(offset, bytes, &end))
             return "offset or size overflows";
-        if (end > c->areas[i][b->base]) return "lies outside its memory area";
+        if (end > c->areas[i][b->base] - left_out) return "lies outside its memory area";
     }
     return NULL;
 }

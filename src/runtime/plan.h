@@ -22,8 +22,12 @@ typedef enum plan_dim {
     DIM_PAST,    // n_past: tokens already in the cache
     DIM_OUTPUTS, // n_outputs: tokens of this call whose logits are wanted
     DIM_CONTEXT, // n_ctx: capacity of the KV cache, a multiple of 64
+    DIM_PAIRS,   // n_tokens * n_ctx: what holds a number for each token and position stays a linear form
     DIM_COUNT
 } plan_dim;
+
+// The dimensions of a call, with the products that follow from them.
+void plan_dims(int64_t n_tokens, int64_t n_past, int64_t n_outputs, int64_t n_ctx, int64_t dims[DIM_COUNT]);
 
 // value = sum over d of c[d] * dims[d], with dims[DIM_ONE] = 1
 typedef struct affine {
@@ -127,7 +131,7 @@ typedef struct plan {
     int64_t n_vocab, n_ctx_train, n_layer, n_embd;
     const char *kv_type;  // "f16" or "f32"
     affine kv_bytes;      // of BASE_KV; in n_ctx
-    affine arena_bytes;   // of BASE_ARENA; in n_tokens, n_outputs and n_ctx
+    affine arena_bytes;   // of BASE_ARENA; in n_tokens, n_outputs, n_ctx and n_tokens * n_ctx
     size_t weights_bytes; // of BASE_WEIGHTS
     uint32_t n_ropes;
     const plan_rope *ropes;

@@ -1,6 +1,6 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN04"; the last two digits count versions of this format
+//     0    magic "WFPLAN05"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
 //          affine kv_bytes, arena_bytes; u64 weights_bytes
@@ -13,7 +13,7 @@
 //          tiles.a,
 //                               i64 tiles.divisor, tiles.factor, tiles.when.max_tokens, min_past; u32 otherwise;
 //                               n_buffers of: u32 base, u32 written, affine offset, bytes; n_dims of: affine
-//     str = u32 length, then its bytes, none of them zero; affine = i64 c[5]
+//     str = u32 length, then its bytes, none of them zero; affine = i64 c[6]
 //
 // Reading: the first failure sticks to the reader, after which every read gives zero; callers look at their end, and
 // loops stop early. A count is believed only when that many of the smallest possible items fit in the bytes left.
@@ -34,7 +34,7 @@ enum {
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 4 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '4'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '5'};
 
 // ---- writing
 

@@ -15,7 +15,8 @@ static void expect(int good)
 static void evaluate(const plan *p)
 {
     int64_t n_ctx = (p->n_ctx_train + 63) / 64 * 64;
-    const int64_t dims[DIM_COUNT] = {1, n_ctx, 0, n_ctx, n_ctx};
+    int64_t dims[DIM_COUNT];
+    plan_dims(n_ctx, 0, n_ctx, n_ctx, dims);
     int64_t arena_bytes = affine_eval(&p->arena_bytes, dims), kv_bytes = affine_eval(&p->kv_bytes, dims);
     for (uint32_t i = 0; i < p->n_calls; i++) {
         const plan_call *call = &p->calls[i];

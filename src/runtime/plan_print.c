@@ -12,7 +12,7 @@
 
 #include "runtime/plan.h"
 
-static const char *const DIM_NAMES[DIM_COUNT] = {"", "n_tokens", "n_past", "n_outputs", "n_ctx"};
+static const char *const DIM_NAMES[DIM_COUNT] = {"", "n_tokens", "n_past", "n_outputs", "n_ctx", "n_tokens*n_ctx"};
 static const char *const BASE_NAMES[BASE_COUNT] = {"arena", "weights", "kv", "rope", "tokens", "rows", "logits"};
 
 enum { N_COLUMNS = 4, GAP = 2 }; // kernel, label, tiles, dims; operands follow unpadded

@@ -124,9 +124,10 @@ static void make_sample(sample *s)
 static void test_evaluates_forms(void **state)
 {
     (void)state;
-    const int64_t dims[DIM_COUNT] = {1, 5, 7, 3, 64};
-    affine a = {.c = {1000, 100, 10, -2, 1}};
-    assert_int_equal(affine_eval(&a, dims), 1000 + 500 + 70 - 6 + 64);
+    int64_t dims[DIM_COUNT];
+    plan_dims(5, 7, 3, 64, dims);
+    affine a = {.c = {1000, 100, 10, -2, 1, 2}};
+    assert_int_equal(affine_eval(&a, dims), 1000 + 500 + 70 - 6 + 64 + 2 * 5 * 64);
     plan_count count = {.a = form(3, 2, 0, 0), .divisor = 4, .factor = 5};
     assert_int_equal(plan_count_eval(&count, dims), 5 * 4); // ceil(13/4)
     static const struct {
@@ -161,6 +162,7 @@ static void test_prints_forms(void **state)
     assert_prints(form(7, 0, 0, 0), "7");
     assert_prints(form(0, 1, 0, 0), "n_tokens");
     assert_prints((affine){.c = {-1, 1, 2, -3, 1}}, "n_tokens + 2*n_past - 3*n_outputs + n_ctx - 1");
+    assert_prints((affine){.c = {[DIM_CONTEXT] = 5, [DIM_PAIRS] = 36}}, "5*n_ctx + 36*n_tokens*n_ctx");
     assert_prints((affine){.c = {INT64_MIN, 0, -1, 0, 0}}, "-n_past - 9223372036854775808");
 }
 
@@ -224,6 +226,7 @@ static void test_refuses_bad_facts(void **state)
     REFUSES(s.p.arena_bytes.c[DIM_PAST] = 64, "arena");
     REFUSES(s.p.arena_bytes.c[DIM_TOKENS] = -64, "arena");
     REFUSES(s.p.kv_bytes.c[DIM_TOKENS] = 64, "KV cache");
+    REFUSES(s.p.kv_bytes.c[DIM_PAIRS] = 64, "KV cache");
     REFUSES(s.p.weights_bytes = SIZE_MAX, "weights_bytes");
     REFUSES(s.ropes[0].n_dims = 7, "rotation");
     REFUSES(s.ropes[0].magnitude = NAN, "rotation");
@@ -305,8 +308,9 @@ static void test_corners_bound_the_inside(void **state)
     (void)state;
     sample s;
     make_sample(&s);
+    s.p.arena_bytes.c[DIM_PAIRS] = 100;
     uint32_t random = 7;
-    int accepted = 0, refused = 0;
+    int accepted = 0, refused = 0, with_pairs = 0;
     for (int i = 0; i < 20000; i++) {
         plan_buffer *b = &s.calls[0].buffers[2];
         for (int d = 0; d < DIM_COUNT; d++) {
@@ -319,17 +323,42 @@ static void test_corners_bound_the_inside(void **state)
             continue;
         }
         accepted++;
+        with_pairs += b->offset.c[DIM_PAIRS] || b->bytes.c[DIM_PAIRS];
         for (int k = 0; k < 50; k++) {
             random = random * 1664525 + 1013904223;
             int64_t n_ctx = 64 * (1 + (random >> 8) % 16), n_tokens = 1 + (random >> 12) % n_ctx;
-            const int64_t dims[DIM_COUNT] = {1, n_tokens, (random >> 4) % (n_ctx - n_tokens + 1),
-                                             (random >> 16) % (n_tokens + 1), n_ctx};
+            int64_t dims[DIM_COUNT];
+            plan_dims(n_tokens, (random >> 4) % (n_ctx - n_tokens + 1), (random >> 16) % (n_tokens + 1), n_ctx, dims);
             assert_true(affine_eval(&b->offset, dims) % 64 == 0);
             assert_true(affine_eval(&b->offset, dims) + affine_eval(&b->bytes, dims) <=
                         affine_eval(&s.p.arena_bytes, dims));
         }
     }
-    assert_true(accepted > 300 && refused > 300);
+    assert_true(accepted > 300 && refused > 300 && with_pairs > 100);
+}
+
+static affine pairs_form(int64_t one, int64_t tokens, int64_t outputs, int64_t context, int64_t pairs)
+{
+    affine a = form(one, tokens, outputs, context);
+    a.c[DIM_PAIRS] = pairs;
+    return a;
+}
+
+// A number for each token and position.
+static void test_products(void **state)
+{
+    (void)state;
+    sample s;
+    ACCEPTS(s.p.arena_bytes = pairs_form(0, 192, 128, 24, 36); s.calls[1].buffers[2].offset = form(0, 192, 128, 0);
+            s.calls[1].buffers[2].bytes = pairs_form(0, 0, 0, 24, 36));
+    REFUSES(s.p.arena_bytes = pairs_form(0, 192, 128, 24, 36); s.calls[1].buffers[2].offset = form(0, 192, 128, 0);
+            s.calls[1].buffers[2].bytes = pairs_form(0, 0, 0, 24, 37), "outside");
+    REFUSES(s.calls[1].buffers[1].bytes.c[DIM_PAIRS] = 1, "outside"); // no area but the arena has products
+    // n^2 - 300 n + 15104, where all n positions are tokens, is at no corner below zero: n = 64 gives 0
+    REFUSES(s.p.arena_bytes = pairs_form(15104, 128, 128, 0, 1);
+            s.calls[1].buffers[2].bytes = form(0, 300, 0, 0), "outside");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.p.arena_bytes.c[DIM_PAIRS] = 4, "overflow");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.calls[1].dims[0].c[DIM_PAIRS] = 4, "dimension");
 }
 
 static void write_sample(const sample *s, buffer *out)
@@ -454,7 +483,8 @@ static void test_counts_work(void **state)
     call.buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 100), true};
     call.buffers[2] = (plan_buffer){BASE_WEIGHTS, form(0, 0, 0, 0), form(1000000, 0, 0, 0), false};
     call.buffers[3] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 8, 0, 0), true};
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = 3, [DIM_PAST] = 5, [DIM_CONTEXT] = 64};
+    int64_t dims[DIM_COUNT];
+    plan_dims(3, 5, 0, 64, dims);
     // tokens attend to 6, 7 and 8 positions
     assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (6 + 7 + 8));
     assert_true(plan_call_bytes(&call, dims) == 8 * 10 + 3 * 100 + 1000000 + 3 * 8);
@@ -466,6 +496,8 @@ static void test_counts_work(void **state)
     call.window = 4;
     assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (4 + 4 + 4));
     assert_true(plan_call_bytes(&call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 3 * 8);
+    call.buffers[3].bytes = (affine){.c = {[DIM_PAIRS] = 4}}; // for 3 tokens the positions that they attend to
+    assert_true(plan_call_bytes(&call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 4 * 3 * (4 + 3));
 }
 
 int main(void)
@@ -480,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_refuses_bad_calls),
         cmocka_unit_test(test_refuses_buffers_outside),
         cmocka_unit_test(test_corners_bound_the_inside),
+        cmocka_unit_test(test_products),
         cmocka_unit_test(test_reads_what_it_wrote),
         cmocka_unit_test(test_refuses_damaged_files),
         cmocka_unit_test(test_prints_a_table),

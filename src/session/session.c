@@ -64,11 +64,8 @@ static wf_status reserve_areas(session *s, wf_error *err)
 {
     const plan *p = &s->m->program.plan;
     // Coefficients are not negative (plan_check), so the largest call bounds every call.
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1,
-                                     [DIM_TOKENS] = s->n_batch,
-                                     [DIM_OUTPUTS] = s->n_batch,
-                                     [DIM_PAST] = s->n_ctx,
-                                     [DIM_CONTEXT] = s->n_capacity};
+    int64_t dims[DIM_COUNT];
+    plan_dims(s->n_batch, s->n_ctx, s->n_batch, s->n_capacity, dims);
     size_t arena_bytes, kv_bytes, rope_row_bytes = 0, rope_bytes;
     bool fits =
         affine_eval_checked(&p->arena_bytes, dims, &arena_bytes) && affine_eval_checked(&p->kv_bytes, dims, &kv_bytes);
@@ -198,11 +195,8 @@ static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t fir
         [BASE_ROWS] = s->rows.data,
         [BASE_LOGITS] = n_outputs ? logits + aligned : s->arena.data,
     };
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1,
-                                     [DIM_TOKENS] = n,
-                                     [DIM_PAST] = s->n_past,
-                                     [DIM_OUTPUTS] = n_outputs,
-                                     [DIM_CONTEXT] = s->n_capacity};
+    int64_t dims[DIM_COUNT];
+    plan_dims(n, s->n_past, n_outputs, s->n_capacity, dims);
     if (!execute_plan(&s->m->program, s->pool, bases, dims, s->trace)) return false;
     if (aligned != at && n_outputs) memmove(logits + at, logits + aligned, (size_t)n_outputs * row_bytes);
 

@@ -123,7 +123,8 @@ static void keep_best(void *context, const execute_record *r)
 
 wf_status ceilings_measure(ceilings *c, thread_pool *pool, wf_error *err)
 {
-    const int64_t dims[DIM_COUNT] = {[DIM_ONE] = 1, [DIM_TOKENS] = 1, [DIM_CONTEXT] = 64};
+    int64_t dims[DIM_COUNT];
+    plan_dims(1, 0, 0, 64, dims);
     unsigned char *bases[BASE_COUNT];
     for (int i = 0; i < BASE_COUNT; i++) bases[i] = c->memory;
     execute_trace *trace = execute_trace_create(keep_best, c);

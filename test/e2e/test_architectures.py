@@ -18,7 +18,7 @@ from tiny_hf import byte_level_json, write_json
 TOLERANCE = 1e-4
 NAMES = tiny_checkpoint.NAMES
 # In the order in which they run; a list of all of them turns everything off.
-FUSIONS = ("qkv", "linear-swiglu", "linear-residual", "rope-kv", "norm-linear", "quantize-output")
+FUSIONS = ("qkv", "linear-swiglu", "linear-residual", "rope-kv", "attention", "norm-linear", "quantize-output")
 
 
 class Model:
@@ -85,7 +85,7 @@ def test_chunks_and_single_tokens(open_model, name):
 @pytest.mark.parametrize("name", ["llama_bias", "qwen2", "qwen3", "gemma3"])
 def test_without_fusions(open_model, name):
     model = open_model(name)
-    for off in ("qkv", "rope-kv", "linear-swiglu", ",".join(FUSIONS)):
+    for off in ("qkv", "rope-kv", "linear-swiglu", "attention", "attention,rope-kv", ",".join(FUSIONS)):
         model.check("--no-fuse", off, lengths=(7, 100))
 
 

@@ -551,7 +551,7 @@ static bool write_attention(writer *w)
     int64_t heads = op_int(w->op, "n_heads", 0), kv = op_int(w->op, "n_kv_heads", 0);
     bool has_mask = mlirOperationGetNumOperands(w->op) == 4;
     if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv ||
-        op_attribute(w->op, "cache").ptr)
+        op_attribute(w->op, "cache").ptr || op_int(w->op, "window", 0) || op_float(w->op, "softcap", 0) != 0)
         return false;
     int64_t b = product(q, 0, rank - 2), t = dim_of(q, rank - 2), d = dim_of(q, rank - 1) / heads,
             s = dim_of(k, rank - 2), dv = dim_of(v, rank - 1) / kv, group = heads / kv;

@@ -22,7 +22,7 @@
 #include "compiler/graph/nest.h"
 #include "compiler/graph/schedule.h"
 
-enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 48, MAX_SIZES = 4 };
+enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 48, MAX_SIZES = 8 };
 
 typedef enum place { PLACE_MEMORY, PLACE_SPLAT, PLACE_EMPTY } place;
 

@@ -1,8 +1,10 @@
-// Causal attention over the KV cache (kv.h), exact, with an online softmax
+// Attention over the KV cache (kv.h), exact, with an online softmax
 // (https://arxiv.org/abs/1805.02867, as in https://arxiv.org/abs/2205.14135).
 //
 // y[i, h] = sum over positions j <= n_past + i of softmax(scale * q[i, h] . k[j, h / group]) * v[j, h / group], where
 // group = n_heads / n_kv_heads query heads share a key head. The cache already holds the keys and values of this call.
+// Graphs that are no language models may let every token see all positions, add a mask to the scores, and compute
+// several sequences at once.
 //
 // A tile is a key head and a block of tokens; its rows are the block's tokens times the group's heads:
 //
@@ -31,6 +33,9 @@
 // Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 span. Positions from n_past + n_tokens on may hold anything, even NaN.
 // With a span of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens,
 // n_heads] of attention_part_bytes each, counted from the first span that some token sees.
+// Batched: q, K, V and y are n_sequences of those, one behind the other; size 4 n_sequences.
+// With a mask: operand 4 mask f32, of which a row holds n_ctx numbers; sizes 5, 6, 7 elements between its sequences,
+// heads, tokens (0: the same for all). Batched or masked calls have the span 0.
 //
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
@@ -38,9 +43,13 @@ typedef struct attention_kernel {
     int64_t head_dim; // a multiple of 16
     double scale;
     bool kv_f32;
-    bool out_q8;    // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
-    int64_t window; // a token sees so many positions, itself included; 0: all
-    double softcap; // scores become softcap * tanh(score / softcap); 0: they stay
+    bool out_q8;      // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
+    int64_t window;   // a token sees so many positions, itself included; 0: all
+    double softcap;   // scores become softcap * tanh(score / softcap); 0: they stay
+    bool full;        // a token sees all n_past + n_tokens positions (n_past may be negative); without window
+    bool mask;        // is added to the scores
+    bool zero_masked; // with a mask: a row that sees nothing gives 0, not NaN
+    bool batched;
 } attention_kernel;
 
 // A key head's outputs of a token must be whole q8 blocks.
@@ -51,7 +60,8 @@ enum {
     ATTENTION_SPLIT_TOKENS = 8, // most tokens of a call that is worth a split: it bounds the memory of parts
 };
 
-// Tiles of a call: n_kv_heads * ceil(n_tokens / tokens), times the number of spans. Of a merge: n_tokens * n_kv_heads.
+// Tiles of a call: n_kv_heads * ceil(n_tokens / tokens), times the number of spans and of sequences; more do no harm.
+// Of a merge: n_tokens * n_kv_heads.
 typedef struct attention_tiles {
     int64_t tokens;
 } attention_tiles;
@@ -62,6 +72,9 @@ static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * head_d
 // Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so
 // many.
 int64_t attention_window_spans(const attention_kernel *k);
+
+// Tiles of each span of a call of up to ATTENTION_SPLIT_TOKENS.
+int64_t attention_split_tiles(const attention_kernel *k, const kernel_target *target);
 
 attention_tiles attention_tiles_for(const attention_kernel *k, const kernel_target *target);
 

@@ -1,6 +1,7 @@
 // Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
 // soft caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
-// All of it again with the positions cut into spans and merged, which must also be within 1e-5 of the whole.
+// All of it again with the positions cut into spans and merged, which must also be within 1e-5 of the whole, and by the
+// three kernels that compute it unfused (attention_apart.h).
 #define _GNU_SOURCE
 #include "compiler/kernel/attention.h"
 
@@ -15,18 +16,32 @@
 #include <cmocka.h>
 
 #include "base/half.h"
+#include "compiler/kernel/attention_apart.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/kv.h"
 #include "compiler/kernel/q8.h"
 #include "compiler/kernel/testing.h"
 
 enum { CONTEXT = 320 };
+enum { WHOLE, MERGE, SCORES, SOFTMAX, VALUES, N_FUNCTIONS };
+
+static const struct {
+    void (*name)(const attention_kernel *k, char name[96]);
+    void (*build)(builder *b, const attention_kernel *k, const char *name);
+} KERNELS[N_FUNCTIONS] = {
+    [WHOLE] = {attention_name, attention_build},
+    [MERGE] = {attention_merge_name, attention_merge_build},
+    [SCORES] = {attention_scores_name, attention_scores_build},
+    [SOFTMAX] = {attention_softmax_name, attention_softmax_build},
+    [VALUES] = {attention_values_name, attention_values_build},
+};
 
 // One call: its inputs, and what a reference needs.
 typedef struct call {
     attention_kernel k;
-    kernel_fn function, merge;
-    int64_t tile_tokens, n_tokens, n_past;
+    const kernel_fn *functions;
+    kernel_target target;
+    int64_t n_tokens, n_past;
     float *q;           // [n_tokens, n_heads * head_dim]
     float *keys, *vals; // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
     unsigned char *k_cache, *v_cache;
@@ -51,15 +66,10 @@ static float put(const call *c, unsigned char *cache, int64_t element, float x)
     return half_to_float(h);
 }
 
-static call make_call(const attention_kernel *k, const kernel_fn functions[2], int64_t tile_tokens, int64_t n_tokens,
-                      int64_t n_past, float sharpness, rng *r)
+static call make_call(const attention_kernel *k, const kernel_fn *functions, const kernel_target *target,
+                      int64_t n_tokens, int64_t n_past, float sharpness, rng *r)
 {
-    call c = {.k = *k,
-              .function = functions[0],
-              .merge = functions[1],
-              .tile_tokens = tile_tokens,
-              .n_tokens = n_tokens,
-              .n_past = n_past};
+    call c = {.k = *k, .functions = functions, .target = *target, .n_tokens = n_tokens, .n_past = n_past};
     int64_t dims = k->head_dim, n = positions(&c), n_q = n_tokens * k->n_heads * dims, n_kv = k->n_kv_heads * n * dims;
     assert_true(n <= CONTEXT);
     c.q = filled_memory((size_t)n_q * 4, 0xff);
@@ -97,14 +107,15 @@ static int64_t row_bytes(const call *c)
 
 static int64_t n_tiles(const call *c)
 {
-    return c->k.n_kv_heads * ((c->n_tokens + c->tile_tokens - 1) / c->tile_tokens);
+    int64_t tokens = attention_tiles_for(&c->k, &c->target).tokens;
+    return c->k.n_kv_heads * ((c->n_tokens + tokens - 1) / tokens);
 }
 
 static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
 {
     void *buffers[] = {c->q, c->k_cache, c->v_cache, y};
     int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0};
-    c->function(buffers, dims, begin, end);
+    c->functions[WHOLE](buffers, dims, begin, end);
 }
 
 // Spans that the call's tokens see some of.
@@ -122,11 +133,25 @@ static void run_split(const call *c, unsigned char *y, int64_t span)
     unsigned char *parts = filled_memory(parts_bytes, 0xff);
     void *buffers[] = {c->q, c->k_cache, c->v_cache, parts}, *merge_buffers[] = {parts, y};
     int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, span};
-    for (int64_t t = (n_spans(c, span) + 1) * n_tiles(c); t-- > 0;) c->function(buffers, dims, t, t + 1);
+    for (int64_t t = (n_spans(c, span) + 1) * n_tiles(c); t-- > 0;) c->functions[WHOLE](buffers, dims, t, t + 1);
     for (size_t i = 0; i < 64; i++) assert_int_equal(parts[parts_bytes + i], 0xff);
     memset(parts + parts_bytes - span_parts * part_bytes, 0xff, span_parts * part_bytes);
-    for (int64_t t = c->n_tokens * c->k.n_kv_heads; t-- > 0;) c->merge(merge_buffers, dims, t, t + 1);
+    for (int64_t t = c->n_tokens * c->k.n_kv_heads; t-- > 0;) c->functions[MERGE](merge_buffers, dims, t, t + 1);
     free(parts);
+}
+
+// The same by three kernels, tiles from the last to the first, over scores that are NaN before.
+static void run_apart(const call *c, unsigned char *y)
+{
+    size_t bytes = (size_t)(c->n_tokens * CONTEXT * attention_scores_pair_bytes(&c->k) +
+                            CONTEXT * attention_scores_context_bytes(&c->k, &c->target));
+    unsigned char *s = filled_memory(bytes, 0xff);
+    void *buffers[3][3] = {{c->q, c->k_cache, s}, {s, s}, {s, c->v_cache, y}};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0};
+    for (int i = 0; i < 3; i++)
+        for (int64_t t = n_tiles(c); t-- > 0;) c->functions[SCORES + i](buffers[i], dims, t, t + 1);
+    for (size_t i = 0; i < 64; i++) assert_int_equal(s[bytes + i], 0xff);
+    free(s);
 }
 
 // out [head_dim] of one token and head; returns the largest score's magnitude.
@@ -190,7 +215,20 @@ static void check_token(const call *c, const char *what, const unsigned char *y,
     }
 }
 
-// The token alone, as the decode step that it could have been; span as in run_split, or 0.
+enum { APART = -1 };
+
+// In one call (0), in spans, or APART.
+static void run_how(const call *c, unsigned char *y, int64_t span)
+{
+    if (span == APART)
+        run_apart(c, y);
+    else if (span)
+        run_split(c, y, span);
+    else
+        run(c, y, 0, n_tiles(c));
+}
+
+// The token alone, as the decode step that it could have been; span as in run_how.
 static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token, int64_t span)
 {
     call one = *c;
@@ -202,10 +240,7 @@ static void check_alone(const call *c, const char *what, const unsigned char *y,
                   *q = filled_memory((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
     memcpy(q, one.q, (size_t)(4 * c->k.n_heads * c->k.head_dim));
     one.q = (float *)(void *)q;
-    if (span)
-        run_split(&one, alone, span);
-    else
-        run(&one, alone, 0, n_tiles(&one));
+    run_how(&one, alone, span);
     if (memcmp(alone, y + (size_t)token * bytes, bytes))
         fail_msg("%s, n_tokens %d, n_past %d: token %d differs when computed alone", what, (int)c->n_tokens,
                  (int)c->n_past, (int)token);
@@ -223,13 +258,13 @@ static void check_tokens(const call *c, const char *what, const unsigned char *y
     check_alone(c, what, y, c->n_tokens - 1, span);
 }
 
-static void check_split(const call *c, const char *what, const unsigned char *whole, int64_t span)
+static void check_how(const call *c, const char *what, const unsigned char *whole, int64_t span)
 {
     size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
     unsigned char *y = filled_memory(bytes, 0x7f);
     char where[200];
-    snprintf(where, sizeof where, "%s, spans of %d", what, (int)span);
-    run_split(c, y, span);
+    snprintf(where, sizeof where, span == APART ? "%s, unfused" : "%s, spans of %d", what, (int)span);
+    run_how(c, y, span);
     for (size_t i = 0; i < 64; i++) assert_int_equal(y[bytes + i], 0x7f);
     check_tokens(c, where, y, span);
     for (size_t i = 0; i < bytes / 4 && !c->k.out_q8; i++) {
@@ -250,8 +285,9 @@ static void check_call(const call *c, const char *what)
     for (int64_t t = n_tiles(c); t-- > 0;) run(c, split, t, t + 1);
     if (memcmp(y, split, bytes)) fail_msg("%s: the split of tiles shows", what);
     check_tokens(c, what, y, 0);
-    check_split(c, what, y, 64);
-    check_split(c, what, y, ATTENTION_SPAN);
+    check_how(c, what, y, 64);
+    check_how(c, what, y, ATTENTION_SPAN);
+    if (c->functions[SCORES]) check_how(c, what, y, APART);
     free(y);
     free(split);
 }
@@ -267,36 +303,50 @@ static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_di
                               .scale = 1 / sqrt((double)head_dim)};
 }
 
-// Compiles kernels and calls each in `n_sizes` of the ALL_SIZES sizes, starting where the kernel before ended.
-static void check_kernels(const char *cpu, const attention_kernel *kernels, int n, int n_sizes, float sharpness)
+// Adds the kernels of one attention; returns how many.
+static int build_kernels(builder *b, const attention_kernel *k, bool apart, char (*names)[96])
 {
+    int n = apart ? N_FUNCTIONS : SCORES;
+    for (int i = 0; i < n; i++) {
+        KERNELS[i].name(k, names[i]);
+        if (i != WHOLE) snprintf(names[i] + strlen(names[i]), 96 - strlen(names[i]), "_of_%d", (int)b->n_ops);
+        KERNELS[i].build(b, k, names[i]);
+    }
+    return n;
+}
+
+// Compiles kernels, every `apart`-th also unfused, and calls each in `n_sizes` of the ALL_SIZES sizes, starting where
+// the kernel before ended.
+static void check_kernels(const char *cpu, const attention_kernel *kernels, int n, int apart, int n_sizes,
+                          float sharpness)
+{
+    enum { MOST = 96 };
     harness h;
     wf_error err = {0};
-    char names[64][96];
-    const char *pointers[64];
-    kernel_fn functions[64];
+    char names[MOST][96];
+    const char *pointers[MOST];
+    kernel_fn compiled[MOST], functions[N_FUNCTIONS];
+    int n_names = 0;
     if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
-    for (int i = 0; i < n; i++) {
-        attention_name(&kernels[i], names[2 * i]);
-        attention_build(&h.builder, &kernels[i], names[2 * i]);
-        snprintf(names[2 * i + 1], 96, "merge_%d", i);
-        attention_merge_build(&h.builder, &kernels[i], names[2 * i + 1]);
-        for (int j = 0; j < 2; j++) pointers[2 * i + j] = names[2 * i + j];
-    }
+    for (int i = 0; i < n; i++) n_names += build_kernels(&h.builder, &kernels[i], i % apart == 0, &names[n_names]);
+    for (int i = 0; i < n_names; i++) pointers[i] = names[i];
     kernel_target target = h.builder.target;
-    if (harness_compile(&h, pointers, 2 * n, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&h, pointers, n_names, compiled, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {42};
-    int size = 0;
-    for (int i = 0; i < n; i++)
+    int size = 0, at = 0;
+    for (int i = 0; i < n; i++) {
+        int n_built = i % apart ? SCORES : N_FUNCTIONS;
+        for (int f = 0; f < N_FUNCTIONS; f++) functions[f] = f < n_built ? compiled[at + f] : NULL;
         for (int j = 0; j < n_sizes; j++, size++) {
             int64_t n_tokens = CALLS[size % N_CALLS], n_past = PASTS[size % N_PASTS]; // coprime: all pairs in turn
-            call c = make_call(&kernels[i], &functions[2 * i], attention_tiles_for(&kernels[i], &target).tokens,
-                               n_tokens, n_past, sharpness, &r);
+            call c = make_call(&kernels[i], functions, &target, n_tokens, n_past, sharpness, &r);
             char what[160];
-            snprintf(what, sizeof what, "%s, %.95s", cpu, names[2 * i]);
+            snprintf(what, sizeof what, "%s, %.95s", cpu, names[at]);
             check_call(&c, what);
             free_call(&c);
         }
+        at += n_built;
+    }
     harness_close(&h);
 }
 
@@ -305,13 +355,13 @@ static void test_shapes(void **state)
     static const int64_t groups[] = {1, 3, 4, 6, 8}, dims[] = {64, 80, 96, 128, 256};
     attention_kernel kernels[25];
     for (int i = 0; i < 25; i++) kernels[i] = basic(groups[i % 5], 2, dims[i / 5]);
-    check_kernels(*state, kernels, 25, 3, 1);
+    check_kernels(*state, kernels, 25, 6, 3, 1);
 }
 
 static void test_all_sizes(void **state)
 {
     attention_kernel kernels[] = {basic(3, 2, 64), basic(7, 1, 32)};
-    check_kernels(*state, kernels, 2, ALL_SIZES, 1);
+    check_kernels(*state, kernels, 2, 2, ALL_SIZES, 1);
 }
 
 static void test_forms(void **state)
@@ -323,7 +373,7 @@ static void test_forms(void **state)
         kernels[i].out_q8 = i & 4;
         if (!attention_can_q8(&kernels[i])) kernels[i].n_heads = 2 * kernels[i].n_kv_heads;
     }
-    check_kernels(*state, kernels, 8, 5, 1);
+    check_kernels(*state, kernels, 8, 2, 5, 1);
 }
 
 static void test_windows_and_caps(void **state)
@@ -335,14 +385,14 @@ static void test_windows_and_caps(void **state)
         kernels[i].window = windows[i];
         if (i % 2) kernels[i].softcap = 5;
     }
-    check_kernels(*state, kernels, 6, ALL_SIZES, 4);
+    check_kernels(*state, kernels, 6, 3, ALL_SIZES, 4);
 }
 
 // Scores of hundreds: one position takes all, maxima move by more than floats can tell exponentials apart.
 static void test_sharp(void **state)
 {
     attention_kernel kernels[] = {basic(3, 1, 64), basic(1, 2, 128)};
-    check_kernels(*state, kernels, 2, 10, 100);
+    check_kernels(*state, kernels, 2, 2, 10, 100);
 }
 
 static void test_can_q8(void **state)
@@ -356,30 +406,39 @@ static void test_can_q8(void **state)
     assert_true(attention_can_q8(&k));
 }
 
+// A split call of many heads a group has more than one block of tokens: there are tiles for all.
+static void test_split_tiles(void **state)
+{
+    (void)state;
+    const kernel_target target = {.lanes = 8, .registers = 16};
+    for (int64_t group = 1; group <= 64; group++) {
+        attention_kernel k = basic(group, 2, 64);
+        call c = {.k = k, .target = target, .n_tokens = ATTENTION_SPLIT_TOKENS};
+        assert_true(attention_split_tiles(&k, &target) >= n_tiles(&c));
+    }
+}
+
 // A NaN in one query spoils that head of that token and no other.
 static void test_nan_query(void **state)
 {
     harness h;
     wf_error err = {0};
     attention_kernel k = basic(3, 2, 64);
-    char name[96], merge[96];
-    kernel_fn functions[2];
+    char names[N_FUNCTIONS][96];
+    const char *pointers[N_FUNCTIONS];
+    kernel_fn functions[N_FUNCTIONS];
     if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
-    attention_name(&k, name);
-    attention_build(&h.builder, &k, name);
-    attention_merge_name(&k, merge);
-    attention_merge_build(&h.builder, &k, merge);
-    if (harness_compile(&h, (const char *[]){name, merge}, 2, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    int n = build_kernels(&h.builder, &k, true, names);
+    for (int i = 0; i < n; i++) pointers[i] = names[i];
+    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {7};
-    call c = make_call(&k, functions, attention_tiles_for(&k, &h.builder.target).tokens, 20, 50, 1, &r);
+    call c = make_call(&k, functions, &h.builder.target, 20, 50, 1, &r);
     int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;
     c.q[token * features + head * k.head_dim + 13] = NAN;
     float *y = filled_memory((size_t)(20 * features * 4), 0);
-    for (int split = 0; split < 2; split++) {
-        if (split)
-            run_split(&c, (unsigned char *)y, 64);
-        else
-            run(&c, (unsigned char *)y, 0, n_tiles(&c));
+    static const int64_t spans[] = {0, 64, APART};
+    for (int how = 0; how < 3; how++) {
+        run_how(&c, (unsigned char *)y, spans[how]);
         for (int64_t i = 0; i < 20 * features; i++)
             assert_true(isnan(y[i]) == (i / features == token && i % features / k.head_dim == head));
     }
@@ -410,7 +469,7 @@ int main(void)
                                                test_windows_and_caps, test_sharp,     test_nan_query};
     static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
     enum { N = sizeof tests / sizeof *tests };
-    struct CMUnitTest all[N * N_TEST_CPUS + 2];
+    struct CMUnitTest all[N * N_TEST_CPUS + 3];
     static char labels[N * N_TEST_CPUS][64];
     for (int i = 0; i < N * N_TEST_CPUS; i++) {
         snprintf(labels[i], sizeof labels[i], "%s@%s", names[i % N], TEST_CPUS[i / N]);
@@ -418,5 +477,6 @@ int main(void)
     }
     all[N * N_TEST_CPUS] = (struct CMUnitTest)cmocka_unit_test(test_can_q8);
     all[N * N_TEST_CPUS + 1] = (struct CMUnitTest)cmocka_unit_test(test_window_spans);
+    all[N * N_TEST_CPUS + 2] = (struct CMUnitTest)cmocka_unit_test(test_split_tiles);
     return cmocka_run_group_tests(all, NULL, NULL);
 }

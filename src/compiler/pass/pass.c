@@ -8,6 +8,7 @@ const pass PASSES[] = {
      "gate and up projections and silu(gate) * up become one linear"},
     {"linear-residual", PASS_FUSE, pass_fuse_linear_residual, "a linear adds the residual as it stores"},
     {"rope-kv", PASS_FUSE, pass_fuse_rope_kv, "q and k are rotated, k and v stored to the cache, in one pass over qkv"},
+    {"attention", PASS_FUSE, pass_fuse_attention, "scores, softmax and the sum of values in one pass, online"},
     {"quantize-activations", PASS_LOWER, pass_lower_quantize, "inputs of quantised linears become 8-bit blocks"},
     {"norm-linear", PASS_FUSE, pass_fuse_norm_linear, "a norm writes the form that the linears after it read"},
     {"residual-norm", PASS_FUSE, pass_fuse_residual_norm, "h = x + r and the norm of h in one pass, both written"},

@@ -53,6 +53,7 @@ void pass_fuse_qkv(MlirOperation function, pass_report *report);
 void pass_fuse_linear_swiglu(MlirOperation function, pass_report *report);
 void pass_fuse_linear_residual(MlirOperation function, pass_report *report);
 void pass_fuse_rope_kv(MlirOperation function, pass_report *report);
+void pass_fuse_attention(MlirOperation function, pass_report *report);
 void pass_lower_quantize(MlirOperation function, pass_report *report);
 void pass_fuse_norm_linear(MlirOperation function, pass_report *report);
 void pass_fuse_residual_norm(MlirOperation function, pass_report *report);
