@@ -44,6 +44,10 @@ typedef struct norm_result {
     MlirValue result; // what the op replaces
 } norm_result;
 
+// Which of a node's two operands is a constant; -1: none.
+int constant_operand(matcher *m, const node *n, constant *c);
+// Whether there is a sum behind constants, bounds, roots and casts.
+bool leads_to_sum(matcher *m, const ref *from);
 // False when there is no sum behind constants and casts. Notes an eps that is no constant, or a lower bound.
 bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum);
 

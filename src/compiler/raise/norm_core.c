@@ -1,0 +1,161 @@
+// The core of a norm: a product, taken apart into factors with exponents.
+#include "compiler/raise/norm_parts.h"
+
+#include <math.h>
+
+enum { MAX_FACTORS = 6 };
+typedef struct product {
+    struct {
+        ref r;
+        double exponent;
+    } factors[MAX_FACTORS];
+    int n;
+    double constant;
+} product;
+
+static bool add_factor(product *p, const ref *r, double exponent)
+{
+    if (p->n == MAX_FACTORS) return false;
+    p->factors[p->n].r = *r;
+    p->factors[p->n++].exponent = exponent;
+    return true;
+}
+
+static bool is_root_kind(node_kind k)
+{
+    return k == N_RSQRT || k == N_SQRT || k == N_RECIP || k == N_DIV || k == N_POW;
+}
+
+// Takes a product apart: quotients, reciprocals and roots are exponents. Roundings are looked through only around the
+// inverse root, whose rounding is below that of the result.
+static bool factorise(matcher *m, const ref *from, double exponent, int depth, product *p)
+{
+    if (depth > 16) return false;
+    constant c;
+    if (read_constant(&m->r, from, &c)) {
+        p->constant *= pow(c.value, exponent);
+        return true;
+    }
+    node n = read_unwidened(&m->r, from);
+    if (n.kind == N_CAST) {
+        node inner = read_uncast(&m->r, from);
+        if (!is_root_kind(inner.kind)) return add_factor(p, from, exponent);
+        n = inner;
+    }
+    switch (n.kind) {
+    case N_MUL: return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], exponent, depth + 1, p);
+    case N_DIV:
+        return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], -exponent, depth + 1, p);
+    case N_RECIP: return factorise(m, &n.in[0], -exponent, depth + 1, p);
+    case N_SQRT: return add_factor(p, &n.in[0], exponent / 2);
+    case N_RSQRT: return add_factor(p, &n.in[0], -exponent / 2);
+    case N_POW:
+        if (!read_constant(&m->r, &n.in[1], &c)) break;
+        if (c.value == -1) return factorise(m, &n.in[0], -exponent, depth + 1, p);
+        if (fabs(c.value) == 0.5) return add_factor(p, &n.in[0], exponent * c.value);
+        break;
+    default: break;
+    }
+    return add_factor(p, from, exponent);
+}
+
+// x / (sqrt(mean) + eps): near, but another function.
+static bool has_eps_outside(matcher *m, const ref *divisor)
+{
+    node n = read_uncast(&m->r, divisor);
+    constant c;
+    ref root;
+    double bound;
+    int i = n.kind == N_ADD ? constant_operand(m, &n, &c) : -1;
+    if (i >= 0)
+        root = n.in[1 - i];
+    else if (!read_lower_bound(&m->r, &n, &root, &bound) || bound == 0)
+        return false;
+    product p = {.constant = 1};
+    if (!factorise(m, &root, 1, 0, &p)) return false;
+    for (int k = 0; k < p.n; k++)
+        if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r)) return true;
+    return false;
+}
+
+static int find_statistic(matcher *m, const product *p, bool *eps_outside)
+{
+    for (int k = 0; k < p->n; k++) {
+        if (p->factors[k].exponent == -0.5 && leads_to_sum(m, &p->factors[k].r)) return k;
+        if (p->factors[k].exponent == -1 && has_eps_outside(m, &p->factors[k].r)) {
+            *eps_outside = true;
+            m->subject = p->factors[k].r.v;
+        }
+    }
+    return -1;
+}
+
+static void add_pair(norm_core *core, const ref *scaled, const ref *gamma)
+{
+    if (core->n_pairs == MAX_PAIRS) return;
+    core->pairs[core->n_pairs].scaled = *scaled;
+    core->pairs[core->n_pairs++].gamma = gamma ? *gamma : (ref){0};
+}
+
+// With the inverse root in `with`, the other operand is scaled, or scaled * gamma; or gamma stands beside the root.
+static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, const ref *other,
+                       double exponent)
+{
+    product rest = {.constant = 1};
+    core->statistic = with->factors[statistic].r;
+    m->subject = core->statistic.v;
+    core->factor = with->constant;
+    const ref *beside = NULL;
+    for (int k = 0; k < with->n; k++) {
+        if (k == statistic) continue;
+        if (beside || with->factors[k].exponent != 1) return false;
+        beside = &with->factors[k].r;
+    }
+    if (exponent != 1) return false; // the root times one over something
+    add_pair(core, other, beside);
+    if (beside) {
+        add_pair(core, beside, other);
+    } else if (factorise(m, other, 1, 0, &rest) && rest.n == 2 && rest.factors[0].exponent == 1 &&
+               rest.factors[1].exponent == 1 && rest.constant == 1) {
+        add_pair(core, &rest.factors[0].r, &rest.factors[1].r);
+        add_pair(core, &rest.factors[1].r, &rest.factors[0].r);
+    }
+    return true;
+}
+
+bool read_core(matcher *m, MlirOperation op, norm_core *core)
+{
+    *core = (norm_core){.factor = 1};
+    if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL)) return false;
+    if (!root_ref(mlirOperationGetResult(op, 0), &core->root)) return false;
+    node n = read_node(&m->r, &core->root);
+    if ((n.kind != N_MUL && n.kind != N_DIV) || !mlirOperationEqual(n.op, op)) return false;
+    core->rank = rank_of(root_tensor(&core->root));
+    if (core->rank < 1) return false;
+    for (int i = 0; i < 2; i++) {
+        double exponent = n.kind == N_DIV && i == 1 ? -1 : 1;
+        product p = {.constant = 1};
+        constant c;
+        if (read_constant(&m->r, &n.in[1 - i], &c)) continue; // a root on its own: what it scales comes later
+        if (!factorise(m, &n.in[i], exponent, 0, &p)) continue;
+        int statistic = find_statistic(m, &p, &core->eps_outside);
+        if (core->eps_outside) {
+            add_pair(core, &n.in[1 - i], NULL);
+            return true;
+        }
+        if (statistic >= 0) return read_pairs(m, core, &p, statistic, &n.in[1 - i], n.kind == N_DIV && i == 0 ? -1 : 1);
+    }
+    return false;
+}
+
+bool is_full(matcher *m, const norm_core *core, const ref *factor)
+{
+    node n = read_unwidened(&m->r, factor);
+    MlirValue tensor = root_tensor(&core->root);
+    for (int a = 0; a < core->rank; a++) {
+        bool found = dim_of(tensor, a) == 1;
+        for (int j = 0; j < n.self.n; j++) found = found || n.self.axis[j] == a;
+        if (!found) return false;
+    }
+    return true;
+}
