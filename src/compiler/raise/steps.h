@@ -20,6 +20,10 @@ MlirValue step_unless_broadcast(reader *r, const ref *from, MlirOperation op);
 // The tensor of a tensor.extract whose indices are loops of the body that it stands in.
 bool step_enter_extract(const ref *from, MlirOperation op, ref *to);
 
+// The structured op in whose body a block lies directly; null op when there is none.
+MlirOperation step_body_owner(MlirBlock block);
+bool step_splat_value(MlirAttribute a, double *value); // of a scalar, or of a dense constant of equal elements
+
 node_kind step_compare_kind(MlirOperation op);      // of arith.cmpi and cmpf; N_LEAF: none that is known
 bool step_index_value(MlirValue v, int64_t *value); // a constant integer
 

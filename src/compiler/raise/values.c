@@ -1,0 +1,98 @@
+// Values by what they are, not how they are written: constants behind casts, negations, lower bounds, equality.
+#include "compiler/raise/normal.h"
+#include "compiler/raise/steps.h"
+
+#include <string.h>
+
+#include "base/half.h"
+
+static double round_to(double value, int bits)
+{
+    if (bits == 24) return (double)(float)value;
+    if (bits == 11) return (double)half_to_float(half_from_float((float)value));
+    if (bits == 8) return (double)bfloat_to_float(bfloat_from_float((float)value));
+    return value;
+}
+
+bool read_constant(reader *r, const ref *from, constant *c)
+{
+    enum { MAX_CASTS = 16 };
+    int casts[MAX_CASTS], n_casts = 0;
+    node n = read_node(r, from);
+    for (; n.kind == N_CAST; n = read_node(r, &n.in[0])) {
+        int bits = float_bits_of(element_type_of(n.self.v));
+        if (!bits || n_casts == MAX_CASTS) return false;
+        casts[n_casts++] = bits;
+    }
+    if (n.kind != N_CONST) return false;
+    int bits = float_bits_of(element_type_of(n.self.v));
+    *c = (constant){n.value, bits ? bits : 53};
+    while (n_casts > 0) { // innermost first
+        bits = casts[--n_casts];
+        c->value = round_to(c->value, bits);
+        if (bits < c->bits) c->bits = bits;
+    }
+    return true;
+}
+
+bool read_negated(reader *r, const node *n, ref *x)
+{
+    constant c;
+    if (n->kind == N_NEG) {
+        *x = n->in[0];
+        return true;
+    }
+    if (n->kind == N_SUB && read_constant(r, &n->in[0], &c) && c.value == 0) {
+        *x = n->in[1];
+        return true;
+    }
+    for (int i = 0; i < 2 && n->kind == N_MUL; i++)
+        if (read_constant(r, &n->in[i], &c) && c.value == -1) {
+            *x = n->in[1 - i];
+            return true;
+        }
+    return false;
+}
+
+bool read_lower_bound(reader *r, const node *n, ref *x, double *bound)
+{
+    constant c;
+    if (n->kind == N_CLAMP) {
+        *x = n->in[0];
+        *bound = n->value;
+        return true;
+    }
+    if (n->kind == N_MAX) {
+        int i = read_constant(r, &n->in[1], &c) ? 1 : read_constant(r, &n->in[0], &c) ? 0 : -1;
+        if (i < 0) return false;
+        *x = n->in[1 - i];
+        *bound = c.value;
+        return true;
+    }
+    if (n->kind != N_SELECT) return false;
+    // x < c ? c : x, or x > c ? x : c
+    node test = read_node(r, &n->in[0]);
+    bool less = test.kind == N_LT || test.kind == N_LE, greater = test.kind == N_GT || test.kind == N_GE;
+    constant limit;
+    if ((!less && !greater) || !read_constant(r, &test.in[1], &limit) || !read_constant(r, &n->in[less ? 1 : 2], &c) ||
+        c.value != limit.value)
+        return false;
+    *x = n->in[less ? 2 : 1];
+    *bound = c.value;
+    return same_value(r, x, &test.in[0]);
+}
+
+bool same_ref(const ref *a, const ref *b)
+{
+    if (!mlirValueEqual(a->v, b->v)) return false;
+    if (!step_is_tensor(a->v) && defining_op(a->v).ptr &&
+        !step_body_owner(mlirOperationGetBlock(defining_op(a->v))).ptr)
+        return true;
+    return a->n == b->n && !memcmp(a->axis, b->axis, (size_t)a->n);
+}
+
+bool same_value(reader *r, const ref *a, const ref *b)
+{
+    node x = read_unwidened(r, a), y = read_unwidened(r, b);
+    return same_ref(&x.self, &y.self);
+}
