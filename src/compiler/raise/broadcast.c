@@ -129,6 +129,22 @@ static bool trace_size(MlirValue *v, int *axis, MlirValue size)
     return false;
 }
 
+void step_fold_size(MlirOperation op, void *context)
+{
+    int64_t axis;
+    (void)context;
+    if (!op_is(op, "tensor.dim") || !step_index_value(mlirOperationGetOperand(op, 1), &axis)) return;
+    MlirValue v = mlirOperationGetOperand(op, 0), size = mlirOperationGetResult(op, 0);
+    MlirValue made = axis >= 0 && step_is_tensor(v) && axis < rank_of(v) ? made_size(v, (int)axis) : (MlirValue){0};
+    if (made.ptr && mlirTypeIsAIndex(mlirValueGetType(made))) replace_value(size, made);
+}
+
+void step_size_origin(MlirValue *v, int *axis)
+{
+    MlirValue none = {0};
+    trace_size(v, axis, none);
+}
+
 // Whether v is `size == 1`, of a size that x has along `axis`: dim(y, a) of a y as large, or what x was made with.
 static bool tests_for_one(MlirValue v, MlirValue x, int axis)
 {
@@ -141,10 +157,10 @@ static bool tests_for_one(MlirValue v, MlirValue x, int axis)
     if (trace_size(&x, &axis, tested)) return true;
     MlirOperation size = defining_op(tested);
     if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return false;
-    MlirValue y = mlirOperationGetOperand(size, 0), none = {0};
+    MlirValue y = mlirOperationGetOperand(size, 0);
     if (!step_is_tensor(y) || index < 0 || index >= rank_of(y)) return false;
     int y_axis = (int)index;
-    trace_size(&y, &y_axis, none);
+    step_size_origin(&y, &y_axis);
     return y.ptr && x.ptr && mlirValueEqual(x, y) && axis == y_axis;
 }
 

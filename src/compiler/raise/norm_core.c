@@ -59,8 +59,8 @@ static bool factorise(matcher *m, const ref *from, double exponent, int depth, p
     return add_factor(p, from, exponent);
 }
 
-// x / (sqrt(mean) + eps): near, but another function.
-static bool has_eps_outside(matcher *m, const ref *divisor)
+// x / (sqrt(mean) + eps), x / max(sqrt(mean), eps): near, but another function. What it is; NULL when it is none.
+static const char *eps_outside(matcher *m, const ref *divisor)
 {
     node n = read_uncast(&m->r, divisor);
     constant c;
@@ -70,22 +70,23 @@ static bool has_eps_outside(matcher *m, const ref *divisor)
     if (i >= 0)
         root = n.in[1 - i];
     else if (!read_lower_bound(&m->r, &n, &root, &bound) || bound == 0)
-        return false;
+        return NULL;
     product p = {.constant = 1};
-    if (!factorise(m, &root, 1, 0, &p)) return false;
+    if (!factorise(m, &root, 1, 0, &p)) return NULL;
     for (int k = 0; k < p.n; k++)
-        if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r)) return true;
-    return false;
+        if (p.factors[k].exponent == 0.5 && leads_to_sum(m, &p.factors[k].r))
+            return i >= 0 ? "eps is outside the root" : "eps is a lower bound, outside the root";
+    return NULL;
 }
 
-static int find_statistic(matcher *m, const product *p, bool *eps_outside)
+static int find_statistic(matcher *m, const product *p, norm_core *core)
 {
     for (int k = 0; k < p->n; k++) {
         if (p->factors[k].exponent == -0.5 && leads_to_sum(m, &p->factors[k].r)) return k;
-        if (p->factors[k].exponent == -1 && has_eps_outside(m, &p->factors[k].r)) {
-            *eps_outside = true;
-            m->subject = p->factors[k].r.v;
-        }
+        const char *why = p->factors[k].exponent == -1 ? eps_outside(m, &p->factors[k].r) : NULL;
+        if (!why) continue;
+        core->near = why;
+        m->subject = p->factors[k].r.v;
     }
     return -1;
 }
@@ -101,7 +102,6 @@ static void add_pair(norm_core *core, const ref *scaled, const ref *gamma)
 static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, const ref *other,
                        double exponent)
 {
-    product rest = {.constant = 1};
     core->statistic = with->factors[statistic].r;
     m->subject = core->statistic.v;
     core->factor = with->constant;
@@ -113,37 +113,92 @@ static bool read_pairs(matcher *m, norm_core *core, const product *with, int sta
     }
     if (exponent != 1) return false; // the root times one over something
     add_pair(core, other, beside);
+    node both = read_unwidened(&m->r, other);
+    constant c;
     if (beside) {
         add_pair(core, beside, other);
-    } else if (factorise(m, other, 1, 0, &rest) && rest.n == 2 && rest.factors[0].exponent == 1 &&
-               rest.factors[1].exponent == 1 && rest.constant == 1) {
-        add_pair(core, &rest.factors[0].r, &rest.factors[1].r);
-        add_pair(core, &rest.factors[1].r, &rest.factors[0].r);
+    } else if (both.kind == N_MUL && constant_operand(m, &both, &c) < 0 &&
+               float_bits_of(element_type_of(both.self.v)) >= float_bits_of(element_type_of(core->root.v))) {
+        add_pair(core, &both.in[0], &both.in[1]);
+        add_pair(core, &both.in[1], &both.in[0]);
     }
     return true;
 }
 
-bool read_core(matcher *m, MlirOperation op, norm_core *core)
+static bool start_core(matcher *m, MlirOperation op, norm_core *core)
 {
     *core = (norm_core){.factor = 1};
+    m->r.deep = true;
     if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL)) return false;
     if (!root_ref(mlirOperationGetResult(op, 0), &core->root)) return false;
+    core->rank = rank_of(root_tensor(&core->root));
+    return core->rank >= 1;
+}
+
+bool read_core(matcher *m, MlirOperation op, norm_core *core)
+{
+    if (!start_core(m, op, core)) return false;
     node n = read_node(&m->r, &core->root);
     if ((n.kind != N_MUL && n.kind != N_DIV) || !mlirOperationEqual(n.op, op)) return false;
-    core->rank = rank_of(root_tensor(&core->root));
-    if (core->rank < 1) return false;
     for (int i = 0; i < 2; i++) {
         double exponent = n.kind == N_DIV && i == 1 ? -1 : 1;
         product p = {.constant = 1};
         constant c;
         if (read_constant(&m->r, &n.in[1 - i], &c)) continue; // a root on its own: what it scales comes later
         if (!factorise(m, &n.in[i], exponent, 0, &p)) continue;
-        int statistic = find_statistic(m, &p, &core->eps_outside);
-        if (core->eps_outside) {
+        int statistic = find_statistic(m, &p, core);
+        if (core->near) {
             add_pair(core, &n.in[1 - i], NULL);
             return true;
         }
         if (statistic >= 0) return read_pairs(m, core, &p, statistic, &n.in[1 - i], n.kind == N_DIV && i == 0 ? -1 : 1);
+    }
+    return false;
+}
+
+// mean * inverse, behind a minus sign or within `beta - mean * inverse` as `from` is added or subtracted.
+static bool read_shift(matcher *m, const ref *from, bool subtracted, node *shift, ref *beta)
+{
+    ref inner;
+    *beta = (ref){0};
+    *shift = read_unwidened(&m->r, from);
+    if (subtracted) return shift->kind == N_MUL;
+    if (!read_difference(m, shift, beta, &inner)) {
+        *beta = (ref){0};
+        if (shift->kind == N_MUL) { // a factor has the sign
+            for (int i = 0; i < 2; i++) {
+                node factor = read_unwidened(&m->r, &shift->in[i]);
+                if (!read_negated(&m->r, &factor, &inner)) continue;
+                shift->in[i] = inner;
+                return true;
+            }
+            return false;
+        }
+        if (!read_negated(&m->r, shift, &inner)) return false;
+    }
+    constant zero;
+    if (beta->v.ptr && read_constant(&m->r, beta, &zero) && zero.value == 0) *beta = (ref){0};
+    *shift = read_unwidened(&m->r, &inner);
+    return shift->kind == N_MUL;
+}
+
+bool read_expanded_core(matcher *m, MlirOperation op, norm_core *core, ref *mean, ref *beta)
+{
+    if (!start_core(m, op, core)) return false;
+    node n = read_node(&m->r, &core->root);
+    if ((n.kind != N_ADD && n.kind != N_SUB) || !mlirOperationEqual(n.op, op)) return false;
+    for (int i = 0; i < (n.kind == N_ADD ? 2 : 1); i++) {
+        node scaled = read_unwidened(&m->r, &n.in[i]), shift;
+        if (scaled.kind != N_MUL || !read_shift(m, &n.in[1 - i], n.kind == N_SUB, &shift, beta)) continue;
+        for (int k = 0; k < 4; k++) {
+            const ref *inverse = &scaled.in[k & 1];
+            product p = {.constant = 1};
+            if (!same_value(&m->r, inverse, &shift.in[k >> 1]) || !factorise(m, inverse, 1, 0, &p)) continue;
+            int statistic = find_statistic(m, &p, core);
+            if (statistic < 0) continue;
+            *mean = shift.in[1 - (k >> 1)];
+            return read_pairs(m, core, &p, statistic, &scaled.in[1 - (k & 1)], 1);
+        }
     }
     return false;
 }
@@ -154,7 +209,7 @@ bool is_full(matcher *m, const norm_core *core, const ref *factor)
     MlirValue tensor = root_tensor(&core->root);
     for (int a = 0; a < core->rank; a++) {
         bool found = dim_of(tensor, a) == 1;
-        for (int j = 0; j < n.self.n; j++) found = found || n.self.axis[j] == a;
+        for (int j = 0; j < n.self.n; j++) found = found || axis_covers(&m->r, n.self.axis[j], (signed char)a);
         if (!found) return false;
     }
     return true;

@@ -1,13 +1,42 @@
 // A norm around its core: x, and what follows it: rounding, gamma, beta.
+#include "compiler/raise/layout.h"
 #include "compiler/raise/norm_parts.h"
+#include "compiler/raise/split.h"
+#include "compiler/raise/steps.h"
 
 #include <string.h>
 
 // ---- operands
 
+// The axes of a tensor as a permutation of the root's.
+static bool is_permuted(const norm_core *core, const ref *r, int perm[MAX_AXES])
+{
+    MlirValue tensor = root_tensor(&core->root);
+    if (!r->v.ptr || !step_is_tensor(r->v) || r->n != core->rank) return false;
+    for (int i = 0; i < core->rank; i++) {
+        perm[i] = -1;
+        for (int j = 0; j < r->n; j++)
+            if (r->axis[j] == i) perm[i] = j;
+        if (perm[i] < 0 || dim_of(r->v, perm[i]) != dim_of(tensor, i)) return false;
+    }
+    return true;
+}
+
+// x as a tensor of the root's shape. Where fusion left it within a body, or in another order of dimensions, an op is
+// written for it.
 static bool read_x(matcher *m, const norm_core *core, const ref *x, norm_result *out)
 {
+    int perm[MAX_AXES];
+    ref computed;
     out->x = operand_at_root(&m->r, &core->root, x);
+    if (!out->x.ptr) {
+        node n = read_unwidened(&m->r, x);
+        op_builder b = op_builder_before(defining_op(root_tensor(&core->root)));
+        if (is_permuted(core, &n.tensor, perm))
+            out->x = build_transpose(&b, n.tensor.v, perm);
+        else if (scalar_as_tensor(x, &computed))
+            out->x = operand_at_root(&m->r, &core->root, &computed);
+    }
     if (!out->x.ptr) return near_miss(m, "x is not a tensor of the result's shape");
     int bits = float_bits_of(element_type_of(out->x));
     return bits > 24 ? near_miss(m, "x is f64") : bits > 0;
@@ -79,8 +108,8 @@ typedef struct growth {
 static void settle(const growth *g, norm_result *pending, norm_result *out)
 {
     MlirValue tensor = tensor_of_value(g->value);
-    if (!tensor.ptr || float_bits_of(element_type_of(tensor)) > 24) return;
-    pending->result = tensor;
+    if (float_bits_of(element_type_of(g->value)) > 24) return;
+    pending->result = tensor.ptr ? tensor : g->value;
     pending->rounded = pending->gamma.ptr ? g->rounded : (MlirType){0};
     *out = *pending;
 }
@@ -138,14 +167,13 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
 
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out)
 {
-    if (!read_x(m, core, x, out)) return false;
     if (gamma->v.ptr && !read_vector(m, &core->root, out->n_axes, gamma, &out->gamma, &out->plus_one)) {
         int axis = wrong_axis(m, core, out->n_axes, gamma);
         if (axis >= 0) return near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
         return near_miss(m, "a factor beside the root is no vector along what is normalised");
     }
     norm_result pending = *out;
-    growth g = {.value = core->root.v, .has_gamma = gamma->v.ptr};
+    growth g = {.value = core->root.v, .has_gamma = gamma->v.ptr || out->beta.ptr};
     MlirType element = element_type_of(core->root.v);
     if (float_bits_of(element) < 24 && !gamma->v.ptr) g.rounded = element;
     out->result = (MlirValue){0};
@@ -153,14 +181,16 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     bool wrong = false;
     for (int step = 0; step < 8 && take_user(m, core, wants_beta, &g, &pending, out, &wrong); step++) continue;
     if (wrong) return false;
-    if (!out->result.ptr)
-        return near_miss(m, float_bits_of(element) > 24 ? "the result is f64" : "the normalised value is no tensor");
-    return true;
+    if (!out->result.ptr) return near_miss(m, "the result is f64");
+    return read_x(m, core, x, out);
 }
 
-void write_norm(matcher *m, const norm_result *n, const char *name)
+bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const char *name)
 {
-    op_builder b = op_builder_before(defining_op(n->result));
+    bool is_tensor = step_is_tensor(n->result);
+    MlirOperation op = defining_op(n->result);
+    if (!is_tensor) op = mlirOperationGetParentOperation(op);
+    op_builder b = op_builder_before(op);
     MlirValue operands[3] = {n->x};
     int n_operands = 1;
     if (n->gamma.ptr) operands[n_operands++] = n->gamma;
@@ -175,6 +205,17 @@ void write_norm(matcher *m, const norm_result *n, const char *name)
         attributes[n_attributes++] = named_segments(&b, 3, sizes);
     }
     MlirType result = mlirValueGetType(n->result);
+    if (!is_tensor) {
+        MlirValue like = root_tensor(&core->root);
+        int64_t shape[MAX_AXES];
+        for (int i = 0; i < core->rank; i++) shape[i] = dim_of(like, i);
+        result = tensor_of(core->rank, shape, result);
+    }
     mark_pattern(m, n->result, n_operands, operands);
-    replace_value(n->result, build_value(&b, name, result, n_operands, operands, n_attributes, attributes));
+    MlirValue norm = build_value(&b, name, result, n_operands, operands, n_attributes, attributes);
+    if (is_tensor) {
+        replace_value(n->result, norm);
+        return true;
+    }
+    return replace_scalar(n->result, norm) || near_miss(m, "the normalised value is no tensor");
 }

@@ -1,5 +1,6 @@
 // The sum of squares behind a root, and the mean: constants, sizes and sums around what is summed.
 #include "compiler/raise/norm_parts.h"
+#include "compiler/raise/steps.h"
 
 #include <math.h>
 
@@ -16,7 +17,7 @@ static bool sum_within(matcher *m, const ref *from, int depth)
     node n = read_uncast(&m->r, from);
     constant c;
     for (int step = 0; step < 8; step++) {
-        if (n.kind == N_SUM) return true;
+        if (n.kind == N_SUM || n.kind == N_DOT) return true;
         if (n.kind == N_ADD && constant_operand(m, &n, &c) < 0) // an eps that is no constant
             return depth < 2 && (sum_within(m, &n.in[0], depth + 1) || sum_within(m, &n.in[1], depth + 1));
         int i = n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD ? constant_operand(m, &n, &c) : -1;
@@ -44,8 +45,8 @@ static void scale_by(affine_sum *sum, double factor, int bits)
     if (bits < sum->bits) sum->bits = bits;
 }
 
-// A divisor: a constant, or the size of an axis.
-static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor)
+// A divisor: constants and sizes of axes, multiplied.
+static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor, int depth)
 {
     constant c;
     if (read_constant(&m->r, divisor, &c)) {
@@ -55,12 +56,17 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor)
     node n = read_node(&m->r, divisor);
     for (int step = 0; n.kind == N_CAST && step < 4; step++)
         n = read_node(&m->r, &n.in[0]); // index to integer to float
-    if (n.kind != N_SIZE || sum->size.kind == N_SIZE) return false;
+    if (n.kind == N_MUL && depth < MAX_AXES)
+        return divide_by(m, sum, &n.in[0], depth + 1) && divide_by(m, sum, &n.in[1], depth + 1);
+    if (n.kind != N_SIZE) return false;
     int64_t size = n.dim >= 0 && n.dim < n.in[0].n ? dim_of(n.in[0].v, n.dim) : 0;
-    if (size > 0)
+    if (size > 0) {
         scale_by(sum, 1 / (double)size, 53);
-    else
-        sum->size = n;
+        return true;
+    }
+    if (size == 0 || sum->n_sizes == MAX_AXES) return false;
+    sum->sizes[sum->n_sizes].tensor = n.in[0].v;
+    sum->sizes[sum->n_sizes++].axis = n.dim;
     return true;
 }
 
@@ -71,43 +77,89 @@ static bool enter_sum(affine_sum *sum, const node *n)
     return true;
 }
 
+// One step towards the sum, or from an outer one to an inner one. False where there is none; *failed where there may be
+// none.
+static bool step_to_sum(matcher *m, affine_sum *sum, bool *failed)
+{
+    node n = read_uncast(&m->r, &sum->argument);
+    constant c;
+    int i = constant_operand(m, &n, &c);
+    // within the sum a constant factor may be part of what is summed, unless another sum follows
+    bool inside = sum->n_bound > 0;
+    ref bounded;
+    double bound;
+    if (n.kind == N_SUM || n.kind == N_DOT) {
+        *failed = !enter_sum(sum, &n);
+        sum->argument = n.in[0];
+        if (n.kind == N_DOT) sum->times = n.in[1];
+        return n.kind == N_SUM && !*failed;
+    }
+    if (n.kind == N_ADD && !inside) {
+        if (i < 0 && leads_to_sum(m, &n.in[0]) != leads_to_sum(m, &n.in[1])) near_miss(m, "eps is not a constant");
+        *failed = i < 0;
+        if (i < 0) return false;
+        sum->eps += sum->scale * c.value;
+        sum->argument = n.in[1 - i];
+        return true;
+    }
+    if (!inside && read_lower_bound(&m->r, &n, &bounded, &bound)) {
+        if (bound != 0 && leads_to_sum(m, &bounded)) near_miss(m, "eps is a lower bound, not added");
+        // a bound of 0 changes no sum of squares, but what was added before it may be negative
+        *failed = bound != 0 || sum->eps < 0;
+        sum->argument = bounded;
+        return !*failed;
+    }
+    if (n.kind != N_DIV && (n.kind != N_MUL || i < 0)) return false;
+    node_kind scaled = read_uncast(&m->r, &n.in[i == 0]).kind;
+    return (!inside || scaled == N_SUM || scaled == N_DOT) && enter_scaled(m, sum, failed);
+}
+
 bool read_affine_sum(matcher *m, const ref *from, affine_sum *sum)
 {
     enum { MAX_STEPS = 32 };
     *sum = (affine_sum){.scale = 1, .bits = 53, .argument = *from};
-    for (int step = 0; step < MAX_STEPS; step++) {
-        node n = read_uncast(&m->r, &sum->argument);
-        constant c;
-        int i = constant_operand(m, &n, &c);
-        // within the sum a constant factor is part of what is summed, unless another sum follows
-        bool inside = sum->n_bound > 0;
-        ref bounded;
-        double bound;
-        if (n.kind == N_SUM) {
-            if (!enter_sum(sum, &n)) return false;
-            sum->argument = n.in[0];
-        } else if (n.kind == N_ADD && !inside) {
-            if (i < 0 && leads_to_sum(m, &n.in[0]) != leads_to_sum(m, &n.in[1]))
-                return near_miss(m, "eps is not a constant");
-            if (i < 0) return false;
-            sum->eps += sum->scale * c.value;
-            sum->argument = n.in[1 - i];
-        } else if (!inside && read_lower_bound(&m->r, &n, &bounded, &bound)) {
-            if (bound != 0 && leads_to_sum(m, &bounded)) return near_miss(m, "eps is a lower bound, not added");
-            // a bound of 0 changes no sum of squares, but what was added before it may be negative
-            if (bound != 0 || sum->eps < 0) return false;
-            sum->argument = bounded;
-        } else if (n.kind == N_MUL && i >= 0 && (!inside || read_uncast(&m->r, &n.in[1 - i]).kind == N_SUM)) {
-            scale_by(sum, c.value, c.bits);
-            sum->argument = n.in[1 - i];
-        } else if (n.kind == N_DIV && (!inside || read_uncast(&m->r, &n.in[0]).kind == N_SUM)) {
-            if (!divide_by(m, sum, &n.in[1])) return false;
-            sum->argument = n.in[0];
-        } else {
-            return inside;
-        }
+    bool failed = false;
+    for (int step = 0; step < MAX_STEPS && step_to_sum(m, sum, &failed); step++) continue;
+    constant c;
+    if (failed || sum->n_bound == 0) return false;
+    // a product with a vector of ones is a sum
+    for (int i = 0; i < 2 && sum->times.v.ptr; i++) {
+        ref *other = i ? &sum->times : &sum->argument;
+        if (!read_constant(&m->r, i ? &sum->argument : &sum->times, &c)) continue;
+        scale_by(sum, c.value, c.bits);
+        sum->argument = *other;
+        sum->times.v.ptr = NULL;
     }
-    return false;
+    return true;
+}
+
+bool enter_scaled(matcher *m, affine_sum *sum, bool *failed)
+{
+    node n = read_uncast(&m->r, &sum->argument);
+    constant c;
+    int i = constant_operand(m, &n, &c);
+    if (sum->times.v.ptr) return false;
+    if (n.kind == N_MUL && i >= 0) {
+        scale_by(sum, c.value, c.bits);
+        sum->argument = n.in[1 - i];
+        return true;
+    }
+    if (n.kind != N_DIV) return false;
+    *failed = !divide_by(m, sum, &n.in[1], 0);
+    sum->argument = n.in[0];
+    return !*failed;
+}
+
+static bool read_product(matcher *m, const ref *a, const ref *b, ref *argument)
+{
+    *argument = *a;
+    if (same_value(&m->r, a, b)) return true;
+    // |x| * x is no square, but |x| * |x| is one
+    node x = read_unwidened(&m->r, a), y = read_unwidened(&m->r, b);
+    if (x.kind != N_ABS || y.kind != N_ABS || !same_value(&m->r, &x.in[0], &y.in[0]))
+        return near_miss(m, "the sum is of a product of two values, not of a square");
+    *argument = x.in[0];
+    return true;
 }
 
 bool read_square(matcher *m, const ref *from, ref *argument)
@@ -117,15 +169,7 @@ bool read_square(matcher *m, const ref *from, ref *argument)
     if (n.kind == N_POW && read_constant(&m->r, &n.in[1], &c)) {
         *argument = n.in[0];
         if (c.value != 2) return near_miss(m, "the exponent is %g, not 2", c.value);
-    } else if (n.kind == N_MUL && same_value(&m->r, &n.in[0], &n.in[1])) {
-        *argument = n.in[0];
-    } else if (n.kind == N_MUL) {
-        // |x| * x is no square, but |x| * |x| is one
-        node a = read_unwidened(&m->r, &n.in[0]), b = read_unwidened(&m->r, &n.in[1]);
-        if (a.kind != N_ABS || b.kind != N_ABS || !same_value(&m->r, &a.in[0], &b.in[0]))
-            return near_miss(m, "the sum is of a product of two values, not of a square");
-        *argument = a.in[0];
-    } else {
+    } else if (n.kind != N_MUL || !read_product(m, &n.in[0], &n.in[1], argument)) {
         return false;
     }
     node inner = read_unwidened(&m->r, argument);
@@ -133,35 +177,76 @@ bool read_square(matcher *m, const ref *from, ref *argument)
     return true;
 }
 
+bool read_summed_square(matcher *m, affine_sum *sum, ref *argument)
+{
+    bool failed = false;
+    if (sum->times.v.ptr) return read_product(m, &sum->argument, &sum->times, argument);
+    for (int step = 0; step < 4 && enter_scaled(m, sum, &failed); step++) continue;
+    return !failed && read_square(m, &sum->argument, argument);
+}
+
+bool read_difference(matcher *m, const node *n, ref *a, ref *b)
+{
+    if (n->kind == N_SUB) {
+        *a = n->in[0];
+        *b = n->in[1];
+        return true;
+    }
+    if (n->kind != N_ADD) return false;
+    for (int i = 0; i < 2; i++) {
+        node negated = read_unwidened(&m->r, &n->in[i]);
+        if (!read_negated(&m->r, &negated, b)) continue;
+        *a = n->in[1 - i];
+        return true;
+    }
+    return false;
+}
+
 // ---- axes
 
-static bool is_bound_by(const affine_sum *sum, signed char axis)
+// Whether axis `b` within the sum is axis `a` at the root, but for what is bound: *bound gets the bits of the bound
+// axes met, *axes those of their places at the root. `place` is taken where an axis of size 1 has no name there.
+static bool match_axis(matcher *m, const affine_sum *sum, signed char a, signed char b, int place, unsigned *bound,
+                       unsigned *axes, int depth)
 {
-    for (int i = 0; i < sum->n_bound; i++)
-        if (sum->bound[i] == axis) return true;
-    return false;
+    for (int i = 0; i < sum->n_bound; i++) {
+        if (sum->bound[i] != b) continue;
+        if (a >= AXIS_BOUND) return false;
+        *bound |= 1u << i;
+        *axes |= 1u << (a >= 0 ? a : place);
+        return true;
+    }
+    if (a == b) return true;
+    if (depth > MAX_GROUPS) return false;
+    int at, other;
+    const axis_group *whole_a = axis_as_part(&m->r, a, &at), *whole_b = axis_as_part(&m->r, b, &other);
+    if (whole_a && whole_b) {
+        if (at != other || whole_a->n != whole_b->n) return false;
+        for (int i = 0; i < whole_a->n; i++)
+            if (whole_a->size[i] != whole_b->size[i]) return false;
+        return match_axis(m, sum, whole_a->whole, whole_b->whole, place, bound, axes, depth + 1);
+    }
+    const axis_group *parts_a = axis_as_whole(&m->r, a), *parts_b = axis_as_whole(&m->r, b);
+    if (!parts_a || !parts_b || parts_a->n != parts_b->n) return false;
+    for (int i = 0; i < parts_a->n; i++)
+        if (parts_a->size[i] != parts_b->size[i] ||
+            !match_axis(m, sum, parts_a->part[i], parts_b->part[i], place, bound, axes, depth + 1))
+            return false;
+    return true;
 }
 
 bool is_summed(matcher *m, const norm_core *core, const ref *outer, const ref *inner, const affine_sum *sum,
                unsigned *axes)
 {
     node o = read_unwidened(&m->r, outer), i = read_unwidened(&m->r, inner);
+    unsigned bound = 0;
     *axes = 0;
-    if (!mlirValueEqual(o.self.v, i.self.v) || o.self.n != i.self.n) return false;
-    int found = 0;
+    if (sum->times.v.ptr || !mlirValueEqual(o.self.v, i.self.v) || o.self.n != i.self.n) return false;
     for (int j = 0; j < o.self.n; j++) {
-        signed char a = o.self.axis[j], b = i.self.axis[j];
-        if (is_bound_by(sum, b)) {
-            found++;
-            // an axis of size 1 has no name at the root: take its place, if the ranks agree
-            int place = a >= 0 ? a : o.self.n == core->rank ? j : core->rank - 1;
-            if (a >= AXIS_BOUND) return false;
-            *axes |= 1u << place;
-        } else if (a != b) {
-            return false;
-        }
+        int place = o.self.n == core->rank ? j : core->rank - 1;
+        if (!match_axis(m, sum, o.self.axis[j], i.self.axis[j], place, &bound, axes, 0)) return false;
     }
-    return found == sum->n_bound;
+    return bound == (1u << sum->n_bound) - 1;
 }
 
 bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes)
@@ -180,39 +265,54 @@ bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes
     return true;
 }
 
-bool is_mean(matcher *m, const norm_core *core, const affine_sum *sum, double factor, int n_axes)
+// Whether every dimension of unknown size of x, along the last n_axes of the root, is among the sizes that the sum is
+// divided by, and these are no others; *n becomes the product of the known ones.
+static bool has_sizes(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, int n_axes, double *n)
+{
+    node o = read_unwidened(&m->r, x);
+    unsigned used = 0;
+    *n = 1;
+    for (int j = 0; j < o.self.n; j++) {
+        bool normalised = false;
+        for (int a = core->rank - n_axes; a < core->rank; a++)
+            normalised = normalised || axis_covers(&m->r, o.self.axis[j], (signed char)a);
+        if (!normalised) continue;
+        // a scalar in a body has the sizes of the root
+        MlirValue v = step_is_tensor(o.self.v) ? o.self.v : root_tensor(&core->root);
+        int axis = step_is_tensor(o.self.v) ? j : o.self.axis[j], k = 0;
+        if (axis >= rank_of(v)) return false;
+        int64_t size = dim_of(v, axis);
+        if (size >= 0) {
+            *n *= (double)size;
+            continue;
+        }
+        step_size_origin(&v, &axis);
+        for (; k < sum->n_sizes; k++) {
+            MlirValue of = sum->sizes[k].tensor;
+            int of_axis = sum->sizes[k].axis;
+            step_size_origin(&of, &of_axis);
+            if (!(used >> k & 1) && mlirValueEqual(of, v) && of_axis == axis) break;
+        }
+        if (k == sum->n_sizes) return false;
+        used |= 1u << k;
+    }
+    return used == (1u << sum->n_sizes) - 1;
+}
+
+bool is_mean(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, double factor, int n_axes)
 {
     MlirValue tensor = root_tensor(&core->root);
     double n = 1;
-    int unknown = 0;
+    bool unknown = false;
     for (int a = core->rank - n_axes; a < core->rank; a++) {
-        int64_t size = dim_of(tensor, a);
-        if (size >= 0)
-            n *= (double)size;
-        else
-            unknown++;
+        n *= (double)dim_of(tensor, a);
+        unknown = unknown || dim_of(tensor, a) < 0;
     }
-    double scale = sum->scale / (factor * factor);
-    if (unknown) {
-        if (sum->size.kind != N_SIZE || unknown > 1)
-            return near_miss(m, "the sum is not divided by the size of the axes that it runs over");
-        // the size of that axis of this very value
-        ref argument;
-        if (!root_ref(sum->size.in[0].v, &argument)) return false;
-        node of = read_unwidened(&m->r, &argument), summed = read_unwidened(&m->r, &sum->argument);
-        bool same = mlirValueEqual(of.self.v, summed.self.v) || mlirValueEqual(sum->size.in[0].v, tensor);
-        node square = summed; // of a square, its argument
-        if (!same && square.n_in > 0) {
-            square = read_unwidened(&m->r, &square.in[0]);
-            same = mlirValueEqual(of.self.v, square.self.v);
-        }
-        int axis = sum->size.dim;
-        if (!same || axis < core->rank - n_axes || axis >= core->rank || dim_of(tensor, axis) >= 0)
-            return near_miss(m, "the sum is divided by another size than that of the axes that it runs over");
-    } else if (sum->size.kind == N_SIZE) {
+    if (unknown && sum->n_sizes == 0)
+        return near_miss(m, "the sum is not divided by the size of the axes that it runs over");
+    if ((unknown || sum->n_sizes) && !has_sizes(m, core, x, sum, n_axes, &n))
         return near_miss(m, "the sum is divided by another size than that of the axes that it runs over");
-    }
-    double tolerance = sum->bits < 24 ? ldexp(1, -sum->bits) : 1e-6;
+    double scale = sum->scale / (factor * factor), tolerance = sum->bits < 24 ? ldexp(1, -sum->bits) : 1e-6;
     if (!(fabs(scale * n - 1) <= tolerance)) return near_miss(m, "the sum of %g values is divided by %g", n, 1 / scale);
     return true;
 }

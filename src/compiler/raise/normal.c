@@ -162,6 +162,23 @@ static node read_tosa_reduction(reader *r, node n)
     return n;
 }
 
+// A product of matrices: each element is the sum of a row times a column.
+static node read_tosa_product(reader *r, node n)
+{
+    n.kind = N_DOT;
+    n.n_in = 2;
+    n.n_bound = 1;
+    if (n.self.n != 3 || mlirOperationGetNumOperands(n.op) < 2 || r->n_bound + 1 >= MAX_BOUND) return make_leaf(n);
+    n.bound = r->n_bound++;
+    for (int i = 0; i < 2; i++) {
+        if (!step_start_ref(&n.in[i], mlirOperationGetOperand(n.op, i)) || n.in[i].n != 3) return make_leaf(n);
+        step_set_axis(&n.in[i], 0, n.self.axis[0]);
+        step_set_axis(&n.in[i], 1 + i, n.self.axis[1 + i]);
+        n.in[i].axis[2 - i] = (signed char)(AXIS_BOUND + n.bound);
+    }
+    return n;
+}
+
 // Ops that only move elements, as far as axes can say it: true with the input as the body sees it.
 static bool enter_movement(reader *r, const ref *from, MlirOperation op, ref *to)
 {
@@ -197,11 +214,12 @@ node read_node(reader *r, const ref *from)
 {
     enum { MAX_STEPS = 256 };
     node n = {.kind = N_LEAF, .self = *from};
+    bool regrouped = false; // an op cannot take what lies behind as its operand
     for (int step = 0; step < MAX_STEPS; step++) {
         ref next;
         MlirBlock body;
         bool reduced[MAX_AXES];
-        if (step_is_tensor(n.self.v)) n.tensor = n.self;
+        if (step_is_tensor(n.self.v) && !regrouped) n.tensor = n.self;
         if (!n.first.v.ptr) n.first = n.tensor;
         if (mlirValueIsABlockArgument(n.self.v)) {
             MlirOperation owner = step_body_owner(mlirBlockArgumentGetOwner(n.self.v));
@@ -221,6 +239,12 @@ node read_node(reader *r, const ref *from)
             n.self = next;
             continue;
         }
+        if (r->deep && step_regroup(r, &n.self, &next)) {
+            regrouped = true;
+            n.self = next;
+            continue;
+        }
+        if (r->deep && op_is(n.op, "tosa.matmul")) return read_tosa_product(r, n);
         if (!is_structured(n.op, &body)) return read_elementwise(n);
         if (!step_enter_body(&n.self, n.op, body, &next, reduced)) return make_leaf(n);
         for (int d = 0; d < next.n; d++)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/codegen/context.h"
+#include "compiler/raise/steps.h"
 
 const rule RULES[] = {
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},
@@ -139,6 +140,8 @@ static void offer(MlirOperation op, void *context)
 void rule_run(const rule *which, MlirOperation function, const char *file, buffer *explain)
 {
     matcher m = {.rule = which, .file = file, .explain = explain};
+    for_each_op(function, step_fold_size, NULL);
+    wf_erase_dead(function);
     for_each_op(function, offer, &m);
     wf_erase_dead(function);
     if (!explain) return;

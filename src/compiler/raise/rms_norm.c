@@ -12,9 +12,9 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
     norm_result n = {0};
     unsigned axes = 0;
     if (!read_core(m, op, &core)) return false;
-    if (core.eps_outside) return near_miss(m, "eps is outside the root");
+    if (core.near) return near_miss(m, "%s", core.near);
     if (!read_affine_sum(m, &core.statistic, &sum)) return false;
-    if (!read_square(m, &sum.argument, &squared)) return false;
+    if (!read_summed_square(m, &sum, &squared)) return false;
     int pair = -1;
     for (int i = 0; i < core.n_pairs && pair < 0; i++)
         if (is_summed(m, &core, &core.pairs[i].scaled, &squared, &sum, &axes)) pair = i;
@@ -24,11 +24,10 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
         return false;
     }
     if (!are_last_axes(m, &core, axes, &n.n_axes)) return false;
-    if (!is_mean(m, &core, &sum, core.factor, n.n_axes)) return false;
+    if (!is_mean(m, &core, &core.pairs[pair].scaled, &sum, core.factor, n.n_axes)) return false;
     if (core.factor < 0) return near_miss(m, "the result is negated");
     n.eps = sum.eps / (core.factor * core.factor);
     if (n.eps < 0) return near_miss(m, "eps is negative");
     if (!grow_norm(m, &core, &core.pairs[pair].scaled, &core.pairs[pair].gamma, false, &n)) return false;
-    write_norm(m, &n, "wf.rms_norm");
-    return true;
+    return write_norm(m, &core, &n, "wf.rms_norm");
 }

@@ -1,7 +1,9 @@
-// Values by what they are, not how they are written: constants behind casts, negations, lower bounds, equality.
+// Values by what they are, not how they are written: constants behind casts and arithmetic, negations, lower bounds,
+// equality.
 #include "compiler/raise/normal.h"
 #include "compiler/raise/steps.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -14,26 +16,50 @@ static double round_to(double value, int bits)
     return value;
 }
 
-bool read_constant(reader *r, const ref *from, constant *c)
+// What a primitive makes of constants, rounded to its type.
+static bool fold_constant(const node *n, const constant in[2], constant *c)
 {
-    enum { MAX_CASTS = 16 };
-    int casts[MAX_CASTS], n_casts = 0;
-    node n = read_node(r, from);
-    for (; n.kind == N_CAST; n = read_node(r, &n.in[0])) {
-        int bits = float_bits_of(element_type_of(n.self.v));
-        if (!bits || n_casts == MAX_CASTS) return false;
-        casts[n_casts++] = bits;
+    double a = in[0].value, b = in[1].value;
+    int bits = float_bits_of(element_type_of(n->self.v));
+    switch (n->kind) {
+    case N_CAST: c->value = a; break;
+    case N_NEG: c->value = -a; break;
+    case N_RECIP: c->value = 1 / a; break;
+    case N_SQRT: c->value = sqrt(a); break;
+    case N_RSQRT: c->value = 1 / sqrt(a); break;
+    case N_POW: c->value = pow(a, b); break;
+    case N_MUL: c->value = a * b; break;
+    case N_DIV: c->value = a / b; break;
+    default: return false;
     }
-    if (n.kind != N_CONST) return false;
-    int bits = float_bits_of(element_type_of(n.self.v));
-    *c = (constant){n.value, bits ? bits : 53};
-    while (n_casts > 0) { // innermost first
-        bits = casts[--n_casts];
-        c->value = round_to(c->value, bits);
-        if (bits < c->bits) c->bits = bits;
-    }
+    if (!bits) return false;
+    c->value = round_to(c->value, bits);
+    c->bits = in[0].bits;
+    if (n->n_in > 1 && in[1].bits < c->bits) c->bits = in[1].bits;
+    if (bits < c->bits) c->bits = bits;
     return true;
 }
+
+static bool read_constant_within(reader *r, const ref *from, int depth, constant *c)
+{
+    enum { MAX_DEPTH = 8 };
+    constant in[2] = {{0, 53}, {0, 53}};
+    node n = read_node(r, from);
+    if (n.kind == N_CONST) {
+        int bits = float_bits_of(element_type_of(n.self.v));
+        *c = (constant){n.value, bits ? bits : 53};
+        return true;
+    }
+    bool folds = n.kind == N_CAST || n.kind == N_NEG || n.kind == N_RECIP || n.kind == N_SQRT || n.kind == N_RSQRT ||
+                 n.kind == N_POW || n.kind == N_MUL || n.kind == N_DIV;
+    if (!folds || depth > MAX_DEPTH) return false;
+    // most often no constant: the second operand tells sooner
+    for (int i = n.n_in - 1; i >= 0; i--)
+        if (!read_constant_within(r, &n.in[i], depth + 1, &in[i])) return false;
+    return fold_constant(&n, in, c);
+}
+
+bool read_constant(reader *r, const ref *from, constant *c) { return read_constant_within(r, from, 0, c); }
 
 bool read_negated(reader *r, const node *n, ref *x)
 {
