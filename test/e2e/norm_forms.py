@@ -97,6 +97,7 @@ def settle(c):
     if spoiler == "gap":
         c["rank"], c["axes"] = max(3, c["rank"]), 2
     if spoiler == "negated":
+        c["root"] = {"x_over_sqrt": "rsqrt"}.get(c["root"], c["root"])
         c["shape"] = "product"
     if spoiler:
         c["dynamic"] = "none"
@@ -146,6 +147,8 @@ def settle(c):
         c["gamma"] = "right"
     if c["beta"] != "none" and c["gamma"] in ("scalar", "constant"):
         c["beta"] = "none"
+    if c["after"] == "transpose" and c["road"] == "fused" and (c["axes"] != 1 or c["rank"] < 3):
+        c["after"] = "none"  # fused, the normalised axis would no longer be the last
     if c["after"] == "add" and c["kind"] == "layer" and (c["axes"] == "all" or c["rank"] == c["axes"]):
         c["after"] = "none"  # it would be a beta
     if c["types"].endswith("_after") and c["beta"] != "none":
@@ -395,7 +398,7 @@ class Build:
             return
         form.op = f"wf.{c['kind']}_norm"
         operands = 1 + (gamma is not None and c["gamma"] not in ("scalar", "constant")) + (beta is not None)
-        if c["gamma"] == "scalar":
+        if c["gamma"] in ("scalar", "constant"):
             operands = None  # spread over a row it may be taken as a vector
         form.attributes = {"eps": c["eps"], "axes": len(self.axes), "operands": operands,
                            "plus_one": c["gamma"] == "plus_one"}

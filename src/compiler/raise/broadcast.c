@@ -141,8 +141,19 @@ void step_fold_size(MlirOperation op, void *context)
 
 void step_size_origin(MlirValue *v, int *axis)
 {
+    enum { MAX_STEPS = 8 };
     MlirValue none = {0};
-    trace_size(v, axis, none);
+    int64_t index;
+    for (int step = 0; step < MAX_STEPS; step++) {
+        trace_size(v, axis, none);
+        MlirValue made = step_is_tensor(*v) && *axis < rank_of(*v) ? made_size(*v, *axis) : none;
+        MlirOperation size = made.ptr ? defining_op(strip_size(made)) : (MlirOperation){0};
+        if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return;
+        MlirValue of = mlirOperationGetOperand(size, 0);
+        if (!step_is_tensor(of) || index < 0 || index >= rank_of(of)) return;
+        *v = of;
+        *axis = (int)index;
+    }
 }
 
 // Whether v is `size == 1`, of a size that x has along `axis`: dim(y, a) of a y as large, or what x was made with.

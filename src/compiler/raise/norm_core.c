@@ -46,6 +46,7 @@ static bool factorise(matcher *m, const ref *from, double exponent, int depth, p
     case N_MUL: return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], exponent, depth + 1, p);
     case N_DIV:
         return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], -exponent, depth + 1, p);
+    case N_NEG: p->constant = -p->constant; return factorise(m, &n.in[0], exponent, depth + 1, p);
     case N_RECIP: return factorise(m, &n.in[0], -exponent, depth + 1, p);
     case N_SQRT: return add_factor(p, &n.in[0], exponent / 2);
     case N_RSQRT: return add_factor(p, &n.in[0], -exponent / 2);
@@ -132,7 +133,7 @@ static bool start_core(matcher *m, MlirOperation op, norm_core *core)
     if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL)) return false;
     if (!root_ref(mlirOperationGetResult(op, 0), &core->root)) return false;
     core->rank = rank_of(root_tensor(&core->root));
-    return core->rank >= 1;
+    return core->rank >= 1 && core->rank <= 8;
 }
 
 bool read_core(matcher *m, MlirOperation op, norm_core *core)

@@ -180,7 +180,11 @@ bool read_square(matcher *m, const ref *from, ref *argument)
 bool read_summed_square(matcher *m, affine_sum *sum, ref *argument)
 {
     bool failed = false;
-    if (sum->times.v.ptr) return read_product(m, &sum->argument, &sum->times, argument);
+    if (sum->times.v.ptr) {
+        bool square = read_product(m, &sum->argument, &sum->times, argument);
+        sum->times = (ref){0};
+        return square;
+    }
     for (int step = 0; step < 4 && enter_scaled(m, sum, &failed); step++) continue;
     return !failed && read_square(m, &sum->argument, argument);
 }
@@ -270,17 +274,18 @@ bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes
 static bool has_sizes(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, int n_axes, double *n)
 {
     node o = read_unwidened(&m->r, x);
+    // a scalar in a body has the sizes of the tensor that it becomes, or of the root
+    ref of = step_is_tensor(o.self.v) ? o.self : o.tensor.v.ptr ? o.tensor : core->root;
+    if (!step_is_tensor(of.v)) of.v = root_tensor(&core->root);
     unsigned used = 0;
     *n = 1;
-    for (int j = 0; j < o.self.n; j++) {
+    for (int j = 0; j < of.n && j < rank_of(of.v); j++) {
         bool normalised = false;
         for (int a = core->rank - n_axes; a < core->rank; a++)
-            normalised = normalised || axis_covers(&m->r, o.self.axis[j], (signed char)a);
+            normalised = normalised || axis_covers(&m->r, of.axis[j], (signed char)a);
         if (!normalised) continue;
-        // a scalar in a body has the sizes of the root
-        MlirValue v = step_is_tensor(o.self.v) ? o.self.v : root_tensor(&core->root);
-        int axis = step_is_tensor(o.self.v) ? j : o.self.axis[j], k = 0;
-        if (axis >= rank_of(v)) return false;
+        MlirValue v = of.v;
+        int axis = j, k = 0;
         int64_t size = dim_of(v, axis);
         if (size >= 0) {
             *n *= (double)size;
@@ -288,10 +293,10 @@ static bool has_sizes(matcher *m, const norm_core *core, const ref *x, const aff
         }
         step_size_origin(&v, &axis);
         for (; k < sum->n_sizes; k++) {
-            MlirValue of = sum->sizes[k].tensor;
-            int of_axis = sum->sizes[k].axis;
-            step_size_origin(&of, &of_axis);
-            if (!(used >> k & 1) && mlirValueEqual(of, v) && of_axis == axis) break;
+            MlirValue divisor = sum->sizes[k].tensor;
+            int divisor_axis = sum->sizes[k].axis;
+            step_size_origin(&divisor, &divisor_axis);
+            if (!(used >> k & 1) && mlirValueEqual(divisor, v) && divisor_axis == axis) break;
         }
         if (k == sum->n_sizes) return false;
         used |= 1u << k;

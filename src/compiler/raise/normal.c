@@ -223,6 +223,7 @@ node read_node(reader *r, const ref *from)
         if (!n.first.v.ptr) n.first = n.tensor;
         if (mlirValueIsABlockArgument(n.self.v)) {
             MlirOperation owner = step_body_owner(mlirBlockArgumentGetOwner(n.self.v));
+            n.op = (MlirOperation){0};
             if (!owner.ptr || !step_enter_argument(&n.self, owner, &next)) return make_leaf(n);
             n.self = next;
             continue;

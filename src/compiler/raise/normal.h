@@ -19,7 +19,8 @@
 
 #include "compiler/dialect/wf.h"
 
-enum { MAX_AXES = 8, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 84, AXIS_FRESH = 100, MAX_FRESH = 27 };
+// Of the values on the way: upstream writes a tile of rank 5 as a broadcast of rank 10.
+enum { MAX_AXES = 10, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 84, AXIS_FRESH = 100, MAX_FRESH = 27 };
 
 typedef struct ref {
     MlirValue v;

@@ -3,6 +3,31 @@
 //
 // https://arxiv.org/abs/1910.07467. Near, but refused: x / (sqrt(mean(x^2)) + eps), the "x.norm" form.
 #include "compiler/raise/norm_parts.h"
+#include "compiler/raise/steps.h"
+
+// Whether a product follows, in which what is scaled may still come.
+static bool is_multiplied(matcher *m, const norm_core *core)
+{
+    MlirValue v = core->root.v;
+    MlirOperation user = primitive_user(&v);
+    ref root;
+    if (!user.ptr || mlirOperationGetNumResults(user) != 1 || !root_ref(mlirOperationGetResult(user, 0), &root))
+        return false;
+    node n = read_node(&m->r, &root);
+    constant c;
+    return n.kind == N_MUL && mlirOperationEqual(n.op, user) && constant_operand(m, &n, &c) < 0;
+}
+
+// Whether a value has as many elements as what is squared; a scalar in a body, whose sizes are not seen, has.
+static bool is_as_large(matcher *m, const ref *a, const ref *b)
+{
+    node x = read_unwidened(&m->r, a), y = read_unwidened(&m->r, b);
+    double n_x = 1, n_y = 1; // unknown sizes count as -1
+    if (!step_is_tensor(x.self.v) || !step_is_tensor(y.self.v)) return true;
+    for (int i = 0; i < rank_of(x.self.v); i++) n_x *= (double)dim_of(x.self.v, i);
+    for (int i = 0; i < rank_of(y.self.v); i++) n_y *= (double)dim_of(y.self.v, i);
+    return n_x == n_y;
+}
 
 bool raise_rms_norm(matcher *m, MlirOperation op)
 {
@@ -20,7 +45,11 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
         if (is_summed(m, &core, &core.pairs[i].scaled, &squared, &sum, &axes)) pair = i;
     if (pair < 0) {
         // gamma * root, with x still to come, is no near miss
-        if (is_full(m, &core, &core.pairs[0].scaled)) near_miss(m, "square of another value than the one scaled");
+        bool full = false;
+        for (int i = 0; i < core.n_pairs; i++)
+            full =
+                full || (is_full(m, &core, &core.pairs[i].scaled) && is_as_large(m, &core.pairs[i].scaled, &squared));
+        if (full && !is_multiplied(m, &core)) near_miss(m, "square of another value than the one scaled");
         return false;
     }
     if (!are_last_axes(m, &core, axes, &n.n_axes)) return false;
