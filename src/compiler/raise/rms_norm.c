@@ -18,15 +18,21 @@ static bool is_multiplied(matcher *m, const norm_core *core)
     return n.kind == N_MUL && mlirOperationEqual(n.op, user) && constant_operand(m, &n, &c) < 0;
 }
 
-// Whether a value has as many elements as what is squared; a scalar in a body, whose sizes are not seen, has.
+// The number of elements of what a value is read from; unknown sizes count as -1. 0: no tensor is seen.
+static double count_elements(matcher *m, const ref *r)
+{
+    node n = read_unwidened(&m->r, r);
+    MlirValue v = step_is_tensor(n.self.v) ? n.self.v : n.tensor.v;
+    double count = v.ptr ? 1 : 0;
+    for (int i = 0; v.ptr && i < rank_of(v); i++) count *= (double)dim_of(v, i);
+    return count;
+}
+
+// Whether a value is as large as what is squared.
 static bool is_as_large(matcher *m, const ref *a, const ref *b)
 {
-    node x = read_unwidened(&m->r, a), y = read_unwidened(&m->r, b);
-    double n_x = 1, n_y = 1; // unknown sizes count as -1
-    if (!step_is_tensor(x.self.v) || !step_is_tensor(y.self.v)) return true;
-    for (int i = 0; i < rank_of(x.self.v); i++) n_x *= (double)dim_of(x.self.v, i);
-    for (int i = 0; i < rank_of(y.self.v); i++) n_y *= (double)dim_of(y.self.v, i);
-    return n_x == n_y;
+    double x = count_elements(m, a), y = count_elements(m, b);
+    return x == 0 || y == 0 || x == y;
 }
 
 bool raise_rms_norm(matcher *m, MlirOperation op)
