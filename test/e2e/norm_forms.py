@@ -11,7 +11,8 @@ from graph_text import Generic, Named, Tensor, Tosa, Writer
 CHOICES = {
     "kind": ["rms", "layer"],
     "square": ["mul", "pow", "square", "abs", "abs_twice", "dot"],
-    "mean": ["times", "over", "inside", "inside_over", "ones"],
+    "mean": ["times", "over", "inside", "inside_over", "ones", "times", "over", "sum_after", "sum_before"],
+    "gain": [1.0] * 7 + [0.5],
     "variance": ["centred", "own_mean", "other_way", "moments", "moments_clamped", "f64"],
     "root": ["rsqrt", "one_over_sqrt", "pow", "pow_half", "x_over_sqrt", "pow_sqrt"],
     "shape": ["product", "root_gamma", "gamma_root", "x_gamma", "expanded"],
@@ -110,6 +111,12 @@ def settle(c):
     else:
         if c["variance"] == "f64":
             c["types"] = "f32"
+    if c["mean"].startswith("sum") and (c["kind"] == "layer" or spoiler or c["root"] == "x_over_sqrt" or c["shape"] != "product"):
+        c["mean"] = "times"
+    if c["mean"].startswith("sum"):  # x / |x| * sqrt(n)
+        c["gain"], c["types"], c["dynamic"] = 1.0, "f32", "none"
+    if spoiler or c["types"] != "f32" or c["gamma"] != "none" or c["dynamic"] != "none" or c["root"] == "x_over_sqrt":
+        c["gain"] = 1.0
     if c["axes"] == 2 and c["rank"] < 2:
         c["axes"] = 1
     if c["rank"] == 1 and c["dynamic"] == "rows":
@@ -241,6 +248,8 @@ class Build:
         if kind == "inside_over":
             return w.sum(w("div", x, size), self.axes, self.c["keep"])
         s = w.sum(x, self.axes, self.c["keep"])
+        if kind.startswith("sum"):
+            return s
         return w("div", s, size) if kind == "over" else w("mul", s, w.const(1 / n, x.element))
 
     def kept(self, t):
@@ -251,6 +260,8 @@ class Build:
         if self.c["square"] == "dot" and self.c["spoiler"] != "product":
             s = w.dot(x, x)
             size = w.size_of(x, self.axes, x.element) if n == self.n else w.const(float(n), x.element)
+            if self.c["mean"].startswith("sum"):
+                return s
             return w("div", s, size) if self.c["dynamic"] == "last" else w("mul", s, w.const(1 / n, x.element))
         return self.mean(self.square(x), n=n)
 
@@ -299,9 +310,10 @@ class Build:
             return w("max", v, w.const(c["eps"], v.element))
         if c["spoiler"] == "eps_argument":
             return w("add", v, w.arg(np.full([1] * len(self.dims), 0.5, np.float32), v.element, axes=()))
+        eps = c["eps"] * (self.n if c["mean"].startswith("sum") else 1)
         if isinstance(w, Tosa):
-            return self.add(c["eps_at"], v, w.const(c["eps"], v.element))
-        return self.add(c["eps_at"], v, w.cast(w.const(c["eps"], "f64"), v.element))
+            return self.add(c["eps_at"], v, w.const(eps, v.element))
+        return self.add(c["eps_at"], v, w.cast(w.const(eps, "f64"), v.element))
 
     def inverse_root(self, v):
         w, kind = self.w, self.c["root"]
@@ -358,7 +370,11 @@ class Build:
             root = self.inverse_root(v)
             if c["spoiler"] == "negated":
                 root = w("neg", root)
+            if c["gain"] != 1 or c["mean"] == "sum_before":
+                root = w("mul", root, w.const(c["gain"] * (self.n ** 0.5 if c["mean"] == "sum_before" else 1), root.element))
             y = self.product(x, scaled, root, m, gamma, beta)
+            if c["mean"] == "sum_after":
+                y = w("mul", y, w.const(self.n ** 0.5, y.element))
         if after:
             y = w.cast(y, self.x_element)
         if c["shape"] == "product" and gamma is not None:
@@ -398,6 +414,7 @@ class Build:
             return
         form.op = f"wf.{c['kind']}_norm"
         operands = 1 + (gamma is not None and c["gamma"] not in ("scalar", "constant")) + (beta is not None)
+        operands += c["gain"] != 1  # stands as gamma
         if c["gamma"] in ("scalar", "constant"):
             operands = None  # spread over a row it may be taken as a vector
         form.attributes = {"eps": c["eps"], "axes": len(self.axes), "operands": operands,

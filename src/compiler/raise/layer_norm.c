@@ -102,9 +102,9 @@ bool raise_layer_norm(matcher *m, MlirOperation op)
         if (!are_last_axes(m, &core, s.axes, &n.n_axes)) return false;
         if (!is_mean_of(m, &core, &mean, &x, s.axes, n.n_axes)) return false;
         if (!is_mean_of(m, &core, &s.mean, &x, s.axes, n.n_axes)) return false;
-        if (!is_mean(m, &core, &x, &s.sum, core.factor, n.n_axes)) return false;
+        if (!settle_factor(m, &core, &x, &s.sum, n.n_axes, &n.gain)) return false;
         if (core.factor < 0) return near_miss(m, "the result is negated");
-        n.eps = s.eps / (core.factor * core.factor);
+        n.eps = s.eps / (core.factor * core.factor) * (n.gain * n.gain);
         if (n.eps < 0) return near_miss(m, "eps is negative");
         if (beta.v.ptr && !read_vector(m, &core.root, n.n_axes, &beta, &n.beta, NULL))
             return near_miss(m, "beta is no vector along what is normalised");

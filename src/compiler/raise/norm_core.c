@@ -100,8 +100,8 @@ static void add_pair(norm_core *core, const ref *scaled, const ref *gamma)
 }
 
 // With the inverse root in `with`, the other operand is scaled, or scaled * gamma; or gamma stands beside the root.
-static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, const ref *other,
-                       double exponent)
+// Null value: the other operand is a constant, and what is scaled stands beside the root.
+static bool read_pairs(matcher *m, norm_core *core, const product *with, int statistic, ref other)
 {
     core->statistic = with->factors[statistic].r;
     m->subject = core->statistic.v;
@@ -110,14 +110,17 @@ static bool read_pairs(matcher *m, norm_core *core, const product *with, int sta
     for (int k = 0; k < with->n; k++) {
         if (k == statistic) continue;
         if (beside || with->factors[k].exponent != 1) return false;
-        beside = &with->factors[k].r;
+        if (other.v.ptr)
+            beside = &with->factors[k].r;
+        else
+            other = with->factors[k].r;
     }
-    if (exponent != 1) return false; // the root times one over something
-    add_pair(core, other, beside);
-    node both = read_unwidened(&m->r, other);
+    if (!other.v.ptr) return false; // a root on its own: what it scales comes later
+    add_pair(core, &other, beside);
+    node both = read_unwidened(&m->r, &other);
     constant c;
     if (beside) {
-        add_pair(core, beside, other);
+        add_pair(core, beside, &other);
     } else if (both.kind == N_MUL && constant_operand(m, &both, &c) < 0 &&
                float_bits_of(element_type_of(both.self.v)) >= float_bits_of(element_type_of(core->root.v))) {
         add_pair(core, &both.in[0], &both.in[1]);
@@ -145,14 +148,17 @@ bool read_core(matcher *m, MlirOperation op, norm_core *core)
         double exponent = n.kind == N_DIV && i == 1 ? -1 : 1;
         product p = {.constant = 1};
         constant c;
-        if (read_constant(&m->r, &n.in[1 - i], &c)) continue; // a root on its own: what it scales comes later
+        bool scaled = read_constant(&m->r, &n.in[1 - i], &c);
         if (!factorise(m, &n.in[i], exponent, 0, &p)) continue;
         int statistic = find_statistic(m, &p, core);
         if (core->near) {
             add_pair(core, &n.in[1 - i], NULL);
             return true;
         }
-        if (statistic >= 0) return read_pairs(m, core, &p, statistic, &n.in[1 - i], n.kind == N_DIV && i == 0 ? -1 : 1);
+        if (statistic < 0) continue;
+        if (n.kind == N_DIV && i == 0 && !scaled) return false; // the root times one over something
+        if (scaled) p.constant *= n.kind == N_DIV && i == 0 ? 1 / c.value : c.value;
+        return read_pairs(m, core, &p, statistic, scaled ? (ref){0} : n.in[1 - i]);
     }
     return false;
 }
@@ -198,7 +204,7 @@ bool read_expanded_core(matcher *m, MlirOperation op, norm_core *core, ref *mean
             int statistic = find_statistic(m, &p, core);
             if (statistic < 0) continue;
             *mean = shift.in[1 - (k >> 1)];
-            return read_pairs(m, core, &p, statistic, &scaled.in[1 - (k & 1)], 1);
+            return read_pairs(m, core, &p, statistic, scaled.in[1 - (k & 1)]);
         }
     }
     return false;

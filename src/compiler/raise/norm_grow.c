@@ -1,10 +1,13 @@
 // A norm around its core: x, and what follows it: rounding, gamma, beta.
+#include "compiler/codegen/context.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/norm_parts.h"
 #include "compiler/raise/split.h"
 #include "compiler/raise/steps.h"
 
 #include <string.h>
+
+#include <mlir-c/BuiltinAttributes.h>
 
 // ---- operands
 
@@ -165,6 +168,25 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     return true;
 }
 
+// The gain as a gamma. False: the match has one already, or sizes are not known, or products are rounded.
+static bool write_gain(const norm_core *core, norm_result *out)
+{
+    MlirValue tensor = root_tensor(&core->root);
+    MlirType element = element_type_of(core->root.v);
+    int64_t shape[MAX_AXES];
+    for (int i = 0; i < out->n_axes; i++) {
+        shape[i] = dim_of(tensor, core->rank - out->n_axes + i);
+        if (shape[i] < 0) return false;
+    }
+    if (out->gamma.ptr || float_bits_of(element) < 24) return false;
+    op_builder b = op_builder_before(defining_op(tensor));
+    MlirType type = tensor_of(out->n_axes, shape, element);
+    MlirAttribute value = mlirDenseElementsAttrSplatGet(type, mlirFloatAttrDoubleGet(b.ctx, element, out->gain));
+    MlirNamedAttribute named = mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("value")), value);
+    out->gamma = build_value(&b, "arith.constant", type, 0, NULL, 1, &named);
+    return true;
+}
+
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out)
 {
     if (gamma->v.ptr && !read_vector(m, &core->root, out->n_axes, gamma, &out->gamma, &out->plus_one)) {
@@ -172,10 +194,12 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
         if (axis >= 0) return near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
         return near_miss(m, "a factor beside the root is no vector along what is normalised");
     }
+    if (out->gain != 1 && !write_gain(core, out))
+        return near_miss(m, "a constant factor %g beside the root", out->gain);
     norm_result pending = *out;
-    growth g = {.value = core->root.v, .has_gamma = gamma->v.ptr || out->beta.ptr};
+    growth g = {.value = core->root.v, .has_gamma = out->gamma.ptr || out->beta.ptr};
     MlirType element = element_type_of(core->root.v);
-    if (float_bits_of(element) < 24 && !gamma->v.ptr) g.rounded = element;
+    if (float_bits_of(element) < 24 && !out->gamma.ptr) g.rounded = element;
     out->result = (MlirValue){0};
     settle(&g, &pending, out);
     bool wrong = false;

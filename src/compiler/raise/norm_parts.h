@@ -43,6 +43,7 @@ typedef struct norm_core {
 typedef struct norm_result {
     MlirValue x, gamma, beta; // gamma, beta null when absent
     double eps;
+    double gain;      // a constant factor; it stands as gamma
     int n_axes;       // trailing axes that are normalised
     bool plus_one;    // times (1 + gamma)
     MlirType rounded; // the normalised value, and its product with gamma, are rounded to it; null: they are not
@@ -72,6 +73,9 @@ bool is_summed(matcher *m, const norm_core *core, const ref *outer, const ref *i
 bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes);
 // Whether the sum, times 1 / factor^2, is a mean over the last n_axes of x. Notes another divisor.
 bool is_mean(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, double factor, int n_axes);
+
+// Whether the sum is a mean, by itself or with the core's factor; *gain is what that factor does else.
+bool settle_factor(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, int n_axes, double *gain);
 
 // The argument of a square: x * x, pow(x, 2), |x| taken as x. False with a note when it is another power.
 bool read_square(matcher *m, const ref *from, ref *argument);

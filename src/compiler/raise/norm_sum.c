@@ -255,17 +255,21 @@ bool is_summed(matcher *m, const norm_core *core, const ref *outer, const ref *i
 
 bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes)
 {
+    MlirValue tensor = root_tensor(&core->root);
+    unsigned single = 0; // axes of size 1: a sum over them, or none, is the same
+    for (int a = 0; a < core->rank; a++)
+        if (dim_of(tensor, a) == 1) single |= 1u << a;
+    unsigned summed = axes & ~single;
     *n_axes = 0;
-    int first = core->rank;
-    for (int a = core->rank - 1; a >= 0; a--)
-        if (axes >> a & 1) {
-            first = a;
-            ++*n_axes;
-        }
-    if (*n_axes == 0) return false;
-    if (!(axes >> (core->rank - 1) & 1)) return near_miss(m, "sum over axis %d, not the last", first);
-    if (first != core->rank - *n_axes)
+    if (axes == 0) return false;
+    int first = 0;
+    while (!((summed ? summed : axes) >> first & 1)) first++;
+    for (int a = first; a < core->rank; a++, ++*n_axes) {
+        if ((axes | single) >> a & 1) continue;
+        if (summed >> a == 0 || *n_axes == 0 || !(axes >> (core->rank - 1) & 1))
+            return near_miss(m, "sum over axis %d, not the last", first);
         return near_miss(m, "the sum leaves out an axis between axis %d and the last", first);
+    }
     return true;
 }
 
@@ -320,4 +324,30 @@ bool is_mean(matcher *m, const norm_core *core, const ref *x, const affine_sum *
     double scale = sum->scale / (factor * factor), tolerance = sum->bits < 24 ? ldexp(1, -sum->bits) : 1e-6;
     if (!(fabs(scale * n - 1) <= tolerance)) return near_miss(m, "the sum of %g values is divided by %g", n, 1 / scale);
     return true;
+}
+
+bool settle_factor(matcher *m, const norm_core *core, const ref *x, const affine_sum *sum, int n_axes, double *gain)
+{
+    buffer *explain = m->explain;
+    MlirValue v = core->root.v;
+    MlirOperation user = core->factor == 1 ? primitive_user(&v) : (MlirOperation){0};
+    ref root;
+    constant c;
+    *gain = 1;
+    if (core->factor != 1) {
+        m->explain = NULL;
+        bool plain = is_mean(m, core, x, sum, 1, n_axes);
+        m->explain = explain;
+        if (plain) *gain = core->factor;
+        return plain || is_mean(m, core, x, sum, core->factor, n_axes);
+    }
+    // a constant that follows may make a mean of the sum: then it is told there
+    if (user.ptr && mlirOperationGetNumResults(user) == 1 && root_ref(mlirOperationGetResult(user, 0), &root)) {
+        node n = read_node(&m->r, &root);
+        if ((n.kind == N_MUL || n.kind == N_DIV) && mlirOperationEqual(n.op, user) && constant_operand(m, &n, &c) >= 0)
+            m->explain = NULL;
+    }
+    bool mean = is_mean(m, core, x, sum, 1, n_axes);
+    m->explain = explain;
+    return mean;
 }

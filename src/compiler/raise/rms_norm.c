@@ -59,9 +59,9 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
         return false;
     }
     if (!are_last_axes(m, &core, axes, &n.n_axes)) return false;
-    if (!is_mean(m, &core, &core.pairs[pair].scaled, &sum, core.factor, n.n_axes)) return false;
+    if (!settle_factor(m, &core, &core.pairs[pair].scaled, &sum, n.n_axes, &n.gain)) return false;
     if (core.factor < 0) return near_miss(m, "the result is negated");
-    n.eps = sum.eps / (core.factor * core.factor);
+    n.eps = sum.eps / (core.factor * core.factor) * (n.gain * n.gain);
     if (n.eps < 0) return near_miss(m, "eps is negative");
     if (!grow_norm(m, &core, &core.pairs[pair].scaled, &core.pairs[pair].gamma, false, &n)) return false;
     return write_norm(m, &core, &n, "wf.rms_norm");
