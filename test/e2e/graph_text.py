@@ -353,6 +353,9 @@ class Named(Linalg):
             return super().elementwise(op, ins, element, array)
         ins = [t if t.number is None and t.axes == like.axes and t.dims == like.dims else self.spread(t, like) for t in ins]
         r = Tensor("", element, like.axes, dynamic, array)
+        return self.same_shape(op, ins, r, like)
+
+    def same_shape(self, op, ins, r, like):
         names, types = ", ".join(t.name for t in ins), ", ".join(t.type for t in ins)
         r.name = self.emit(f"{self.OPS[op]} ins({names} : {types}) outs({self.empty(r, [like])} : {r.type}) -> {r.type}")
         return r
@@ -362,4 +365,27 @@ class Named(Linalg):
         r = Tensor("", x.element, left, x.dynamic - set(axes), x.array.sum(tuple(axes), keepdims=True))
         init = self.zeros(r, [x])
         r.name = self.emit(f"linalg.reduce {{ arith.addf }} ins({x.name} : {x.type}) outs({init} : {r.type}) dimensions = {[x.axes.index(a) for a in axes]}")
+        return r
+
+
+class Mapped(Named):
+    """Elementwise ops as linalg.map, which is what StableHLO's lowering writes when asked for primitive ops."""
+
+    def same_shape(self, op, ins, r, like):
+        if op in ("square", "recip"):
+            one = self.spread(self.const(1.0, r.element), like)
+            return self.same_shape(*{"square": ("mul", [ins[0]] * 2), "recip": ("div", [one, ins[0]])}[op], r, like)
+        names, types = ", ".join(t.name for t in ins), ", ".join(t.type for t in ins)
+        r.name = self.emit(f"linalg.map {{ {self.SCALAR[op]} }} ins({names} : {types}) outs({self.empty(r, [like])} : {r.type})")
+        return r
+
+
+class Arith(Named):
+    """Elementwise ops as arith and math on tensors."""
+
+    def same_shape(self, op, ins, r, like):
+        if op == "recip":
+            return self.same_shape("div", [self.spread(self.const(1.0, r.element), like), ins[0]], r, like)
+        names = [t.name for t in ins] * (2 if op == "square" else 1)
+        r.name = self.emit(f"{'arith.mulf' if op == 'square' else self.SCALAR[op]} {', '.join(names)} : {r.type}")
         return r

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graph_text import Generic, Named, Tensor, Tosa, Writer
+from graph_text import Arith, Generic, Mapped, Named, Tensor, Tosa, Writer
 
 CHOICES = {
     "kind": ["rms", "layer"],
@@ -45,7 +45,7 @@ SPOILERS = {
     "product": "the sum is of a product of two values, not of a square",
     "negated": "the result is negated",
 }
-ROADS = {"tosa": Tosa, "generic": Generic, "named": Named, "fused": Generic, "lowered": Tosa}
+ROADS = {"tosa": Tosa, "generic": Generic, "named": Named, "mapped": Mapped, "arith": Arith, "fused": Generic, "lowered": Tosa}
 
 
 @dataclass
@@ -133,13 +133,11 @@ def settle(c):
             c["square"] = {"dot": "mul"}.get(c["square"], c["square"])
             c["mean"] = {"ones": "times"}.get(c["mean"], c["mean"])
             c["keep"] = True
-            if c["rank"] > 2 or c["road"] == "lowered":
-                c["dynamic"] = "none"
-    if c["dynamic"] == "last" and c["road"] == "named":
+    if c["dynamic"] == "last" and c["road"] in ("named", "mapped", "arith"):
         c["dynamic"] = "rows"
     if c["dynamic"] == "last":  # a mean by a constant would be no mean
         c["mean"] = {"times": "over", "inside": "inside_over", "ones": "over"}.get(c["mean"], c["mean"])
-    if c["road"] == "named":
+    if c["road"] in ("named", "mapped", "arith"):
         c["keep"] = False
         c["dynamic"] = {"last": "rows"}.get(c["dynamic"], c["dynamic"])
     if c["gamma"] == "none" and c["shape"] in ("root_gamma", "gamma_root", "x_gamma"):

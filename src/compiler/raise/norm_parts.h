@@ -24,6 +24,7 @@ typedef struct affine_sum {
     ref times;                   // null value: nothing
     signed char bound[MAX_AXES]; // the axes that the sum runs over
     int n_bound;
+    unsigned single; // bits of those that have size 1, and need not be met
 } affine_sum;
 
 enum { MAX_PAIRS = 4 };

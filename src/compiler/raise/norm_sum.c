@@ -73,7 +73,13 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor, int depth
 static bool enter_sum(affine_sum *sum, const node *n)
 {
     if (sum->n_bound + n->n_bound > MAX_AXES) return false;
-    for (int i = 0; i < n->n_bound; i++) sum->bound[sum->n_bound++] = (signed char)(AXIS_BOUND + n->bound + i);
+    for (int i = 0; i < n->n_bound; i++) {
+        signed char axis = (signed char)(AXIS_BOUND + n->bound + i);
+        const ref *in = &n->in[0];
+        for (int j = 0; j < in->n && step_is_tensor(in->v); j++)
+            if (in->axis[j] == axis && dim_of(in->v, j) == 1) sum->single |= 1u << sum->n_bound;
+        sum->bound[sum->n_bound++] = axis;
+    }
     return true;
 }
 
@@ -208,33 +214,43 @@ bool read_difference(matcher *m, const node *n, ref *a, ref *b)
 
 // ---- axes
 
+// Which of the sum's bound axes it is; -1: none.
+static int bound_index(const affine_sum *sum, signed char axis)
+{
+    for (int i = 0; i < sum->n_bound; i++)
+        if (sum->bound[i] == axis) return i;
+    return -1;
+}
+
 // Whether axis `b` within the sum is axis `a` at the root, but for what is bound: *bound gets the bits of the bound
 // axes met, *axes those of their places at the root. `place` is taken where an axis of size 1 has no name there.
 static bool match_axis(matcher *m, const affine_sum *sum, signed char a, signed char b, int place, unsigned *bound,
                        unsigned *axes, int depth)
 {
-    for (int i = 0; i < sum->n_bound; i++) {
-        if (sum->bound[i] != b) continue;
+    int at, other, i = bound_index(sum, b);
+    if (depth > MAX_GROUPS) return false;
+    const axis_group *whole_a = axis_as_part(&m->r, a, &at), *whole_b = axis_as_part(&m->r, b, &other);
+    if (i >= 0) { // an axis of the root, or a part of one that is summed part by part
+        if (whole_a) a = whole_a->whole;
         if (a >= AXIS_BOUND) return false;
         *bound |= 1u << i;
         *axes |= 1u << (a >= 0 ? a : place);
         return true;
     }
     if (a == b) return true;
-    if (depth > MAX_GROUPS) return false;
-    int at, other;
-    const axis_group *whole_a = axis_as_part(&m->r, a, &at), *whole_b = axis_as_part(&m->r, b, &other);
     if (whole_a && whole_b) {
         if (at != other || whole_a->n != whole_b->n) return false;
-        for (int i = 0; i < whole_a->n; i++)
-            if (whole_a->size[i] != whole_b->size[i]) return false;
+        for (int k = 0; k < whole_a->n; k++)
+            if (whole_a->size[k] != whole_b->size[k]) return false;
         return match_axis(m, sum, whole_a->whole, whole_b->whole, place, bound, axes, depth + 1);
     }
+    if (whole_b && bound_index(sum, whole_b->whole) >= 0) // axes of the root, summed as one
+        return match_axis(m, sum, a, whole_b->whole, place, bound, axes, depth + 1);
     const axis_group *parts_a = axis_as_whole(&m->r, a), *parts_b = axis_as_whole(&m->r, b);
     if (!parts_a || !parts_b || parts_a->n != parts_b->n) return false;
-    for (int i = 0; i < parts_a->n; i++)
-        if (parts_a->size[i] != parts_b->size[i] ||
-            !match_axis(m, sum, parts_a->part[i], parts_b->part[i], place, bound, axes, depth + 1))
+    for (int k = 0; k < parts_a->n; k++)
+        if (parts_a->size[k] != parts_b->size[k] ||
+            !match_axis(m, sum, parts_a->part[k], parts_b->part[k], place, bound, axes, depth + 1))
             return false;
     return true;
 }
@@ -250,7 +266,13 @@ bool is_summed(matcher *m, const norm_core *core, const ref *outer, const ref *i
         int place = o.self.n == core->rank ? j : core->rank - 1;
         if (!match_axis(m, sum, o.self.axis[j], i.self.axis[j], place, &bound, axes, 0)) return false;
     }
-    return bound == (1u << sum->n_bound) - 1;
+    // no part of a summed axis is left out
+    for (int j = 0; j < o.self.n; j++)
+        for (int a = 0; a < core->rank; a++)
+            if ((*axes >> a & 1) && o.self.axis[j] == i.self.axis[j] &&
+                axis_covers(&m->r, o.self.axis[j], (signed char)a))
+                return false;
+    return (bound | sum->single) == (1u << sum->n_bound) - 1;
 }
 
 bool are_last_axes(matcher *m, const norm_core *core, unsigned axes, int *n_axes)

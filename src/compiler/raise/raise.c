@@ -149,7 +149,7 @@ static void offer(MlirOperation op, void *context)
 void rule_run(const rule *which, MlirOperation function, const char *file, buffer *explain)
 {
     matcher m = {.rule = which, .file = file, .explain = explain};
-    for_each_op(function, step_fold_size, NULL);
+    for_each_op(function, step_fold_sizes, NULL);
     wf_erase_dead(function);
     for_each_op(function, offer, &m);
     wf_erase_dead(function);

@@ -26,8 +26,9 @@ bool step_enter_extract(const ref *from, MlirOperation op, ref *to);
 MlirOperation step_body_owner(MlirBlock block);
 bool step_splat_value(MlirAttribute a, double *value); // of a scalar, or of a dense constant of equal elements
 
-// Replaces a tensor.dim of what an op made by the size that it was made with: a size is no use of a value.
-void step_fold_size(MlirOperation op, void *context);
+// Replaces a tensor.dim of what an op made by the size that it was made with, for a size is no use of a value; and
+// broadcasts by what they repeat, where the sizes are shown to be the same.
+void step_fold_sizes(MlirOperation op, void *context);
 // Follows the size of *v along *axis to where it comes from, through ops whose result is as large as an operand.
 void step_size_origin(MlirValue *v, int *axis);
 
