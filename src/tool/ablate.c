@@ -1,10 +1,11 @@
 // welford bench --ablate: what each fusion brings to the whole model.
 //
-// One model is opened with all fusions on and one for each fusion with that one off. A repetition measures all of them
-// one right after the other, and ratios are formed within it, so that a slow minute of the machine hits every variant
-// alike.
+// One model is opened with all fusions on and one for each fusion with that one off. A repetition runs, for each
+// fusion, on, off, off, on, one right after the other: a machine that becomes slower or faster at a steady rate
+// meanwhile changes nothing in time(on) / time(off), and a slow minute is over before the next fusion's turn. What is
+// printed is the median over the repetitions and half the distance between the quartiles, so that a run that was
+// disturbed counts as one run and not by how much it was disturbed.
 #define _GNU_SOURCE
-#include <math.h>
 #include <stdlib.h>
 
 #include "tool/bench.h"
@@ -15,36 +16,38 @@ typedef struct variant {
     char name[64]; // the fusion that is off; empty: none
     model *m;
     session *s;
-    bench_test tests[N_KINDS];  // samples: tokens a second
-    bench_test ratios[N_KINDS]; // samples: to the first variant, in the same repetition
+    double *speeds[N_KINDS]; // [repeats] tokens a second, as a ratio to all on; with all on not as a ratio
 } variant;
 
 typedef struct ablation {
     const bench_options *options;
     thread_pool *pool;
-    variant *variants; // [MAX_VARIANTS]
+    bench_test tests[N_KINDS];
+    variant *variants; // [MAX_VARIANTS], the first with all on
     int n;
-    int64_t n_tokens; // of the longest test
-    int32_t *tokens;
+    int32_t *tokens; // for the longest test, or the depth
 } ablation;
+
+static int64_t test_length(const bench_test *test) { return test->n_prompt + test->n_gen; }
+
+static int64_t longest_test(const ablation *a)
+{
+    int64_t prefill = test_length(&a->tests[0]), decode = test_length(&a->tests[1]);
+    return prefill > decode ? prefill : decode;
+}
 
 static wf_status add_variant(ablation *a, const char *off, wf_error *err)
 {
     variant *v = &a->variants[a->n++];
     wf_model_options public_options = a->options->model;
+    size_t repeats = (size_t)a->options->repeats;
+    for (int kind = 0; kind < N_KINDS; kind++)
+        if (!(v->speeds[kind] = calloc(repeats, sizeof(double)))) return error_memory(err, repeats * sizeof(double));
     snprintf(v->name, sizeof v->name, "%s", off);
     public_options.no_fuse = *off ? v->name : NULL;
     model_options options = engine_model_options(&public_options);
     TRY(model_open(a->options->path, &options, a->pool, &v->m, err));
-    int64_t depth = a->options->depths.items[0];
-    TRY(session_create(v->m, a->pool, depth + a->n_tokens, a->options->n_batch, &v->s, err));
-    for (int kind = 0; kind < N_KINDS; kind++) {
-        bench_test test = {.n_depth = depth, .n_threads = thread_pool_size(a->pool)};
-        test.n_prompt = kind ? 0 : a->options->prompts.items[0];
-        test.n_gen = kind ? a->options->answers.items[0] : 0;
-        v->tests[kind] = v->ratios[kind] = test;
-    }
-    return WF_OK;
+    return session_create(v->m, a->pool, a->tests[0].n_depth + longest_test(a), a->options->n_batch, &v->s, err);
 }
 
 static wf_status open_variants(ablation *a, wf_error *err)
@@ -52,52 +55,74 @@ static wf_status open_variants(ablation *a, wf_error *err)
     TRY(add_variant(a, "", err));
     const plan *p = &a->variants[0].m->program.plan;
     for (uint32_t i = 0; i < p->n_fusions && a->n < MAX_VARIANTS; i++) TRY(add_variant(a, p->fusions[i].name, err));
-    a->tokens = calloc((size_t)(a->n_tokens + a->options->depths.items[0]), sizeof *a->tokens);
-    if (!a->tokens) return error_memory(err, (size_t)a->n_tokens * sizeof *a->tokens);
-    bench_fill_tokens(a->tokens, a->n_tokens + a->options->depths.items[0], p->n_vocab);
+    int64_t depth = a->tests[0].n_depth, n = longest_test(a) > depth ? longest_test(a) : depth;
+    a->tokens = calloc((size_t)n, sizeof *a->tokens);
+    if (!a->tokens) return error_memory(err, (size_t)n * sizeof *a->tokens);
+    bench_fill_tokens(a->tokens, n, p->n_vocab);
+    for (int i = 0; i < a->n && depth; i++) TRY(session_eval(a->variants[i].s, a->tokens, depth, depth, err));
     return WF_OK;
 }
 
-static wf_status measure_once(ablation *a, variant *v, bool keep, wf_error *err)
+// Runs a test on, off, off, on; seconds of the two together.
+static wf_status measure_pair(ablation *a, const variant *v, const bench_test *test, double *on, double *off,
+                              wf_error *err)
 {
-    for (int kind = 0; kind < N_KINDS; kind++) {
-        bench_test *test = &v->tests[kind], *first = &a->variants[0].tests[kind], *ratio = &v->ratios[kind];
-        int64_t n = test->n_prompt + test->n_gen;
+    *on = *off = 0;
+    for (int i = 0; i < 4; i++) {
+        bool is_off = i == 1 || i == 2;
         double seconds;
-        if (!n) continue;
-        TRY(bench_run_once(v->s, test, a->tokens, &seconds, err));
-        if (!keep) continue;
-        test->samples[test->n_samples++] = (double)n / seconds;
-        ratio->samples[ratio->n_samples++] = test->samples[test->n_samples - 1] / first->samples[test->n_samples - 1];
+        TRY(bench_run_once(is_off ? v->s : a->variants[0].s, test, a->tokens, &seconds, err));
+        *(is_off ? off : on) += seconds;
     }
     return WF_OK;
 }
 
 static wf_status measure_all(ablation *a, wf_error *err)
 {
-    int64_t depth = a->options->depths.items[0];
-    for (int i = 0; i < a->n && depth; i++) TRY(session_eval(a->variants[i].s, a->tokens, depth, depth, err));
     for (int64_t r = -1; r < a->options->repeats; r++) // the first round warms up
-        for (int i = 0; i < a->n; i++) TRY(measure_once(a, &a->variants[i], r >= 0, err));
+        for (int i = 1; i < a->n; i++)
+            for (int kind = 0; kind < N_KINDS; kind++) {
+                double on, off;
+                if (!test_length(&a->tests[kind])) continue;
+                TRY(measure_pair(a, &a->variants[i], &a->tests[kind], &on, &off, err));
+                if (r < 0) continue;
+                a->variants[i].speeds[kind][r] = on / off;
+                a->variants[0].speeds[kind][r] = 2 * (double)test_length(&a->tests[kind]) / on;
+            }
     return WF_OK;
 }
 
-static void print_table(ablation *a)
+static int compare_doubles(const void *x, const void *y)
 {
-    printf("| off | prefill %lld t/s | ratio | decode %lld t/s | ratio |\n|---|---|---|---|---|\n",
-           (long long)a->options->prompts.items[0], (long long)a->options->answers.items[0]);
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+// The value below which a part q of the n sorted samples lies, between its neighbours where it falls between two.
+static double quantile(const double *samples, int64_t n, double q)
+{
+    double place = q * (double)(n - 1);
+    int64_t below = (int64_t)place, above = below + 1 < n ? below + 1 : below;
+    return samples[below] + (place - (double)below) * (samples[above] - samples[below]);
+}
+
+static void print_table(const ablation *a)
+{
+    printf("| off | prefill %lld | decode %lld |\n|---|---|---|\n", (long long)a->tests[0].n_prompt,
+           (long long)a->tests[1].n_gen);
     for (int i = 0; i < a->n; i++) {
-        variant *v = &a->variants[i];
-        printf("| %s |", *v->name ? v->name : "(all on)");
+        const variant *v = &a->variants[i];
+        printf("| %s |", *v->name ? v->name : "(none)");
         for (int kind = 0; kind < N_KINDS; kind++) {
-            bench_test *test = &v->tests[kind], *ratio = &v->ratios[kind];
-            if (!test->n_samples) {
-                printf(" - | - |");
+            int64_t n = a->options->repeats;
+            double *samples = v->speeds[kind];
+            if (!test_length(&a->tests[kind])) {
+                printf(" - |");
                 continue;
             }
-            bench_summarise(test);
-            bench_summarise(ratio);
-            printf(" %.1f | %.3f ± %.3f |", test->mean, ratio->mean, ratio->deviation);
+            qsort(samples, (size_t)n, sizeof *samples, compare_doubles);
+            double spread = (quantile(samples, n, 0.75) - quantile(samples, n, 0.25)) / 2;
+            printf(i ? " %.3f ± %.3f |" : " %.1f ± %.1f t/s |", quantile(samples, n, 0.5), spread);
         }
         putchar('\n');
     }
@@ -106,8 +131,10 @@ static void print_table(ablation *a)
 wf_status bench_ablate(const bench_options *options, wf_error *err)
 {
     ablation a = {.options = options};
-    a.n_tokens =
-        options->prompts.items[0] > options->answers.items[0] ? options->prompts.items[0] : options->answers.items[0];
+    bench_test test = {.n_depth = options->depths.items[0]};
+    a.tests[0] = a.tests[1] = test;
+    a.tests[0].n_prompt = options->prompts.items[0];
+    a.tests[1].n_gen = options->answers.items[0];
     a.variants = calloc(MAX_VARIANTS, sizeof *a.variants);
     if (!a.variants) return error_memory(err, MAX_VARIANTS * sizeof *a.variants);
     wf_status status;
@@ -117,8 +144,10 @@ wf_status bench_ablate(const bench_options *options, wf_error *err)
     print_table(&a);
 done:
     for (int i = 0; i < a.n; i++) {
-        session_free(a.variants[i].s);
-        if (a.variants[i].m) model_close(a.variants[i].m);
+        variant *v = &a.variants[i];
+        session_free(v->s);
+        if (v->m) model_close(v->m);
+        for (int kind = 0; kind < N_KINDS; kind++) free(v->speeds[kind]);
     }
     if (a.pool) thread_pool_free(a.pool);
     free(a.tokens);

@@ -115,6 +115,19 @@ def test_trace(welford, smollm2, tmp_path, args):
     assert layers == {str(i) for i in range(30)}
 
 
+def test_ablation_has_a_row_a_fusion(welford, smollm2):
+    lines = welford.run("bench", smollm2, "-p", 8, "-n", 2, "-r", 2, "--ablate").ok().stdout.splitlines()
+    assert lines[0] == "| off | prefill 8 | decode 2 |"
+    rows = {name: cells for name, *cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines[2:])}
+    report = welford.run("run", smollm2, "-p", "x", "-n", 1, "--report").ok().stderr
+    fusions = re.findall(r"^(\S+) +\d+ +\d+", report, re.M)
+    assert list(rows) == ["(none)"] + fusions and "norm-linear" in fusions
+    for name, cells in rows.items():
+        assert len(cells) == 2
+        for cell in cells:
+            assert re.fullmatch(r"\d+\.\d ± \d+\.\d t/s" if name == "(none)" else r"\d+\.\d{3} ± \d+\.\d{3}", cell)
+
+
 def test_trace_and_profile_usage(welford, smollm2, tmp_path):
     for args in (["--profile", "--ablate"], ["--profile", "-o", "csv"], ["--trace", "x", "--profile"], ["--trace", "x", "--ablate"]):
         welford.run("bench", smollm2, *args).failed(2)
