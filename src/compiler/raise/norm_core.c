@@ -26,6 +26,19 @@ static bool is_root_kind(node_kind k)
     return k == N_RSQRT || k == N_SQRT || k == N_RECIP || k == N_DIV || k == N_POW;
 }
 
+// The root of a quotient with a constant above has its own below: sqrt(n / sum), sqrt(n * (1 / sum)).
+static bool add_root(matcher *m, const ref *from, double exponent, product *p)
+{
+    node n = read_uncast(&m->r, from);
+    constant c, factor = {1, 53};
+    int i = n.kind == N_MUL ? constant_operand(m, &n, &factor) : -1;
+    if (i >= 0) n = read_uncast(&m->r, &n.in[1 - i]);
+    bool quotient = n.kind == N_DIV && read_constant(&m->r, &n.in[0], &c);
+    if (n.kind != N_RECIP && !quotient) return add_factor(p, from, exponent);
+    p->constant *= pow(i >= 0 ? factor.value : 1, exponent) * pow(quotient ? c.value : 1, exponent);
+    return add_factor(p, &n.in[quotient ? 1 : 0], -exponent);
+}
+
 // Takes a product apart: quotients, reciprocals and roots are exponents. Roundings are looked through only around the
 // inverse root, whose rounding is below that of the result.
 static bool factorise(matcher *m, const ref *from, double exponent, int depth, product *p)
@@ -48,12 +61,12 @@ static bool factorise(matcher *m, const ref *from, double exponent, int depth, p
         return factorise(m, &n.in[0], exponent, depth + 1, p) && factorise(m, &n.in[1], -exponent, depth + 1, p);
     case N_NEG: p->constant = -p->constant; return factorise(m, &n.in[0], exponent, depth + 1, p);
     case N_RECIP: return factorise(m, &n.in[0], -exponent, depth + 1, p);
-    case N_SQRT: return add_factor(p, &n.in[0], exponent / 2);
+    case N_SQRT: return add_root(m, &n.in[0], exponent / 2, p);
     case N_RSQRT: return add_factor(p, &n.in[0], -exponent / 2);
     case N_POW:
         if (!read_constant(&m->r, &n.in[1], &c)) break;
         if (c.value == -1) return factorise(m, &n.in[0], -exponent, depth + 1, p);
-        if (fabs(c.value) == 0.5) return add_factor(p, &n.in[0], exponent * c.value);
+        if (fabs(c.value) == 0.5) return add_root(m, &n.in[0], exponent * c.value, p);
         break;
     default: break;
     }

@@ -73,13 +73,8 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor, int depth
 static bool enter_sum(affine_sum *sum, const node *n)
 {
     if (sum->n_bound + n->n_bound > MAX_AXES) return false;
-    for (int i = 0; i < n->n_bound; i++) {
-        signed char axis = (signed char)(AXIS_BOUND + n->bound + i);
-        const ref *in = &n->in[0];
-        for (int j = 0; j < in->n && step_is_tensor(in->v); j++)
-            if (in->axis[j] == axis && dim_of(in->v, j) == 1) sum->single |= 1u << sum->n_bound;
-        sum->bound[sum->n_bound++] = axis;
-    }
+    sum->single |= n->single << sum->n_bound;
+    for (int i = 0; i < n->n_bound; i++) sum->bound[sum->n_bound++] = (signed char)(AXIS_BOUND + n->bound + i);
     return true;
 }
 

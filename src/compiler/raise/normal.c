@@ -119,6 +119,19 @@ static bool is_init(reader *r, MlirValue init, double lo, double hi)
     return step_start_ref(&from, init) && read_constant(r, &from, &c) && c.value >= lo && c.value <= hi;
 }
 
+static bool is_single_loop(MlirOperation op, int d)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++) {
+        MlirAffineMap map = indexing_map(op, i);
+        for (intptr_t j = 0; j < mlirAffineMapGetNumResults(map); j++) {
+            MlirAffineExpr e = mlirAffineMapGetResult(map, j);
+            if (mlirAffineExprIsADim(e) && mlirAffineDimExprGetPosition(e) == d)
+                return dim_of(mlirOperationGetOperand(op, i), (int)j) == 1;
+        }
+    }
+    return false;
+}
+
 // A structured op with loops that its result does not show: combiner(value, out), from a neutral start.
 static node read_reduction(reader *r, node n, const ref *yielded, const bool reduced[MAX_AXES], MlirBlock body)
 {
@@ -145,8 +158,11 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
     n.in[0] = *yielded;
     n.in[0].v = mlirValueEqual(a, out) ? b : a;
     n.bound = r->n_bound;
-    for (int d = 0; d < yielded->n; d++)
-        if (reduced[d]) n.in[0].axis[d] = (signed char)(AXIS_BOUND + r->n_bound++);
+    for (int d = 0; d < yielded->n; d++) {
+        if (!reduced[d]) continue;
+        if (is_single_loop(n.op, d)) n.single |= 1u << (r->n_bound - n.bound);
+        n.in[0].axis[d] = (signed char)(AXIS_BOUND + r->n_bound++);
+    }
     n.n_bound = r->n_bound - n.bound;
     return r->n_bound < MAX_BOUND ? n : make_leaf(n);
 }
@@ -158,6 +174,7 @@ static node read_tosa_reduction(reader *r, node n)
     if (!read_operands(&n, 1) || axis < 0 || axis >= n.self.n || r->n_bound + 1 >= MAX_BOUND) return make_leaf(n);
     n.bound = r->n_bound++;
     n.n_bound = 1;
+    n.single = dim_of(n.in[0].v, (int)axis) == 1;
     n.in[0].axis[axis] = (signed char)(AXIS_BOUND + n.bound);
     return n;
 }

@@ -77,6 +77,7 @@ typedef struct node {
     ref in[3];
     double value; // N_CONST, N_CLAMP
     int bound, n_bound, dim;
+    unsigned single; // bits of the bound axes that have size 1
 } node;
 
 // A dimension and those that a reshape made of it, or of which it was made.

@@ -50,8 +50,11 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
     for (int i = 0; i < core.n_pairs && pair < 0; i++)
         if (is_summed(m, &core, &core.pairs[i].scaled, &squared, &sum, &axes)) pair = i;
     if (pair < 0) {
-        // gamma * root, with x still to come, is no near miss
+        // gamma * root, with x still to come, is no near miss, nor is a layer_norm that was refused
+        ref a, b;
+        node centred = read_unwidened(&m->r, &squared);
         bool full = false;
+        if (read_difference(m, &centred, &a, &b)) return false;
         for (int i = 0; i < core.n_pairs; i++)
             full =
                 full || (is_full(m, &core, &core.pairs[i].scaled) && is_as_large(m, &core.pairs[i].scaled, &squared));

@@ -96,16 +96,17 @@ bool read_lower_bound(reader *r, const node *n, ref *x, double *bound)
         return true;
     }
     if (n->kind != N_SELECT) return false;
-    // x < c ? c : x, or x > c ? x : c
+    // x < c ? c : x, or x > c ? x : c; the constant may be compared with x as well
     node test = read_node(r, &n->in[0]);
     bool less = test.kind == N_LT || test.kind == N_LE, greater = test.kind == N_GT || test.kind == N_GE;
+    if (!less && !greater) return false;
     constant limit;
-    if ((!less && !greater) || !read_constant(r, &test.in[1], &limit) || !read_constant(r, &n->in[less ? 1 : 2], &c) ||
-        c.value != limit.value)
-        return false;
+    int at = read_constant(r, &test.in[1], &limit) ? 1 : read_constant(r, &test.in[0], &limit) ? 0 : -1;
+    if (at == 0) less = !less;
+    if (at < 0 || !read_constant(r, &n->in[less ? 1 : 2], &c) || c.value != limit.value) return false;
     *x = n->in[less ? 2 : 1];
     *bound = c.value;
-    return same_value(r, x, &test.in[0]);
+    return same_value(r, x, &test.in[1 - at]);
 }
 
 bool same_ref(const ref *a, const ref *b)
