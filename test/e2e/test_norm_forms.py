@@ -137,17 +137,17 @@ def compose(seed: int, road: str, n: int, spoiled: bool) -> list[Form]:
 
 @pytest.mark.parametrize("road", ROADS)
 def test_found(welford, road, tmp_path):
-    assert not check_raised(welford, road, compose(1, road, 120, False), tmp_path)
+    assert not check_raised(welford, road, compose(1, road, 60, False), tmp_path)
 
 
 @pytest.mark.parametrize("road", ROADS)
 def test_refused(welford, road, tmp_path):
-    assert not check_raised(welford, road, compose(2, road, 4 * len(SPOILERS), True), tmp_path)
+    assert not check_raised(welford, road, compose(2, road, 3 * len(SPOILERS), True), tmp_path)
 
 
 @pytest.mark.parametrize("road", ROADS)
 def test_values(welford, road, tmp_path):
-    forms = compose(3, road, 12, False)
+    forms = compose(3, road, 8, False)
     assert not check_values(welford, road, forms, tmp_path)
 
 
