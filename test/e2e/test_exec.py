@@ -161,6 +161,28 @@ def test_norm_kernels_run(welford, tmp_path, function):
     assert len(calls) == 1 and "layer_norm" in calls[0]
 
 
+@pytest.mark.parametrize("rows, calls", [(1, 2), (3, 2), (4, 1)])
+def test_long_norm(mlir, rows, calls):
+    """Threads share a row where rows are few and long; the results are the same bits for any number of threads."""
+    t, n = f"tensor<{rows}x40003xf32>", 40003
+    f = mlir(f"""func.func @main(%a: {t}, %r: {t}, %g: tensor<{n}xf32>) -> ({t}, {t}) {{
+  %0 = "wf.layer_norm"(%a, %g, %g) {{eps = 1.0e-5 : f64, operandSegmentSizes = array<i32: 1, 1, 1>}} : ({t}, tensor<{n}xf32>, tensor<{n}xf32>) -> {t}
+  %h, %y = "wf.residual_norm"(%0, %r, %g) {{eps = 1.0e-5 : f64}} : ({t}, {t}, tensor<{n}xf32>) -> ({t}, {t})
+  return %h, %y : {t}, {t}
+}}""")
+    a, r, g = RNG.standard_normal((rows, n)) + 3, RNG.standard_normal((rows, n)), RNG.standard_normal(n)
+    a, r, g = (x.astype("f4") for x in (a, r, g))
+    done = f.run(a, r, g, n_results=2, options=["--print-plan"]).ok().stderr
+    assert kernels(done, r"layer_norm_\w+") == kernels(done, r"rms_norm_\w+") == calls, done
+    results = [np.load(f.tmp / f"o{i}.npy") for i in range(2)]
+    a, r, g = map(floats, (a, r, g))
+    h = (a - a.mean(-1, keepdims=True)) / np.sqrt(a.var(-1, keepdims=True) + 1e-5) * g + g + r
+    close(results, [h, h / np.sqrt((h ** 2).mean(-1, keepdims=True) + 1e-5) * g], 24)
+    for threads in "13":
+        again = f(*(x.astype("f4") for x in (a, r, g)), n_results=2, options=["-t", threads])
+        assert all(np.array_equal(x, y) for x, y in zip(results, again, strict=True))
+
+
 # ---- fusions
 
 QWEN2 = GRAPHS / "tosa" / "qwen2_tiny_s16.mlir"

@@ -1,4 +1,4 @@
-// Norms (kernel/norm.h): one call, one tile a row.
+// Norms (kernel/norm.h): one call, one tile a row; or two calls, one tile a part of a row, where rows are few and long.
 #include "compiler/dialect/wf.h"
 #include "compiler/graph/constant.h"
 #include "compiler/graph/schedule_parts.h"
@@ -7,9 +7,17 @@
 static bool norm_type(MlirType t, tensor_type *out)
 {
     graph_type g;
-    if (!constant_type(t, &g) || (g != GRAPH_F32 && g != GRAPH_F16 && g != GRAPH_BF16)) return false;
-    *out = g == GRAPH_F32 ? TENSOR_F32 : g == GRAPH_F16 ? TENSOR_F16 : TENSOR_BF16;
-    return true;
+    static const struct {
+        graph_type graph;
+        tensor_type kernel;
+    } types[] = {{GRAPH_F32, TENSOR_F32}, {GRAPH_F16, TENSOR_F16}, {GRAPH_BF16, TENSOR_BF16}, {GRAPH_F64, TENSOR_F64}};
+    if (!constant_type(t, &g)) return false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (types[i].graph != g) continue;
+        *out = types[i].kernel;
+        return true;
+    }
+    return false;
 }
 
 typedef struct norm_op {
@@ -81,6 +89,9 @@ static bool read_norm(MlirOperation op, norm_op *n)
         if (!read_weight(n, mlirOperationGetOperand(op, (intptr_t)at))) return false;
         (i ? (k->beta = true) : (k->gamma = true));
     }
+    // f64 goes with f64 only
+    bool wide = k->x == TENSOR_F64, same = k->y == k->x && (!n->n_weights || k->weight == k->x);
+    if (wide ? !same : k->y == TENSOR_F64 || k->weight == TENSOR_F64) return false;
     return !residual || read_residual(op, n);
 }
 
@@ -107,40 +118,104 @@ static void try_chain(schedule *s, call *c, const tensor x[], int n_rows, int n,
     c->chain = before->chain;
 }
 
+// Whether threads share rows. Measured, f32, time in parts over time in whole rows: one row on two threads 0.55 at
+// 32768 columns and 0.5 from 65536 on; three rows 0.8; two rows 1.05 to 1.15, which more than two threads would make up
+// for; one thread 1.0 to 1.07, and 1.2 at 1048576 columns. docs/norms.md has the table.
+static bool is_split(const norm_op *n, int64_t n_rows)
+{
+    enum { COLS_MIN = 32768, ROWS_MAX = 3 };
+    return n->kernel.cols >= COLS_MIN && n_rows <= ROWS_MAX;
+}
+
+// What the calls of a norm are made of: its tensors, and their roots.
+typedef struct norm_tensors {
+    tensor in[4], y, h; // in: x, residual, gamma, beta, those that there are
+    int n_rows, n_in;   // of `in`: how many lie row by row, all
+} norm_tensors;
+
+static wf_status read_tensors(schedule *s, const norm_op *n, norm_tensors *t)
+{
+    // in the order in which try_chain looks at them: rows first
+    TRY(schedule_to_root(s, n->x, &t->in[t->n_in++]));
+    if (n->residual.ptr) TRY(schedule_to_root(s, n->residual, &t->in[t->n_in++]));
+    t->n_rows = t->n_in;
+    for (int i = 0; i < n->n_weights; i++) TRY(schedule_to_root(s, n->weights[i], &t->in[t->n_in++]));
+    TRY(schedule_new_tensor(s, mlirValueGetType(n->y), &t->y));
+    return n->residual.ptr ? schedule_new_tensor(s, mlirValueGetType(n->h), &t->h) : WF_OK;
+}
+
+// Operands of a call: indices of roots.
+typedef struct operands {
+    int roots[7], n;
+    bool written[7];
+} operands;
+
+static void add_operand(operands *o, int index, bool written)
+{
+    o->roots[o->n] = index;
+    o->written[o->n++] = written;
+}
+
+static wf_status add_call(schedule *s, const norm_kernel *k, const operands *o, int64_t n_tiles, call **c)
+{
+    char name[96];
+    bool layer = op_is(s->op, "wf.layer_norm");
+    (layer ? layer_norm_name : rms_norm_name)(k, name);
+    *c = schedule_kernel_call(s, name, o->n, o->roots, o->written);
+    if (!*c) return error_memory(s->err, sizeof name);
+    (*c)->n_tiles = n_tiles;
+    (*c)->grain = k->stage == NORM_ROWS && 16384 / k->cols > 1 ? 16384 / k->cols : 1;
+    if (!schedule_knows_kernel(s)) (layer ? layer_norm_build : rms_norm_build)(s->b, k, (*c)->kernel);
+    return WF_OK;
+}
+
+static wf_status schedule_rows(schedule *s, const norm_op *n, const norm_tensors *t, int64_t n_rows)
+{
+    call *c;
+    operands o = {.n = 0};
+    add_operand(&o, t->in[0].root, false);
+    add_operand(&o, t->y.root, true);
+    for (int i = t->n_rows; i < t->n_in; i++) add_operand(&o, t->in[i].root, false);
+    if (n->residual.ptr) add_operand(&o, t->in[1].root, false);
+    if (n->residual.ptr) add_operand(&o, t->h.root, true);
+    TRY(add_call(s, &n->kernel, &o, n_rows, &c));
+    try_chain(s, c, t->in, t->n_rows, t->n_in, n->kernel.cols);
+    s->roots[t->y.root].step = n->kernel.cols;
+    if (n->residual.ptr) s->roots[t->h.root].step = n->kernel.cols;
+    return WF_OK;
+}
+
+static wf_status schedule_parts(schedule *s, const norm_op *n, const norm_tensors *t, int64_t n_rows)
+{
+    call *c;
+    int moments;
+    norm_kernel k = n->kernel;
+    int64_t n_tiles = n_rows * norm_part_count(k.cols);
+    TRY(schedule_add_root(s, GRAPH_ARENA, 0, (size_t)n_tiles * NORM_MOMENTS_BYTES, &moments));
+    operands reads = {.n = 0}, writes = {.n = 0};
+    add_operand(&reads, t->in[0].root, false);
+    add_operand(&reads, moments, true);
+    if (n->residual.ptr) add_operand(&reads, t->in[1].root, false);
+    if (n->residual.ptr) add_operand(&reads, t->h.root, true);
+    k.stage = NORM_READ_PARTS;
+    TRY(add_call(s, &k, &reads, n_tiles, &c));
+    k.residual = false;
+    k.stage = NORM_WRITE_PARTS;
+    add_operand(&writes, n->residual.ptr ? t->h.root : t->in[0].root, false);
+    add_operand(&writes, t->y.root, true);
+    add_operand(&writes, moments, false);
+    for (int i = t->n_rows; i < t->n_in; i++) add_operand(&writes, t->in[i].root, false);
+    return add_call(s, &k, &writes, n_tiles, &c);
+}
+
 wf_status schedule_norm(schedule *s)
 {
     norm_op n;
-    tensor in[4], y, h;
-    char name[96];
-    int roots[6], n_in = 0, n_roots = 0;
-    bool written[6] = {false, true}, layer = op_is(s->op, "wf.layer_norm");
+    norm_tensors t = {.n_in = 0};
     if (!read_norm(s->op, &n)) return schedule_refuse(s, "cannot be compiled");
-    // in the order in which try_chain looks at them: rows first
-    TRY(schedule_to_root(s, n.x, &in[n_in++]));
-    if (n.residual.ptr) TRY(schedule_to_root(s, n.residual, &in[n_in++]));
-    int n_rows = n_in;
-    for (int i = 0; i < n.n_weights; i++) TRY(schedule_to_root(s, n.weights[i], &in[n_in++]));
-    TRY(schedule_new_tensor(s, mlirValueGetType(n.y), &y));
-    roots[n_roots++] = in[0].root;
-    roots[n_roots++] = y.root;
-    for (int i = 0; i < n.n_weights; i++) roots[n_roots++] = in[n_rows + i].root;
-    if (n.residual.ptr) {
-        TRY(schedule_new_tensor(s, mlirValueGetType(n.h), &h));
-        roots[n_roots++] = in[1].root;
-        written[n_roots] = true;
-        roots[n_roots++] = h.root;
-    }
-    (layer ? layer_norm_name : rms_norm_name)(&n.kernel, name);
-    call *c = schedule_kernel_call(s, name, n_roots, roots, written);
-    if (!c) return error_memory(s->err, sizeof name);
-    int64_t cols = n.kernel.cols;
-    c->n_tiles = tensor_count(&in[0]) / cols;
-    c->grain = 16384 / cols > 1 ? 16384 / cols : 1;
-    try_chain(s, c, in, n_rows, n_in, cols);
-    s->roots[y.root].step = cols;
-    if (!schedule_knows_kernel(s)) (layer ? layer_norm_build : rms_norm_build)(s->b, &n.kernel, c->kernel);
-    TRY(schedule_add_tensor(s, n.y, &y));
-    if (!n.residual.ptr) return WF_OK;
-    s->roots[h.root].step = cols;
-    return schedule_add_tensor(s, n.h, &h);
+    TRY(read_tensors(s, &n, &t));
+    int64_t n_rows = tensor_count(&t.in[0]) / n.kernel.cols;
+    TRY((is_split(&n, n_rows) ? schedule_parts : schedule_rows)(s, &n, &t, n_rows));
+    TRY(schedule_add_tensor(s, n.y, &t.y));
+    return n.residual.ptr ? schedule_add_tensor(s, n.h, &t.h) : WF_OK;
 }

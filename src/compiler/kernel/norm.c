@@ -11,9 +11,8 @@
 // beyond 2^64 and lose bits below 2^-63; then the statistics are taken again on x * 2^-70 or x * 2^98 (two constants
 // suffice, as in J. L. Blue's norm, ACM TOMS 4, 1978; see wide_range).
 //
-// Cost: 3 (rms_norm) or 5 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache. A
-// row is never split over threads: two threads, each with half a row, need as long as one thread with the row at 1536
-// columns, 0.8 times as long at 16384, and half as long only from 65536 on (docs/norms.md).
+// Cost: 3 (rms_norm) or 5 (layer_norm) operations a value; bytes: x read, y written once where rows fit in the cache.
+// Few and long rows are shared out over threads in parts: norm_split.c.
 #include "compiler/kernel/norm.h"
 
 #include <math.h>
@@ -29,23 +28,18 @@
 // two-pass form read a third time: 0.80 at 16 MiB, on rows that drift.
 enum { TWO_PASS_BYTES = 512 * 1024 };
 
+static bool fits_cache(const norm_builder *m) { return m->k->cols * (m->k->x == TENSOR_F64 ? 8 : 4) <= TWO_PASS_BYTES; }
+
 static bool is_online(const norm_builder *m)
 {
     if (!m->centred) return false;
     if (m->k->strategy != NORM_BY_SIZE) return m->k->strategy == NORM_ONLINE;
-    return m->k->cols * 4 > TWO_PASS_BYTES;
+    return !fits_cache(m);
 }
 
-static bool is_pipelined(const norm_builder *m) { return !is_online(m) && m->k->cols * 4 <= TWO_PASS_BYTES; }
+static bool is_pipelined(const norm_builder *m) { return !is_online(m) && fits_cache(m); }
 
 // ---- statistics to factors
-
-// y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is
-// always 1. Of a layer_norm row whose mean is at most 4 deviations, `near` is shift - mean * scale, with which
-// y = x * scale + near is as good, since rounding `near` makes an error of 2^-23 deviations at most; else it is NaN.
-typedef struct scaling {
-    value factor, scale, mean, shift, near;
-} scaling;
 
 static norm_moments moments(const norm_builder *m, const norm_row *row, norm_sums sums, value eps)
 {
@@ -54,22 +48,22 @@ static norm_moments moments(const norm_builder *m, const norm_row *row, norm_sum
     return is_online(m) ? norm_online(m, row) : norm_two_pass(m, row, sums, eps);
 }
 
-// f64 statistics to f32 factors.
-static scaling finish(const norm_builder *m, norm_moments s, value eps)
+// f64 statistics to factors of type f.
+static norm_scaling finish(const norm_builder *m, norm_moments s, value eps)
 {
     builder *b = m->b;
     value zero = const_f(b, b->f64, 0);
     // rounding may leave a variance of nearly 0 below 0; a NaN stays
     value square = m->centred ? select_(b, cmp_f(b, CMP_LT, s.square, zero), zero, s.square) : s.square;
     value scale = div_f(b, const_f(b, b->f64, 1), sqrt_f(b, add_f(b, square, eps)));
-    scaling f = {.scale = trunc_f(b, scale, b->f32)};
+    norm_scaling f = {.scale = norm_narrow(m, scale)};
     if (!m->centred) return f;
-    f.mean = trunc_f(b, s.mean, b->f32);
-    value rest = sub_f(b, s.mean, ext_f(b, f.mean, b->f64));
-    f.shift = trunc_f(b, neg_f(b, mul_f(b, rest, scale)), b->f32);
+    f.mean = norm_narrow(m, s.mean);
+    value rest = sub_f(b, s.mean, norm_wide(m, f.mean));
+    f.shift = norm_narrow(m, neg_f(b, mul_f(b, rest, scale)));
     value near = neg_f(b, mul_f(b, s.mean, scale));
     value is_near = cmp_f(b, CMP_LE, mul_f(b, s.mean, s.mean), mul_f(b, square, const_f(b, b->f64, 16)));
-    f.near = trunc_f(b, select_(b, is_near, near, const_f(b, b->f64, NAN)), b->f32);
+    f.near = norm_narrow(m, select_(b, is_near, near, const_f(b, b->f64, NAN)));
     return f;
 }
 
@@ -79,7 +73,7 @@ typedef struct row_pass {
     const norm_row *next; // to sum up, or NULL
     value pivot;          // of next
     value row, y;         // to write, where `scaling` is not NULL: the row (h where there is one) and its result
-    const scaling *scaling;
+    const norm_scaling *scaling;
 } row_pass;
 
 // `count` vectors of results, in place of the values in v.
@@ -88,7 +82,7 @@ static void normalise(const norm_builder *m, const row_pass *pass, value column,
 {
     builder *b = m->b;
     const norm_kernel *k = m->k;
-    const scaling *s = pass->scaling;
+    const norm_scaling *s = pass->scaling;
     value gamma[NORM_CHAINS], beta[NORM_CHAINS], scale = splat(b, s->scale, width);
     if (k->gamma) norm_load(m, k->weight, m->gamma, column, constant, width, count, gamma);
     if (k->beta) norm_load(m, k->weight, m->beta, column, constant, width, count, beta);
@@ -146,7 +140,7 @@ static void visit_row(const norm_builder *m, void *context, value column, int64_
 }
 
 // The sums of `next` about `pivot` (layer_norm), where it is not NULL, while `row` is written, where `s` is not NULL.
-static norm_sums pass_row(const norm_builder *m, const norm_row *next, value pivot, const scaling *s, value row)
+static norm_sums pass_row(const norm_builder *m, const norm_row *next, value pivot, const norm_scaling *s, value row)
 {
     builder *b = m->b;
     row_pass pass = {.next = next, .pivot = pivot, .scaling = s};
@@ -183,8 +177,9 @@ static norm_row row_read(const norm_builder *m, value row)
 
 static const double TOO_SMALL = 0x1p-100;
 
-// f16 has no values whose squares leave the range of f32.
-static bool may_leave_range(const norm_builder *m) { return m->k->x != TENSOR_F16; }
+// f16 has no values whose squares leave the range of f32. f64 rows beyond 1e150 give inf and NaN, as plain arithmetic
+// does.
+static bool may_leave_range(const norm_builder *m) { return m->k->x != TENSOR_F16 && m->k->x != TENSOR_F64; }
 
 // 1: the row is fine. Else the power of two that brings it into range, as the mean square shows:
 // - not finite: some |x| is above 2^59 (2^24 columns), and 2^-70 brings the largest between 2^-11 and 2^58, or, less a
@@ -207,12 +202,18 @@ static value wide_range(const norm_builder *m, norm_moments s)
     return select_(b, small, const_f(b, b->f32, 0x1p98), factor);
 }
 
-static scaling row_scaling(const norm_builder *m, const norm_row *row, value row_number, norm_sums sums)
+// The moments of the row, times `factor`, with the eps to go with them.
+typedef struct ranged {
+    norm_moments moments;
+    value factor, eps; // factor: null where it is always 1
+} ranged;
+
+static ranged row_moments(const norm_builder *m, const norm_row *row, value row_number, norm_sums sums)
 {
     builder *b = m->b;
     value eps = const_f(b, b->f64, m->k->eps);
     norm_moments s = moments(m, row, sums, eps);
-    if (!may_leave_range(m)) return finish(m, s, eps);
+    if (!may_leave_range(m)) return (ranged){.moments = s, .eps = eps};
     value factor = wide_range(m, s), mean = m->centred ? s.mean : eps; // rms_norm has no mean: any f64 will do
     type types[] = {b->f64, b->f64, b->f64};
     branch again;
@@ -225,9 +226,55 @@ static scaling row_scaling(const norm_builder *m, const norm_row *row, value row
     if_else(b, &again, (value[]){m->centred ? t.mean : mean, t.square, scaled_eps});
     if_end(b, &again, (value[]){mean, s.square, eps});
     const value *r = again.results;
-    scaling result = finish(m, (norm_moments){.mean = r[0], .square = r[1]}, r[2]);
+    return (ranged){.moments = {.mean = r[0], .square = r[1]}, .factor = factor, .eps = r[2]};
+}
+
+static norm_scaling row_scaling(const norm_builder *m, const norm_row *row, value row_number, norm_sums sums)
+{
+    ranged r = row_moments(m, row, row_number, sums);
+    norm_scaling s = finish(m, r.moments, r.eps);
+    s.factor = r.factor;
+    return s;
+}
+
+// The first reading of a row, which writes its h; none where norm_online will read it.
+static norm_sums first_sums(const norm_builder *m, const norm_row *row, value row_number)
+{
+    return is_online(m) ? (norm_sums){.q = {0}} : pass_row(m, row, pivot_of(m, row), NULL, row_number);
+}
+
+// ---- parts of rows (norm_split.c)
+
+norm_moments norm_read_part(const norm_builder *m)
+{
+    builder *b = m->b;
+    value zero = const_i(b, 0);
+    norm_row row = row_at(m, zero), again = row_read(m, zero);
+    norm_sums sums = first_sums(m, &row, zero);
+    ranged r = row_moments(m, is_online(m) ? &row : &again, zero, sums);
+    if (!r.factor.ptr) return r.moments;
+    value back = div_f(b, const_f(b, b->f64, 1), ext_f(b, r.factor, b->f64)); // exact: a power of two
+    norm_moments s = {.square = mul_f(b, mul_f(b, r.moments.square, back), back)};
+    if (m->centred) s.mean = mul_f(b, r.moments.mean, back);
+    return s;
+}
+
+norm_scaling norm_scale(const norm_builder *m, norm_moments s)
+{
+    builder *b = m->b;
+    value eps = const_f(b, b->f64, m->k->eps);
+    if (!may_leave_range(m)) return finish(m, s, eps);
+    value factor = wide_range(m, s), f = ext_f(b, factor, b->f64);
+    norm_moments scaled = {.square = mul_f(b, mul_f(b, s.square, f), f)};
+    if (m->centred) scaled.mean = mul_f(b, s.mean, f);
+    norm_scaling result = finish(m, scaled, mul_f(b, mul_f(b, eps, f), f));
     result.factor = factor;
     return result;
+}
+
+void norm_write_part(const norm_builder *m, const norm_scaling *s)
+{
+    pass_row(m, NULL, (value){0}, s, const_i(m->b, 0));
 }
 
 // ---- the kernel
@@ -238,9 +285,8 @@ static void build_rows(const norm_builder *m)
     loop rows;
     loop_begin(b, &rows, b->begin, b->end, 1, 0, NULL);
     norm_row row = row_at(m, rows.iv), again = row_read(m, rows.iv);
-    norm_sums sums = {.q = {0}};
-    if (!is_online(m)) sums = pass_row(m, &row, pivot_of(m, &row), NULL, rows.iv);
-    scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, sums);
+    norm_sums sums = first_sums(m, &row, rows.iv);
+    norm_scaling s = row_scaling(m, is_online(m) ? &row : &again, rows.iv, sums);
     pass_row(m, NULL, (value){0}, &s, rows.iv);
     loop_end(b, &rows, NULL);
 }
@@ -250,12 +296,12 @@ static norm_sums no_sums(const norm_builder *m)
 {
     builder *b = m->b;
     norm_sums sums = {.q = const_f(b, b->f64, (double)m->k->cols)};
-    if (m->centred) sums.s = const_f(b, b->f64, 0), sums.pivot = const_f(b, b->f32, 0);
+    if (m->centred) sums.s = const_f(b, b->f64, 0), sums.pivot = const_f(b, m->f, 0);
     return sums;
 }
 
 // Writes row `number` and sums up the row `after`, where there are such rows.
-static norm_sums write_and_sum(const norm_builder *m, value number, const scaling *s, value after, value pivot)
+static norm_sums write_and_sum(const norm_builder *m, value number, const norm_scaling *s, value after, value pivot)
 {
     builder *b = m->b;
     value is_row = cmp_i(b, CMP_GE, number, b->begin), is_after = cmp_i(b, CMP_LT, after, b->end);
@@ -263,11 +309,11 @@ static norm_sums write_and_sum(const norm_builder *m, value number, const scalin
     if (s->factor.ptr) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->factor, const_f(b, b->f32, 1)));
     if (m->centred) fused = and_(b, fused, cmp_f(b, CMP_EQ, s->near, s->near));
     norm_row after_row = row_at(m, after);
-    type types[] = {b->f64, b->f64, b->f32};
+    type types[] = {b->f64, b->f64, m->f};
     int n = m->centred ? 3 : 1;
     branch usual, alone, more;
     if_begin(b, &usual, fused, n, types);
-    scaling plain = *s;
+    norm_scaling plain = *s;
     plain.factor = plain.mean = (value){0};
     norm_sums sums = pass_row(m, &after_row, pivot, &plain, number);
     if_else(b, &usual, (value[]){sums.q, sums.s, sums.pivot});
@@ -302,7 +348,7 @@ static void build_pipelined_rows(const norm_builder *m)
         m->centred ? (norm_sums){.q = carried[0], .s = carried[1], .pivot = carried[2]} : (norm_sums){.q = carried[0]};
     value after = add_i(b, rounds.iv, 1);
     norm_row row = row_read(m, rounds.iv), later = row_at(m, min_s(b, add_i(b, after, 1), last));
-    scaling s = row_scaling(m, &row, rounds.iv, sums);
+    norm_scaling s = row_scaling(m, &row, rounds.iv, sums);
     value later_pivot = pivot_of(m, &later);
     sums = write_and_sum(m, rounds.iv, &s, after, m->centred ? carried[3] : (value){0});
     loop_end(b, &rounds, (value[]){sums.q, sums.s, sums.pivot, later_pivot});
@@ -312,19 +358,25 @@ static void build_pipelined_rows(const norm_builder *m)
 static void build(builder *b, const norm_kernel *k, const char *name, bool centred)
 {
     kernel_begin(b, name);
-    int n = b->target.lanes, next = 0, step = NORM_CHAINS * n;
-    norm_builder m = {.b = b, .k = k, .centred = centred, .n = n, .whole = k->cols / step * step};
+    int next = 0;
+    bool wide = k->x == TENSOR_F64;
+    norm_builder m = {.b = b, .k = k, .centred = centred, .f = wide ? b->f64 : b->f32};
+    m.n = b->target.lanes / (wide ? 2 : 1);
+    m.whole = norm_whole(&m);
     m.paired = !k->out_q8 && (k->x == TENSOR_BF16 || k->y == TENSOR_BF16);
     m.plain_nans = k->x == TENSOR_BF16 && (k->weight == TENSOR_BF16 || !(k->gamma || k->beta));
-    m.vf = vec(b, n, b->f32);
-    m.vd = vec(b, n, b->f64);
+    m.vf = vec(b, m.n, m.f);
+    m.vd = vec(b, m.n, b->f64);
     m.x = operand(b, next++);
-    m.y = operand(b, next++);
-    if (k->gamma) m.gamma = operand(b, next++);
-    if (k->beta) m.beta = operand(b, next++);
+    if (k->stage != NORM_READ_PARTS) m.y = operand(b, next++);
+    if (k->stage != NORM_ROWS) m.moments = operand(b, next++);
+    if (k->gamma && m.y.ptr) m.gamma = operand(b, next++);
+    if (k->beta && m.y.ptr) m.beta = operand(b, next++);
     if (k->residual) m.residual = operand(b, next++);
     if (k->residual) m.h = operand(b, next++);
-    if (is_pipelined(&m))
+    if (k->stage != NORM_ROWS)
+        norm_build_parts(&m);
+    else if (is_pipelined(&m))
         build_pipelined_rows(&m);
     else
         build_rows(&m);
@@ -333,15 +385,18 @@ static void build(builder *b, const norm_kernel *k, const char *name, bool centr
 
 static void make_name(const norm_kernel *k, const char *kind, char name[96])
 {
-    static const char *const types[] = {[TENSOR_F32] = "f32", [TENSOR_F16] = "f16", [TENSOR_BF16] = "bf16"};
+    static const char *const types[] = {
+        [TENSOR_F32] = "f32", [TENSOR_F16] = "f16", [TENSOR_BF16] = "bf16", [TENSOR_F64] = "f64"};
     static const char *const strategies[] = {
         [NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
+    static const char *const stages[] = {
+        [NORM_ROWS] = "", [NORM_READ_PARTS] = "_read_parts", [NORM_WRITE_PARTS] = "_write_parts"};
     uint64_t eps; // part of the code: its bits are part of the name
     memcpy(&eps, &k->eps, sizeof eps);
-    snprintf(name, 96, "%s_%lld_eps%016llx_%s_%s%s%s%s%s_%s%s", kind, (long long)k->cols, (unsigned long long)eps,
+    snprintf(name, 96, "%s_%lld_eps%016llx_%s_%s%s%s%s%s_%s%s%s", kind, (long long)k->cols, (unsigned long long)eps,
              types[k->x], k->out_q8 ? "q8" : types[k->y], k->residual ? "_residual" : "",
              k->round_before_gamma ? "_rounded" : "", k->gamma ? k->plus_one ? "_gamma1" : "_gamma" : "",
-             k->beta ? "_beta" : "", types[k->weight], strategies[k->strategy]);
+             k->beta ? "_beta" : "", types[k->weight], strategies[k->strategy], stages[k->stage]);
 }
 
 void rms_norm_name(const norm_kernel *k, char name[96]) { make_name(k, "rms_norm", name); }

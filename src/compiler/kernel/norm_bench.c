@@ -1,8 +1,9 @@
 // Times norm kernels against memcpy of the same bytes, in one process and interleaved, so that all see the same
 // machine.
 //
-//     norm_bench ROWS COLS f32|f16|bf16 THREADS [two_pass|online]
+//     norm_bench ROWS COLS f32|f16|bf16 THREADS [two_pass|online|split]
 //
+// split: rows are cut into parts, which threads share; memcpy is shared by bytes then, not by rows.
 // prints a line "name microseconds" each for memcpy, rms_norm and layer_norm (with gamma; layer_norm with beta too):
 // the median of the rounds.
 #include <stdio.h>
@@ -23,35 +24,63 @@ typedef struct bench {
     size_t row_bytes;
     tensor_type type;
     norm_strategy strategy;
+    bool split;
     thread_pool *pool;
-    kernel_fn kernels[N_TASKS]; // none for memcpy
-    void *operands[4];          // x y gamma beta
-    int task;
+    kernel_fn kernels[N_TASKS], readers[N_TASKS]; // none for memcpy; readers: the first of two calls, of split ones
+    void *operands[4], *moments;                  // x y gamma beta
+    kernel_fn kernel;                             // to run
+    void *arguments[5];                           // its operands
+    int64_t n_tiles;
 } bench;
 
 static void run_slice(void *context, int thread)
 {
     bench *s = context;
     int n = thread_pool_size(s->pool);
-    int64_t begin = s->rows * thread / n, end = s->rows * (thread + 1) / n;
-    if (s->task)
-        s->kernels[s->task](s->operands, NULL, begin, end);
+    int64_t begin = s->n_tiles * thread / n, end = s->n_tiles * (thread + 1) / n;
+    size_t bytes = s->split ? 1 : s->row_bytes;
+    if (s->kernel)
+        s->kernel(s->arguments, NULL, begin, end);
     else
-        memcpy((char *)s->operands[1] + (size_t)begin * s->row_bytes,
-               (char *)s->operands[0] + (size_t)begin * s->row_bytes, (size_t)(end - begin) * s->row_bytes);
+        memcpy((char *)s->operands[1] + (size_t)begin * bytes, (char *)s->operands[0] + (size_t)begin * bytes,
+               (size_t)(end - begin) * bytes);
+}
+
+static void run_call(bench *s, kernel_fn f, int64_t n_tiles)
+{
+    s->kernel = f;
+    s->n_tiles = n_tiles;
+    if (thread_pool_size(s->pool) == 1)
+        run_slice(s, 0);
+    else
+        thread_pool_run(s->pool, run_slice, s);
+}
+
+static void run_task(bench *s, int task)
+{
+    void **x = s->operands;
+    if (!s->split) {
+        memcpy(s->arguments, x, sizeof s->operands);
+        run_call(s, s->kernels[task], s->rows);
+        return;
+    }
+    if (!task) {
+        run_call(s, NULL, s->rows * (int64_t)s->row_bytes);
+        return;
+    }
+    int64_t n_tiles = s->rows * norm_part_count(s->cols);
+    memcpy(s->arguments, (void *[]){x[0], s->moments}, 2 * sizeof(void *));
+    run_call(s, s->readers[task], n_tiles);
+    memcpy(s->arguments, (void *[]){x[0], x[1], s->moments, x[2], x[3]}, sizeof s->arguments);
+    run_call(s, s->kernels[task], n_tiles);
 }
 
 // Microseconds of one run, the mean of `repeats`.
 static double time_task(bench *s, int task, int repeats)
 {
-    s->task = task;
     double start = clock_seconds();
-    for (int i = 0; i < repeats; i++)
-        if (thread_pool_size(s->pool) == 1)
-            run_slice(s, 0);
-        else
-            thread_pool_run(s->pool, run_slice, s);
-    return (clock_seconds() - start) / repeats;
+    for (int i = 0; i < repeats; i++) run_task(s, task);
+    return (clock_seconds() - start) * 1e6 / repeats;
 }
 
 static int compare_doubles(const void *x, const void *y)
@@ -86,14 +115,26 @@ static wf_status build_kernels(bench *s, harness *h, wf_error *err)
                      .y = s->type,
                      .weight = s->type,
                      .strategy = s->strategy};
-    char names[2][96];
+    char names[4][96];
+    const char *pointers[4];
+    kernel_fn functions[4];
+    int n = 0;
     TRY(harness_open(h, "native", err));
-    rms_norm_name(&k, names[0]);
-    rms_norm_build(&h->builder, &k, names[0]);
-    k.beta = true;
-    layer_norm_name(&k, names[1]);
-    layer_norm_build(&h->builder, &k, names[1]);
-    return harness_compile(h, (const char *[]){names[0], names[1]}, 2, s->kernels + 1, err);
+    for (int layer = 0; layer < 2; layer++)
+        for (int reads = 0; reads <= s->split; reads++) {
+            k.beta = layer;
+            k.stage = !s->split ? NORM_ROWS : reads ? NORM_READ_PARTS : NORM_WRITE_PARTS;
+            (layer ? layer_norm_name : rms_norm_name)(&k, names[n]);
+            (layer ? layer_norm_build : rms_norm_build)(&h->builder, &k, names[n]);
+            pointers[n] = names[n];
+            n++;
+        }
+    TRY(harness_compile(h, pointers, n, functions, err));
+    for (int layer = 0; layer < 2; layer++) {
+        s->kernels[1 + layer] = functions[layer * (1 + s->split)];
+        if (s->split) s->readers[1 + layer] = functions[2 * layer + 1];
+    }
+    return WF_OK;
 }
 
 static void fill(void *values, tensor_type t, int64_t n)
@@ -128,6 +169,8 @@ static bool read_arguments(int n, char **arguments, bench *s, int *n_threads)
             s->strategy = NORM_TWO_PASS;
         else if (!strcmp(arguments[5], "online"))
             s->strategy = NORM_ONLINE;
+        else if (!strcmp(arguments[5], "split"))
+            s->split = true;
         else
             return false;
     }
@@ -142,7 +185,7 @@ int main(int n_arguments, char **arguments)
     wf_error err = {0};
     int n_threads;
     if (!read_arguments(n_arguments, arguments, &s, &n_threads)) {
-        fprintf(stderr, "usage: norm_bench ROWS COLS f32|f16|bf16 THREADS [two_pass|online]\n");
+        fprintf(stderr, "usage: norm_bench ROWS COLS f32|f16|bf16 THREADS [two_pass|online|split]\n");
         return 2;
     }
     s.row_bytes = (size_t)s.cols * (s.type == TENSOR_F32 ? 4 : 2);
@@ -156,11 +199,17 @@ int main(int n_arguments, char **arguments)
         else
             fill(s.operands[i], s.type, n);
     }
+    if (status == WF_OK) {
+        size_t bytes = (size_t)(s.rows * norm_part_count(s.cols)) * NORM_MOMENTS_BYTES;
+        s.moments = malloc(bytes);
+        if (!s.moments) status = error_memory(&err, bytes);
+    }
     if (status == WF_OK)
         run_bench(&s);
     else
         fprintf(stderr, "norm_bench: %s\n", err.message);
     for (int i = 0; i < 4; i++) free(s.operands[i]);
+    free(s.moments);
     harness_close(&h);
     thread_pool_free(s.pool);
     return status == WF_OK ? 0 : 1;

@@ -35,8 +35,8 @@ static void read_shifted(const norm_builder *m, const norm_row *row, value pivot
 static groups block_groups(const norm_builder *m, const norm_row *row, value pivot, value from, value to)
 {
     builder *b = m->b;
-    value carried[1 + 2 * NORM_CHAINS], one = const_f(b, b->f32, 1);
-    carried[0] = const_f(b, b->f32, 0);
+    value carried[1 + 2 * NORM_CHAINS], one = const_f(b, m->f, 1);
+    carried[0] = const_f(b, m->f, 0);
     for (int i = 1; i <= 2 * NORM_CHAINS; i++) carried[i] = const_f(b, m->vf, 0);
     loop l;
     loop_begin(b, &l, from, to, NORM_CHAINS * m->n, 1 + 2 * NORM_CHAINS, carried);
@@ -60,8 +60,8 @@ static groups block_groups(const norm_builder *m, const norm_row *row, value piv
         between = fma_(b, d, d, between);
     }
     value m2 = fma_(b, between, splat(b, l.results[0], m->n), within);
-    value count = mul_f(b, l.results[0], const_f(b, b->f32, (int)NORM_CHAINS));
-    return (groups){ext_f(b, count, b->f64), ext_f(b, mean, m->vd), ext_f(b, m2, m->vd)};
+    value count = mul_f(b, l.results[0], const_f(b, m->f, (int)NORM_CHAINS));
+    return (groups){norm_wide(m, count), norm_wide(m, mean), norm_wide(m, m2)};
 }
 
 // Chan's formula for two groups a lane.
@@ -107,7 +107,7 @@ norm_moments norm_online(const norm_builder *m, const norm_row *row)
     for (int i = 0; i < n_rest; i++) {
         value x;
         read_shifted(m, row, pivot, (value){0}, pieces[i].column, pieces[i].width, 1, &x);
-        rest[i] = ext_f(b, x, with_element(b, mlirValueGetType(x), b->f64));
+        rest[i] = norm_wide(m, x);
         sum = add_f(b, sum, sum_f(b, rest[i]));
     }
     value per_column = const_f(b, b->f64, 1.0 / (double)m->k->cols), mean = mul_f(b, sum, per_column);
@@ -119,5 +119,5 @@ norm_moments norm_online(const norm_builder *m, const norm_row *row)
         value d = sub_f(b, rest[i], splat(b, mean, pieces[i].width));
         m2 = add_f(b, m2, sum_f(b, mul_f(b, d, d)));
     }
-    return (norm_moments){.mean = add_f(b, ext_f(b, pivot, b->f64), mean), .square = mul_f(b, m2, per_column)};
+    return (norm_moments){.mean = add_f(b, norm_wide(m, pivot), mean), .square = mul_f(b, m2, per_column)};
 }

@@ -4,24 +4,47 @@
 
 static type element(const norm_builder *m, tensor_type t)
 {
-    return t == TENSOR_F16 ? m->b->f16 : t == TENSOR_BF16 ? m->b->bf16 : m->b->f32;
+    builder *b = m->b;
+    return t == TENSOR_F16 ? b->f16 : t == TENSOR_BF16 ? b->bf16 : t == TENSOR_F64 ? b->f64 : b->f32;
 }
 
-static int64_t element_bytes(tensor_type t) { return t == TENSOR_F32 ? 4 : 2; }
+int64_t norm_element_bytes(tensor_type t) { return t == TENSOR_F64 ? 8 : t == TENSOR_F32 ? 4 : 2; }
+
+value norm_wide(const norm_builder *m, value v)
+{
+    type t = mlirValueGetType(v);
+    return mlirTypeEqual(element_of(t), m->b->f64) ? v : ext_f(m->b, v, with_element(m->b, t, m->b->f64));
+}
+
+value norm_narrow(const norm_builder *m, value v)
+{
+    return mlirTypeEqual(m->f, m->b->f64) ? v : trunc_f(m->b, v, m->f);
+}
+
+// Between the type of an array and that of arithmetic: f64 goes with f64 only.
+static value to_arithmetic(const norm_builder *m, tensor_type t, value v)
+{
+    return t == TENSOR_F64 ? v : to_f32(m->b, v);
+}
+
+static value from_arithmetic(const norm_builder *m, tensor_type t, value v)
+{
+    return t == TENSOR_F64 ? v : from_f32(m->b, v, element(m, t));
+}
 
 // ---- vectors, in order or split into pairs
 
 // One vector; column may be null.
 static value load_at(const norm_builder *m, tensor_type t, value array, value column, int64_t constant, int width)
 {
-    int64_t bytes = element_bytes(t);
+    int64_t bytes = norm_element_bytes(t);
     value offset = column.ptr ? mul_i(m->b, column, bytes) : column;
     return load(m->b, array, offset, constant * bytes, vec(m->b, width, element(m, t)));
 }
 
 static void store_at(const norm_builder *m, tensor_type t, value v, value array, value column, int64_t constant)
 {
-    int64_t bytes = element_bytes(t);
+    int64_t bytes = norm_element_bytes(t);
     store(m->b, v, array, column.ptr ? mul_i(m->b, column, bytes) : column, constant * bytes);
 }
 
@@ -113,7 +136,7 @@ void norm_load(const norm_builder *m, tensor_type t, value array, value column, 
 {
     int c = 0;
     for (; m->paired && c + 1 < count; c += 2) load_pair(m, t, array, column, constant + c * width, width, v + c);
-    for (; c < count; c++) v[c] = to_f32(m->b, load_at(m, t, array, column, constant + c * width, width));
+    for (; c < count; c++) v[c] = to_arithmetic(m, t, load_at(m, t, array, column, constant + c * width, width));
 }
 
 void norm_store(const norm_builder *m, tensor_type t, const value *v, value array, value column, int64_t constant,
@@ -121,13 +144,13 @@ void norm_store(const norm_builder *m, tensor_type t, const value *v, value arra
 {
     int c = 0, width = lanes(mlirValueGetType(v[0]));
     for (; m->paired && c + 1 < count; c += 2) store_pair(m, t, v + c, array, column, constant + c * width);
-    for (; c < count; c++) store_at(m, t, from_f32(m->b, v[c], element(m, t)), array, column, constant + c * width);
+    for (; c < count; c++) store_at(m, t, from_arithmetic(m, t, v[c]), array, column, constant + c * width);
 }
 
 value norm_round(const norm_builder *m, tensor_type t, value v)
 {
     builder *b = m->b;
-    if (t != TENSOR_BF16) return to_f32(b, from_f32(b, v, element(m, t)));
+    if (t != TENSOR_BF16) return to_arithmetic(m, t, from_arithmetic(m, t, v));
     return bitcast(b, and_i(b, round_bits(m, v), 0xffff0000), mlirValueGetType(v));
 }
 
@@ -135,7 +158,7 @@ value norm_round(const norm_builder *m, tensor_type t, value v)
 
 value norm_row_at(const norm_builder *m, tensor_type t, value array, value row)
 {
-    return array.ptr ? at(m->b, array, mul_i(m->b, row, m->k->cols * element_bytes(t)), 0) : array;
+    return array.ptr ? at(m->b, array, mul_i(m->b, row, m->k->cols * norm_element_bytes(t)), 0) : array;
 }
 
 static void read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
@@ -175,6 +198,12 @@ value norm_widen(const norm_builder *m, value v)
     return shuffle(b, v, const_f(b, mlirValueGetType(v), 0), m->n, order);
 }
 
+int64_t norm_whole(const norm_builder *m)
+{
+    int64_t step = NORM_CHAINS * m->n;
+    return m->k->cols / step * step;
+}
+
 int norm_pieces(const norm_builder *m, norm_piece pieces[NORM_PIECES_MAX])
 {
     int count = 0;
@@ -192,7 +221,7 @@ static void flush(const norm_builder *m, int n_sums, const value *sums, value *t
     for (int s = 0; s < n_sums; s++) {
         const value *c = sums + s * NORM_CHAINS;
         value chains = add_f(b, add_f(b, c[0], c[1]), add_f(b, c[2], c[3]));
-        totals[s] = add_f(b, totals[s], ext_f(b, chains, m->vd));
+        totals[s] = add_f(b, totals[s], norm_wide(m, chains));
     }
 }
 

@@ -20,22 +20,27 @@ typedef struct norm_builder {
     builder *b;
     const norm_kernel *k;
     bool centred;                         // layer_norm
+    type f;                               // of all arithmetic: f32, or f64 where x is
     int n;                                // lanes of a vector
     int64_t whole;                        // columns in steps
     bool paired;                          // vectors come in pairs: norm_load
     bool plain_nans;                      // the low 16 bits of every NaN are 0: round_bits
-    type vf, vd;                          // n x f32, n x f64
+    type vf, vd;                          // n x f, n x f64
     value x, y, gamma, beta, residual, h; // operands; null: there is none
+    value moments;                        // operand of kernels of parts: norm.h
 } norm_builder;
+
+value norm_wide(const norm_builder *m, value v);   // to f64
+value norm_narrow(const norm_builder *m, value v); // f64 to m->f
 
 // One row to read: x (+ residual, kept in h), times a power of two.
 typedef struct norm_row {
     value x;
     value residual, h; // null: none
-    value factor;      // f32; null: 1
+    value factor;      // of type f; null: 1
 } norm_row;
 
-// `count` neighbouring vectors of `width` f32 lanes, of columns column + constant ...; column may be null. Their
+// `count` neighbouring vectors of `width` lanes, of columns column + constant ...; column may be null. Their
 // columns are in order, or, where m->paired, split: of each two neighbours the first holds the even columns and the
 // second the odd ones, since two bf16 values lie in 32 bits as two f32 do but for a shift or a mask. All arrays are
 // split alike, and sums do not care.
@@ -49,6 +54,8 @@ value norm_round(const norm_builder *m, tensor_type t, value v); // to `t` and b
 void norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
                value *v);
 void norm_peek(const norm_builder *m, const norm_row *row, int width, int count, value *v);
+
+int64_t norm_element_bytes(tensor_type t);
 
 // Address of row number `row` (i64) of [n_rows, cols]; null of null.
 value norm_row_at(const norm_builder *m, tensor_type t, value array, value row);
@@ -69,6 +76,7 @@ typedef struct norm_piece {
     int width;
 } norm_piece;
 enum { NORM_PIECES_MAX = NORM_CHAINS + 4 };
+int64_t norm_whole(const norm_builder *m); // columns in steps
 int norm_pieces(const norm_builder *m, norm_piece pieces[NORM_PIECES_MAX]);
 
 // What a first pass over a row finds, in f64 but the pivot. rms_norm: q is the sum of x^2. layer_norm: s and q are the
@@ -94,5 +102,19 @@ norm_moments norm_two_pass(const norm_builder *m, const norm_row *row, norm_sums
 
 // layer_norm in one pass, which writes h where the row has one.
 norm_moments norm_online(const norm_builder *m, const norm_row *row);
+
+// y = (x * factor - mean) * scale + shift, all f32. For rms_norm mean and shift are null; factor is null where it is
+// always 1. Of a layer_norm row whose mean is at most 4 deviations, `near` is shift - mean * scale, with which
+// y = x * scale + near is as good, since rounding `near` makes an error of 2^-23 deviations at most; else it is NaN.
+typedef struct norm_scaling {
+    value factor, scale, mean, shift, near;
+} norm_scaling;
+
+// ---- a part of a row (norm_split.c), seen as a row of its own: row 0 of m's operands
+
+norm_moments norm_read_part(const norm_builder *m); // writes h where there is one
+norm_scaling norm_scale(const norm_builder *m, norm_moments s);
+void norm_write_part(const norm_builder *m, const norm_scaling *s);
+void norm_build_parts(const norm_builder *m); // the body of the kernel
 
 #endif

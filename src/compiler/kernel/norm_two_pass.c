@@ -25,7 +25,7 @@ value norm_pivot(const norm_builder *m, const norm_row *row)
     norm_peek(m, row, width, count, first);
     value sum = first[0];
     for (int i = 1; i < count; i++) sum = add_f(b, sum, first[i]);
-    return mul_f(b, sum_f(b, sum), const_f(b, b->f32, 1.0 / (count * width)));
+    return mul_f(b, sum_f(b, sum), const_f(b, m->f, 1.0 / (count * width)));
 }
 
 void norm_add_centred(const norm_builder *m, const value *x, int count, value pivot, value *sums)
@@ -64,7 +64,7 @@ static estimate estimate_of(const norm_builder *m, norm_sums sums)
     builder *b = m->b;
     value per_column = const_f(b, b->f64, 1.0 / (double)m->k->cols);
     value rest = mul_f(b, sums.s, per_column), rest_squared = mul_f(b, rest, rest);
-    return (estimate){.mean = add_f(b, ext_f(b, sums.pivot, b->f64), rest),
+    return (estimate){.mean = add_f(b, norm_wide(m, sums.pivot), rest),
                       .square = sub_f(b, mul_f(b, sums.q, per_column), rest_squared),
                       .rest_squared = rest_squared};
 }
@@ -78,7 +78,7 @@ norm_moments norm_two_pass(const norm_builder *m, const norm_row *row, norm_sums
     branch good;
     if_begin(b, &good, cmp_f(b, CMP_LE, first.rest_squared, half), 2, types); // not for NaN
     if_else(b, &good, (value[]){first.mean, first.square});
-    second_pass pass = {row, trunc_f(b, first.mean, b->f32)};
+    second_pass pass = {row, norm_narrow(m, first.mean)};
     value totals[2];
     norm_for_row(m, visit_centred, &pass, 2, totals);
     estimate second = estimate_of(m, (norm_sums){.s = totals[0], .q = totals[1], .pivot = pass.pivot});
