@@ -1,6 +1,6 @@
 """Norms composed from independent choices: how square, mean, variance and root are spelled, casts, gamma and beta, axes, sizes.
 
-form(random, road) gives a function, what raising must make of it, and its value in double precision.
+make(name, random, rng, road, spoiler) gives a function, what raising must make of it, and its value in double precision.
 """
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ CHOICES = {
     "shape": ["product", "root_gamma", "gamma_root", "x_gamma", "expanded"],
     "gamma": ["none", "right", "left", "plus_one", "spread", "argument_of_all", "scalar", "constant"],
     "beta": ["none", "right", "left"],
-    "types": ["f32", "f32", "f32", "f16", "bf16", "bf16_after", "f16_after"],
+    "types": ["f32", "f32", "f32", "f16", "bf16", "bf16_after", "f16_after", "f64"],
     "eps": [1e-5, 1e-6, 1e-2, 0.0],
     "eps_at": ["right", "left"],
     "axes": [1, 1, 1, 2, "all"],
@@ -187,7 +187,7 @@ class Build:
         self.last = tuple(range(len(self.dims) - len(self.axes), len(self.dims)))
         self.form = Form(name, c, self.w, [])
         element = c["types"].split("_")[0]
-        self.x_element, self.element = element, "f32"
+        self.x_element, self.element = element, "f64" if element == "f64" else "f32"
         self.dynamic = {"none": (), "rows": (0,), "last": self.last[-1:] if len(self.axes) == 1 else self.axes}[c["dynamic"]]
         if c["dynamic"] == "rows" and 0 in self.axes:
             self.dynamic = ()
@@ -239,7 +239,7 @@ class Build:
         n = n or self.n
         if kind == "ones":
             ones = w.spread(w.const(1 / n, x.element), x)
-            return self.kept(w.dot(x, ones))
+            return w.dot(x, ones)
         size = w.size_of(x, self.axes, x.element) if n == self.n else w.const(float(n), x.element)
         if kind == "inside":
             return w.sum(w("mul", x, w.const(1 / n, x.element)), self.axes, self.c["keep"])
@@ -249,9 +249,6 @@ class Build:
         if kind.startswith("sum"):
             return s
         return w("div", s, size) if kind == "over" else w("mul", s, w.const(1 / n, x.element))
-
-    def kept(self, t):
-        return t
 
     def mean_square(self, x, n=None):
         w, n = self.w, n or self.n
@@ -350,8 +347,6 @@ class Build:
         gamma = self.gamma(gamma_element)
         if gamma is not None and c["gamma"] == "spread":
             gamma = w.spread(gamma, scaled)
-        if gamma is not None and not after and c["gamma"] in ("right", "left") and self.x_element != "f32":
-            pass
         beta = self.vector(self.element) if c["beta"] != "none" else None
         if c["root"] == "x_over_sqrt":
             root = w("sqrt", v)
@@ -359,7 +354,6 @@ class Build:
                 root = w("add", root, w.const(c["eps"], v.element))
             if c["spoiler"] == "eps_bound_outside":
                 root = w("max", root, w.const(c["eps"], v.element))
-            y = None
             if c["shape"] == "x_gamma":
                 y = w("div", w("mul", scaled, gamma), root)
             else:

@@ -26,7 +26,7 @@ PIPELINES = {  # what upstream does to a text before it is raised
 }
 LEFT = re.compile(r'tosa\.(reduce_sum|matmul)|"reduction"|linalg\.(reduce|batch_matmul|dot)\b')
 # Of the largest result; both ways round 16-bit values at other places.
-TOLERANCE = {"f32": 1e-5, "f16": 6e-3, "bf16": 5e-2}
+TOLERANCE = {"f64": 1e-8, "f32": 1e-5, "f16": 6e-3, "bf16": 5e-2}
 
 
 def prepare(road: str, text: str) -> str:
@@ -89,7 +89,7 @@ def check_raised(welford: Welford, road: str, forms: list[Form], folder: Path) -
 
 def save(path: Path, t: Tensor):
     array = t.array.reshape(t.dims)
-    np.save(path, bf16(array) if t.element == "bf16" else array.astype({"f32": "f4", "f16": "f2"}[t.element]))
+    np.save(path, bf16(array) if t.element == "bf16" else array.astype({"f64": "f8", "f32": "f4", "f16": "f2"}[t.element]))
 
 
 def check_values(welford: Welford, road: str, forms: list[Form], folder: Path) -> list[str]:

@@ -41,8 +41,7 @@ static bool read_x(matcher *m, const norm_core *core, const ref *x, norm_result 
             out->x = operand_at_root(&m->r, &core->root, &computed);
     }
     if (!out->x.ptr) return near_miss(m, "x is not a tensor of the result's shape");
-    int bits = float_bits_of(element_type_of(out->x));
-    return bits > 24 ? near_miss(m, "x is f64") : bits > 0;
+    return float_bits_of(element_type_of(out->x)) > 0;
 }
 
 // A tensor that varies along the normalised axes, all of them and in their order, and along nothing else.
@@ -105,13 +104,16 @@ static int wrong_axis(matcher *m, const norm_core *core, int n_axes, const ref *
 typedef struct growth {
     MlirValue value;
     bool has_gamma;
+    bool wide; // x is f64, and so are gamma, beta and the result
     MlirType rounded;
 } growth;
+
+static bool is_as_wide(MlirValue v, bool wide) { return (float_bits_of(element_type_of(v)) > 24) == wide; }
 
 static void settle(const growth *g, norm_result *pending, norm_result *out)
 {
     MlirValue tensor = tensor_of_value(g->value);
-    if (float_bits_of(element_type_of(g->value)) > 24) return;
+    if ((float_bits_of(element_type_of(g->value)) > 24) != g->wide) return;
     pending->result = tensor.ptr ? tensor : g->value;
     pending->rounded = pending->gamma.ptr ? g->rounded : (MlirType){0};
     *out = *pending;
@@ -135,7 +137,7 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     if (!mlirOperationEqual(n.op, user)) return false;
     int bits = float_bits_of(element_type_of(result)), old_bits = float_bits_of(element_type_of(v));
     if (n.kind == N_CAST) {
-        if (!bits) return false;
+        if (!bits || g->wide) return false;
         if (bits < old_bits && bits < 24 && !g->has_gamma) g->rounded = element_type_of(result);
         g->value = result;
         // a cast back to wider floats is part of the norm only if gamma follows
@@ -151,6 +153,11 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
             if (axis >= 0) near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
             return false;
         }
+        if (!is_as_wide(pending->gamma, g->wide)) {
+            pending->gamma = (MlirValue){0};
+            pending->plus_one = false;
+            return false;
+        }
         g->has_gamma = true;
         g->value = result;
         settle(g, pending, out);
@@ -162,6 +169,10 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
         return false;
     if (!g->has_gamma && old_bits < 24) return false;
     if (!read_vector(m, &core->root, pending->n_axes, &n.in[other], &pending->beta, NULL)) return false;
+    if (!is_as_wide(pending->beta, g->wide)) {
+        pending->beta = (MlirValue){0};
+        return false;
+    }
     g->has_gamma = true; // what would follow is no gamma
     g->value = result;
     settle(g, pending, out);
@@ -196,8 +207,11 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     }
     if (out->gain != 1 && !write_gain(core, out))
         return near_miss(m, "a constant factor %g beside the root", out->gain);
+    bool wide = float_bits_of(element_type_of(read_unwidened(&m->r, x).self.v)) > 24;
+    if (out->gamma.ptr && !is_as_wide(out->gamma, wide)) return near_miss(m, "x and gamma: one is f64, one is not");
+    if (out->beta.ptr && !is_as_wide(out->beta, wide)) return near_miss(m, "x and beta: one is f64, one is not");
     norm_result pending = *out;
-    growth g = {.value = core->root.v, .has_gamma = out->gamma.ptr || out->beta.ptr};
+    growth g = {.value = core->root.v, .has_gamma = out->gamma.ptr || out->beta.ptr, .wide = wide};
     MlirType element = element_type_of(core->root.v);
     if (float_bits_of(element) < 24 && !out->gamma.ptr) g.rounded = element;
     out->result = (MlirValue){0};
@@ -205,7 +219,7 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     bool wrong = false;
     for (int step = 0; step < 8 && take_user(m, core, wants_beta, &g, &pending, out, &wrong); step++) continue;
     if (wrong) return false;
-    if (!out->result.ptr) return near_miss(m, "the result is f64");
+    if (!out->result.ptr) return near_miss(m, "x and the result: one is f64, one is not");
     return read_x(m, core, x, out);
 }
 
