@@ -89,6 +89,7 @@ typedef struct wf_model_options { // {0} is the default
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr
     const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
+    const char *chat_template; // a file with a Jinja template that takes the place of the model's own
     // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
     void (*progress)(void *context, const char *what, size_t done, size_t all);
     void *progress_context;

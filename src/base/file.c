@@ -79,7 +79,7 @@ wf_status file_write_atomic(const char *path, const void *data, size_t bytes, wf
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof temporary) return error_set(err, WF_ERROR_IO, "%s: path too long", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) return error_set(err, WF_ERROR_IO, "%s: %s", temporary, strerror(errno));
+    if (fd < 0) return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
     const char *p = data;
     int reason = 0;
     while (bytes && !reason) {

@@ -248,24 +248,40 @@ static wf_status read_generation(folder *h)
 
 // ---- tokenizer
 
-// A token's text, spelled as a string or as {"content": text}; its id, or -1 when it is not there.
+// A token's text, spelled as a string or as {"content": text}.
+static wf_status read_token_text(const json_fields *f, const char *name, view *text)
+{
+    const json_t *value = json_field(f, name);
+    json_fields inner = {f->path, value, f->err};
+    return json_is_object(value) ? json_field_string(&inner, "content", text) : json_field_string(f, name, text);
+}
+
+// Its id, or -1.
+static int64_t find_token(const folder *h, view text)
+{
+    for (int64_t i = 0; i < h->specials.count && text.len; i++)
+        if (view_equal(h->specials.texts[i], text)) return i;
+    return -1;
+}
+
+// The id of a token that must exist; *id stays where the file does not name one.
 static wf_status find_special(const folder *h, const json_fields *f, const char *name, int64_t *id)
 {
     view text = VIEW_LITERAL("");
-    const json_t *value = json_field(f, name);
-    if (!value) return WF_OK;
-    if (json_is_object(value)) {
-        json_fields inner = {f->path, value, f->err};
-        TRY(json_field_string(&inner, "content", &text));
-    } else {
-        TRY(json_field_string(f, name, &text));
-    }
-    for (int64_t i = 0; i < h->specials.count && text.len; i++)
-        if (view_equal(h->specials.texts[i], text)) {
-            *id = i;
-            return WF_OK;
-        }
+    if (!json_field(f, name)) return WF_OK;
+    TRY(read_token_text(f, name, &text));
+    *id = find_token(h, text);
+    if (*id >= 0) return WF_OK;
     return error_set(h->err, WF_ERROR_FORMAT, "%s: %s '%.*s' is no token", f->path, name, VIEW_ARG(text));
+}
+
+// Only templates use it: one that is no token, or not well-formed, harms nobody.
+static wf_status add_padding(folder *h, const json_fields *f)
+{
+    view text = VIEW_LITERAL("");
+    json_fields quiet = {f->path, f->object, NULL};
+    int64_t id = read_token_text(&quiet, "pad_token", &text) == WF_OK ? find_token(h, text) : -1;
+    return id < 0 ? WF_OK : hf_add_int(h->file, "tokenizer.ggml.padding_token_id", id, h->err);
 }
 
 static wf_status add_template(folder *h, view text)
@@ -334,6 +350,7 @@ static wf_status read_token_fields(folder *h, const json_fields *f)
     TRY(json_field_bool(f, "add_eos_token", &add_eos));
     if (bos >= 0) TRY(hf_add_int(h->file, "tokenizer.ggml.bos_token_id", bos, h->err));
     if (eos >= 0 && eos < h->specials.count) TRY(hf_add_int(h->file, "tokenizer.ggml.eos_token_id", eos, h->err));
+    TRY(add_padding(h, f));
     TRY(hf_add_bool(h->file, "tokenizer.ggml.add_bos_token", add_bos, h->err));
     return hf_add_bool(h->file, "tokenizer.ggml.add_eos_token", add_eos, h->err);
 }

@@ -50,6 +50,8 @@ typedef struct hf_config {
 // Adds what config.json (at `path`, parsed as `root`) says to `file`.
 wf_status hf_read_config(const char *path, const json_t *root, checkpoint *file, hf_config *config, wf_error *err);
 
+// ---- hf_name.c
+
 // The GGUF name of a tensor, into `gguf`. "" for one that the model does not need. WF_ERROR_UNSUPPORTED for a name that
 // is not known.
 wf_status hf_map_name(const char *path, const hf_config *config, const char *name, char gguf[64], wf_error *err);

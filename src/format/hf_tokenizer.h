@@ -6,9 +6,9 @@
 //
 //     tokenizer.json.normalizer    [STRING]  steps of text/normalize.h
 //     tokenizer.json.prefix        [STRING]  more of them, done to what lies between tokens
-//     tokenizer.json.split         [STRING]  pairs: "isolated" | "merged_with_previous" | "merged_with_next",
-//     expression tokenizer.json.flags         [U8]      a token: 1 takes the space on its left, 2 that on its right, 4
-//     is a token
+//     tokenizer.json.split         [STRING]  pairs: "isolated", "merged_with_previous" or "merged_with_next", and an
+//                                            expression
+//     tokenizer.json.flags         [U8]      a token: 1 takes the space on its left, 2 that on its right, 4 is one
 //                                            only as a word of its own, 8 is looked for in normalized text,
 //                                            16 (not special) may come out of merging as well
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start  BOOL
@@ -16,6 +16,7 @@
 #define WELFORD_FORMAT_HF_TOKENIZER_H
 
 #include "format/checkpoint.h"
+#include "format/hf_value.h"
 #include "format/json_file.h"
 
 // What the caller may still overrule.
@@ -29,16 +30,5 @@ typedef struct hf_specials {
 // model has no embedding for them. WF_ERROR_UNSUPPORTED names a part that is not understood.
 wf_status hf_read_tokenizer(const char *path, const json_t *root, int64_t n_vocab, checkpoint *file, hf_specials *out,
                             wf_error *err);
-
-// ---- values, copied into the file's memory
-
-wf_status hf_add_string(checkpoint *file, const char *key, view text, wf_error *err);
-wf_status hf_add_int(checkpoint *file, const char *key, int64_t number, wf_error *err);
-wf_status hf_add_float(checkpoint *file, const char *key, double number, wf_error *err);
-wf_status hf_add_bool(checkpoint *file, const char *key, bool value, wf_error *err);
-// The arrays belong to the file's memory already.
-wf_status hf_add_strings(checkpoint *file, const char *key, const view *strings, size_t count, wf_error *err);
-wf_status hf_add_array(checkpoint *file, const char *key, metadata_type type, const void *items, size_t count,
-                       wf_error *err);
 
 #endif

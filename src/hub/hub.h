@@ -22,13 +22,14 @@
 
 #include "hub/store.h"
 
-typedef struct hub_options {
+struct hub_options {
     // May be NULL. Called now and then with the bytes that are here and those of all files that are wanted.
     void (*progress)(void *context, const char *what, size_t done, size_t all);
-    // May be NULL. A line for people: the hub could not be asked, and what the cache has is used.
+    // May be NULL. A line for people: what the cache has is used, since the hub could not be asked; another process
+    // has to be waited for.
     void (*notice)(void *context, const char *text);
     void *context;
-} hub_options;
+};
 
 // The path of the model that `text` (hub_parse_name) names, a folder or a GGUF file, downloaded where it is missing.
 // The hub is asked what a branch or tag means now; when it cannot be reached, the cache answers. A commit that is in
@@ -58,7 +59,7 @@ void hub_entries_free(hub_entries *list);
 // Removes a model's snapshots (with @revision only that one; with a file only that file), then the blobs that no
 // snapshot needs. *bytes: what that freed. Nothing outside the model's folder in the cache is touched: links are
 // removed, not followed.
-wf_status hub_remove(const char *text, uint64_t *bytes, wf_error *err);
+wf_status hub_remove(const char *text, const hub_options *options, uint64_t *bytes, wf_error *err);
 
 // ---- the library
 

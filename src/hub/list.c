@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/buffer.h"
 #include "hub/hub.h"
 
@@ -31,13 +32,9 @@ static bool read_folder_name(const char *folder, hub_name *name)
 
 static wf_status add_entry(hub_entries *list, const hub_entry *entry, wf_error *err)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        hub_entry *entries = realloc(list->entries, capacity * sizeof *entries);
-        if (!entries) return error_memory(err, capacity * sizeof *entries);
-        list->entries = entries;
-        list->capacity = capacity;
-    }
+    hub_entry *entries = array_grow(list->entries, list->count, &list->capacity, sizeof *entries);
+    if (!entries) return error_memory(err, list->count * sizeof *entries);
+    list->entries = entries;
     hub_entry *e = &list->entries[list->count];
     *e = (hub_entry){.bytes = entry->bytes,
                      .repository = arena_strdup(&list->memory, view_of(entry->repository)),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/buffer.h"
 #include "format/checkpoint_open.h"
 #include "format/json_file.h"
@@ -15,13 +16,9 @@ static const char CONFIG[] = "config.json", WEIGHTS[] = "model.safetensors", IND
 
 wf_status hub_listing_add(hub_listing *l, const char *path, int64_t bytes, const char *etag, wf_error *err)
 {
-    if (l->count == l->capacity) {
-        size_t capacity = l->capacity ? 2 * l->capacity : 64;
-        hub_file *files = realloc(l->files, capacity * sizeof *files);
-        if (!files) return error_memory(err, capacity * sizeof *files);
-        l->files = files;
-        l->capacity = capacity;
-    }
+    hub_file *files = array_grow(l->files, l->count, &l->capacity, sizeof *files);
+    if (!files) return error_memory(err, l->count * sizeof *files);
+    l->files = files;
     hub_file *file = &l->files[l->count];
     *file = (hub_file){.path = arena_strdup(&l->memory, view_of(path)), .bytes = bytes};
     if (!file->path) return error_memory(err, strlen(path));

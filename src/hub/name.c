@@ -53,8 +53,9 @@ bool hub_ends_with(const char *text, const char *end)
 
 static wf_status fail_name(const char *text, const char *reason, wf_error *err)
 {
-    return error_set(err, WF_ERROR_USAGE, "'%.200s' is not a model's name (%s): owner/name, /file.gguf, @revision",
-                     text, reason);
+    return error_set(err, WF_ERROR_USAGE,
+                     "'%.200s' is not a model's name, owner/name or hf:owner/name[/file.gguf][@revision]: %s", text,
+                     reason);
 }
 
 // What stands after '@': it becomes a path below refs/.

@@ -201,7 +201,7 @@ static wf_status remove_model(removal *r)
     return status;
 }
 
-wf_status hub_remove(const char *text, uint64_t *bytes, wf_error *err)
+wf_status hub_remove(const char *text, const hub_options *options, uint64_t *bytes, wf_error *err)
 {
     int lock;
     removal r = {.all = !strchr(text, '@'), .err = err};
@@ -211,7 +211,7 @@ wf_status hub_remove(const char *text, uint64_t *bytes, wf_error *err)
     if (r.fd < 0)
         return error_set(err, WF_ERROR_IO, "%s is not in the cache: %s: %s", r.name.repository, r.folder,
                          strerror(errno));
-    wf_status status = hub_lock(&r.name, HUB_MODEL_LOCK, &lock, err);
+    wf_status status = hub_lock(&r.name, HUB_MODEL_LOCK, options, &lock, err);
     if (status == WF_OK) {
         status = remove_model(&r);
         close(lock);

@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "hub/hub.h"
 
 enum { MAX_DEPTH = 16 };
 
@@ -173,7 +174,15 @@ wf_status hub_find_cached(const hub_name *name, hub_cached *found, wf_error *err
 
 // ---- locks
 
-wf_status hub_lock(const hub_name *name, const char *file, int *fd, wf_error *err)
+static void tell_waiting(const hub_name *name, const hub_options *o)
+{
+    char text[HUB_NAME_BYTES + 64];
+    if (!o->notice) return;
+    snprintf(text, sizeof text, "waiting for another process that works on %s", name->repository);
+    o->notice(o->context, text);
+}
+
+wf_status hub_lock(const hub_name *name, const char *file, const hub_options *options, int *fd, wf_error *err)
 {
     char folder[HUB_FOLDER_BYTES], path[PATH_MAX];
     *fd = -1;
@@ -183,8 +192,13 @@ wf_status hub_lock(const hub_name *name, const char *file, int *fd, wf_error *er
     // Group-writable, as the other clients make it, for a cache that users share.
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
     if (*fd < 0) return fail_errno(path, err);
-    while (flock(*fd, LOCK_EX)) {
+    for (int waits = LOCK_NB; flock(*fd, LOCK_EX | waits);) {
         if (errno == EINTR) continue;
+        if (errno == EWOULDBLOCK && waits) {
+            tell_waiting(name, options);
+            waits = 0;
+            continue;
+        }
         wf_status status = fail_errno(path, err);
         close(*fd);
         *fd = -1;

@@ -4,6 +4,8 @@
 
 #include "hub/listing.h"
 
+typedef struct hub_options hub_options; // hub.h
+
 // The commit that `revision` means here: itself, or what refs/ noted when it was last asked for. False: unknown.
 bool hub_read_ref(const char *folder, const char *revision, char commit[HUB_COMMIT_BYTES]);
 wf_status hub_write_ref(const char *folder, const char *revision, const char *commit, wf_error *err);
@@ -30,8 +32,9 @@ wf_status hub_find_cached(const hub_name *name, hub_cached *found, wf_error *err
 wf_status hub_opened_path(const char *folder, const char *commit, const hub_choice *choice, char path[PATH_MAX],
                           wf_error *err);
 
-// Locks a file in the model's folder of locks against other processes, and waits until it can. *fd: close it to unlock.
-wf_status hub_lock(const hub_name *name, const char *file, int *fd, wf_error *err);
+// Locks a file in the model's folder of locks against other processes, and waits until it can, after a notice by
+// `options`. *fd: close it to unlock.
+wf_status hub_lock(const hub_name *name, const char *file, const hub_options *options, int *fd, wf_error *err);
 // The lock against welford's own processes that add to a model, or remove it.
 #define HUB_MODEL_LOCK "welford.lock"
 

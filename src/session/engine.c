@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "text/utf8.h"
 
 enum { TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3 }; // tokenizer.h: the special types
@@ -24,14 +25,33 @@ static wf_status collect_specials(engine *e, wf_error *err)
     return WF_OK;
 }
 
+static wf_status create_chat(engine *e, view source, const char *name, wf_error *err)
+{
+    json_t *variables = NULL;
+    e->has_chat = true;
+    wf_status status = chat_variables(e->m->file, &variables, err);
+    if (status == WF_OK) status = chat_template_create(source, name, variables, &e->chat, err);
+    json_decref(variables);
+    return status;
+}
+
+// The model's own template; why it cannot be used, those learn who use it.
 static void open_chat(engine *e, const char *path)
 {
     view source = {0};
     wf_status status = checkpoint_get_string_or(e->m->file, "tokenizer.chat_template", &source, &e->chat_error);
     e->has_chat = status != WF_OK || source.len > 0;
-    if (status != WF_OK || !e->has_chat) return;
-    view bos = tokenizer_token_text(e->t, tokenizer_bos(e->t)), eos = tokenizer_token_text(e->t, tokenizer_eos(e->t));
-    chat_template_create(source, path, bos, eos, &e->chat, &e->chat_error);
+    if (status == WF_OK && e->has_chat) create_chat(e, source, path, &e->chat_error);
+}
+
+static wf_status read_chat(engine *e, const char *path, wf_error *err)
+{
+    char *source;
+    size_t bytes;
+    TRY(file_read(path, &source, &bytes, err));
+    wf_status status = create_chat(e, (view){source, bytes}, path, err);
+    free(source);
+    return status;
 }
 
 wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err)
@@ -107,7 +127,10 @@ wf_status engine_open(const char *path, const wf_model_options *options, engine 
                            tokenizer_count(e->t), (long long)e->m->program.plan.n_vocab);
         goto failed;
     }
-    open_chat(e, path);
+    if (options->chat_template)
+        TRY_GOTO(read_chat(e, options->chat_template, err), failed);
+    else
+        open_chat(e, path);
     TRY_GOTO(collect_specials(e, err), failed);
     e->n_parameters = engine_count_parameters(e->m->file);
     return WF_OK;

@@ -46,6 +46,17 @@ static void open_tokenizer(void)
         fail_msg("%s", err.message);
 }
 
+// With the tokens of the fake model, as the engine opens it.
+static chat_template *create_template(const char *source)
+{
+    chat_template *t = NULL;
+    json_t *variables;
+    assert_int_equal(chat_variables(fake.m.file, &variables, NULL), WF_OK);
+    assert_int_equal(chat_template_create(view_of(source), "test", variables, &t, NULL), WF_OK);
+    json_decref(variables);
+    return t;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -55,8 +66,7 @@ static int set_up(void **state)
     static view specials[] = {{"<|bos|>", 7}, {"<|im_start|>", 12}, {"<|im_end|>", 10}};
     e.specials = specials;
     e.n_specials = 3;
-    view template = VIEW_LITERAL(TEMPLATE), bos = VIEW_LITERAL("<|bos|>"), eos = VIEW_LITERAL("<|im_end|>");
-    assert_int_equal(chat_template_create(template, "test", bos, eos, &e.chat, NULL), WF_OK);
+    e.chat = create_template(TEMPLATE);
     assert_int_equal(session_create(&fake.m, fake.pool, 0, 16, &s, NULL), WF_OK);
     wf_sampler_options options = sampler_defaults();
     options.temperature = 0;
@@ -100,18 +110,30 @@ static bool listen(void *context, int32_t token, const char *text, size_t bytes)
     return l->stop_after == 0 || l->calls < l->stop_after;
 }
 
+static const int32_t PROMPT[] = {BOS, 'o', 'n', 'e', ' ', 't', 'w', 'o'};
+enum { N_PROMPT = sizeof PROMPT / sizeof *PROMPT };
+
+// An answer to PROMPT as long as the model likes.
+static generate_request ask(listener *l)
+{
+    return (generate_request){.s = s,
+                              .choose = choose,
+                              .t = e.t,
+                              .prompt = PROMPT,
+                              .n_prompt = N_PROMPT,
+                              .n_max = -1,
+                              .callback = listen,
+                              .context = l};
+}
+
 static wf_generation run(const int32_t *prompt, int64_t n_prompt, int64_t n_max, listener *l)
 {
     wf_generation result;
     wf_error err = {0};
-    generate_request request = {.s = s,
-                                .choose = choose,
-                                .t = e.t,
-                                .prompt = prompt,
-                                .n_prompt = n_prompt,
-                                .n_max = n_max,
-                                .callback = listen,
-                                .context = l};
+    generate_request request = ask(l);
+    request.prompt = prompt;
+    request.n_prompt = n_prompt;
+    request.n_max = n_max;
     if (generate(&request, NULL, &result, &err) != WF_OK) fail_msg("%s", err.message);
     return result;
 }
@@ -121,9 +143,6 @@ static void assert_text(listener *l, const char *expected)
     assert_string_equal(buffer_view(&l->text).data, expected);
     buffer_free(&l->text);
 }
-
-static const int32_t PROMPT[] = {BOS, 'o', 'n', 'e', ' ', 't', 'w', 'o'};
-enum { N_PROMPT = sizeof PROMPT / sizeof *PROMPT };
 
 static void stops_at_the_end_token(void **state)
 {
@@ -251,14 +270,7 @@ static void nan_is_an_error(void **state)
     script(N_PROMPT, "ab", FAKE_NAN);
     listener l = {0};
     wf_error err = {0};
-    generate_request request = {.s = s,
-                                .choose = choose,
-                                .t = e.t,
-                                .prompt = PROMPT,
-                                .n_prompt = N_PROMPT,
-                                .n_max = -1,
-                                .callback = listen,
-                                .context = &l};
+    generate_request request = ask(&l);
     assert_int_equal(generate(&request, NULL, NULL, &err), WF_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "NaN"));
     assert_text(&l, "ab");
@@ -271,16 +283,9 @@ static void expect_stop(const char *said, const view *stops, size_t n_stops, con
     listener l = {0};
     wf_generation g;
     wf_error err = {0};
-    generate_request request = {.s = s,
-                                .choose = choose,
-                                .t = e.t,
-                                .prompt = PROMPT,
-                                .n_prompt = N_PROMPT,
-                                .n_max = -1,
-                                .stops = stops,
-                                .n_stops = n_stops,
-                                .callback = listen,
-                                .context = &l};
+    generate_request request = ask(&l);
+    request.stops = stops;
+    request.n_stops = n_stops;
     script(N_PROMPT, said, IM_END);
     if (generate(&request, NULL, &g, &err) != WF_OK) fail_msg("%s", err.message);
     assert_int_equal(g.finish, WF_FINISH_STOP);
@@ -310,15 +315,9 @@ static void goes_on_after_the_end(void **state)
     listener l = {0};
     wf_generation g;
     wf_error err = {0};
-    generate_request request = {.s = s,
-                                .choose = choose,
-                                .t = e.t,
-                                .prompt = PROMPT,
-                                .n_prompt = N_PROMPT,
-                                .n_max = 5,
-                                .ignore_end = true,
-                                .callback = listen,
-                                .context = &l};
+    generate_request request = ask(&l);
+    request.n_max = 5;
+    request.ignore_end = true;
     if (generate(&request, NULL, &g, &err) != WF_OK) fail_msg("%s", err.message);
     assert_int_equal(g.finish, WF_FINISH_LENGTH);
     assert_int_equal(g.n_generated, 5);
@@ -417,8 +416,7 @@ static void reasoning_leaves_the_history(void **state)
     chat_template *kept = e.chat;
     conversation c;
     wf_error err = {0};
-    view bos = VIEW_LITERAL("<|bos|>"), eos = VIEW_LITERAL("<|im_end|>");
-    assert_int_equal(chat_template_create(VIEW_LITERAL(THINKS), "test", bos, eos, &e.chat, &err), WF_OK);
+    e.chat = create_template(THINKS);
     assert_int_equal(conversation_create(&e, s, choose, NULL, &c, &err), WF_OK);
     listener l = {0};
     conversation_turn turn = {.text = VIEW_LITERAL("hi"), .n_max = -1, .callback = listen, .context = &l};

@@ -3,26 +3,47 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "text/jinja.h"
 
 struct chat_template {
     jinja_template *jinja;
-    json_t *bos, *eos; // NULL: the model has none, the variable is undefined
+    json_t *variables;
 };
 
-wf_status chat_template_create(view source, const char *name, view bos_token, view eos_token, chat_template **t,
-                               wf_error *err)
+wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *err)
+{
+    static const char *const TOKENS[][2] = {
+        {"bos_token", "tokenizer.ggml.bos_token_id"},     {"eos_token", "tokenizer.ggml.eos_token_id"},
+        {"unk_token", "tokenizer.ggml.unknown_token_id"}, {"pad_token", "tokenizer.ggml.padding_token_id"},
+        {"cls_token", "tokenizer.ggml.cls_token_id"},     {"sep_token", "tokenizer.ggml.seperator_token_id"},
+        {"mask_token", "tokenizer.ggml.mask_token_id"}}; // the format spells "seperator" so
+    const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
+    json_t *made = json_object();
+    wf_status status = made ? WF_OK : error_memory(err, 0);
+    for (size_t i = 0; i < sizeof TOKENS / sizeof *TOKENS && status == WF_OK; i++) {
+        const char *key = TOKENS[i][1];
+        int64_t id = -1;
+        status = checkpoint_get_int_or(file, key, 0, INT32_MAX, &id, err);
+        if (status != WF_OK || id < 0 || !tokens || !tokens->strings || (uint64_t)id >= tokens->count) continue;
+        view text = tokens->strings[id];
+        // Or out of memory, which jansson does not tell apart.
+        if (json_object_set_new(made, TOKENS[i][0], json_stringn(text.data, text.len)))
+            status = error_set(err, WF_ERROR_FORMAT, "%s: key '%s': the token's text is not valid UTF-8",
+                               checkpoint_path(file), key);
+    }
+    if (status != WF_OK) json_decref(made);
+    *variables = status == WF_OK ? made : NULL;
+    return status;
+}
+
+wf_status chat_template_create(view source, const char *name, json_t *variables, chat_template **t, wf_error *err)
 {
     *t = NULL;
     chat_template *made = calloc(1, sizeof *made);
     if (!made) return error_memory(err, sizeof *made);
+    made->variables = json_incref(variables);
     wf_status status = jinja_compile(source, name, &made->jinja, err);
-    if (status == WF_OK) {
-        made->bos = bos_token.len ? json_stringn(bos_token.data, bos_token.len) : NULL;
-        made->eos = eos_token.len ? json_stringn(eos_token.data, eos_token.len) : NULL;
-        if ((bos_token.len && !made->bos) || (eos_token.len && !made->eos)) // or out of memory: jansson does not say
-            status = error_set(err, WF_ERROR_FORMAT, "%s: the text of the bos or eos token is not valid UTF-8", name);
-    }
     if (status == WF_OK)
         *t = made;
     else
@@ -34,16 +55,18 @@ void chat_template_free(chat_template *t)
 {
     if (!t) return;
     jinja_free(t->jinja);
-    json_decref(t->bos);
-    json_decref(t->eos);
+    json_decref(t->variables);
     free(t);
 }
 
 static json_t *make_context(const chat_template *t, const json_t *messages, bool add_generation_prompt)
 {
     // Counting a reference writes to the value, but not to what a caller can see of it.
-    return json_pack("{s:O, s:O*, s:O*, s:b, s:n, s:n}", "messages", (json_t *)(uintptr_t)messages, "bos_token", t->bos,
-                     "eos_token", t->eos, "add_generation_prompt", (int)add_generation_prompt, "tools", "documents");
+    json_t *context = json_pack("{s:O, s:b, s:n, s:n}", "messages", (json_t *)(uintptr_t)messages,
+                                "add_generation_prompt", (int)add_generation_prompt, "tools", "documents");
+    if (context && json_object_update_missing(context, t->variables) == 0) return context;
+    json_decref(context);
+    return NULL;
 }
 
 // ---- specials: sorted, so that those that agree with the text so far are a range, which each byte narrows
@@ -106,12 +129,9 @@ static wf_status find_blocked(const special_index *index, view text, const char 
     size_t capacity = 0;
     for (size_t pos = 0; pos < text.len; pos++) {
         if (!is_blocked(index, text, origin, pos)) continue;
-        if (*n_blocked == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            size_t *more = realloc(*blocked, capacity * sizeof *more);
-            if (!more) return error_memory(err, capacity * sizeof *more);
-            *blocked = more;
-        }
+        size_t *more = array_grow(*blocked, *n_blocked, &capacity, sizeof *more);
+        if (!more) return error_memory(err, *n_blocked * sizeof *more);
+        *blocked = more;
         (*blocked)[(*n_blocked)++] = base + pos;
     }
     return WF_OK;

@@ -7,17 +7,21 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "base/view.h"
+#include "format/checkpoint.h"
 
 typedef struct chat_template chat_template;
 
-// Compiles a template in Jinja; copies all three texts. `name` (the model's path, say) stands in messages. bos_token
-// and eos_token are the texts of the model's tokens, empty where it has none. Free with chat_template_free.
-wf_status chat_template_create(view source, const char *name, view bos_token, view eos_token, chat_template **t,
-                               wf_error *err);
+// The variables of a template that the checkpoint tells: an object with the texts of its special tokens (bos_token,
+// eos_token, pad_token, ...), as many as it names. WF_ERROR_FORMAT: one is not valid UTF-8.
+wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *err);
+
+// Compiles a template in Jinja, whose text it copies. `name` (the model's path, say) stands in messages. `variables` is
+// an object, of which it keeps a reference. Free with chat_template_free.
+wf_status chat_template_create(view source, const char *name, json_t *variables, chat_template **t, wf_error *err);
 void chat_template_free(chat_template *t);
 
-// Appends the prompt for `messages`, an array of {"role", "content", ...}, to `out`. The template sees messages,
-// bos_token, eos_token, add_generation_prompt and tools (none).
+// Appends the prompt for `messages`, an array of {"role", "content", ...}, to `out`. The template sees its
+// variables, messages, add_generation_prompt, tools and documents (both none).
 //
 // `specials` are the texts of the model's special tokens, any order. Text that came from a message must not become one:
 // *blocked (the caller frees it; NULL when empty) receives, ascending, the byte offsets in `out` where a special's text

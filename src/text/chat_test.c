@@ -10,6 +10,8 @@
 
 #include <cmocka.h> // needs those above
 
+#include "text/test_vocabulary.h"
+
 static const char CHATML[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
                              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -22,9 +24,11 @@ enum { N_SPECIALS = sizeof SPECIALS / sizeof *SPECIALS };
 static chat_template *create(const char *source)
 {
     chat_template *t;
+    json_t *variables =
+        json_pack("{s:s, s:b}", "bos_token", "<s>", "add_generation_prompt", 1); // the call's own is used
     wf_error err;
-    assert_int_equal(chat_template_create(view_of(source), "test", VIEW_LITERAL("<s>"), VIEW_LITERAL(""), &t, &err),
-                     WF_OK);
+    assert_int_equal(chat_template_create(view_of(source), "test", variables, &t, &err), WF_OK);
+    json_decref(variables);
     return t;
 }
 
@@ -91,6 +95,35 @@ static void test_context(void **state)
     chat_template_free(t);
 }
 
+static void test_variables(void **state)
+{
+    (void)state;
+    test_vocabulary v = {0};
+    const view texts[] = {VIEW_LITERAL("<s>"), VIEW_LITERAL("<pad>"), VIEW_LITERAL("\xff")};
+    checkpoint *file;
+    json_t *variables;
+    wf_error err;
+    add_texts(&v, "tokenizer.ggml.tokens", texts, 3);
+    add_int(&v, "tokenizer.ggml.bos_token_id", 0);
+    add_int(&v, "tokenizer.ggml.padding_token_id", 1);
+    add_int(&v, "tokenizer.ggml.eos_token_id", 3); // there is none
+    assert_int_equal(open_vocabulary(&v, &file, &err), WF_OK);
+    assert_int_equal(chat_variables(file, &variables, &err), WF_OK);
+    assert_int_equal(json_object_size(variables), 2);
+    assert_string_equal(json_string_value(json_object_get(variables, "bos_token")), "<s>");
+    assert_string_equal(json_string_value(json_object_get(variables, "pad_token")), "<pad>");
+    json_decref(variables);
+    checkpoint_close(file);
+    add_int(&v, "tokenizer.ggml.unknown_token_id", 2);
+    assert_int_equal(open_vocabulary(&v, &file, &err), WF_OK);
+    assert_int_equal(chat_variables(file, &variables, &err), WF_ERROR_FORMAT);
+    assert_string_equal(err.message,
+                        "test: key 'tokenizer.ggml.unknown_token_id': the token's text is not valid UTF-8");
+    assert_null(variables);
+    checkpoint_close(file);
+    free_vocabulary(&v);
+}
+
 static void test_spelled_in_content(void **state)
 {
     (void)state;
@@ -145,11 +178,8 @@ static void test_bad_input(void **state)
                      WF_ERROR_FORMAT);
     assert_int_equal(out.len, 0);
     chat_template_free(t);
-    assert_int_equal(chat_template_create(VIEW_LITERAL("{{"), "test", VIEW_LITERAL(""), VIEW_LITERAL(""), &t, &err),
-                     WF_ERROR_FORMAT);
+    assert_int_equal(chat_template_create(VIEW_LITERAL("{{"), "test", object, &t, &err), WF_ERROR_FORMAT);
     assert_null(t);
-    assert_int_equal(chat_template_create(VIEW_LITERAL(""), "test", VIEW_LITERAL("\xff"), VIEW_LITERAL(""), &t, &err),
-                     WF_ERROR_FORMAT);
     json_decref(messages);
     json_decref(object);
     buffer_free(&out);
@@ -160,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_context),
+        cmocka_unit_test(test_variables),
         cmocka_unit_test(test_spelled_in_content),
         cmocka_unit_test(test_overlapping),
         cmocka_unit_test(test_formed_with_template),

@@ -1,12 +1,6 @@
-// Filters: what may stand after "|". Arguments and results as in jinja2; those that give generators there give an
-// iterator here, which is used up by the first look at it.
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+// Filters, which stand after "|": those of sequences, and the search in the tables of all. Arguments and results as in
+// jinja2; those that give generators there give an iterator here, which is used up by the first look at it.
 #include "text/jinja_internal.h"
-
-#define FILTER(name) static jinja_value name(jinja_run *r, jinja_value v, const jinja_args *args)
 
 static jinja_args args_from(const jinja_args *args, size_t skip)
 {
@@ -67,255 +61,6 @@ static jinja_value fold_case(jinja_run *r, jinja_value v, bool case_sensitive)
 {
     if (v.kind != JINJA_STRING || case_sensitive) return v;
     return jinja_str(jinja_string_case(r, v.string, CASE_LOWER));
-}
-
-// ---- text
-
-static jinja_value strings_case(jinja_run *r, jinja_value v, jinja_case how)
-{
-    return jinja_str(jinja_string_case(r, jinja_to_string(r, v), how));
-}
-
-FILTER(filter_upper)
-{
-    (void)args;
-    return strings_case(r, v, CASE_UPPER);
-}
-FILTER(filter_lower)
-{
-    (void)args;
-    return strings_case(r, v, CASE_LOWER);
-}
-FILTER(filter_title)
-{
-    (void)args;
-    return strings_case(r, v, CASE_TITLE);
-}
-FILTER(filter_capitalize)
-{
-    (void)args;
-    return strings_case(r, v, CASE_CAPITALIZE);
-}
-FILTER(filter_string)
-{
-    (void)args;
-    return jinja_str(jinja_to_string(r, v));
-}
-
-FILTER(filter_trim)
-{
-    return jinja_str(jinja_string_strip(r, jinja_to_string(r, v), jinja_arg_string(r, args, 0, "chars"), true, true));
-}
-
-FILTER(filter_escape)
-{
-    const jinja_string *s = jinja_to_string(r, v);
-    (void)args;
-    return jinja_str(s->markup ? s : jinja_string_escape(r, s));
-}
-
-FILTER(filter_safe)
-{
-    const jinja_string *s = jinja_to_string(r, v);
-    (void)args;
-    jinja_string *safe = jinja_string_slice(r, s, 0, s->len);
-    safe->markup = true;
-    return jinja_str(safe);
-}
-
-FILTER(filter_replace)
-{
-    const jinja_value *from = jinja_arg(args, 0, "old"), *to = jinja_arg(args, 1, "new");
-    if (!from || !to) jinja_fail(r, WF_ERROR_FORMAT, "replace needs two arguments");
-    const jinja_value *count = jinja_arg(args, 2, "count");
-    int64_t n = count && count->kind != JINJA_NONE ? jinja_arg_int(r, args, 2, "count", -1) : -1;
-    return jinja_str(
-        jinja_string_replace(r, jinja_to_string(r, v), jinja_to_string(r, *from), jinja_to_string(r, *to), n));
-}
-
-FILTER(filter_indent)
-{
-    const jinja_value *width = jinja_arg(args, 0, "width");
-    bool first = jinja_arg_bool(r, args, 1, "first", false), blank = jinja_arg_bool(r, args, 2, "blank", false);
-    jinja_text indent = {0}, t = {0};
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (v.kind != JINJA_STRING) jinja_fail(r, WF_ERROR_FORMAT, "indent of %s", jinja_type_name(v));
-    if (width && width->kind == JINJA_STRING)
-        jinja_text_add_string(r, &indent, width->string);
-    else
-        for (int64_t i = 0, n = jinja_arg_int(r, args, 0, "width", 4); i < n; i++)
-            jinja_text_add_literal(r, &indent, " ");
-    const jinja_string *margin = jinja_text_end(r, &indent);
-    jinja_text_add_string(r, &t, v.string);
-    jinja_text_add_literal(r, &t, "\n");
-    const jinja_list *lines = jinja_string_split_lines(r, jinja_text_end(r, &t), false);
-    t = (jinja_text){0};
-    for (size_t i = 0; i < lines->n; i++) {
-        const jinja_string *line = lines->items[i].string;
-        if (i) jinja_text_add_literal(r, &t, "\n");
-        if (i ? blank || line->len : first) jinja_text_add_string(r, &t, margin);
-        jinja_text_add_string(r, &t, line);
-    }
-    return jinja_str(jinja_text_end(r, &t));
-}
-
-FILTER(filter_join)
-{
-    const jinja_value *d = jinja_arg(args, 0, "d");
-    const jinja_string *separator = d ? jinja_to_string(r, *d) : jinja_literal(r, "").string;
-    attribute_path path = read_path(r, jinja_arg(args, 1, "attribute"));
-    const jinja_list *list = jinja_iterate(r, v);
-    jinja_text t = {0};
-    for (size_t i = 0; i < list->n; i++) {
-        if (i) jinja_text_add_string(r, &t, separator);
-        jinja_print(r, &t, follow_path(r, &path, list->items[i]));
-    }
-    return jinja_str(jinja_text_end(r, &t));
-}
-
-FILTER(filter_format)
-{
-    jinja_list *values = jinja_list_new(r);
-    if (args->n_named) jinja_fail(r, WF_ERROR_UNSUPPORTED, "format with names");
-    for (size_t i = 0; i < args->n; i++) jinja_list_add(r, values, args->items[i]);
-    return jinja_format(r, jinja_to_string(r, v), jinja_seq(JINJA_TUPLE, values));
-}
-
-static bool is_word_char(uint32_t cp)
-{
-    return (cp >= '0' && cp <= '9') || ((cp | 32) >= 'a' && (cp | 32) <= 'z') || cp == '_' || cp >= 0xc0;
-}
-
-// Words are runs of letters, digits and underscores; beyond ASCII, of anything above Latin-1's signs.
-FILTER(filter_wordcount)
-{
-    const jinja_string *s = jinja_to_string(r, v);
-    int64_t n = 0;
-    bool inside = false;
-    (void)args;
-    jinja_step(r, s->len / 8);
-    for (size_t pos = 0, used; pos < s->len; pos += used) {
-        bool word = is_word_char(jinja_code_point(s->data + pos, s->len - pos, &used));
-        n += word && !inside;
-        inside = word;
-    }
-    return jinja_int(n);
-}
-
-// ---- numbers
-
-// An int in `base`, as Python's int() reads it: white space around, a sign, single underscores.
-static bool parse_int(jinja_run *r, const jinja_string *s, int64_t base, int64_t *result)
-{
-    s = jinja_string_strip(r, s, NULL, true, true);
-    size_t pos = s->len && (s->data[0] == '-' || s->data[0] == '+');
-    bool negative = pos && s->data[0] == '-', digit_before = false;
-    int64_t value = 0;
-    char letter = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
-    if (letter && s->len > pos + 2 && s->data[pos] == '0' && (s->data[pos + 1] | 32) == letter) pos += 2;
-    for (; pos < s->len; pos++) {
-        char c = s->data[pos];
-        if (c == '_' && digit_before && pos + 1 < s->len) {
-            digit_before = false;
-            continue;
-        }
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
-        if (digit >= base) return false;
-        digit_before = true;
-        if (__builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, digit, &value))
-            jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    }
-    if (!digit_before) return false;
-    if (!negative && __builtin_sub_overflow(0, value, &value))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    *result = value;
-    return true;
-}
-
-// A float as Python's float() reads it; hexadecimal and nan(...), which C reads too, are none.
-static bool parse_float(jinja_run *r, const jinja_string *s, double *result)
-{
-    s = jinja_string_strip(r, s, NULL, true, true);
-    char text[64], *end;
-    static const char *const words[] = {"inf", "infinity", "nan"};
-    if (!s->len || s->len >= sizeof text) return false;
-    memcpy(text, s->data, s->len);
-    text[s->len] = 0;
-    const jinja_string *digits = text[0] == '-' || text[0] == '+' ? jinja_string_slice(r, s, 1, s->len) : s;
-    bool plain = strspn(text, "+-.0123456789eE") == s->len;
-    for (size_t i = 0; i < 3; i++)
-        plain |= view_is(jinja_string_view(jinja_string_case(r, digits, CASE_LOWER)), words[i]);
-    *result = plain ? strtod(text, &end) : 0;
-    return plain && *end == 0 && end != text;
-}
-
-FILTER(filter_int)
-{
-    const jinja_value *fallback = jinja_arg(args, 0, "default");
-    int64_t i, base = jinja_arg_int(r, args, 1, "base", 10);
-    double f;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (base < 2 || base > 36) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base %lld", (long long)base);
-    if (jinja_integer(v, &i)) return jinja_int(i);
-    if (v.kind == JINJA_STRING && parse_int(r, v.string, base, &i)) return jinja_int(i);
-    bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f);
-    if (!read || isnan(f) || isinf(f)) return fallback ? *fallback : jinja_int(0);
-    if (fabs(f) >= 9.2e18) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int((int64_t)f);
-}
-
-FILTER(filter_float)
-{
-    const jinja_value *fallback = jinja_arg(args, 0, "default");
-    double f;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f)) return jinja_float(f);
-    return fallback ? *fallback : jinja_float(0);
-}
-
-FILTER(filter_abs)
-{
-    int64_t i;
-    (void)args;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (v.kind == JINJA_FLOAT) return jinja_float(fabs(v.real));
-    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "abs of %s", jinja_type_name(v));
-    if (i == INT64_MIN) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int(i < 0 ? -i : i);
-}
-
-// "common" rounds the exact decimal value, ties to even, as printf and Python do.
-FILTER(filter_round)
-{
-    int64_t precision = jinja_arg_int(r, args, 0, "precision", 0);
-    const jinja_string *method = jinja_arg_string(r, args, 1, "method");
-    view how = method ? jinja_string_view(method) : VIEW_LITERAL("common");
-    char text[400];
-    double f;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (!jinja_number(v, &f)) jinja_fail(r, WF_ERROR_FORMAT, "round of %s", jinja_type_name(v));
-    if (precision < 0 || precision > 30)
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "round to %lld digits", (long long)precision);
-    if (view_is(how, "common")) {
-        if (v.kind != JINJA_FLOAT) return v.kind == JINJA_BOOL ? jinja_int(v.boolean) : v;
-        if (isnan(f) || isinf(f)) return v;
-        snprintf(text, sizeof text, "%.*f", (int)precision, f);
-        return jinja_float(strtod(text, NULL));
-    }
-    if (!view_is(how, "ceil") && !view_is(how, "floor"))
-        jinja_fail(r, WF_ERROR_FORMAT, "round: method must be common, ceil or floor");
-    double scale = pow(10, (double)precision), scaled = f * scale;
-    return jinja_float((view_is(how, "ceil") ? ceil(scaled) : floor(scaled)) / scale);
-}
-
-FILTER(filter_sum)
-{
-    attribute_path path = read_path(r, jinja_arg(args, 0, "attribute"));
-    const jinja_value *start = jinja_arg(args, 1, "start");
-    jinja_value sum = start ? *start : jinja_int(0);
-    const jinja_list *list = jinja_iterate(r, v);
-    for (size_t i = 0; i < list->n; i++) sum = jinja_binary(r, OP_ADD, sum, follow_path(r, &path, list->items[i]));
-    return sum;
 }
 
 // ---- sequences
@@ -544,6 +289,30 @@ FILTER(filter_groupby)
     return jinja_seq(JINJA_LIST, groups);
 }
 
+FILTER(filter_join)
+{
+    const jinja_value *d = jinja_arg(args, 0, "d");
+    const jinja_string *separator = d ? jinja_to_string(r, *d) : jinja_literal(r, "").string;
+    attribute_path path = read_path(r, jinja_arg(args, 1, "attribute"));
+    const jinja_list *list = jinja_iterate(r, v);
+    jinja_text t = {0};
+    for (size_t i = 0; i < list->n; i++) {
+        if (i) jinja_text_add_string(r, &t, separator);
+        jinja_print(r, &t, follow_path(r, &path, list->items[i]));
+    }
+    return jinja_str(jinja_text_end(r, &t));
+}
+
+FILTER(filter_sum)
+{
+    attribute_path path = read_path(r, jinja_arg(args, 0, "attribute"));
+    const jinja_value *start = jinja_arg(args, 1, "start");
+    jinja_value sum = start ? *start : jinja_int(0);
+    const jinja_list *list = jinja_iterate(r, v);
+    for (size_t i = 0; i < list->n; i++) sum = jinja_binary(r, OP_ADD, sum, follow_path(r, &path, list->items[i]));
+    return sum;
+}
+
 // ---- map and select
 
 static jinja_filter_fn *named_filter(jinja_run *r, jinja_value name)
@@ -562,9 +331,15 @@ static jinja_test_fn *named_test(jinja_run *r, jinja_value name)
     return f;
 }
 
+// What map, select and the like look at: nothing where there is nothing, such as none.
+static const jinja_list *items_of(jinja_run *r, jinja_value v)
+{
+    return jinja_is_true(r, v) ? jinja_iterate(r, v) : jinja_list_new(r);
+}
+
 FILTER(filter_map)
 {
-    const jinja_list *list = jinja_iterate(r, v);
+    const jinja_list *list = items_of(r, v);
     jinja_list *mapped = jinja_list_new(r);
     if (args->n) {
         jinja_filter_fn *f = named_filter(r, args->items[0]);
@@ -595,8 +370,7 @@ static jinja_value choose(jinja_run *r, jinja_value v, const jinja_args *args, b
     jinja_args rest = args_from(args, by_attribute);
     jinja_test_fn *test = rest.n && rest.items ? named_test(r, rest.items[0]) : NULL;
     rest = args_from(&rest, 1);
-    if (v.kind == JINJA_NONE) return jinja_seq(JINJA_ITERATOR, kept);
-    const jinja_list *list = jinja_iterate(r, v);
+    const jinja_list *list = items_of(r, v);
     for (size_t i = 0; i < list->n; i++) {
         jinja_value part = follow_path(r, &path, list->items[i]);
         jinja_step(r, 1);
@@ -610,56 +384,40 @@ FILTER(filter_reject) { return choose(r, v, args, false, false); }
 FILTER(filter_selectattr) { return choose(r, v, args, true, true); }
 FILTER(filter_rejectattr) { return choose(r, v, args, true, false); }
 
+static const jinja_filter_row sequence_filters[] = {
+    {"attr", filter_attr},
+    {"batch", filter_batch},
+    {"count", filter_length},
+    {"d", filter_default},
+    {"default", filter_default},
+    {"dictsort", filter_dictsort},
+    {"first", filter_first},
+    {"groupby", filter_groupby},
+    {"items", filter_items},
+    {"join", filter_join},
+    {"last", filter_last},
+    {"length", filter_length},
+    {"list", filter_list},
+    {"map", filter_map},
+    {"max", filter_max},
+    {"min", filter_min},
+    {"reject", filter_reject},
+    {"rejectattr", filter_rejectattr},
+    {"reverse", filter_reverse},
+    {"select", filter_select},
+    {"selectattr", filter_selectattr},
+    {"sort", filter_sort},
+    {"sum", filter_sum},
+    {"tojson", jinja_filter_tojson},
+    {"unique", filter_unique},
+    {NULL, NULL},
+};
+
 jinja_filter_fn *jinja_find_filter(view name)
 {
-    static const struct {
-        const char *name;
-        jinja_filter_fn *filter;
-    } filters[] = {
-        {"abs", filter_abs},
-        {"attr", filter_attr},
-        {"batch", filter_batch},
-        {"capitalize", filter_capitalize},
-        {"count", filter_length},
-        {"d", filter_default},
-        {"default", filter_default},
-        {"dictsort", filter_dictsort},
-        {"e", filter_escape},
-        {"escape", filter_escape},
-        {"first", filter_first},
-        {"float", filter_float},
-        {"format", filter_format},
-        {"groupby", filter_groupby},
-        {"indent", filter_indent},
-        {"int", filter_int},
-        {"items", filter_items},
-        {"join", filter_join},
-        {"last", filter_last},
-        {"length", filter_length},
-        {"list", filter_list},
-        {"lower", filter_lower},
-        {"map", filter_map},
-        {"max", filter_max},
-        {"min", filter_min},
-        {"reject", filter_reject},
-        {"rejectattr", filter_rejectattr},
-        {"replace", filter_replace},
-        {"reverse", filter_reverse},
-        {"round", filter_round},
-        {"safe", filter_safe},
-        {"select", filter_select},
-        {"selectattr", filter_selectattr},
-        {"sort", filter_sort},
-        {"string", filter_string},
-        {"sum", filter_sum},
-        {"title", filter_title},
-        {"tojson", jinja_filter_tojson},
-        {"trim", filter_trim},
-        {"unique", filter_unique},
-        {"upper", filter_upper},
-        {"wordcount", filter_wordcount},
-    };
-    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
-        if (view_is(name, filters[i].name)) return filters[i].filter;
+    static const jinja_filter_row *const tables[] = {sequence_filters, jinja_text_filters};
+    for (size_t i = 0; i < 2; i++)
+        for (const jinja_filter_row *row = tables[i]; row->name; row++)
+            if (view_is(name, row->name)) return row->filter;
     return NULL;
 }

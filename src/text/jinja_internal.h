@@ -1,9 +1,13 @@
 // What the files of the Jinja interpreter share: values, syntax tree, the state of a run.
 //
-//     jinja_lex.c    source -> tokens            jinja_string.c   text: building, code points, case
-//     jinja_parse.c  tokens -> tree              jinja_value.c    truth, equality, order, printing, JSON in and out
-//     jinja_eval.c   tree + context -> text      jinja_method.c   attributes, subscripts, methods, global functions
-//     jinja.c        the public functions        jinja_filter.c   filters     jinja_is.c   tests ("is ...")
+//     jinja_lex.c         source -> tokens          jinja_value.c        containers, truth, equality, order, printing
+//     jinja_parse.c       tokens -> tree            jinja_json.c         JSON in and out
+//     jinja_expression.c  ... of expressions        jinja_string.c       text: building, code points, case
+//     jinja_parser.c      ... what both need        jinja_operator.c     + - * / // % **
+//     jinja_eval.c        tree + context -> text    jinja_attribute.c    attributes, items, slices
+//     jinja.c             the public functions      jinja_method.c       methods
+//     jinja_is.c          tests ("is ...")          jinja_function.c     global functions, arguments of calls
+//     jinja_filter.c      filters, of sequences     jinja_filter_text.c  ... of text and numbers
 //
 // Memory: a compile and a render own one arena each; nothing is freed singly. Errors: jinja_fail fills the error and
 // jumps back to the entry (jinja_try), as Lua does; between the two nothing is held that the arena or the run does not
@@ -354,6 +358,7 @@ jinja_list *jinja_iterate(jinja_run *r, jinja_value v); // the items in order; n
 const jinja_string *jinja_to_string(jinja_run *r, jinja_value v);
 void jinja_print(jinja_run *r, jinja_text *t, jinja_value v); // str()
 void jinja_repr(jinja_run *r, jinja_text *t, jinja_value v);
+void jinja_text_add_int(jinja_run *r, jinja_text *t, int64_t i);
 void jinja_text_add_float(jinja_run *r, jinja_text *t, double f);
 jinja_value jinja_from_json(jinja_run *r, const json_t *j, bool foreign);
 jinja_value jinja_filter_tojson(jinja_run *r, jinja_value v, const jinja_args *args);
@@ -367,6 +372,7 @@ jinja_value jinja_call(jinja_run *r, jinja_value f, const jinja_args *args);
 jinja_value jinja_call_method(jinja_run *r, const jinja_method *m, const jinja_args *args);
 jinja_value jinja_format(jinja_run *r, const jinja_string *format, jinja_value args); // the operator %
 const jinja_function *jinja_find_function(view name);
+bool jinja_has_method(jinja_value v, view name);
 jinja_filter_fn *jinja_find_filter(view name);
 jinja_test_fn *jinja_find_test(view name);
 
@@ -376,5 +382,16 @@ bool jinja_arg_bool(jinja_run *r, const jinja_args *args, size_t index, const ch
 int64_t jinja_arg_int(jinja_run *r, const jinja_args *args, size_t index, const char *name, int64_t fallback);
 // A string argument; NULL when absent or none.
 const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_t index, const char *name);
+// These fail where there is none.
+const jinja_string *jinja_need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name);
+const jinja_value *jinja_need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name);
+
+// A filter's function, and tables of them, which end with a NULL.
+#define FILTER(name) static jinja_value name(jinja_run *r, jinja_value v, const jinja_args *args)
+typedef struct jinja_filter_row {
+    const char *name;
+    jinja_filter_fn *filter;
+} jinja_filter_row;
+extern const jinja_filter_row jinja_text_filters[];
 
 #endif

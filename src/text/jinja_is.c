@@ -7,12 +7,10 @@ static jinja_value operand(jinja_run *r, const jinja_args *args)
     return args->items[0];
 }
 
-static int64_t integer(jinja_run *r, jinja_value v)
+// v % divisor == rest, of floats too.
+static bool leaves(jinja_run *r, jinja_value v, jinja_value divisor, int64_t rest)
 {
-    int64_t i;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "the test needs an int, not %s", jinja_type_name(v));
-    return i;
+    return jinja_equal(r, jinja_binary(r, OP_MOD, v, divisor), jinja_int(rest));
 }
 
 #define TEST(name) static bool name(jinja_run *r, jinja_value v, const jinja_args *args)
@@ -42,8 +40,9 @@ KIND_TEST(is_sequence, v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind 
 KIND_TEST(is_callable, v.kind == JINJA_MACRO || v.kind == JINJA_FUNCTION || v.kind == JINJA_METHOD ||
                            v.kind == JINJA_LOOP || v.kind == JINJA_UNDEFINED)
 KIND_TEST(is_escaped, v.kind == JINJA_STRING && v.string->markup)
-KIND_TEST(is_odd, (integer(r, v) & 1) == 1)
-KIND_TEST(is_even, (integer(r, v) & 1) == 0)
+KIND_TEST(is_odd, leaves(r, v, jinja_int(2), 1))
+KIND_TEST(is_even, leaves(r, v, jinja_int(2), 0))
+KIND_TEST(is_divisible, leaves(r, v, operand(r, args), 0))
 KIND_TEST(is_equal, jinja_equal(r, v, operand(r, args)))
 KIND_TEST(is_unequal, !jinja_equal(r, v, operand(r, args)))
 KIND_TEST(is_in, jinja_contains(r, operand(r, args), v))
@@ -53,13 +52,6 @@ KIND_TEST(is_at_most, jinja_order(r, v, operand(r, args)) <= 0)
 KIND_TEST(is_at_least, jinja_order(r, operand(r, args), v) <= 0)
 KIND_TEST(is_filter, v.kind == JINJA_STRING && jinja_find_filter(jinja_string_view(v.string)) != NULL)
 KIND_TEST(is_test, v.kind == JINJA_STRING && jinja_find_test(jinja_string_view(v.string)) != NULL)
-
-TEST(is_divisible)
-{
-    int64_t divisor = integer(r, operand(r, args)), i = integer(r, v);
-    if (!divisor) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
-    return divisor == -1 || i % divisor == 0;
-}
 
 // The same object: equal for the few that Python keeps once, else the same place in memory.
 TEST(is_same)

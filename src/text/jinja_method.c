@@ -1,270 +1,7 @@
-// What values can do: operators, attributes, subscripts, methods, and the global functions.
+// Methods of strings, lists, dicts and loops.
 //
-// As in jinja2's sandbox: methods that change a list or a dict are refused.
-#define _POSIX_C_SOURCE 200809L // localtime_r
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
+// As in jinja2's sandbox: those that change a list or a dict are refused.
 #include "text/jinja_internal.h"
-
-// ---- arguments
-
-const jinja_value *jinja_arg(const jinja_args *args, size_t index, const char *name)
-{
-    if (index < args->n) return &args->items[index];
-    for (size_t i = 0; i < args->n_named; i++)
-        if (view_is(args->names[i], name)) return &args->named[i];
-    return NULL;
-}
-
-bool jinja_arg_bool(jinja_run *r, const jinja_args *args, size_t index, const char *name, bool fallback)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    return v ? jinja_is_true(r, *v) : fallback;
-}
-
-int64_t jinja_arg_int(jinja_run *r, const jinja_args *args, size_t index, const char *name, int64_t fallback)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    int64_t i;
-    if (!v) return fallback;
-    if (!jinja_integer(*v, &i))
-        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be an int, not %s", name, jinja_type_name(*v));
-    return i;
-}
-
-const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    if (!v || v->kind == JINJA_NONE) return NULL;
-    if (v->kind != JINJA_STRING)
-        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be a string, not %s", name, jinja_type_name(*v));
-    return v->string;
-}
-
-static const jinja_string *need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_string *s = jinja_arg_string(r, args, index, name);
-    if (!s) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
-    return s;
-}
-
-static const jinja_value *need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    if (!v) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
-    return v;
-}
-
-// ---- operators
-
-static _Noreturn void fail_operands(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
-{
-    static const char *const names[] = {"+", "-", "*", "/", "//", "%", "**"};
-    if (a.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, a);
-    if (b.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, b);
-    jinja_fail(r, WF_ERROR_FORMAT, "no operator %s for %s and %s", names[op], jinja_type_name(a), jinja_type_name(b));
-}
-
-static int64_t power(jinja_run *r, int64_t base, int64_t exponent)
-{
-    int64_t result = 1;
-    if (base == 0 || base == 1) return exponent ? base : 1;
-    if (base == -1) return exponent % 2 ? -1 : 1;
-    for (int64_t i = 0; i < exponent; i++)
-        if (__builtin_mul_overflow(result, base, &result))
-            jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return result;
-}
-
-static jinja_value integer_op(jinja_run *r, jinja_op op, int64_t a, int64_t b)
-{
-    int64_t c = 0;
-    bool overflow = false;
-    if (b == 0 && (op == OP_DIV || op == OP_FLOOR_DIV || op == OP_MOD))
-        jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
-    switch (op) {
-    case OP_ADD: overflow = __builtin_add_overflow(a, b, &c); break;
-    case OP_SUB: overflow = __builtin_sub_overflow(a, b, &c); break;
-    case OP_MUL: overflow = __builtin_mul_overflow(a, b, &c); break;
-    case OP_DIV: return jinja_float((double)a / (double)b);
-    case OP_POW:
-        if (b < 0 && a == 0) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
-        if (b < 0) return jinja_float(pow((double)a, (double)b));
-        return jinja_int(power(r, a, b));
-    case OP_FLOOR_DIV: // rounds down, where C rounds towards zero
-        if (b == -1)
-            overflow = __builtin_sub_overflow(0, a, &c);
-        else
-            c = a / b - (a % b != 0 && (a < 0) != (b < 0));
-        break;
-    case OP_MOD: // has the sign of b
-        if (b != -1) c = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0);
-        break;
-    default: break;
-    }
-    if (overflow) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int(c);
-}
-
-static double float_mod(double a, double b)
-{
-    double m = fmod(a, b);
-    if (m != 0) return (b < 0) != (m < 0) ? m + b : m;
-    return copysign(0, b);
-}
-
-// Python's: from the remainder, so that (a // b) * b + a % b is a.
-static double float_floor_div(double a, double b)
-{
-    double quotient = (a - float_mod(a, b)) / b, down = floor(quotient);
-    if (quotient == 0) return copysign(0, a / b);
-    return quotient - down > 0.5 ? down + 1 : down;
-}
-
-static jinja_value float_op(jinja_run *r, jinja_op op, double a, double b)
-{
-    if (b == 0 && (op == OP_DIV || op == OP_FLOOR_DIV || op == OP_MOD))
-        jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
-    switch (op) {
-    case OP_ADD: return jinja_float(a + b);
-    case OP_SUB: return jinja_float(a - b);
-    case OP_MUL: return jinja_float(a * b);
-    case OP_DIV: return jinja_float(a / b);
-    case OP_FLOOR_DIV: return jinja_float(float_floor_div(a, b));
-    case OP_MOD: return jinja_float(float_mod(a, b));
-    default: break;
-    }
-    if (a == 0 && b < 0) jinja_fail(r, WF_ERROR_FORMAT, "division by zero");
-    if (a < 0 && b != floor(b)) jinja_fail(r, WF_ERROR_UNSUPPORTED, "complex number");
-    return jinja_float(pow(a, b));
-}
-
-static jinja_value add_strings(jinja_run *r, const jinja_string *a, const jinja_string *b)
-{
-    jinja_text t = {0};
-    bool markup = a->markup || b->markup;
-    jinja_text_add_string(r, &t, markup && !a->markup ? jinja_string_escape(r, a) : a);
-    jinja_text_add_string(r, &t, markup && !b->markup ? jinja_string_escape(r, b) : b);
-    jinja_string *sum = jinja_text_end(r, &t);
-    sum->markup = markup;
-    return jinja_str(sum);
-}
-
-static jinja_value add_lists(jinja_run *r, jinja_value a, jinja_value b)
-{
-    jinja_list *sum = jinja_list_new(r);
-    for (size_t i = 0; i < a.list->n; i++) jinja_list_add(r, sum, a.list->items[i]);
-    for (size_t i = 0; i < b.list->n; i++) jinja_list_add(r, sum, b.list->items[i]);
-    return jinja_seq(a.kind, sum);
-}
-
-// A string, list or tuple `times` times; the limits on memory and text end what is too much.
-static jinja_value repeat(jinja_run *r, jinja_value v, int64_t times)
-{
-    jinja_text t = {0};
-    jinja_list *list = jinja_list_new(r);
-    if (v.kind == JINJA_STRING) {
-        for (int64_t i = 0; i < times && v.string->len; i++) {
-            jinja_step(r, 1);
-            jinja_text_add_string(r, &t, v.string);
-        }
-        return jinja_str(jinja_text_end(r, &t));
-    }
-    for (int64_t i = 0; i < times && v.list->n; i++)
-        for (size_t k = 0; k < v.list->n; k++) jinja_list_add(r, list, v.list->items[k]);
-    return jinja_seq(v.kind, list);
-}
-
-static bool can_repeat(jinja_value v)
-{
-    return v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE;
-}
-
-jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
-{
-    int64_t i, j;
-    double x, y;
-    if (op == OP_MOD && a.kind == JINJA_STRING) return jinja_format(r, a.string, b);
-    if (jinja_integer(a, &i) && jinja_integer(b, &j)) return integer_op(r, op, i, j);
-    if (jinja_number(a, &x) && jinja_number(b, &y)) return float_op(r, op, x, y);
-    if (op == OP_ADD && a.kind == JINJA_STRING && b.kind == JINJA_STRING) return add_strings(r, a.string, b.string);
-    if (op == OP_ADD && a.kind == b.kind && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE)) return add_lists(r, a, b);
-    if (op == OP_MUL && can_repeat(a) && jinja_integer(b, &j)) return repeat(r, a, j);
-    if (op == OP_MUL && can_repeat(b) && jinja_integer(a, &i)) return repeat(r, b, i);
-    fail_operands(r, op, a, b);
-}
-
-// One conversion of the operator %: flags, width and precision in `spec` ("%-5"), then `letter`.
-static void format_one(jinja_run *r, jinja_text *t, const char *spec, char letter, jinja_value v)
-{
-    char format[48], out[512];
-    double f = 0;
-    int64_t i = 0;
-    int len;
-    if (letter == 's' || letter == 'r') {
-        if (spec[1]) jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c'", spec, letter);
-        if (letter == 's')
-            jinja_print(r, t, v);
-        else
-            jinja_repr(r, t, v);
-        return;
-    }
-    bool is_real = letter && strchr("eEfFgG", letter);
-    if (!letter || (!is_real && !strchr("dixXo", letter)))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c'", spec, letter);
-    if (!jinja_number(v, &f))
-        jinja_fail(r, WF_ERROR_FORMAT, "format '%s%c' needs a number, not %s", spec, letter, jinja_type_name(v));
-    if (is_real) {
-        snprintf(format, sizeof format, "%s%c", spec, letter);
-        len = snprintf(out, sizeof out, format, f);
-    } else {
-        if (!jinja_integer(v, &i)) {
-            if (!(fabs(f) < 9e18)) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-            i = (int64_t)f;
-        }
-        if (i < 0 && letter != 'd' && letter != 'i')
-            jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c' of a negative number", spec, letter);
-        snprintf(format, sizeof format, "%sll%c", spec, letter);
-        len = snprintf(out, sizeof out, format, (long long)i);
-    }
-    if (len < 0 || (size_t)len >= sizeof out)
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "format wider than %zu characters", sizeof out - 1);
-    jinja_text_add(r, t, out, (size_t)len, NULL);
-}
-
-jinja_value jinja_format(jinja_run *r, const jinja_string *format, jinja_value args)
-{
-    jinja_text t = {0};
-    size_t n = args.kind == JINJA_TUPLE ? args.list->n : 1, used = 0;
-    const jinja_value *values = args.kind == JINJA_TUPLE ? args.list->items : &args;
-    for (size_t pos = 0; pos < format->len; pos++) {
-        if (format->data[pos] != '%') {
-            jinja_text_add(r, &t, format->data + pos, 1, format->origin ? format->origin + pos : NULL);
-            continue;
-        }
-        char spec[24] = "%";
-        size_t len = 1;
-        for (pos++; pos < format->len && format->data[pos] && strchr("-+ #0123456789.", format->data[pos]); pos++) {
-            if (len == 8) jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s...'", spec);
-            spec[len++] = format->data[pos];
-        }
-        if (pos >= format->len) jinja_fail(r, WF_ERROR_FORMAT, "incomplete format");
-        if (format->data[pos] == '%') {
-            jinja_text_add_literal(r, &t, "%");
-            continue;
-        }
-        if (format->data[pos] == '(') jinja_fail(r, WF_ERROR_UNSUPPORTED, "format with names");
-        if (used == n) jinja_fail(r, WF_ERROR_FORMAT, "not enough values for the format");
-        if (values[used].kind == JINJA_UNDEFINED && format->data[pos] != 's') jinja_fail_undefined(r, values[used]);
-        format_one(r, &t, spec, format->data[pos], values[used++]);
-    }
-    if (used < n && args.kind != JINJA_DICT && args.kind != JINJA_LIST)
-        jinja_fail(r, WF_ERROR_FORMAT, "too many values for the format");
-    return jinja_str(jinja_text_end(r, &t));
-}
 
 // ---- methods of strings
 
@@ -349,7 +86,7 @@ static jinja_value string_rsplit(jinja_run *r, jinja_value self, const jinja_arg
 
 static jinja_value string_partition(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_string *s = self.string, *separator = need_string(r, args, 0, "sep");
+    const jinja_string *s = self.string, *separator = jinja_need_string(r, args, 0, "sep");
     if (!separator->len) jinja_fail(r, WF_ERROR_FORMAT, "partition with an empty separator");
     size_t hit = jinja_string_find(r, s, separator, 0), after = hit == SIZE_MAX ? s->len : hit + separator->len;
     if (hit == SIZE_MAX) hit = s->len;
@@ -362,7 +99,7 @@ static jinja_value string_partition(jinja_run *r, jinja_value self, const jinja_
 
 static jinja_value string_rpartition(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_string *s = self.string, *separator = need_string(r, args, 0, "sep");
+    const jinja_string *s = self.string, *separator = jinja_need_string(r, args, 0, "sep");
     if (!separator->len) jinja_fail(r, WF_ERROR_FORMAT, "rpartition with an empty separator");
     size_t hit = find_last(r, s, separator, s->len), after = hit == SIZE_MAX ? 0 : hit + separator->len;
     if (hit == SIZE_MAX) hit = 0;
@@ -451,7 +188,7 @@ static bool has_affix(const jinja_string *s, const jinja_string *affix, bool at_
 // startswith and endswith take one string or a tuple of them.
 static jinja_value test_affix(jinja_run *r, jinja_value self, const jinja_args *args, bool at_end)
 {
-    const jinja_value *affix = need_arg(r, args, 0, at_end ? "suffix" : "prefix");
+    const jinja_value *affix = jinja_need_arg(r, args, 0, at_end ? "suffix" : "prefix");
     if (args->n > 1) jinja_fail(r, WF_ERROR_UNSUPPORTED, "startswith and endswith with a place");
     size_t n = affix->kind == JINJA_TUPLE ? affix->list->n : 1;
     const jinja_value *all = affix->kind == JINJA_TUPLE ? affix->list->items : affix;
@@ -475,25 +212,26 @@ static jinja_value string_endswith(jinja_run *r, jinja_value self, const jinja_a
 
 static jinja_value string_removeprefix(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_string *s = self.string, *affix = need_string(r, args, 0, "prefix");
+    const jinja_string *s = self.string, *affix = jinja_need_string(r, args, 0, "prefix");
     return jinja_str(has_affix(s, affix, false) ? jinja_string_slice(r, s, affix->len, s->len) : s);
 }
 
 static jinja_value string_removesuffix(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_string *s = self.string, *affix = need_string(r, args, 0, "suffix");
+    const jinja_string *s = self.string, *affix = jinja_need_string(r, args, 0, "suffix");
     return jinja_str(has_affix(s, affix, true) ? jinja_string_slice(r, s, 0, s->len - affix->len) : s);
 }
 
 static jinja_value string_replace(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    return jinja_str(jinja_string_replace(r, self.string, need_string(r, args, 0, "old"),
-                                          need_string(r, args, 1, "new"), jinja_arg_int(r, args, 2, "count", -1)));
+    return jinja_str(jinja_string_replace(r, self.string, jinja_need_string(r, args, 0, "old"),
+                                          jinja_need_string(r, args, 1, "new"),
+                                          jinja_arg_int(r, args, 2, "count", -1)));
 }
 
 static jinja_value string_join(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_list *list = jinja_iterate(r, *need_arg(r, args, 0, "iterable"));
+    const jinja_list *list = jinja_iterate(r, *jinja_need_arg(r, args, 0, "iterable"));
     jinja_text t = {0};
     for (size_t i = 0; i < list->n; i++) {
         if (list->items[i].kind != JINJA_STRING)
@@ -506,7 +244,7 @@ static jinja_value string_join(jinja_run *r, jinja_value self, const jinja_args 
 
 static jinja_value string_count(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_string *s = self.string, *needle = need_string(r, args, 0, "sub");
+    const jinja_string *s = self.string, *needle = jinja_need_string(r, args, 0, "sub");
     if (!needle->len) return jinja_int((int64_t)jinja_count(s) + 1);
     int64_t n = 0;
     for (size_t pos = 0; (pos = jinja_string_find(r, s, needle, pos)) != SIZE_MAX; pos += needle->len) {
@@ -525,13 +263,13 @@ static jinja_value place(jinja_run *r, const jinja_string *s, size_t hit)
 static jinja_value string_find(jinja_run *r, jinja_value self, const jinja_args *args)
 {
     if (args->n > 1) jinja_fail(r, WF_ERROR_UNSUPPORTED, "find with a place to start");
-    return place(r, self.string, jinja_string_find(r, self.string, need_string(r, args, 0, "sub"), 0));
+    return place(r, self.string, jinja_string_find(r, self.string, jinja_need_string(r, args, 0, "sub"), 0));
 }
 
 static jinja_value string_rfind(jinja_run *r, jinja_value self, const jinja_args *args)
 {
     if (args->n > 1) jinja_fail(r, WF_ERROR_UNSUPPORTED, "rfind with a place to start");
-    return place(r, self.string, find_last(r, self.string, need_string(r, args, 0, "sub"), self.string->len));
+    return place(r, self.string, find_last(r, self.string, jinja_need_string(r, args, 0, "sub"), self.string->len));
 }
 
 static jinja_value string_index(jinja_run *r, jinja_value self, const jinja_args *args)
@@ -571,7 +309,7 @@ static jinja_value no_method(jinja_run *r, jinja_value self, const jinja_args *a
 
 static jinja_value list_index(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_value *wanted = need_arg(r, args, 0, "value");
+    const jinja_value *wanted = jinja_need_arg(r, args, 0, "value");
     for (size_t i = 0; i < self.list->n; i++)
         if (jinja_equal(r, self.list->items[i], *wanted)) return jinja_int((int64_t)i);
     jinja_fail(r, WF_ERROR_FORMAT, "index: the value is not in the list");
@@ -579,7 +317,7 @@ static jinja_value list_index(jinja_run *r, jinja_value self, const jinja_args *
 
 static jinja_value list_count(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_value *wanted = need_arg(r, args, 0, "value");
+    const jinja_value *wanted = jinja_need_arg(r, args, 0, "value");
     int64_t n = 0;
     for (size_t i = 0; i < self.list->n; i++) n += jinja_equal(r, self.list->items[i], *wanted);
     return jinja_int(n);
@@ -588,7 +326,7 @@ static jinja_value list_count(jinja_run *r, jinja_value self, const jinja_args *
 static jinja_value list_copy(jinja_run *r, jinja_value self, const jinja_args *args)
 {
     (void)args;
-    return add_lists(r, self, jinja_seq(JINJA_LIST, jinja_list_new(r)));
+    return jinja_binary(r, OP_ADD, self, jinja_seq(JINJA_LIST, jinja_list_new(r)));
 }
 
 static jinja_value dict_view(jinja_run *r, const jinja_dict *d, const char *label, bool keys, bool values)
@@ -625,7 +363,7 @@ static jinja_value dict_values(jinja_run *r, jinja_value self, const jinja_args 
 
 static jinja_value dict_get(jinja_run *r, jinja_value self, const jinja_args *args)
 {
-    const jinja_value *found = jinja_dict_find(r, self.dict, *need_arg(r, args, 0, "key")),
+    const jinja_value *found = jinja_dict_find(r, self.dict, *jinja_need_arg(r, args, 0, "key")),
                       *fallback = jinja_arg(args, 1, "default");
     return found ? *found : fallback ? *fallback : jinja_none();
 }
@@ -733,272 +471,12 @@ static const method_entry *find_method(jinja_value v, view name)
     return NULL;
 }
 
+bool jinja_has_method(jinja_value v, view name) { return find_method(v, name) != NULL; }
+
 jinja_value jinja_call_method(jinja_run *r, const jinja_method *m, const jinja_args *args)
 {
     const method_entry *entry = find_method(m->self, m->name);
     if (entry->call == no_method)
         jinja_fail(r, WF_ERROR_UNSUPPORTED, "method '%s' of %s", entry->name, jinja_type_name(m->self));
     return entry->call(r, m->self, args);
-}
-
-// ---- attributes and subscripts
-
-static bool loop_attribute(const jinja_loop *loop, view name, jinja_value *v)
-{
-    int64_t i = (int64_t)loop->index, n = (int64_t)loop->list->n;
-    if (view_is(name, "index"))
-        *v = jinja_int(i + 1);
-    else if (view_is(name, "index0"))
-        *v = jinja_int(i);
-    else if (view_is(name, "revindex"))
-        *v = jinja_int(n - i);
-    else if (view_is(name, "revindex0"))
-        *v = jinja_int(n - i - 1);
-    else if (view_is(name, "first"))
-        *v = jinja_bool(i == 0);
-    else if (view_is(name, "last"))
-        *v = jinja_bool(i == n - 1);
-    else if (view_is(name, "length"))
-        *v = jinja_int(n);
-    else if (view_is(name, "depth")) // recursive loops, which are not supported, would be deeper
-        *v = jinja_int(1);
-    else if (view_is(name, "depth0"))
-        *v = jinja_int(0);
-    else if (view_is(name, "previtem") && i > 0)
-        *v = loop->list->items[i - 1];
-    else if (view_is(name, "nextitem") && i < n - 1)
-        *v = loop->list->items[i + 1];
-    else
-        return false;
-    return true;
-}
-
-// What Python's getattr finds; false when there is nothing.
-static bool own_attribute(jinja_run *r, jinja_value v, const jinja_string *name, jinja_value *found)
-{
-    view n = jinja_string_view(name);
-    if (v.kind == JINJA_NAMESPACE) {
-        const jinja_value *item = jinja_dict_find(r, v.dict, jinja_str(name));
-        if (item) *found = *item;
-        return item != NULL;
-    }
-    if (v.kind == JINJA_LOOP && loop_attribute(v.loop, n, found)) return true;
-    if (v.kind == JINJA_MACRO && view_is(n, "name")) {
-        *found = jinja_str(v.macro->node->name_string);
-        return true;
-    }
-    if (!find_method(v, n)) return false;
-    jinja_method *m = jinja_alloc(r, 1, sizeof *m);
-    *m = (jinja_method){.self = v, .name = n};
-    *found = (jinja_value){.kind = JINJA_METHOD, .method = m};
-    return true;
-}
-
-// The attribute, else the item of that name.
-jinja_value jinja_get_attr(jinja_run *r, jinja_value v, const jinja_string *name)
-{
-    jinja_value found;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (own_attribute(r, v, name, &found)) return found;
-    const jinja_value *item = v.kind == JINJA_DICT ? jinja_dict_find(r, v.dict, jinja_str(name)) : NULL;
-    return item ? *item : jinja_undefined(name, v.kind);
-}
-
-// Python's slice.indices: the first index, the step and how many items a slice takes of n.
-static size_t slice_bounds(jinja_run *r, const jinja_value *slice, int64_t n, int64_t *first, int64_t *step)
-{
-    int64_t bounds[2];
-    *step = 1;
-    for (size_t i = 0; i < 3; i++)
-        if (slice[i].kind == JINJA_UNDEFINED) jinja_fail_undefined(r, slice[i]);
-    if (slice[2].kind != JINJA_NONE && !jinja_integer(slice[2], step))
-        jinja_fail(r, WF_ERROR_FORMAT, "a slice's step must be an int");
-    if (*step == 0) jinja_fail(r, WF_ERROR_FORMAT, "a slice's step must not be zero");
-    if (*step > n + 1) *step = n + 1; // no farther than out, so that nothing overflows
-    if (*step < -n - 1) *step = -n - 1;
-    int64_t low = *step < 0 ? -1 : 0, high = *step < 0 ? n - 1 : n;
-    for (size_t i = 0; i < 2; i++) {
-        if (slice[i].kind == JINJA_NONE) {
-            bounds[i] = (i == 0) == (*step > 0) ? low : high;
-            continue;
-        }
-        if (!jinja_integer(slice[i], &bounds[i])) jinja_fail(r, WF_ERROR_FORMAT, "a slice's bounds must be ints");
-        if (bounds[i] < 0) bounds[i] = bounds[i] < -n ? low : bounds[i] + n;
-        if (bounds[i] > high) bounds[i] = high;
-        if (bounds[i] < low) bounds[i] = low;
-    }
-    *first = bounds[0];
-    int64_t distance = *step > 0 ? bounds[1] - bounds[0] : bounds[0] - bounds[1];
-    int64_t stride = *step > 0 ? *step : -*step;
-    return distance <= 0 || stride <= 0 ? 0 : (size_t)((distance + stride - 1) / stride);
-}
-
-// The byte offset of each code point, and of the end.
-static size_t *code_point_offsets(jinja_run *r, const jinja_string *s, size_t *n)
-{
-    *n = jinja_count(s);
-    jinja_step(r, s->len / 8);
-    size_t *offsets = jinja_alloc(r, *n + 1, sizeof *offsets), i = 0;
-    for (size_t pos = 0, used; pos < s->len; pos += used) {
-        offsets[i++] = pos;
-        jinja_code_point(s->data + pos, s->len - pos, &used);
-    }
-    offsets[i] = s->len;
-    return offsets;
-}
-
-static jinja_value slice_string(jinja_run *r, const jinja_string *s, const jinja_value *slice)
-{
-    size_t n;
-    const size_t *offsets = code_point_offsets(r, s, &n);
-    int64_t first, step;
-    size_t count = slice_bounds(r, slice, (int64_t)n, &first, &step);
-    if (!count) return jinja_literal(r, "");
-    if (step == 1) return jinja_str(jinja_string_slice(r, s, offsets[first], offsets[(size_t)first + count]));
-    jinja_text t = {0};
-    for (size_t i = 0; i < count; i++, first += step)
-        jinja_text_add_string(r, &t, jinja_string_slice(r, s, offsets[first], offsets[first + 1]));
-    return jinja_str(jinja_text_end(r, &t));
-}
-
-static jinja_value slice_list(jinja_run *r, jinja_value v, const jinja_value *slice)
-{
-    jinja_list *cut = jinja_list_new(r);
-    int64_t first, step;
-    size_t count = slice_bounds(r, slice, (int64_t)v.list->n, &first, &step);
-    for (size_t i = 0; i < count; i++, first += step) jinja_list_add(r, cut, v.list->items[first]);
-    return jinja_seq(v.kind, cut);
-}
-
-static bool index_item(jinja_run *r, jinja_value v, int64_t i, jinja_value *found)
-{
-    int64_t n = v.kind == JINJA_STRING ? (int64_t)jinja_count(v.string) : (int64_t)v.list->n;
-    if (i < 0) i += n;
-    if (i < 0 || i >= n) return false;
-    if (v.kind == JINJA_STRING) {
-        size_t pos = 0, used;
-        jinja_step(r, v.string->len / 16);
-        for (; i >= 0; i--, pos += used) jinja_code_point(v.string->data + pos, v.string->len - pos, &used);
-        *found = jinja_str(jinja_string_slice(r, v.string, pos - used, pos));
-    } else {
-        *found = v.list->items[i];
-    }
-    return true;
-}
-
-// The item, else (for a string) the attribute of that name, else undefined.
-jinja_value jinja_get_item(jinja_run *r, jinja_value v, jinja_value key)
-{
-    bool indexed = v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE || v.kind == JINJA_RANGE;
-    int64_t i;
-    jinja_value found;
-    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (key.kind == JINJA_SLICE) {
-        if (v.kind == JINJA_STRING) return slice_string(r, v.string, key.slice);
-        if (indexed) return slice_list(r, v, key.slice);
-        return jinja_undefined(jinja_literal(r, "slice").string, v.kind);
-    }
-    if (indexed && jinja_integer(key, &i) && index_item(r, v, i, &found)) return found;
-    if (v.kind == JINJA_DICT && key.kind != JINJA_LIST && key.kind != JINJA_DICT) {
-        const jinja_value *item = jinja_dict_find(r, v.dict, key);
-        if (item) return *item;
-    }
-    if (key.kind == JINJA_STRING && own_attribute(r, v, key.string, &found)) return found;
-    return jinja_undefined(jinja_to_string(r, key), v.kind);
-}
-
-// ---- global functions
-
-static jinja_value call_range(jinja_run *r, const jinja_args *args)
-{
-    int64_t bounds[3] = {0, 0, 1};
-    if (args->n < 1 || args->n > 3 || args->n_named)
-        jinja_fail(r, WF_ERROR_FORMAT, "range takes one to three arguments");
-    for (size_t i = 0; i < args->n; i++)
-        if (!jinja_integer(args->items[i], &bounds[args->n == 1 ? 1 : i])) {
-            if (args->items[i].kind == JINJA_UNDEFINED) jinja_fail_undefined(r, args->items[i]);
-            jinja_fail(r, WF_ERROR_FORMAT, "range takes ints, not %s", jinja_type_name(args->items[i]));
-        }
-    if (!bounds[2]) jinja_fail(r, WF_ERROR_FORMAT, "range with a step of zero");
-    jinja_list *list = jinja_list_new(r);
-    for (int64_t i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1];) {
-        if (list->n == JINJA_MAX_RANGE) jinja_fail(r, WF_ERROR_LIMIT, "range of more than %d items", JINJA_MAX_RANGE);
-        jinja_list_add(r, list, jinja_int(i));
-        if (__builtin_add_overflow(i, bounds[2], &i)) break;
-    }
-    char label[96];
-    int len = snprintf(label, sizeof label, bounds[2] == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)",
-                       (long long)bounds[0], (long long)bounds[1], (long long)bounds[2]);
-    char *copy = jinja_alloc(r, (size_t)len + 1, 1);
-    memcpy(copy, label, (size_t)len);
-    list->label = copy;
-    return jinja_seq(JINJA_RANGE, list);
-}
-
-// dict(pairs or dict, name=value, ...), also the contents of namespace().
-static jinja_dict *make_dict(jinja_run *r, const jinja_args *args)
-{
-    jinja_dict *d = jinja_dict_new(r);
-    if (args->n > 1) jinja_fail(r, WF_ERROR_FORMAT, "dict and namespace take at most one positional argument");
-    if (args->n && args->items[0].kind == JINJA_DICT) {
-        const jinja_dict *from = args->items[0].dict;
-        for (size_t i = 0; i < from->n; i++) jinja_dict_set(r, d, from->keys[i], from->values[i]);
-    } else if (args->n) {
-        const jinja_list *pairs = jinja_iterate(r, args->items[0]);
-        for (size_t i = 0; i < pairs->n; i++) {
-            const jinja_list *pair = jinja_iterate(r, pairs->items[i]);
-            if (pair->n != 2) jinja_fail(r, WF_ERROR_FORMAT, "dict needs pairs");
-            jinja_dict_set(r, d, pair->items[0], pair->items[1]);
-        }
-    }
-    for (size_t i = 0; i < args->n_named; i++)
-        jinja_dict_set(r, d, jinja_str(jinja_string_new(r, args->names[i].data, args->names[i].len)), args->named[i]);
-    return d;
-}
-
-static jinja_value call_dict(jinja_run *r, const jinja_args *args)
-{
-    return (jinja_value){.kind = JINJA_DICT, .dict = make_dict(r, args)};
-}
-static jinja_value call_namespace(jinja_run *r, const jinja_args *args)
-{
-    return (jinja_value){.kind = JINJA_NAMESPACE, .dict = make_dict(r, args)};
-}
-
-static jinja_value call_raise_exception(jinja_run *r, const jinja_args *args)
-{
-    const jinja_string *text = jinja_to_string(r, *need_arg(r, args, 0, "message"));
-    jinja_fail(r, WF_ERROR_FORMAT, "the template refuses: %.*s", VIEW_ARG(jinja_string_view(text)));
-}
-
-static jinja_value call_strftime_now(jinja_run *r, const jinja_args *args)
-{
-    const jinja_string *format = need_string(r, args, 0, "format");
-    char text[256], zero[128];
-    time_t now = time(NULL);
-    struct tm local;
-    if (format->len >= sizeof zero || (format->len && memchr(format->data, 0, format->len)))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "strftime_now with a format of %zu bytes", format->len);
-    if (format->len) memcpy(zero, format->data, format->len);
-    zero[format->len] = 0;
-    if (!format->len) return jinja_literal(r, "");
-    localtime_r(&now, &local);
-    size_t len = strftime(text, sizeof text, zero, &local);
-    char *copy = jinja_alloc(r, len + 1, 1);
-    memcpy(copy, text, len);
-    return jinja_str(jinja_string_new(r, copy, len));
-}
-
-const jinja_function *jinja_find_function(view name)
-{
-    static const jinja_function functions[] = {
-        {"range", call_range},
-        {"dict", call_dict},
-        {"namespace", call_namespace},
-        {"raise_exception", call_raise_exception},
-        {"strftime_now", call_strftime_now},
-    };
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (view_is(name, functions[i].name)) return &functions[i];
-    return NULL;
 }

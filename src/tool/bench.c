@@ -12,13 +12,14 @@
 #include "tool/bench.h"
 #include "tool/model_path.h"
 
-enum { OPTION_HELP = OPTION_OWN, OPTION_ABLATE, OPTION_PROFILE, OPTION_TRACE };
+enum { OPTION_ABLATE = OPTION_OWN, OPTION_PROFILE, OPTION_TRACE };
 
 static const char HELP[] =
     "Usage: welford bench [OPTIONS] MODEL\n\n"
     "Measures prefill and decode apart, in tokens a second: mean and standard deviation. LISTs "
     "are numbers separated by\n"
     "commas.\n\n"
+    "  -m, --model MODEL       the model\n"
     "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
     "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
     "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
@@ -270,10 +271,18 @@ static bool parse_format(const char *verb, const char *text, bench_format *forma
     return false;
 }
 
+static int count_tests(const int_list *list)
+{
+    int count = 0;
+    for (int i = 0; i < list->count; i++) count += list->items[i] > 0;
+    return count;
+}
+
 int tool_bench(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
         MODEL_LONG_OPTIONS,
+        {"model", required_argument, NULL, 'm'},
         {"n-prompt", required_argument, NULL, 'p'},
         {"n-gen", required_argument, NULL, 'n'},
         {"n-depth", required_argument, NULL, 'd'},
@@ -283,14 +292,14 @@ int tool_bench(int argc, char **argv)
         {"ablate", no_argument, NULL, OPTION_ABLATE},
         {"profile", no_argument, NULL, OPTION_PROFILE},
         {"trace", required_argument, NULL, OPTION_TRACE},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     const char *verb = argv[0];
     bench_options o = {
         .prompts = {{512}, 1}, .answers = {{64}, 1}, .depths = {{0}, 1}, .threads = {{0}, 1}, .repeats = 5};
-    int c;
-    while ((c = getopt_long(argc, argv, "p:n:d:b:r:o:t:", OPTIONS, NULL)) != -1) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "m:p:n:d:b:r:o:t:", OPTIONS, HELP, &exit_code)) != -1;) {
         bool good = true;
         switch (c) {
         case 'p': good = parse_list(verb, "--n-prompt", optarg, 0, INT32_MAX, &o.prompts); break;
@@ -300,16 +309,19 @@ int tool_bench(int argc, char **argv)
         case 'b': good = tool_parse_int(verb, "--batch", optarg, 1, INT32_MAX, &o.n_batch); break;
         case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
         case 'o': good = parse_format(verb, optarg, &o.format); break;
+        case 'm': o.path = optarg; break;
         case OPTION_ABLATE: o.ablate = true; break;
         case OPTION_PROFILE: o.profile = true; break;
         case OPTION_TRACE: o.trace_path = optarg; break;
-        case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default: good = model_option_take(verb, c, optarg, &o.model);
         }
         if (!good) return EXIT_USAGE;
     }
-    if (argc - optind != 1) return tool_fail_usage(verb, "one MODEL is needed");
-    o.path = argv[optind];
+    if (exit_code >= 0) return exit_code;
+    if (!o.path && optind < argc) o.path = argv[optind++];
+    if (!o.path || optind != argc) return tool_fail_usage(verb, "one MODEL is needed");
+    if (count_tests(&o.prompts) + count_tests(&o.answers) == 0)
+        return tool_fail_usage(verb, "-p and -n are both 0: there is nothing to measure");
     trace events = {.origin = clock_seconds()};
     o.events = &events;
     wf_error err = {0};
@@ -320,7 +332,7 @@ int tool_bench(int argc, char **argv)
     if (o.profile && (o.ablate || o.format == FORMAT_CSV))
         return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
     char path[PATH_MAX];
-    int exit_code = model_path_find(verb, &o.path, path);
+    exit_code = model_path_find(verb, &o.path, path);
     if (exit_code >= 0) return exit_code;
     wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
     buffer_free(&events.events);

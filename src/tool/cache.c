@@ -1,6 +1,5 @@
 // welford cache: where compiled programs, packed weights and models lie, and how large they are; --clear empties it.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <limits.h>
 
 #include "runtime/cache.h"
@@ -46,14 +45,9 @@ int tool_cache(int argc, char **argv)
 {
     static const struct option LONG[] = {{"clear", no_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
     bool wants_clear = false;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
-        switch (c) {
-        case 'c': wants_clear = true; break;
-        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
-        }
-    }
+    int exit_code = -1;
+    while (tool_next_option(argc, argv, "", LONG, HELP, &exit_code) != -1) wants_clear = true;
+    if (exit_code >= 0) return exit_code;
     if (optind != argc) return tool_fail_usage(argv[0], "unexpected argument '%s'", argv[optind]);
     return wants_clear ? clear(argv[0]) : show(argv[0]);
 }

@@ -1,6 +1,5 @@
 // welford exec: compiles a function of a graph file and runs it on arrays.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -254,7 +253,7 @@ done:
 
 int tool_exec(int argc, char **argv)
 {
-    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE, HELP_OPTION };
+    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE };
     static const struct option OPTIONS[] = {
         {"entry", required_argument, NULL, ENTRY},
         {"input", required_argument, NULL, 'i'},
@@ -268,12 +267,12 @@ int tool_exec(int argc, char **argv)
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},
         {"report", no_argument, NULL, OPTION_REPORT},
         {"threads", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, HELP_OPTION},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     exec_command command = {0};
-    int c;
-    while ((c = getopt_long(argc, argv, "i:o:t:", OPTIONS, NULL)) != -1) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "i:o:t:", OPTIONS, HELP, &exit_code)) != -1;) {
         switch (c) {
         case ENTRY: command.options.entry = optarg; break;
         case 'i':
@@ -297,10 +296,9 @@ int tool_exec(int argc, char **argv)
         case OPTION_PRINT_IR: command.options.print_ir_after = optarg; break;
         case OPTION_PRINT_PLAN: command.print_plan = true; break;
         case OPTION_REPORT: command.print_report = true; break;
-        case HELP_OPTION: fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one FILE is needed");
     command.path = argv[optind];
     command.options.name = command.path;

@@ -2,7 +2,6 @@
 //
 // A file that was cut short after its header is shown as well; it then says how much is missing.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include <utf8proc.h>
 
 #include "format/checkpoint_open.h"
+#include "session/engine.h"
+#include "tool/model_options.h"
 #include "tool/model_path.h"
 
 enum {
@@ -101,7 +102,7 @@ static uint64_t count_tokens(const checkpoint *file)
 
 // ---- strings of unknown content: invalid UTF-8 becomes U+FFFD, control characters are escaped
 
-// Prints the text up to about `limit` bytes. Both forms of output use JSON's escapes; `quotes` escapes '"' and '\' too.
+// Prints the text up to about `limit` bytes, with JSON's escapes; `quotes` escapes '"' and '\' too.
 static void print_escaped(view text, size_t limit, bool quotes)
 {
     size_t i = 0;
@@ -127,14 +128,12 @@ static void print_escaped(view text, size_t limit, bool quotes)
     }
 }
 
-static void print_quoted(view text, size_t limit)
+static void print_quoted(view text)
 {
     putchar('"');
-    print_escaped(text, limit, true);
-    fputs(text.len > limit ? "…\"" : "\"", stdout);
+    print_escaped(text, TEXT_SHOWN, true);
+    fputs(text.len > TEXT_SHOWN ? "…\"" : "\"", stdout);
 }
-
-static void print_json_string(view text) { print_quoted(text, SIZE_MAX); }
 
 static void print_text_string(view text)
 {
@@ -161,7 +160,10 @@ static void print_float(double value, metadata_type type, bool json)
 static void print_item(const metadata_value *array, uint64_t i, bool json)
 {
     if (array->item_type == METADATA_STRING) {
-        print_quoted(array->strings[i], json ? SIZE_MAX : TEXT_SHOWN);
+        if (json)
+            print_json_string(stdout, array->strings[i]);
+        else
+            print_quoted(array->strings[i]);
     } else if (array->item_type == METADATA_F32 || array->item_type == METADATA_F64) {
         print_float(metadata_item_float(array, i), array->item_type, json);
     } else if (array->item_type == METADATA_BOOL) {
@@ -191,7 +193,7 @@ static void print_value(const metadata_value *value, bool json)
     switch (value->type) {
     case METADATA_STRING:
         if (json)
-            print_json_string(value->s);
+            print_json_string(stdout, value->s);
         else
             print_text_string(value->s);
         break;
@@ -251,13 +253,13 @@ static void print_string_line(const char *label, view text)
 
 static void print_tokenizer_line(const checkpoint *file)
 {
-    view model = find_string(file, "tokenizer.ggml.model"), pre = find_string(file, "tokenizer.ggml.pre");
+    view kind = find_string(file, "tokenizer.ggml.model"), pre = find_string(file, "tokenizer.ggml.pre");
     print_label("tokenizer");
-    if (!model.len && !count_tokens(file)) {
+    if (!kind.len && !count_tokens(file)) {
         puts("none");
         return;
     }
-    print_text_string(model);
+    print_text_string(kind);
     if (pre.len) {
         fputs(", ", stdout);
         print_text_string(pre);
@@ -296,6 +298,12 @@ static void print_summary(const checkpoint *file, const summary *s)
     print_tokenizer_line(file);
     print_label("chat template");
     puts(find_string(file, "tokenizer.chat_template").len ? "yes" : "no");
+    wf_sampler_options sampling;
+    if (engine_sampler_options(file, &sampling, NULL) == WF_OK) {
+        print_label("sampling");
+        print_sampling(stdout, &sampling);
+        putchar('\n');
+    }
     print_label("tensors");
     printf("%zu", checkpoint_tensor_count(file));
     print_type_counts(s);
@@ -362,7 +370,17 @@ static void print_text(const checkpoint *file, const summary *s, bool tensors)
 static void print_json_field(const char *name, view text)
 {
     printf(", \"%s\": ", name);
-    print_json_string(text);
+    print_json_string(stdout, text);
+}
+
+// What `run` starts from; nothing where the file asks for what cannot be, which `run` refuses.
+static void print_json_sampling(const checkpoint *file)
+{
+    wf_sampler_options s;
+    if (engine_sampler_options(file, &s, NULL) != WF_OK) return;
+    printf(", \"sampling\": {\"temperature\": %g, \"top_k\": %" PRId64 ", \"top_p\": %g, \"min_p\": %g, "
+           "\"repeat_penalty\": %g, \"repeat_last_n\": %" PRId64 "}",
+           s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.repeat_last_n);
 }
 
 static void print_json_metadata(const checkpoint *file)
@@ -371,7 +389,7 @@ static void print_json_metadata(const checkpoint *file)
     for (size_t i = 0; i < checkpoint_value_count(file); i++) {
         const metadata_value *value = checkpoint_value_at(file, i);
         if (i) fputs(", ", stdout);
-        print_json_string(value->key);
+        print_json_string(stdout, value->key);
         fputs(": ", stdout);
         print_value(value, true);
     }
@@ -386,7 +404,7 @@ static void print_json_tensors(const checkpoint *file)
         char shape[128];
         format_shape(t, shape, sizeof shape);
         fputs(i ? ", {\"name\": " : "{\"name\": ", stdout);
-        print_json_string(t->name);
+        print_json_string(stdout, t->name);
         printf(", \"type\": \"%s\", \"shape\": %s, \"bytes\": %zu, \"offset\": %zu}", tensor_type_layout(t->type)->name,
                shape, t->bytes, t->offset);
     }
@@ -396,7 +414,7 @@ static void print_json_tensors(const checkpoint *file)
 static void print_json(const checkpoint *file, const summary *s, bool tensors)
 {
     fputs("{\"file\": ", stdout);
-    print_json_string(view_of(checkpoint_path(file)));
+    print_json_string(stdout, view_of(checkpoint_path(file)));
     printf(", \"version\": %" PRIu32 ", \"alignment\": %zu", checkpoint_gguf_version(file), checkpoint_alignment(file));
     print_json_field("architecture", find_string(file, "general.architecture"));
     print_json_field("name", find_string(file, "general.name"));
@@ -415,6 +433,7 @@ static void print_json(const checkpoint *file, const summary *s, bool tensors)
         separator = ", ";
     }
     putchar('}');
+    print_json_sampling(file);
     print_json_metadata(file);
     if (tensors) print_json_tensors(file);
     puts("}");
@@ -427,15 +446,14 @@ static int parse_options(int argc, char **argv, info_options *options)
 {
     static const struct option LONG[] = {
         {"tensors", no_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "", LONG, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 't': options->tensors = true; break;
         case 'j': options->json = true; break;
-        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (optind + 1 != argc)
         return tool_fail_usage(argv[0], optind == argc ? "no model file given" : "more than one model file given");
     options->path = argv[optind];

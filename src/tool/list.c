@@ -2,7 +2,6 @@
 // welford's own folder of models.
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
@@ -78,6 +77,7 @@ static void print_table(const json_t *models)
     int name = width_of(models, "name", 4), revision = width_of(models, "revision", 8);
     const json_t *model;
     size_t i;
+    if (!json_array_size(models)) fputs("no models are here yet (welford pull NAME)\n", stderr);
     if (json_array_size(models)) printf("%-*s  %-*s  %10s  %s\n", name, "NAME", revision, "REVISION", "MB", "PATH");
     json_array_foreach(models, i, model)
     {
@@ -92,14 +92,9 @@ int tool_list(int argc, char **argv)
     static const struct option LONG[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
     bool as_json = false;
     wf_error err;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
-        switch (c) {
-        case 'j': as_json = true; break;
-        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
-        }
-    }
+    int exit_code = -1;
+    while (tool_next_option(argc, argv, "", LONG, HELP, &exit_code) != -1) as_json = true;
+    if (exit_code >= 0) return exit_code;
     if (optind != argc) return tool_fail_usage(argv[0], "unexpected argument '%s'", argv[optind]);
     json_t *models = json_array();
     wf_status status = models ? add_hub(models, &err) : error_memory(&err, 0);

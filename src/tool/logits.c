@@ -9,7 +9,7 @@
 #include "tool/model_path.h"
 #include "tool/token_ids.h"
 
-enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_IDS, OPTION_HELP };
+enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_IDS };
 
 typedef struct logits_options {
     const char *path, *text, *file, *output;
@@ -137,12 +137,12 @@ int tool_logits(int argc, char **argv)
         {"top", required_argument, NULL, OPTION_TOP},
         {"raw", no_argument, NULL, OPTION_RAW},
         {"ids", no_argument, NULL, OPTION_IDS},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     logits_options options = {.top = 8};
-    int c;
-    while ((c = getopt_long(argc, argv, "p:f:o:b:t:", OPTIONS, NULL)) != -1) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "p:f:o:b:t:", OPTIONS, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 'p': options.text = optarg; break;
         case 'f': options.file = optarg; break;
@@ -155,16 +155,16 @@ int tool_logits(int argc, char **argv)
             break;
         case OPTION_RAW: options.raw = true; break;
         case OPTION_IDS: options.ids = true; break;
-        case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default:
             if (!model_option_take(argv[0], c, optarg, &options.model)) return EXIT_USAGE;
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     options.path = argv[optind];
     char path[PATH_MAX];
-    int exit_code = model_path_find(argv[0], &options.path, path);
+    exit_code = model_path_find(argv[0], &options.path, path);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_logits(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tool/model_options.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <unistd.h>
 
@@ -78,10 +79,21 @@ wf_status read_prompt(const char *text, const char *path, bool exact, char **dat
     }
     size_t bytes;
     TRY(file_read(path ? path : "-", data, &bytes, err));
+    if (!path && bytes == 0) {
+        free(*data);
+        *data = NULL;
+        return error_set(err, WF_ERROR_USAGE, "no prompt: give -p, -f, or pipe it in");
+    }
     if (!exact && bytes && (*data)[bytes - 1] == '\n') bytes--;
     if (!exact && bytes && (*data)[bytes - 1] == '\r') bytes--;
     *prompt = (view){*data, bytes};
     return WF_OK;
+}
+
+void print_sampling(FILE *out, const wf_sampler_options *s)
+{
+    fprintf(out, "temp %g, top-k %" PRId64 ", top-p %g, min-p %g, repeat-penalty %g over %" PRId64, s->temperature,
+            s->top_k, s->top_p, s->min_p, s->repeat_penalty, s->repeat_last_n);
 }
 
 void print_json_string(FILE *out, view text)

@@ -6,8 +6,6 @@
 #ifndef WELFORD_TOOL_MODEL_OPTIONS_H
 #define WELFORD_TOOL_MODEL_OPTIONS_H
 
-#include <getopt.h>
-
 #include "base/view.h"
 #include "tool/tool.h"
 
@@ -46,8 +44,7 @@ enum { MAX_THREADS = 1024 };
     "      --print-ir-after P  print the graph after pass P (or all) to stderr\n"                                      \
     "      --print-plan        print the plan to stderr\n"
 
-// Takes one of MODEL_LONG_OPTIONS. False for an option it does not know, which getopt_long has reported already, or
-// after it printed a usage error: the caller returns EXIT_USAGE.
+// Takes one of MODEL_LONG_OPTIONS. False after it printed a usage error: the caller returns EXIT_USAGE.
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options);
 
 // Sets options->progress to a bar on stderr, which shows on terminals only, and only when the work takes over a second.
@@ -62,6 +59,9 @@ void model_progress_end(const model_progress *bar);
 // The prompt of a verb: `text`, or else the file `path` ("-" and NULL: stdin). *data: the caller frees. One line break
 // at the end of a file is no part of the prompt unless `exact`.
 wf_status read_prompt(const char *text, const char *path, bool exact, char **data, view *prompt, wf_error *err);
+
+// "temp 0.8, top-k 40, ...": all but the seed.
+void print_sampling(FILE *out, const wf_sampler_options *s);
 
 // "TEXT" as JSON writes it; ill-formed UTF-8 becomes U+FFFD.
 void print_json_string(FILE *out, view text);

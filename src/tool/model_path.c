@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tool/model_path.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "hub/hub.h"
@@ -36,7 +37,13 @@ wf_status model_path_fetch(const char *program, const char *name, char path[PATH
 int model_path_find(const char *program, const char **model, char path[PATH_MAX])
 {
     wf_error err;
-    if (access(*model, F_OK) == 0 || !hub_is_name(*model)) return -1;
+    if (access(*model, F_OK) == 0) return -1;
+    if (!hub_is_name(*model)) {
+        if (errno != ENOENT || strchr(*model, '/') || hub_ends_with(*model, ".gguf")) return -1; // opening it says why
+        error_set(&err, WF_ERROR_IO, "%s: No such file or directory, nor a model's name, which has the form owner/name",
+                  *model);
+        return tool_fail(program, &err);
+    }
     if (model_path_fetch(program, *model, path, &err) != WF_OK) return tool_fail(program, &err);
     *model = path;
     return -1;

@@ -1,6 +1,5 @@
 // welford opt: a graph file (MLIR) through the compiler's passes.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -78,7 +77,7 @@ static wf_status run_opt(const char *path, opt_command *command, wf_error *err)
 
 int tool_opt(int argc, char **argv)
 {
-    enum { PASSES = 256, FUSE, NO_FUSE, EXPLAIN, PRINT, LIST, HELP_OPTION };
+    enum { PASSES = 256, FUSE, NO_FUSE, EXPLAIN, PRINT, LIST };
     static const struct option OPTIONS[] = {
         {"passes", required_argument, NULL, PASSES},
         {"fuse", required_argument, NULL, FUSE},
@@ -87,11 +86,12 @@ int tool_opt(int argc, char **argv)
         {"print-ir-after", required_argument, NULL, PRINT},
         {"list", no_argument, NULL, LIST},
         {"output", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, HELP_OPTION},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     opt_command command = {0};
-    for (int c; (c = getopt_long(argc, argv, "o:", OPTIONS, NULL)) != -1;) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "o:", OPTIONS, HELP, &exit_code)) != -1;) {
         switch (c) {
         case PASSES: command.options.passes = optarg; break;
         case FUSE: command.options.fuse = optarg; break;
@@ -100,10 +100,9 @@ int tool_opt(int argc, char **argv)
         case PRINT: command.options.print_ir_after = optarg; break;
         case LIST: command.list = true; break;
         case 'o': command.output = optarg; break;
-        case HELP_OPTION: fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
+    if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     if (command.list) {
         if (optind != argc) return tool_fail_usage(argv[0], "--list takes no FILE");

@@ -137,27 +137,27 @@ int tool_ppl(int argc, char **argv)
         MODEL_LONG_OPTIONS,
         {"file", required_argument, NULL, 'f'},
         {"ctx", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     ppl_options options = {.n_ctx = 512};
-    int c;
-    while ((c = getopt_long(argc, argv, "f:c:t:", OPTIONS, NULL)) != -1) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "f:c:t:", OPTIONS, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 'f': options.file = optarg; break;
         case 'c':
             if (!tool_parse_int(argv[0], "--ctx", optarg, 4, INT32_MAX, &options.n_ctx)) return EXIT_USAGE;
             break;
-        case OPTION_HELP: fputs(HELP, stdout); return EXIT_SUCCESS;
         default:
             if (!model_option_take(argv[0], c, optarg, &options.model)) return EXIT_USAGE;
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (!options.file) return tool_fail_usage(argv[0], "-f FILE is needed");
     options.path = argv[optind];
     char path[PATH_MAX];
-    int exit_code = model_path_find(argv[0], &options.path, path);
+    exit_code = model_path_find(argv[0], &options.path, path);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_ppl(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

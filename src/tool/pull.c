@@ -1,7 +1,4 @@
 // welford pull: downloads a model from the hub and prints where it is.
-#define _GNU_SOURCE
-#include <getopt.h>
-
 #include "tool/model_path.h"
 
 static const char HELP[] =
@@ -19,15 +16,11 @@ static const char HELP[] =
 
 int tool_pull(int argc, char **argv)
 {
-    static const struct option LONG[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    int exit_code = -1;
     wf_error err;
     char path[PATH_MAX];
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
-        if (c != 'h') return EXIT_USAGE; // getopt_long has said why
-        fputs(HELP, stdout);
-        return EXIT_SUCCESS;
-    }
+    tool_next_option(argc, argv, "", NULL, HELP, &exit_code);
+    if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one NAME is needed");
     if (model_path_fetch(argv[0], argv[optind], path, &err) != WF_OK) return tool_fail(argv[0], &err);
     puts(path);

@@ -1,7 +1,4 @@
 // welford rm: removes a downloaded model from the hub's cache folder.
-#define _GNU_SOURCE
-#include <getopt.h>
-
 #include "hub/hub.h"
 #include "tool/tool.h"
 
@@ -13,19 +10,18 @@ static const char HELP[] =
     "  hf:owner/name/file.gguf    that file, of all revisions or the given one\n\n"
     "      --help  this text\n";
 
+static void show_notice(void *context, const char *text) { fprintf(stderr, "%s: %s\n", (char *)context, text); }
+
 int tool_rm(int argc, char **argv)
 {
-    static const struct option LONG[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    int exit_code = -1;
     wf_error err;
     uint64_t bytes;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
-        if (c != 'h') return EXIT_USAGE; // getopt_long has said why
-        fputs(HELP, stdout);
-        return EXIT_SUCCESS;
-    }
+    tool_next_option(argc, argv, "", NULL, HELP, &exit_code);
+    if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one NAME is needed");
-    if (hub_remove(argv[optind], &bytes, &err) != WF_OK) return tool_fail(argv[0], &err);
+    hub_options options = {.notice = show_notice, .context = argv[0]};
+    if (hub_remove(argv[optind], &options, &bytes, &err) != WF_OK) return tool_fail(argv[0], &err);
     printf("removed %s, %.1f MB\n", argv[optind], (double)bytes / 1e6);
     return EXIT_SUCCESS;
 }

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "runtime/cache.h"
 #include "session/conversation.h"
 #include "session/session_file.h"
 #include "tool/answer.h"
@@ -30,13 +31,13 @@ enum {
     OPTION_LAST_N,
     OPTION_IGNORE_END,
     OPTION_SYSTEM,
+    OPTION_CHAT_TEMPLATE,
     OPTION_RAW,
     OPTION_JSON,
     OPTION_STATS,
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
     OPTION_TRACE,
-    OPTION_HELP,
     MAX_STOPS = 16,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
@@ -55,19 +56,25 @@ typedef struct run_options {
 static const int NOT_GIVEN = -1;
 
 static const char HELP[] =
-    "Usage: welford run [OPTIONS] MODEL\n\n"
-    "Answers a prompt, given with -p, -f or on standard input; on a terminal it chats. The prompt goes through the\n"
-    "model's chat template, where it has one; special tokens in it stay text. Ctrl-C stops an answer.\n\n"
+    "Usage: welford run [OPTIONS] MODEL [PROMPT]\n\n"
+    "Answers a prompt, given as PROMPT, with -f or on standard input; on a terminal without one it chats. The prompt\n"
+    "goes through the model's chat template, where it has one; special tokens in it stay text. Ctrl-C stops an "
+    "answer.\n"
+    "Options that llama.cpp has too may be spelled as there: --ctx-size, --batch-size, --system-prompt, ...\n\n"
+    "  -m, --model MODEL       the model\n"
     "  -p, --prompt TEXT       the prompt\n"
     "  -f, --file FILE         the prompt is in FILE (- is standard input)\n"
     "      --system TEXT       the system message\n"
+    "      --chat-template FILE\n"
+    "                          a Jinja template in place of the model's own\n"
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
-    "  -n, --n-predict N       stop after N tokens (default: when the model ends or the context is full)\n"
+    "  -n, --n-predict N       stop after N tokens (default, and -1: when the model ends or the context is full)\n"
     "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
     "      --ignore-eos        go on when the model ends its answer\n"
-    "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096)\n"
+    "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096;\n"
+    "                          0: what it was trained for)\n"
     "  -b, --batch N           tokens evaluated at a time (default 512)\n"
-    "  -s, --seed N            seed of the random draw (default: a random one; --stats shows it)\n"
+    "  -s, --seed N            seed of the random draw (default, and -1: a random one; --stats shows it)\n"
     "      --temp X            temperature; 0 always takes the likeliest token\n"
     "      --top-k N           draw from the N likeliest tokens (0: from all)\n"
     "      --top-p X           ... the likeliest that have probability X together (1: all)\n"
@@ -88,7 +95,7 @@ static const char HELP[] =
     "      --help              this text\n";
 
 static const char CHAT_HELP[] = "/reset  start afresh\n"
-                                "/exit   leave (or Ctrl-D)\n"
+                                "/exit   leave (or /bye, or Ctrl-D)\n"
                                 "/help   this text\n"
                                 "Ctrl-C stops an answer.\n";
 
@@ -155,6 +162,14 @@ static wf_status choose_sampling(const run_options *o, const engine *e, wf_sampl
     return WF_OK;
 }
 
+static void warn_uncached(const run_state *r)
+{
+    char folder[PATH_MAX];
+    if (!cache_folder(folder, sizeof folder)) snprintf(folder, sizeof folder, "%s", "$HOME/.cache");
+    fprintf(stderr, "%s: the cache folder %s is full or cannot be written: every start packs the weights again\n",
+            r->program, folder);
+}
+
 static wf_status open_run(run_state *r, wf_error *err)
 {
     const run_options *o = r->options;
@@ -166,7 +181,8 @@ static wf_status open_run(run_state *r, wf_error *err)
     model_progress_end(&bar);
     TRY(status);
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
-    TRY(session_create(r->e.m, r->e.pool, o->n_ctx, o->n_batch, &r->s, err));
+    int64_t n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->program.plan.n_ctx_train : o->n_ctx;
+    TRY(session_create(r->e.m, r->e.pool, n_ctx, o->n_batch, &r->s, err));
     if (o->trace) TRY(session_observe(r->s, trace_observe, &r->events, err));
     bool restored;
     if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
@@ -174,6 +190,7 @@ static wf_status open_run(run_state *r, wf_error *err)
     TRY(choose_sampling(o, &r->e, &r->sampling, err));
     TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
     TRY(conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err));
+    if (!o->model.no_cache && !r->e.m->pack.cached) warn_uncached(r);
     if (!r->e.has_chat && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
     return WF_OK;
@@ -197,6 +214,15 @@ static wf_status write_files(run_state *r, wf_error *err)
     return o->prompt_cache && r->opened ? session_save(r->s, &r->e, o->prompt_cache, err) : WF_OK;
 }
 
+// A prompt that is too long for the context may fit in a larger one.
+static void advise_context(const run_state *r, wf_error *err)
+{
+    int64_t largest = r->e.m->program.plan.n_ctx_train;
+    wf_error plain = *err;
+    if (session_context(r->s) < largest)
+        error_set(err, plain.status, "%s (--ctx, up to %" PRId64 ")", plain.message, largest);
+}
+
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
 {
     const run_options *o = r->options;
@@ -212,6 +238,7 @@ static wf_status answer(run_state *r, view text, token_list *ids, wf_generation 
     r->began = false;
     double started = clock_seconds();
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
+    if (status == WF_ERROR_LIMIT) advise_context(r, err);
     if (r->began) answer_end(&r->out);
     if (o->trace && status == WF_OK) {
         double prefilled = started + g->prefill_seconds;
@@ -262,10 +289,9 @@ static void print_stats(const run_state *r, const wf_generation *g)
     else
         fprintf(stderr, "weights      packed in %.2f s\n", m->pack_seconds);
     fprintf(stderr, "threads      %d\n", thread_pool_size(r->e.pool));
-    const wf_sampler_options *s = &r->sampling;
-    fprintf(stderr,
-            "sampling     temp %g, top-k %" PRId64 ", top-p %g, min-p %g, repeat-penalty %g, seed %" PRIu64 "\n",
-            s->temperature, s->top_k, s->top_p, s->min_p, s->repeat_penalty, sampler_seed(r->choose));
+    fputs("sampling     ", stderr);
+    print_sampling(stderr, &r->sampling);
+    fprintf(stderr, ", seed %" PRIu64 "\n", sampler_seed(r->choose));
 }
 
 static json_t *describe_stats(const run_state *r, const wf_generation *g)
@@ -355,7 +381,7 @@ static wf_status run_chat(run_state *r, wf_error *err)
         again = result == LINE_INTERRUPTED;
         if (again)
             fprintf(stderr, "\nCtrl-C again, or Ctrl-D, ends.\n");
-        else if (view_is(line, "/exit"))
+        else if (view_is(line, "/exit") || view_is(line, "/bye"))
             break;
         else if (view_is(line, "/help"))
             fputs(CHAT_HELP, stderr);
@@ -393,14 +419,15 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
 {
     int64_t seed;
     switch (c) {
+    case 'm': o->path = value; return true;
     case 'p': o->text = value; return true;
     case 'f': o->file = value; return true;
-    case 'n': return tool_parse_int(verb, "--n-predict", value, 0, INT32_MAX, &o->n_max);
-    case 'c': return tool_parse_int(verb, "--ctx", value, 1, INT32_MAX, &o->n_ctx);
+    case 'n': return tool_parse_int(verb, "--n-predict", value, -1, INT32_MAX, &o->n_max);
+    case 'c': return tool_parse_int(verb, "--ctx", value, 0, INT32_MAX, &o->n_ctx);
     case 'b': return tool_parse_int(verb, "--batch", value, 1, INT32_MAX, &o->n_batch);
     case 's':
-        if (!tool_parse_int(verb, "--seed", value, 0, INT64_MAX, &seed)) return false;
-        o->sampler.seed = (uint64_t)seed;
+        if (!tool_parse_int(verb, "--seed", value, -1, INT64_MAX, &seed)) return false;
+        o->sampler.seed = (uint64_t)seed; // -1 is WF_SEED_RANDOM
         return true;
     case OPTION_TEMP: return tool_parse_float(verb, "--temp", value, 0, 1e6, &o->sampler.temperature);
     case OPTION_TOP_K: return tool_parse_int(verb, "--top-k", value, 0, INT32_MAX, &o->sampler.top_k);
@@ -412,6 +439,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case 'r': return take_stop(verb, value, o);
     case OPTION_IGNORE_END: o->ignore_end = true; return true;
     case OPTION_SYSTEM: o->system = value; return true;
+    case OPTION_CHAT_TEMPLATE: o->model.chat_template = value; return true;
     case OPTION_RAW: o->raw = true; return true;
     case OPTION_JSON: o->json = true; return true;
     case OPTION_STATS: o->stats = true; return true;
@@ -432,31 +460,40 @@ int tool_run(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
         MODEL_LONG_OPTIONS,
+        {"model", required_argument, NULL, 'm'},
         {"prompt", required_argument, NULL, 'p'},
         {"file", required_argument, NULL, 'f'},
         {"n-predict", required_argument, NULL, 'n'},
         {"ctx", required_argument, NULL, 'c'},
+        {"ctx-size", required_argument, NULL, 'c'},
         {"batch", required_argument, NULL, 'b'},
+        {"batch-size", required_argument, NULL, 'b'},
         {"seed", required_argument, NULL, 's'},
         {"temp", required_argument, NULL, OPTION_TEMP},
+        {"temperature", required_argument, NULL, OPTION_TEMP},
         {"top-k", required_argument, NULL, OPTION_TOP_K},
         {"top-p", required_argument, NULL, OPTION_TOP_P},
         {"min-p", required_argument, NULL, OPTION_MIN_P},
         {"repeat-penalty", required_argument, NULL, OPTION_PENALTY},
         {"repeat-last-n", required_argument, NULL, OPTION_LAST_N},
         {"stop", required_argument, NULL, 'r'},
+        {"reverse-prompt", required_argument, NULL, 'r'},
         {"ignore-eos", no_argument, NULL, OPTION_IGNORE_END},
         {"system", required_argument, NULL, OPTION_SYSTEM},
+        {"system-prompt", required_argument, NULL, OPTION_SYSTEM},
+        {"chat-template", required_argument, NULL, OPTION_CHAT_TEMPLATE},
+        {"chat-template-file", required_argument, NULL, OPTION_CHAT_TEMPLATE},
         {"raw", no_argument, NULL, OPTION_RAW},
         {"json", no_argument, NULL, OPTION_JSON},
         {"stats", no_argument, NULL, OPTION_STATS},
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"trace", required_argument, NULL, OPTION_TRACE},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     run_options options = {.n_max = -1,
+                           .n_ctx = NOT_GIVEN,
                            .sampler = {.repeat_penalty = NOT_GIVEN,
                                        .repeat_last_n = NOT_GIVEN,
                                        .top_k = NOT_GIVEN,
@@ -465,20 +502,21 @@ int tool_run(int argc, char **argv)
                                        .temperature = NOT_GIVEN,
                                        .seed = WF_SEED_RANDOM}};
     run_state r = {.options = &options, .program = argv[0], .process_start = find_process_start()};
-    int c;
-    while ((c = getopt_long(argc, argv, "p:f:n:r:c:b:s:t:", OPTIONS, NULL)) != -1) {
-        if (c == OPTION_HELP) {
-            fputs(HELP, stdout);
-            return EXIT_SUCCESS;
-        }
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "m:p:f:n:r:c:b:s:t:", OPTIONS, HELP, &exit_code)) != -1;) {
         if (!take_option(argv[0], c, optarg, &options)) return EXIT_USAGE;
     }
-    if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
-    if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
+    if (exit_code >= 0) return exit_code;
+    if (!options.path && optind < argc) options.path = argv[optind++];
+    if (!options.path) return tool_fail_usage(argv[0], "one MODEL is needed");
+    if (!options.text && optind < argc) options.text = argv[optind++];
+    if (optind < argc)
+        return tool_fail_usage(argv[0], "'%s' is one argument too many: a PROMPT of several words needs quotes",
+                               argv[optind]);
+    if (options.text && options.file) return tool_fail_usage(argv[0], "a prompt and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
-    options.path = argv[optind];
     char path[PATH_MAX];
-    int exit_code = model_path_find(argv[0], &options.path, path);
+    exit_code = model_path_find(argv[0], &options.path, path);
     if (exit_code >= 0) return exit_code;
     r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};

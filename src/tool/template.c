@@ -1,11 +1,11 @@
 // welford template: renders a chat template, for people who debug templates.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "format/checkpoint_open.h"
+#include "text/chat.h"
 #include "text/jinja.h"
 #include "tool/model_path.h"
 
@@ -28,7 +28,7 @@ static const char HELP[] =
     "                              {\"error\": ...} and exit 1 at the end\n"
     "      --help                  this text\n";
 
-// What a template needs: the source, and from a model its bos and eos tokens.
+// What a template needs: the source, and from a model its special tokens.
 typedef struct template_input {
     checkpoint *model; // NULL: `file` is the template
     char *file;
@@ -41,19 +41,6 @@ static void close_input(template_input *input)
     checkpoint_close(input->model);
     free(input->file);
     json_decref(input->variables);
-}
-
-static wf_status set_token(template_input *input, const char *key, const char *variable, wf_error *err)
-{
-    const metadata_value *tokens = checkpoint_find(input->model, "tokenizer.ggml.tokens");
-    int64_t id = -1;
-    if (!tokens || !tokens->strings) return WF_OK;
-    TRY(checkpoint_get_int_or(input->model, key, 0, INT32_MAX, &id, err));
-    if (id < 0 || (uint64_t)id >= tokens->count) return WF_OK;
-    json_t *text = json_stringn(tokens->strings[id].data, tokens->strings[id].len);
-    if (text && json_object_set_new(input->variables, variable, text) == 0) return WF_OK;
-    return error_set(err, WF_ERROR_FORMAT, "%s: %s: the token's text is not valid UTF-8", checkpoint_path(input->model),
-                     key);
 }
 
 // A folder is a model, and a file that begins with GGUF's magic; anything else is a template's text.
@@ -74,9 +61,8 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
     size_t bytes;
     bool model;
     TRY(is_model(path, &model, err));
-    input->variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", 1, "tools", "documents");
-    if (!input->variables) return error_memory(err, 0);
     if (!model) {
+        input->variables = json_object();
         TRY(file_read(path, &input->file, &bytes, err));
         input->source = (view){input->file, bytes};
         return WF_OK;
@@ -85,8 +71,7 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
     if (!checkpoint_find(input->model, "tokenizer.chat_template"))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: the model has no chat template", path);
     TRY(checkpoint_get_string(input->model, "tokenizer.chat_template", &input->source, err));
-    TRY(set_token(input, "tokenizer.ggml.bos_token_id", "bos_token", err));
-    return set_token(input, "tokenizer.ggml.eos_token_id", "eos_token", err);
+    return chat_variables(input->model, &input->variables, err);
 }
 
 static wf_status parse_json(view text, const char *name, json_t **json, wf_error *err)
@@ -99,8 +84,10 @@ static wf_status parse_json(view text, const char *name, json_t **json, wf_error
 
 static wf_status add_context(const template_options *options, template_input *input, wf_error *err)
 {
-    json_t *more = NULL;
-    if (options->no_generation_prompt) json_object_set_new(input->variables, "add_generation_prompt", json_false());
+    json_t *more = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", (int)!options->no_generation_prompt, "tools",
+                             "documents");
+    int failed = json_object_update_new(input->variables, more); // of NULLs too
+    if (failed) return error_memory(err, 0);
     if (!options->context) return WF_OK;
     TRY(parse_json(view_of(options->context), "--context", &more, err));
     wf_status status = WF_OK;
@@ -206,17 +193,16 @@ static int parse_options(int argc, char **argv, template_options *options)
                                          {"lines", no_argument, NULL, 'l'},
                                          {"help", no_argument, NULL, 'h'},
                                          {0}};
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "f:h", LONG, NULL)) != -1;) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "f:", LONG, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 'f': options->messages = optarg; break;
         case 'c': options->context = optarg; break;
         case 'n': options->no_generation_prompt = true; break;
         case 'l': options->lines = true; break;
-        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (optind + 1 != argc)
         return tool_fail_usage(argv[0],
                                optind == argc ? "no model or template given" : "more than one model or template given");

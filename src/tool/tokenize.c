@@ -1,6 +1,5 @@
 // welford tokenize: text to token ids and back.
 #define _GNU_SOURCE
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,9 +7,9 @@
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
-#include "tool/token_ids.h"
+#include "tool/model_options.h"
 #include "tool/model_path.h"
+#include "tool/token_ids.h"
 
 typedef struct tokenize_options {
     const char *model, *text, *path;
@@ -44,36 +43,16 @@ static wf_status read_input(const tokenize_options *options, char **data, view *
     return WF_OK;
 }
 
-static void print_json_string(view text)
-{
-    putchar('"');
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c == '\n')
-            fputs("\\n", stdout);
-        else if (c < 0x20 || c == 0x7f)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
-}
-
 static wf_status print_token(const tokenizer *t, int32_t id, wf_error *err)
 {
-    buffer bytes = {0}, text = {0};
+    buffer bytes = {0};
     wf_status status = tokenizer_decode_token(t, id, true, &bytes, err);
     if (status == WF_OK) {
-        utf8_append_repaired(&text, buffer_view(&bytes)); // a token may hold a part of a character
         printf("%" PRId32 "\t", id);
-        print_json_string(buffer_view(&text));
+        print_json_string(stdout, buffer_view(&bytes)); // repaired: a token may hold a part of a character
         putchar('\n');
-        if (text.failed) status = error_memory(err, bytes.len);
     }
     buffer_free(&bytes);
-    buffer_free(&text);
     return status;
 }
 
@@ -159,8 +138,8 @@ static int parse_options(int argc, char **argv, tokenize_options *options)
         {"ids", no_argument, NULL, 'i'},          {"special", no_argument, NULL, 's'},
         {"decode", no_argument, NULL, 'd'},       {"null", no_argument, NULL, '0'},
         {"help", no_argument, NULL, 'h'},         {0}};
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "p:f:0h", LONG, NULL)) != -1;) {
+    int exit_code = -1;
+    for (int c; (c = tool_next_option(argc, argv, "p:f:0", LONG, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 'p': options->text = optarg; break;
         case 'f': options->path = optarg; break;
@@ -168,10 +147,9 @@ static int parse_options(int argc, char **argv, tokenize_options *options)
         case 's': options->special = true; break;
         case 'd': options->decode = true; break;
         case '0': options->records = true; break;
-        case 'h': fputs(HELP, stdout); return EXIT_SUCCESS;
-        default: return EXIT_USAGE; // getopt_long has said why
         }
     }
+    if (exit_code >= 0) return exit_code;
     if (optind + 1 != argc)
         return tool_fail_usage(argv[0], optind == argc ? "no model file given" : "more than one model file given");
     options->model = argv[optind];

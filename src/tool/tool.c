@@ -27,6 +27,44 @@ int tool_fail_usage(const char *program, const char *format, ...)
     return EXIT_USAGE;
 }
 
+// Whether `text` is --WORD or --WORD=VALUE, and how many names WORD begins.
+static bool find_names(const char *text, const struct option *names, int *count)
+{
+    size_t length = strcspn(text, "=");
+    *count = 0;
+    for (; names->name && length > 2; names++) *count += !strncmp(text + 2, names->name, length - 2);
+    return !strncmp(text, "--", 2);
+}
+
+static int fail_option(char **argv, int found, const struct option *names)
+{
+    const char *last = argv[optind - 1];
+    int n_names;
+    bool is_long = find_names(last, names, &n_names);
+    if (found == ':') return tool_fail_usage(argv[0], "%s needs a value", last);
+    if (optopt && !(is_long && strchr(last, '='))) return tool_fail_usage(argv[0], "there is no option '-%c'", optopt);
+    if (n_names == 0) return tool_fail_usage(argv[0], "there is no option '%s'", last);
+    return tool_fail_usage(argv[0], optopt ? "%s: the option takes no value" : "%s: several options begin so", last);
+}
+
+int tool_next_option(int argc, char **argv, const char *letters, const struct option *names, const char *help,
+                     int *exit_code)
+{
+    static const struct option HELP_ALONE[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    char all[64];
+    if (!names) names = HELP_ALONE;
+    snprintf(all, sizeof all, ":h%s", letters);
+    opterr = 0; // getopt's messages do not say where the help is
+    int found = getopt_long(argc, argv, all, names, NULL);
+    if (found == 'h')
+        *exit_code = EXIT_SUCCESS, fputs(help, stdout);
+    else if (found == '?' || found == ':')
+        *exit_code = fail_option(argv, found, names);
+    else
+        return found;
+    return -1;
+}
+
 // strtoll and strtod skip leading white space; an option's number has none.
 static bool is_whole_number(const char *text, const char *end)
 {

@@ -5,6 +5,7 @@
 #ifndef WELFORD_TOOL_TOOL_H
 #define WELFORD_TOOL_TOOL_H
 
+#include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 enum { EXIT_USAGE = 2 };
 
-// A verb. argv[0] is "welford VERB", so that getopt_long's messages begin like our own; argv[argc] is NULL.
+// A verb. argv[0] is "welford VERB", as messages begin; argv[argc] is NULL.
 typedef int tool_function(int argc, char **argv);
 
 tool_function tool_cache;
@@ -36,6 +37,12 @@ int tool_fail(const char *program, const wf_error *err);
 
 // Prints "PROGRAM: message (see PROGRAM --help)". Returns EXIT_USAGE.
 int tool_fail_usage(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// The next option, as getopt_long gives it; -1 after the last, and when the verb is to stop: *exit_code is then what it
+// returns, after `help` was printed for -h and --help (names must have {"help", no_argument, NULL, 'h'}), or a usage
+// error for what is no option. NULL names: these two alone.
+int tool_next_option(int argc, char **argv, const char *letters, const struct option *names, const char *help,
+                     int *exit_code);
 
 // An option's number: all of `text`, decimal, in [min, max]. False after having printed a usage error that names
 // `option` ("--top-k"); the caller returns EXIT_USAGE.

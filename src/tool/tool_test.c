@@ -44,6 +44,43 @@ static void test_parse_float(void **state)
     assert_true(value == 0.1);
 }
 
+// Reads a command line to its end: how many options it has, or 100 + the exit code.
+static int count_options(const char *const *args)
+{
+    static const struct option NAMES[] = {{"json", no_argument, NULL, 'j'},
+                                          {"file", required_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    char *argv[8] = {(char *)"welford x"};
+    int argc = 1, count = 0, exit_code = -1;
+    while (args[argc - 1]) argv[argc] = (char *)args[argc - 1], argc++;
+    optind = 0; // glibc: start afresh
+    while (tool_next_option(argc, argv, "f:", NAMES, "", &exit_code) != -1) count++;
+    return exit_code < 0 ? count : 100 + exit_code;
+}
+
+static void test_next_option(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args[7];
+        int count;
+    } cases[] = {{{NULL}, 0},
+                 {{"m", "-f", "a", "--json"}, 2},
+                 {{"--file=a", "--js", "m"}, 2},
+                 {{"-h"}, 100},
+                 {{"m", "--help"}, 100},
+                 {{"-fa", "-h", "-x"}, 100},
+                 {{"-x"}, 102},
+                 {{"--nope"}, 102},
+                 {{"--json=1"}, 102},
+                 {{"-f"}, 102},
+                 {{"--file"}, 102},
+                 {{"--", "-x"}, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(count_options(cases[i].args), cases[i].count);
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -67,9 +104,8 @@ static void test_no_colour_in_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_int),
-        cmocka_unit_test(test_parse_float),
-        cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_parse_int),           cmocka_unit_test(test_parse_float),
+        cmocka_unit_test(test_next_option),         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_no_colour_in_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

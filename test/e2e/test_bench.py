@@ -131,4 +131,5 @@ def test_ablation_has_a_row_a_fusion(welford, smollm2):
 def test_trace_and_profile_usage(welford, smollm2, tmp_path):
     for args in (["--profile", "--ablate"], ["--profile", "-o", "csv"], ["--trace", "x", "--profile"], ["--trace", "x", "--ablate"]):
         welford.run("bench", smollm2, *args).failed(2)
+    assert "nothing to measure" in welford.run("bench", smollm2, "-p", "0,0", "-n", 0).failed(2).stderr
     assert "no/such" in welford.run("bench", smollm2, *QUICK, "--trace", tmp_path / "no/such/file").failed().stderr

@@ -632,6 +632,8 @@ a {%- raw -%}  {{ x }}  {%- endraw -%} b
 {{ 1 is eq 1 }} {{ 1 is equalto 1.0 }} {{ 1 is ne 2 }} {{ 1 is lt 2 }} {{ 3 is gt 2 }} {{ 3 is ge(3) }} {{ 2 is le 1 }} {{ 1 is in list }} {{ 3 is odd }} {{ 3 is even }} {{ 9 is divisibleby 3 }} {{ 'A' is upper }} {{ 'a' is lower }} {{ n is sameas none }} {{ 'x' is filter }}
 {{ not s is string }} {{ s is string and i is number }} {{ s is not string or t }} {{ (1 is odd) is true }}
 {{ dict(a=1, b=2) }} {{ dict([('x', 1)]) }} {{ dict({'p': 1}, q=2) }} {{ namespace(a=1).a }} {{ strftime_now('%Y-%m-%d') }} {{ big + 1 }}
+{{ n|map('upper')|list }} {{ n|map(attribute='x')|list }} {{ 0|select|list }} {{ n|rejectattr('x')|list }} {{ zz|map('upper')|list }}
+{{ 4.0 is even }} {{ 2.5 is odd }} {{ 4.5 is divisibleby 1.5 }} {{ t is odd }} {{ -3 is odd }}
 {{ -i|abs }} {{ i|string|length }} {{ 'a' ~ 'b'|upper }} {{ (1, 2)|length }} {{ [1, 2][0] + 1 }} {{ 'x'.upper().lower() }} {{ (1 + 2)|string + '!' }} {{ not not t }}
 {% set m = people|selectattr('age', 'gt', 100) %}{{ 'true' if m else 'false' }}{{ m|list }}{% set k = words|map('upper') %}{{ k|list }}{{ k|list }}
 {%- set a = [1, 2] -%} {%- for x in a -%} {{ x }} {%- endfor -%} {{- '' }} z
@@ -697,6 +699,13 @@ FAILING = r"""
 {{ range|tojson }}
 {{ zz|int }}
 {{ s[::0] }}
+{{ d[:2] }}
+{{ n[1:] }}
+{{ i[:1] }}
+{{ d.keys()[:1] }}
+{{ 5|map('upper')|list }}
+{{ 5 is divisibleby 0 }}
+{{ zz is odd }}
 {{ s['a':] }}
 {{ range(1, 10, 0) }}
 {{ range(1000000) }}

@@ -204,7 +204,16 @@ def test_missing_files(welford, folder):
         (folder / file).write_bytes(data)
     (folder / "tokenizer.json").unlink()
     welford.run("info", folder).ok()
-    welford.run("run", folder, "-p", "x", "-n", 1).failed(1)
+    assert "tokenizer.json" in welford.run("run", folder, "-p", "x", "-n", 1).failed(1).stderr
+
+
+@pytest.mark.parametrize("pad, shown", [("<|im_end|>", "<|im_end|>"), ({"content": "<|endoftext|>"}, "<|endoftext|>"), ("<none>", ""), (5, ""), (None, "")])
+def test_padding_token(welford, folder, pad, shown):
+    """Templates see it; nothing else needs it, so that no model is refused for it."""
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text()) | {"pad_token": pad, "chat_template": "[{{ pad_token }}]"}
+    path.write_text(json.dumps(settings))
+    assert welford.run("template", folder, input="[]").ok().stdout == f"[{shown}]"
 
 
 # ---- split GGUF files

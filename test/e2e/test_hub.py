@@ -1,4 +1,5 @@
 """Models by name, against a hub of our own: what is brought, how a download survives, and what is refused."""
+import fcntl
 import json
 import os
 import shutil
@@ -66,6 +67,10 @@ def snapshot(home: Path, commit: str, name: str = NAME) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def wanted(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: files[name] for name in WANTED}
+
+
 def pull(welford, name: str = NAME, **options) -> Path:
     return Path(welford.run("pull", name, **options).ok().stdout.rstrip("\n"))
 
@@ -77,7 +82,7 @@ def test_the_files_of_a_folder_and_nothing_else(welford, hub, home, files):
     commit = hub.add(NAME, files)
     path = pull(welford)
     assert path == model_folder(home) / "snapshots" / commit
-    assert snapshot(home, commit) == {name: files[name] for name in WANTED}
+    assert snapshot(home, commit) == wanted(files)
     assert (model_folder(home) / "refs/main").read_text() == commit
     for name in WANTED:  # relative links to blobs named by their checksums
         assert os.readlink(path / name) == f"../../blobs/{etag_of(name, files[name])}"
@@ -199,7 +204,7 @@ def test_listing_without_sizes_and_checksums(welford, hub, home, files):
     hub.tells_blobs = False
     commit = hub.add(NAME, files)
     pull(welford)
-    assert snapshot(home, commit) == {name: files[name] for name in WANTED}
+    assert snapshot(home, commit) == wanted(files)
     assert len(hub.paths("HEAD")) == len(WANTED)
 
 
@@ -519,7 +524,23 @@ def test_two_at_once(welford, hub, home, files):
         thread.join()
     assert [r.ok().stdout for r in results] == [f"{model_folder(home)}/snapshots/{commit}\n"] * 3
     assert sorted(hub.downloads()) == sorted(WANTED)  # each file once
-    assert snapshot(home, commit) == {name: files[name] for name in WANTED}
+    assert snapshot(home, commit) == wanted(files)
+
+
+@pytest.mark.parametrize("verb", ["pull", "rm"])
+def test_waiting_is_told(welford, hub, home, files, verb):
+    hub.add(NAME, files)
+    if verb == "rm":
+        pull(welford)
+    lock = home / "hub/.locks" / model_folder(home).name / "welford.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = subprocess.Popen([welford.path, verb, NAME], env={**os.environ, **welford.env}, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        told = process.stderr.readline()
+    assert told == f"welford {verb}: waiting for another process that works on {NAME}\n"
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
 
 
 def test_disk_full(welford, hub, home, files):
@@ -543,7 +564,7 @@ def test_progress(welford, hub, home, files):
     terminal.expect(r"downloading \[#* *\] +\d+ % of 0\.\d MB")
     assert terminal.wait() == 0
     terminal.close()
-    assert snapshot(home, commit) == {name: files[name] for name in WANTED}
+    assert snapshot(home, commit) == wanted(files)
 
 
 # ---- servers that lie
@@ -589,7 +610,7 @@ def test_checksums_that_are_none(welford, hub, home, files, etag):
     hub.listing = lambda l: l | {"siblings": [{k: v for k, v in s.items() if k != "lfs"} | {"blobId": etag}
                                               for s in l["siblings"]]}
     pull(welford)
-    assert snapshot(home, commit) == {name: files[name] for name in WANTED}
+    assert snapshot(home, commit) == wanted(files)
 
 
 def test_sizes_that_overflow(welford, hub, home, files):

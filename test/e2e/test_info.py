@@ -86,6 +86,12 @@ def test_usage_errors(welford, args, message):
     assert message in welford.run("info", *args).failed(2).stderr
 
 
+def test_sampling(welford, smollm2):
+    assert "\nsampling        temp 0.8, top-k 40, " in welford.run("info", smollm2).ok().stdout
+    wanted = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1, "repeat_last_n": 64}
+    assert json.loads(welford.run("info", smollm2, "--json").ok().stdout)["sampling"] == wanted
+
+
 def test_missing_file_and_folder(welford, tmp_path):
     assert "No such file" in welford.run("info", tmp_path / "absent").failed().stderr
     assert "config.json: No such file" in welford.run("info", tmp_path).failed().stderr

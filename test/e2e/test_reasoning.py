@@ -112,13 +112,13 @@ def sampling(welford, model, *args) -> str:
 
 def test_the_checkpoint_says_how_to_sample(welford, folder):
     model = folder({"temperature": 0.6, "top_p": 0.9, "do_sample": True, "eos_token_id": [2, 0]})
-    assert sampling(welford, model) == "temp 0.6, top-k 40, top-p 0.9, min-p 0.05, repeat-penalty 1"
-    assert sampling(welford, model, "--temp", 0, "--top-k", 5) == "temp 0, top-k 5, top-p 0.9, min-p 0.05, repeat-penalty 1"
+    assert sampling(welford, model) == "temp 0.6, top-k 40, top-p 0.9, min-p 0.05, repeat-penalty 1 over 64"
+    assert sampling(welford, model, "--temp", 0, "--top-k", 5) == "temp 0, top-k 5, top-p 0.9, min-p 0.05, repeat-penalty 1 over 64"
 
 
 def test_greedy_by_generation_config(welford, folder):
     model = folder({"do_sample": False, "temperature": 0.6, "top_k": 7, "repetition_penalty": 1.25})
-    assert sampling(welford, model) == "temp 0, top-k 7, top-p 0.95, min-p 0.05, repeat-penalty 1.25"
+    assert sampling(welford, model) == "temp 0, top-k 7, top-p 0.95, min-p 0.05, repeat-penalty 1.25 over 64"
 
 
 @pytest.mark.parametrize("field, value", [("temperature", -1), ("top_p", 1.5), ("top_k", -3), ("temperature", "warm")])

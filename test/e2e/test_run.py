@@ -150,7 +150,7 @@ def test_stats(welford, smollm2, fresh_cache):
     for line in (r"prefill +16 tokens in [\d.]+ s: [\d.]+ tokens/s", r"decode +7 tokens in [\d.]+ s: [\d.]+ tokens/s",
                  r"first token +[\d.]+ s after the start", r"memory +[\d.]+ MB at the peak", r"program +from the cache$",
                  r"weights +from the cache$", r"threads +\d+$",
-                 r"sampling +temp 0, top-k 40, top-p 0.95, min-p 0.05, repeat-penalty 1, seed \d+$"):
+                 r"sampling +temp 0, top-k 40, top-p 0.95, min-p 0.05, repeat-penalty 1 over 64, seed \d+$"):
         assert re.search("^" + line, warm.stderr, re.M), (line, warm.stderr)
     uncached = welford.run(*args, "--no-cache").ok()
     assert uncached.stdout == warm.stdout and "from the cache" not in uncached.stderr
@@ -172,17 +172,69 @@ def test_output_that_nobody_reads(welford, smollm2):
 
 
 @pytest.mark.parametrize("args", [
-    [], ["a", "b"], ["m", "--nonsense"], ["m", "-n", "x"], ["m", "-n", "-1"], ["m", "-c", "0"], ["m", "-t", "0"],
+    [], ["a", "b", "c"], ["a", "b", "-p", "c"], ["-m", "a", "b", "c"], ["m", "--nonsense"], ["m", "-z"], ["m", "--json=1"],
+    ["m", "--s"], ["m", "-n", "x"], ["m", "-n", "-2"], ["m", "-c", "-1"], ["m", "--seed", "-2"], ["m", "b", "-f", "y"], ["m", "-t", "0"],
     ["m", "--temp", "-1"], ["m", "--temp", "nan"], ["m", "--top-p", "2"], ["m", "--min-p", "-0.1"], ["m", "--kv", "q8"],
     ["m", "--repeat-penalty", "0"], ["m", "-p", "x", "-f", "y"], ["m", "--raw", "--system", "x"], ["m", "-p"],
     ["m", "-r", ""], ["m", "--repeat-last-n", "-1"],
 ], ids=" ".join)
 def test_usage_errors(welford, args):
     failed = welford.run("run", *args).failed(2)
-    assert failed.stderr.startswith("welford run: ") and failed.stdout == ""
+    assert failed.stderr.startswith("welford run: ") and failed.stderr.endswith("(see welford run --help)\n")
+    assert failed.stdout == ""
+
+
+def test_the_ways_to_say_it(welford, smollm2):
+    text = "What is the capital of France?"
+    for args in ([smollm2, text], ["-m", smollm2, text], ["--model", smollm2, "-p", text], [text, "-m", smollm2],
+                 [smollm2, text, "--temperature", 0, "--ctx-size", 64, "--batch-size", 64, "-n", -1, "--seed", -1],
+                 [smollm2, text, "-c", 0, "--reverse-prompt", "Berlin"]):
+        assert welford.run("run", *args, "--temp", 0, "--system", "").ok().stdout == PARIS["output_text"] + "\n"
+
+
+def test_no_prompt(welford, smollm2):
+    assert "no prompt" in welford.run("run", smollm2, input="").failed(2).stderr
+
+
+def test_a_prompt_that_is_too_long(welford, smollm2):
+    failed = welford.run("run", smollm2, "-c", 16, "-p", STORY).failed()
+    assert re.search(r"the prompt has \d+ tokens, the context has room for 16 \(--ctx, up to 8192\)$", failed.stderr)
+    failed = welford.run("run", smollm2, "-c", 0, input="hello " * 9000).failed()
+    assert failed.stderr.endswith("room for 8192\n")
+
+
+def test_chat_template_of_a_file(welford, smollm2, tmp_path):
+    file = tmp_path / "t.jinja"
+    file.write_text("{{ bos_token }}Q: {{ messages[-1].content }}{{ unk_token }} {{ add_generation_prompt }}")
+    args = [smollm2, "a<|im_end|>", "-n", 0, "--chat-template", file]
+    ids = " ".join(map(str, run_json(welford, *args)["prompt_tokens"]))
+    text = welford.run("tokenize", smollm2, "--decode", "--special", input=ids).ok().stdout
+    assert text == "<|im_start|>Q: a<|im_end|><|endoftext|> True"
+    assert ids.split().count(str(IM_END)) == 0  # what the prompt spells stays text
+    file.write_text("{{ messages")
+    assert "t.jinja: line 1: " in welford.run("run", *args).failed().stderr
+    file.unlink()
+    assert "t.jinja: No such file" in welford.run("run", *args).failed().stderr
+
+
+def test_cache_that_cannot_be_written(welford, smollm2, tmp_path):
+    (tmp_path / "file").touch()
+    env = {"WELFORD_CACHE": str(tmp_path / "file")}
+    args = ["run", smollm2, *prompt_args(PARIS), "--temp", 0]
+    done = welford.run(*args, env=env).ok()
+    assert done.stdout == PARIS["output_text"] + "\n"
+    assert done.stderr == f"welford run: the cache folder {tmp_path}/file is full or cannot be written: every start packs the weights again\n"
+    assert welford.run(*args, "--no-cache", env=env).ok().stderr == ""
+
+
+def test_files_that_cannot_be_written(welford, smollm2, tmp_path):
+    for option in ("--prompt-cache", "--trace"):
+        done = welford.run("run", smollm2, "hi", "-n", 1, option, tmp_path / "absent/x").failed()
+        assert done.stderr == f"welford run: {tmp_path}/absent/x: No such file or directory\n"
 
 
 def test_bad_models(welford, tmp_path):
+    assert "the form owner/name" in welford.run("run", "llama3", "hi", cwd=tmp_path).failed(1).stderr
     assert "missing.gguf: No such file" in welford.run("run", tmp_path / "missing.gguf", "-p", "hi").failed(1).stderr
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(8))
     welford.run("run", tmp_path / "x.gguf", "-p", "hi").failed(1)
@@ -190,7 +242,8 @@ def test_bad_models(welford, tmp_path):
 
 def test_help(welford):
     text = welford.run("run", "--help").ok().stdout
-    for option in ("--prompt", "--file", "--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty", "--repeat-last-n", "--stop", "--ignore-eos", "--system", "--raw",
+    assert welford.run("run", "-h").ok().stdout == text
+    for option in ("--prompt", "--file", "--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty", "--repeat-last-n", "--stop", "--ignore-eos", "--system", "--chat-template", "--raw",
                    "--json", "--stats", "--kv", "--no-fuse", "--print-ir-after", "--print-plan", "--no-cache", "--threads"):
         assert option in text
 

@@ -178,7 +178,7 @@ wf_status download_blob(const download_job *job, const hub_file *file, wf_error 
     char blob[PATH_MAX], lock_name[HUB_ETAG_BYTES + 8];
     int lock;
     snprintf(lock_name, sizeof lock_name, "%s.lock", file->etag);
-    TRY(hub_lock(job->name, lock_name, &lock, err));
+    TRY(hub_lock(job->name, lock_name, job->options, &lock, err));
     blob_path(job, file, "", blob);
     wf_status status = WF_OK;
     if (size_of(blob) != file->bytes) status = bring(job, file, blob, err);

@@ -10,6 +10,7 @@ typedef struct download_job {
     const hub_name *name;
     const char *folder; // of the model
     const char *commit;
+    const hub_options *options;
     http_progress *progress;
     void *context;
 } download_job;

@@ -59,7 +59,7 @@ static wf_status begin_writing(fetch *f)
 {
     char path[PATH_MAX];
     if (f->lock >= 0) return WF_OK;
-    TRY(hub_lock(f->request->name, HUB_MODEL_LOCK, &f->lock, f->err));
+    TRY(hub_lock(f->request->name, HUB_MODEL_LOCK, f->request->options, &f->lock, f->err));
     snprintf(path, sizeof path, "%s/blobs", f->folder);
     return file_make_folder(path, f->err);
 }
@@ -157,8 +157,12 @@ WF_EXPORT hub_fetch_fn welford_hub_fetch;
 WF_EXPORT wf_status welford_hub_fetch(const hub_request *request, char path[PATH_MAX], bool *unreachable, wf_error *err)
 {
     fetch f = {.request = request, .lock = -1, .err = err};
-    f.job = (download_job){
-        .name = request->name, .folder = f.folder, .commit = f.listing.commit, .progress = report, .context = &f};
+    f.job = (download_job){.name = request->name,
+                           .folder = f.folder,
+                           .commit = f.listing.commit,
+                           .options = request->options,
+                           .progress = report,
+                           .context = &f};
     wf_status status = run(&f, path, unreachable);
     if (f.lock >= 0) close(f.lock);
     http_close(f.job.h);

@@ -1,0 +1,151 @@
+// Arguments of calls, and the global functions.
+#define _POSIX_C_SOURCE 200809L // localtime_r
+#include <stdio.h>
+#include <time.h>
+
+#include "text/jinja_internal.h"
+
+// ---- arguments
+
+const jinja_value *jinja_arg(const jinja_args *args, size_t index, const char *name)
+{
+    if (index < args->n) return &args->items[index];
+    for (size_t i = 0; i < args->n_named; i++)
+        if (view_is(args->names[i], name)) return &args->named[i];
+    return NULL;
+}
+
+bool jinja_arg_bool(jinja_run *r, const jinja_args *args, size_t index, const char *name, bool fallback)
+{
+    const jinja_value *v = jinja_arg(args, index, name);
+    return v ? jinja_is_true(r, *v) : fallback;
+}
+
+int64_t jinja_arg_int(jinja_run *r, const jinja_args *args, size_t index, const char *name, int64_t fallback)
+{
+    const jinja_value *v = jinja_arg(args, index, name);
+    int64_t i;
+    if (!v) return fallback;
+    if (!jinja_integer(*v, &i))
+        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be an int, not %s", name, jinja_type_name(*v));
+    return i;
+}
+
+const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
+{
+    const jinja_value *v = jinja_arg(args, index, name);
+    if (!v || v->kind == JINJA_NONE) return NULL;
+    if (v->kind != JINJA_STRING)
+        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be a string, not %s", name, jinja_type_name(*v));
+    return v->string;
+}
+
+const jinja_string *jinja_need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
+{
+    const jinja_string *s = jinja_arg_string(r, args, index, name);
+    if (!s) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
+    return s;
+}
+
+const jinja_value *jinja_need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name)
+{
+    const jinja_value *v = jinja_arg(args, index, name);
+    if (!v) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
+    return v;
+}
+
+// ---- global functions
+
+static jinja_value call_range(jinja_run *r, const jinja_args *args)
+{
+    int64_t bounds[3] = {0, 0, 1};
+    if (args->n < 1 || args->n > 3 || args->n_named)
+        jinja_fail(r, WF_ERROR_FORMAT, "range takes one to three arguments");
+    for (size_t i = 0; i < args->n; i++)
+        if (!jinja_integer(args->items[i], &bounds[args->n == 1 ? 1 : i])) {
+            if (args->items[i].kind == JINJA_UNDEFINED) jinja_fail_undefined(r, args->items[i]);
+            jinja_fail(r, WF_ERROR_FORMAT, "range takes ints, not %s", jinja_type_name(args->items[i]));
+        }
+    if (!bounds[2]) jinja_fail(r, WF_ERROR_FORMAT, "range with a step of zero");
+    jinja_list *list = jinja_list_new(r);
+    for (int64_t i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1];) {
+        if (list->n == JINJA_MAX_RANGE) jinja_fail(r, WF_ERROR_LIMIT, "range of more than %d items", JINJA_MAX_RANGE);
+        jinja_list_add(r, list, jinja_int(i));
+        if (__builtin_add_overflow(i, bounds[2], &i)) break;
+    }
+    char label[96];
+    int len = snprintf(label, sizeof label, bounds[2] == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)",
+                       (long long)bounds[0], (long long)bounds[1], (long long)bounds[2]);
+    char *copy = jinja_alloc(r, (size_t)len + 1, 1);
+    memcpy(copy, label, (size_t)len);
+    list->label = copy;
+    return jinja_seq(JINJA_RANGE, list);
+}
+
+// dict(pairs or dict, name=value, ...), also the contents of namespace().
+static jinja_dict *make_dict(jinja_run *r, const jinja_args *args)
+{
+    jinja_dict *d = jinja_dict_new(r);
+    if (args->n > 1) jinja_fail(r, WF_ERROR_FORMAT, "dict and namespace take at most one positional argument");
+    if (args->n && args->items[0].kind == JINJA_DICT) {
+        const jinja_dict *from = args->items[0].dict;
+        for (size_t i = 0; i < from->n; i++) jinja_dict_set(r, d, from->keys[i], from->values[i]);
+    } else if (args->n) {
+        const jinja_list *pairs = jinja_iterate(r, args->items[0]);
+        for (size_t i = 0; i < pairs->n; i++) {
+            const jinja_list *pair = jinja_iterate(r, pairs->items[i]);
+            if (pair->n != 2) jinja_fail(r, WF_ERROR_FORMAT, "dict needs pairs");
+            jinja_dict_set(r, d, pair->items[0], pair->items[1]);
+        }
+    }
+    for (size_t i = 0; i < args->n_named; i++)
+        jinja_dict_set(r, d, jinja_str(jinja_string_new(r, args->names[i].data, args->names[i].len)), args->named[i]);
+    return d;
+}
+
+static jinja_value call_dict(jinja_run *r, const jinja_args *args)
+{
+    return (jinja_value){.kind = JINJA_DICT, .dict = make_dict(r, args)};
+}
+static jinja_value call_namespace(jinja_run *r, const jinja_args *args)
+{
+    return (jinja_value){.kind = JINJA_NAMESPACE, .dict = make_dict(r, args)};
+}
+
+static jinja_value call_raise_exception(jinja_run *r, const jinja_args *args)
+{
+    const jinja_string *text = jinja_to_string(r, *jinja_need_arg(r, args, 0, "message"));
+    jinja_fail(r, WF_ERROR_FORMAT, "the template refuses: %.*s", VIEW_ARG(jinja_string_view(text)));
+}
+
+static jinja_value call_strftime_now(jinja_run *r, const jinja_args *args)
+{
+    const jinja_string *format = jinja_need_string(r, args, 0, "format");
+    char text[256], zero[128];
+    time_t now = time(NULL);
+    struct tm local;
+    if (format->len >= sizeof zero || (format->len && memchr(format->data, 0, format->len)))
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "strftime_now with a format of %zu bytes", format->len);
+    if (format->len) memcpy(zero, format->data, format->len);
+    zero[format->len] = 0;
+    if (!format->len) return jinja_literal(r, "");
+    localtime_r(&now, &local);
+    size_t len = strftime(text, sizeof text, zero, &local);
+    char *copy = jinja_alloc(r, len + 1, 1);
+    memcpy(copy, text, len);
+    return jinja_str(jinja_string_new(r, copy, len));
+}
+
+const jinja_function *jinja_find_function(view name)
+{
+    static const jinja_function functions[] = {
+        {"range", call_range},
+        {"dict", call_dict},
+        {"namespace", call_namespace},
+        {"raise_exception", call_raise_exception},
+        {"strftime_now", call_strftime_now},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (view_is(name, functions[i].name)) return &functions[i];
+    return NULL;
+}
