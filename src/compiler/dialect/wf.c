@@ -473,11 +473,27 @@ void for_each_op(MlirOperation root, void (*visit)(MlirOperation op, void *conte
     free(list.ops);
 }
 
+static bool is_pure(MlirOperation op);
+
+// Of an scf.if: all that its branches do is yield what pure ops compute.
+static bool has_pure_regions(MlirOperation op)
+{
+    for (intptr_t r = 0; r < mlirOperationGetNumRegions(op); r++) {
+        MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, r));
+        if (mlirBlockIsNull(block)) continue;
+        MlirOperation inner = mlirBlockGetFirstOperation(block);
+        for (; inner.ptr; inner = mlirOperationGetNextInBlock(inner))
+            if (!op_is(inner, "scf.yield") && !is_pure(inner)) return false;
+    }
+    return true;
+}
+
 static bool is_pure(MlirOperation op)
 {
     static const char *const dialects[] = {"wf.", "arith.", "tensor.", "math.", "tosa."};
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (op_name_starts_with(op, dialects[i])) return true;
+    if (op_is(op, "scf.if")) return has_pure_regions(op);
     // linalg on tensors has no effects; linalg.yield has no results and stays
     return op_name_starts_with(op, "linalg.") && mlirOperationGetNumResults(op) > 0;
 }

@@ -233,6 +233,37 @@ static void infer_destination(inference *f, MlirOperation op)
         set_shape(f, mlirOperationGetResult(op, i), mlirValueGetType(mlirOperationGetOperand(op, n - m + i)));
 }
 
+// A size that is known by now. linalg.reduce compares its sizes strictly, so that its destination must not wait for the
+// next round.
+static void infer_size(inference *f, MlirOperation op)
+{
+    int64_t axis;
+    MlirValue from = mlirOperationGetOperand(op, 0);
+    if (!constant_int(mlirOperationGetOperand(op, 1), &axis) || axis < 0 || axis >= rank_of(from)) return;
+    if (dim_of(from, (int)axis) < 0) return;
+    op_builder b = op_builder_before(op);
+    MlirType index = mlirIndexTypeGet(b.ctx);
+    MlirNamedAttribute value = mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("value")),
+                                                     mlirIntegerAttrGet(index, dim_of(from, (int)axis)));
+    replace_value(mlirOperationGetResult(op, 0), build_value(&b, "arith.constant", index, 0, NULL, 1, &value));
+    f->changed = true;
+}
+
+static void infer_empty(inference *f, MlirOperation op)
+{
+    MlirValue y = mlirOperationGetResult(op, 0);
+    int64_t dims[MAX_RANK];
+    int rank = rank_of(y);
+    if (rank > MAX_RANK || is_fixed(mlirValueGetType(y)) || has_no_use(y)) return;
+    for (intptr_t i = 0, next = 0; i < rank; i++) {
+        dims[i] = dim_of(y, (int)i);
+        if (dims[i] < 0 && (!constant_int(mlirOperationGetOperand(op, next++), &dims[i]) || dims[i] < 0)) return;
+    }
+    op_builder b = op_builder_before(op);
+    replace_value(y, build_value(&b, "tensor.empty", tensor_of(rank, dims, element_type_of(y)), 0, NULL, 0, NULL));
+    f->changed = true;
+}
+
 static void infer(MlirOperation op, void *context)
 {
     inference *f = context;
@@ -246,6 +277,10 @@ static void infer(MlirOperation op, void *context)
         infer_destination(f, op);
     } else if (op_is(op, "tensor.reshape")) {
         infer_reshape(f, op);
+    } else if (op_is(op, "tensor.dim") && !has_no_use(mlirOperationGetResult(op, 0))) {
+        infer_size(f, op);
+    } else if (op_is(op, "tensor.empty")) {
+        infer_empty(f, op);
     } else if (op_is(op, "tensor.collapse_shape")) {
         infer_collapse(f, op);
     } else if (op_is(op, "tensor.expand_shape")) {

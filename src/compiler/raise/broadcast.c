@@ -129,6 +129,23 @@ static bool trace_size(MlirValue *v, int *axis, MlirValue size)
     return false;
 }
 
+void step_size_origin(MlirValue *v, int *axis)
+{
+    enum { MAX_STEPS = 8 };
+    MlirValue none = {0};
+    int64_t index;
+    for (int step = 0; step < MAX_STEPS; step++) {
+        trace_size(v, axis, none);
+        MlirValue made = step_is_tensor(*v) && *axis < rank_of(*v) ? made_size(*v, *axis) : none;
+        MlirOperation size = made.ptr ? defining_op(strip_size(made)) : (MlirOperation){0};
+        if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return;
+        MlirValue of = mlirOperationGetOperand(size, 0);
+        if (!step_is_tensor(of) || index < 0 || index >= rank_of(of)) return;
+        *v = of;
+        *axis = (int)index;
+    }
+}
+
 // Whether v is `size == 1`, of a size that x has along `axis`: dim(y, a) of a y as large, or what x was made with.
 static bool tests_for_one(MlirValue v, MlirValue x, int axis)
 {
@@ -141,10 +158,10 @@ static bool tests_for_one(MlirValue v, MlirValue x, int axis)
     if (trace_size(&x, &axis, tested)) return true;
     MlirOperation size = defining_op(tested);
     if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return false;
-    MlirValue y = mlirOperationGetOperand(size, 0), none = {0};
+    MlirValue y = mlirOperationGetOperand(size, 0);
     if (!step_is_tensor(y) || index < 0 || index >= rank_of(y)) return false;
     int y_axis = (int)index;
-    trace_size(&y, &y_axis, none);
+    step_size_origin(&y, &y_axis);
     return y.ptr && x.ptr && mlirValueEqual(x, y) && axis == y_axis;
 }
 
@@ -234,4 +251,74 @@ bool step_enter_extract(const ref *from, MlirOperation op, ref *to)
         step_set_axis(to, i, axis);
     }
     return true;
+}
+
+// ---- folding
+
+// arith and math on tensors: operands and result have one shape.
+static bool is_elementwise_on_tensors(MlirOperation op)
+{
+    return op.ptr && (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.")) &&
+           mlirOperationGetNumOperands(op) > 0;
+}
+
+// The size of an expand_shape's result, if it was given one.
+static MlirValue expanded_size(MlirOperation op, int axis)
+{
+    MlirValue v = mlirOperationGetResult(op, 0);
+    int dynamic = 1; // the operand before them is what is expanded
+    for (int i = 0; i < axis; i++) dynamic += dim_of(v, i) < 0;
+    return dim_of(v, axis) < 0 && dynamic < mlirOperationGetNumOperands(op) ? mlirOperationGetOperand(op, dynamic)
+                                                                            : (MlirValue){0};
+}
+
+static void fold_size(MlirOperation op)
+{
+    int64_t axis;
+    MlirValue v = mlirOperationGetOperand(op, 0), size = mlirOperationGetResult(op, 0);
+    if (!step_index_value(mlirOperationGetOperand(op, 1), &axis)) return;
+    if (!step_is_tensor(v) || axis < 0 || axis >= rank_of(v)) return;
+    MlirOperation from = defining_op(v);
+    for (; is_elementwise_on_tensors(from); from = defining_op(v)) {
+        MlirValue operand = mlirOperationGetOperand(from, mlirOperationGetNumOperands(from) - 1);
+        if (!step_is_tensor(operand) || rank_of(operand) != rank_of(v)) break;
+        v = operand;
+    }
+    mlirOperationSetOperand(op, 0, v);
+    MlirValue made = op_is(from, "tensor.expand_shape") ? expanded_size(from, (int)axis) : made_size(v, (int)axis);
+    if (made.ptr && mlirTypeIsAIndex(mlirValueGetType(made))) replace_value(size, made);
+}
+
+// A broadcast that repeats what has size 1 to size 1, and leaves all else.
+static void fold_broadcast(MlirOperation op)
+{
+    if (mlirOperationGetNumResults(op) != 1) return;
+    reader r = {0};
+    ref from;
+    MlirValue result = mlirOperationGetResult(op, 0);
+    if (!step_is_tensor(result) || !step_start_ref(&from, result)) return;
+    MlirValue x = step_unless_broadcast(&r, &from, op), then = x.ptr ? yielded_by_region(op, 0) : x;
+    if (!x.ptr || !mlirTypeEqual(mlirValueGetType(x), mlirValueGetType(result))) return;
+    for (int i = 0; i < rank_of(x); i++) {
+        if (dim_of(x, i) >= 0) continue;
+        MlirValue size = made_size(then, i), of = then, origin = x;
+        int of_axis = i, axis = i;
+        if (is_sized_by(x, i, size)) continue;
+        step_size_origin(&of, &of_axis);
+        step_size_origin(&origin, &axis);
+        if (!mlirValueEqual(of, origin) || of_axis != axis) return;
+    }
+    replace_value(result, x);
+}
+
+void step_fold_sizes(MlirOperation op, void *context)
+{
+    (void)context;
+    if (op_is(op, "tensor.dim"))
+        fold_size(op);
+    else if ((op_is(op, "arith.maxui") || op_is(op, "arith.maxsi")) &&
+             mlirValueEqual(mlirOperationGetOperand(op, 0), mlirOperationGetOperand(op, 1)))
+        replace_value(mlirOperationGetResult(op, 0), mlirOperationGetOperand(op, 0));
+    else if (op_is(op, "scf.if"))
+        fold_broadcast(op);
 }

@@ -1,46 +1,35 @@
 // In:  (x - mean(x)) * (variance + eps)^-1/2 [* gamma] [+ beta], where
 //      variance = mean((x - mean(x))^2)  or  mean(x^2) - mean(x)^2, either of them in f64 or with a mean of its own
+//      or expanded, x * inverse + (beta - mean(x) * inverse) with inverse = (variance + eps)^-1/2 [* gamma]
 // Out: wf.layer_norm x, gamma, beta {eps}
 //
 // https://arxiv.org/abs/1607.06450. The kernel is stable: what E[x^2] - E[x]^2 loses to cancellation is not kept.
 #include "compiler/raise/norm_parts.h"
-
-// a - b, or a + (-b)
-static bool read_difference(matcher *m, const node *n, ref *a, ref *b)
-{
-    if (n->kind == N_SUB) {
-        *a = n->in[0];
-        *b = n->in[1];
-        return true;
-    }
-    if (n->kind != N_ADD) return false;
-    for (int i = 0; i < 2; i++) {
-        node negated = read_unwidened(&m->r, &n->in[i]);
-        if (!read_negated(&m->r, &negated, b)) continue;
-        *a = n->in[1 - i];
-        return true;
-    }
-    return false;
-}
 
 // Whether `mean` is the mean of what is x at the root, over the given axes.
 static bool is_mean_of(matcher *m, const norm_core *core, const ref *mean, const ref *x, unsigned axes, int n_axes)
 {
     affine_sum sum;
     unsigned mean_axes;
+    bool failed = false;
     if (!read_affine_sum(m, mean, &sum) || sum.eps != 0) return false;
-    if (!is_summed(m, core, x, &sum.argument, &sum, &mean_axes)) return near_miss(m, "mean of another value than x");
+    while (!is_summed(m, core, x, &sum.argument, &sum, &mean_axes))
+        if (!enter_scaled(m, &sum, &failed)) return near_miss(m, "mean of another value than x");
     if (mean_axes != axes) return near_miss(m, "mean and variance are over different axes");
-    return is_mean(m, core, &sum, 1, n_axes);
+    return is_mean(m, core, x, &sum, 1, n_axes);
 }
 
-// Within the sum of the variance x has other axes, but its mean has not: the mean must be that of the root.
+// x - mean or mean - x, to be squared. Within the sum x has other axes than at the root, but its mean has not.
 static bool is_centred(matcher *m, const norm_core *core, const ref *squared, const ref *x, const affine_sum *variance,
                        unsigned *axes, ref *mean)
 {
     ref inner;
     node n = read_unwidened(&m->r, squared);
-    return read_difference(m, &n, &inner, mean) && is_summed(m, core, x, &inner, variance, axes);
+    if (!read_difference(m, &n, &inner, mean)) return false;
+    if (is_summed(m, core, x, &inner, variance, axes)) return true;
+    ref other = *mean;
+    *mean = inner;
+    return is_summed(m, core, x, &other, variance, axes);
 }
 
 // mean(x^2) - mean(x)^2: reads the second term, leaving the sum of the first.
@@ -83,37 +72,44 @@ static bool read_statistics(matcher *m, const norm_core *core, const ref *x, sta
 {
     ref squared;
     if (read_moments(m, &core->statistic, &s->sum, &s->mean, &s->eps))
-        return read_square(m, &s->sum.argument, &squared) && is_summed(m, core, x, &squared, &s->sum, &s->axes);
+        return read_summed_square(m, &s->sum, &squared) && is_summed(m, core, x, &squared, &s->sum, &s->axes);
     if (!read_affine_sum(m, &core->statistic, &s->sum)) return false;
     s->eps = s->sum.eps;
-    return read_square(m, &s->sum.argument, &squared) && is_centred(m, core, &squared, x, &s->sum, &s->axes, &s->mean);
+    return read_summed_square(m, &s->sum, &squared) && is_centred(m, core, &squared, x, &s->sum, &s->axes, &s->mean);
 }
 
 bool raise_layer_norm(matcher *m, MlirOperation op)
 {
     norm_core core;
-    if (!read_core(m, op, &core)) return false;
+    ref given_mean, beta = {0};
+    bool expanded = false;
+    if (!read_core(m, op, &core)) {
+        expanded = read_expanded_core(m, op, &core, &given_mean, &beta);
+        if (!expanded) return false;
+    }
     for (int i = 0; i < core.n_pairs; i++) {
-        ref x, mean;
+        ref x = core.pairs[i].scaled, mean = given_mean;
         statistics s = {0};
         norm_result n = {0};
         node centred = read_unwidened(&m->r, &core.pairs[i].scaled);
-        if (!read_difference(m, &centred, &x, &mean) || !is_full(m, &core, &core.pairs[i].scaled)) continue;
-        if (core.eps_outside) {
+        if (!expanded && !read_difference(m, &centred, &x, &mean)) continue;
+        if (!is_full(m, &core, &core.pairs[i].scaled)) continue;
+        if (core.near) {
             affine_sum sum;
-            return read_affine_sum(m, &mean, &sum) && near_miss(m, "eps is outside the root");
+            return read_affine_sum(m, &mean, &sum) && near_miss(m, "%s", core.near);
         }
         if (!read_statistics(m, &core, &x, &s)) continue;
         if (!are_last_axes(m, &core, s.axes, &n.n_axes)) return false;
         if (!is_mean_of(m, &core, &mean, &x, s.axes, n.n_axes)) return false;
         if (!is_mean_of(m, &core, &s.mean, &x, s.axes, n.n_axes)) return false;
-        if (!is_mean(m, &core, &s.sum, core.factor, n.n_axes)) return false;
+        if (!settle_factor(m, &core, &x, &s.sum, n.n_axes, &n.gain)) return false;
         if (core.factor < 0) return near_miss(m, "the result is negated");
-        n.eps = s.eps / (core.factor * core.factor);
+        n.eps = s.eps / (core.factor * core.factor) * (n.gain * n.gain);
         if (n.eps < 0) return near_miss(m, "eps is negative");
+        if (beta.v.ptr && !read_vector(m, &core.root, n.n_axes, &beta, &n.beta, NULL))
+            return near_miss(m, "beta is no vector along what is normalised");
         if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, true, &n)) return false;
-        write_norm(m, &n, "wf.layer_norm");
-        return true;
+        return write_norm(m, &core, &n, "wf.layer_norm");
     }
     return false;
 }

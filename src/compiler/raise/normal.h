@@ -9,6 +9,7 @@
 //   axes of a ref   0 1 2 …   an axis of the root, the result that the rule started from
 //                   AXIS_ZERO the dimension has size 1 (broadcast, or kept by a reduction)
 //                   AXIS_BOUND + i   runs inside the i-th reduction that was entered
+//                   AXIS_FRESH + i   a dimension that a reshape made of several, or one of several made of one
 //
 // Looked through, because refs express them: broadcasts, transpositions, reshapes that add or drop dimensions of size
 // 1, tensor.cast, identity. A scalar in the body of a structured op is a value like any other; its axes are the op's
@@ -18,7 +19,8 @@
 
 #include "compiler/dialect/wf.h"
 
-enum { MAX_AXES = 8, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 100 };
+// Of the values on the way: upstream writes a tile of rank 5 as a broadcast of rank 10.
+enum { MAX_AXES = 10, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 84, AXIS_FRESH = 100, MAX_FRESH = 27 };
 
 typedef struct ref {
     MlirValue v;
@@ -60,6 +62,7 @@ typedef enum node_kind {
     N_INDEX, // the index along axis[0] of `self`
     N_SIZE,  // of axis `dim` of in[0], as a number
     N_SUM,
+    N_DOT, // the sum of in[0] * in[1]; read when the reader is `deep`
     N_REDUCE_MAX,
     N_REDUCE_AND // over the bound axes [bound, bound + n_bound) of in[0]
 } node_kind;
@@ -74,12 +77,31 @@ typedef struct node {
     ref in[3];
     double value; // N_CONST, N_CLAMP
     int bound, n_bound, dim;
+    unsigned single; // bits of the bound axes that have size 1
 } node;
+
+// A dimension and those that a reshape made of it, or of which it was made.
+enum { MAX_GROUPS = 8, MAX_PARTS = 5 };
+typedef struct axis_group {
+    signed char whole, part[MAX_PARTS];
+    int64_t size[MAX_PARTS];
+    int n;
+    bool fresh_parts; // the parts got axes of their own; else the whole did
+} axis_group;
 
 // Reading enters reductions, and each gets axes of its own.
 typedef struct reader {
     int n_bound;
+    bool deep; // reshapes that regroup dimensions and matrix products are looked into, too
+    int n_fresh, n_groups;
+    axis_group groups[MAX_GROUPS];
 } reader;
+
+// Whether an axis is the root's, or a part of it, or has it as a part.
+bool axis_covers(const reader *r, signed char axis, signed char root_axis);
+// The group that an axis is a fresh part of, or the fresh whole of; NULL: none.
+const axis_group *axis_as_part(const reader *r, signed char axis, int *place);
+const axis_group *axis_as_whole(const reader *r, signed char axis);
 
 // The ref of a root: a tensor, or a scalar in the body of an elementwise structured op whose result has the loops'
 // axes. False when the value is neither, or has more than MAX_AXES axes.
@@ -93,7 +115,8 @@ node read_unwidened(reader *r, const ref *from);
 // As read_node, looking through every cast between floats.
 node read_uncast(reader *r, const ref *from);
 
-// A splat constant behind casts. `bits`: significant bits of the narrowest float type it went through.
+// A splat constant behind casts, products, quotients and roots of constants. `bits`: significant bits of the narrowest
+// float type it went through.
 typedef struct constant {
     double value;
     int bits;

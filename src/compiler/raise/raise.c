@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/codegen/context.h"
+#include "compiler/raise/steps.h"
 
 const rule RULES[] = {
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},
@@ -27,6 +28,15 @@ const rule *rule_find(const char *name, size_t len)
     return NULL;
 }
 
+// The op's own, or where it has none, as in the body of a named op, that of the op that it lies in.
+static MlirLocation place_of(MlirOperation op)
+{
+    MlirLocation unknown = mlirLocationUnknownGet(mlirOperationGetContext(op)), place = mlirOperationGetLocation(op);
+    for (; op.ptr && mlirLocationEqual(place, unknown); op = mlirOperationGetParentOperation(op))
+        place = mlirOperationGetLocation(op);
+    return place;
+}
+
 bool near_miss(matcher *m, const char *format, ...)
 {
     if (!m->explain || (m->subject.ptr && mlirValueEqual(m->subject, m->noted))) return false;
@@ -37,7 +47,7 @@ bool near_miss(matcher *m, const char *format, ...)
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     buffer line = {0}, place = {0};
-    print_location(mlirOperationGetLocation(m->root), &place);
+    print_location(place_of(m->root), &place);
     view where = buffer_view(&place);
     if (where.len && where.data[0] == '-') // text from memory has the name "-"
         buffer_printf(&line, "%s%s", m->file, where.data + 1);
@@ -139,6 +149,8 @@ static void offer(MlirOperation op, void *context)
 void rule_run(const rule *which, MlirOperation function, const char *file, buffer *explain)
 {
     matcher m = {.rule = which, .file = file, .explain = explain};
+    for_each_op(function, step_fold_sizes, NULL);
+    wf_erase_dead(function);
     for_each_op(function, offer, &m);
     wf_erase_dead(function);
     if (!explain) return;

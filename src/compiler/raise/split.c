@@ -18,12 +18,17 @@ typedef struct factor {
     MlirValue v;
     unsigned loops, operands; // bits
     MlirOperation ops[MAX_SCALARS];
-    int n_ops; // operands before users
+    int n_ops;               // operands before users
+    MlirValue known, tensor; // a scalar that need not be computed, since a tensor over all loops holds it; null: none
 } factor;
 
 // Walks back from a scalar to the body's arguments.
 static bool collect(MlirOperation op, MlirValue v, factor *f)
 {
+    if (f->known.ptr && mlirValueEqual(v, f->known)) {
+        f->loops |= (1u << mlirAffineMapGetNumDims(indexing_map(op, 0))) - 1;
+        return true;
+    }
     if (mlirValueIsABlockArgument(v)) {
         MlirBlock owner = mlirBlockArgumentGetOwner(v);
         intptr_t i = mlirBlockArgumentGetArgNumber(v), inputs = mlirOperationGetNumOperands(op) - 1;
@@ -101,8 +106,8 @@ static MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, 
 
 static MlirBlock make_body(op_builder *b, int n, const MlirValue *operands)
 {
-    MlirType types[MAX_OPERANDS + 1];
-    MlirLocation locations[MAX_OPERANDS + 1];
+    MlirType types[MAX_OPERANDS + 2];
+    MlirLocation locations[MAX_OPERANDS + 2];
     for (int i = 0; i < n; i++) {
         MlirType t = mlirValueGetType(operands[i]);
         types[i] = mlirTypeIsARankedTensor(t) ? mlirShapedTypeGetElementType(t) : t;
@@ -139,8 +144,8 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
     intptr_t all_loops = mlirAffineMapGetNumDims(indexing_map(op, 0));
     int64_t shape[MAX_AXES];
     MlirAffineExpr places[MAX_AXES], own[MAX_AXES], renamed[MAX_AXES];
-    MlirValue dynamic[MAX_AXES], operands[MAX_OPERANDS + 1];
-    MlirAttribute maps[MAX_OPERANDS + 1];
+    MlirValue dynamic[MAX_AXES], operands[MAX_OPERANDS + 2];
+    MlirAttribute maps[MAX_OPERANDS + 2];
     for (int i = 0; i < MAX_AXES; i++) renamed[i] = mlirAffineConstantExprGet(b->ctx, 0);
     for (int i = 0; i < n_loops; i++) {
         MlirValue tensor = {0};
@@ -164,6 +169,11 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
         operands[n] = mlirOperationGetOperand(op, i);
         maps[n++] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, n_loops, 0, rank, results));
     }
+    int known = n;
+    if (f->known.ptr) {
+        operands[n] = f->tensor;
+        maps[n++] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, n_loops, 0, n_loops, own));
+    }
     MlirType type = tensor_of(n_loops, shape, mlirValueGetType(f->v));
     operands[n] = build_value(b, "tensor.empty", type, n_dynamic, dynamic, 0, NULL);
     maps[n++] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, n_loops, 0, n_loops, own));
@@ -176,6 +186,8 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
             if (mlirValueIsABlockArgument(v) &&
                 mlirOperationEqual(mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(v)), op))
                 mlirOperationSetOperand(copy, i, mlirBlockGetArgument(body, place[mlirBlockArgumentGetArgNumber(v)]));
+            if (f->known.ptr && mlirValueEqual(v, f->known))
+                mlirOperationSetOperand(copy, i, mlirBlockGetArgument(body, known));
             for (int j = 0; j < k; j++)
                 if (mlirValueEqual(v, mlirOperationGetResult(f->ops[j], 0)))
                     mlirOperationSetOperand(copy, i, copies[j]);
@@ -210,6 +222,22 @@ bool scalar_as_tensor(const ref *from, ref *tensor)
         int d = (int)mlirAffineDimExprGetPosition(mlirAffineMapGetResult(map, i));
         tensor->axis[i] = dim_of(tensor->v, i) == 1 ? AXIS_ZERO : from->axis[d];
     }
+    return true;
+}
+
+bool replace_scalar(MlirValue scalar, MlirValue tensor)
+{
+    MlirBlock body;
+    MlirOperation op = mlirOperationGetParentOperation(mlirOpResultGetOwner(scalar));
+    if (!op.ptr || !is_structured(op, &body) || mlirOperationGetNumResults(op) != 1) return false;
+    MlirAffineMap map = indexing_map(op, mlirOperationGetNumOperands(op) - 1);
+    factor f = {.v = mlirOperationGetOperand(mlirBlockGetTerminator(body), 0), .known = scalar, .tensor = tensor};
+    if (mlirAffineMapGetNumDims(map) > MAX_AXES || !mlirAffineMapIsIdentity(map) || !collect(op, f.v, &f) || !f.n_ops)
+        return false;
+    op_builder b = op_builder_before(op);
+    MlirValue old = mlirOperationGetResult(op, 0), new = write_factor(&b, op, &f, &map);
+    if (!new.ptr || !mlirTypeEqual(mlirValueGetType(new), mlirValueGetType(old))) return false;
+    replace_value(old, new);
     return true;
 }
 
