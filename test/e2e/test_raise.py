@@ -1,12 +1,18 @@
 """welford opt: what the raising rules find in graphs that torch-mlir wrote, and what damaged files do."""
+import os
 import random
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiny_gguf
+from forms import forms
+from test_exec import floats, shapes
+from test_raise_mutants import make
 
 GRAPHS = Path(__file__).resolve().parents[1] / "graphs"
 FILES = sorted(GRAPHS.glob("*/*.mlir"))
@@ -62,6 +68,69 @@ def test_both_roads_meet(welford):
     assert len(names) > 15
     for name in sorted(names):
         assert norm("tosa", name) == norm("linalg", name), name
+
+
+LOWERINGS = {  # of TOSA, by mlir-opt
+    "named": "func.func(tosa-to-linalg-named,tosa-to-linalg,tosa-to-arith,tosa-to-tensor)",
+    "cse": "func.func(tosa-to-linalg-named,tosa-to-linalg,tosa-to-arith,tosa-to-tensor,canonicalize,cse)",
+    "fused": "func.func(tosa-to-linalg-named,tosa-to-linalg,tosa-to-arith,tosa-to-tensor,linalg-generalize-named-ops,"
+             "canonicalize,cse,linalg-fuse-elementwise-ops,canonicalize,cse)",
+    "generic": "func.func(linalg-generalize-named-ops,canonicalize,cse)",
+}
+
+
+def lower(path: Path, name: str, to: Path) -> Path:
+    mlir_opt = Path(os.environ.get("WELFORD_LLVM_BIN", "/usr/lib/llvm-22/bin")) / "mlir-opt"
+    subprocess.run([mlir_opt, f"--pass-pipeline=builtin.module({LOWERINGS[name]})", path, "-o", to], check=True)
+    return to
+
+
+def attentions(text: str) -> list[str]:
+    return re.findall(r'"wf.attention"\(.*?\) {(.*?)}', text)
+
+
+@pytest.mark.parametrize("lowering", ["named", "cse", "fused"])
+def test_lowered_model(welford, tmp_path, lowering):
+    """A whole model raises to the same ops after upstream has lowered, simplified and fused it, and computes the same."""
+    tosa = GRAPHS / "tosa/qwen2_tiny_s16.mlir"
+    path = lower(tosa, lowering, tmp_path / "lowered.mlir")
+    text = welford.run("opt", "--passes=raise", path).ok().stdout
+    assert count_ops(text) == expected(tosa)
+    assert attentions(text) == attentions(welford.run("opt", "--passes=raise", tosa).ok().stdout)
+    agree(welford, path, tmp_path)
+
+
+@pytest.mark.parametrize("lowering", ["generic", "fused"])
+@pytest.mark.parametrize("name", ["sdpa_causal", "sdpa_causal_dyn", "sdpa_mask"])
+def test_lowered_attention(welford, tmp_path, name, lowering):
+    path = lower(GRAPHS / f"linalg/{name}.mlir", lowering, tmp_path / "lowered.mlir")
+    assert count_ops(welford.run("opt", "--passes=raise", path).ok().stdout) == {"wf.attention": 1}
+
+
+def agree(welford, path: Path, tmp_path: Path):
+    """Raised and as it is, a function gives the same."""
+    rng = np.random.default_rng(5)
+    arguments, results = shapes(path, 6)
+    arrays, inputs = [], []
+    for i, (dims, element) in enumerate(arguments):
+        x = rng.integers(0, 256, dims) if element == "i64" else rng.random(dims) < 0.7 if element == "i1" else make(rng, dims, element)
+        np.save(tmp_path / f"i{i}.npy", x)
+        inputs += ["-i", tmp_path / f"i{i}.npy"]
+    outputs = [tmp_path / f"o{i}.npy" for i in range(len(results))]
+    for options in ([], ["--no-raise"]):
+        welford.run("exec", path, *inputs, *[a for o in outputs for a in ("-o", o)], *options).ok()
+        arrays.append([floats(np.load(o)) for o in outputs])
+    for a, b in zip(*arrays):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1, np.nanmax(np.abs(b))))  # nan where nan is
+
+
+@pytest.mark.parametrize("name", forms())
+def test_form(welford, tmp_path, name):
+    """What a form of an op is raised to computes what it computed."""
+    path = tmp_path / "form.mlir"
+    path.write_text(forms()[name])
+    assert count_ops(welford.run("opt", "--passes=raise", path).ok().stdout)
+    agree(welford, path, tmp_path)
 
 
 def layers(text: str) -> list[Counter]:
@@ -156,10 +225,11 @@ def test_damaged(welford, tmp_path):
     """Whatever a file holds: it is read, or one line says what is wrong."""
     random_ = random.Random(7)
     small = [p for p in FILES if p.stat().st_size < 20000]
+    texts = [p.read_bytes() for p in small] + [text.encode() for text in forms().values()]
     bytecode = tmp_path / "graph.mlirbc"
     welford.run("opt", "--passes=", small[0], "-o", bytecode).ok()
     for i in range(200):
-        data = bytecode.read_bytes() if i % 5 == 0 else random_.choice(small).read_bytes().split(b"{-#")[0]
+        data = bytecode.read_bytes() if i % 5 == 0 else random_.choice(texts).split(b"{-#")[0]
         path = tmp_path / "damaged.mlir"
         path.write_bytes(mutate(random_, data))
         run = welford.run("opt", "--passes=raise", path)

@@ -4,11 +4,12 @@ import re
 
 import numpy as np
 
+from forms import forms
 from test_exec import FILES, bf16, floats, shapes
 
 TOLERANCE = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2}
 SMALL = [p for p in FILES if p.stat().st_size < 60000 and "bf16" not in p.stem]
-N_MUTANTS = 24
+N_MUTANTS = 40
 
 
 def swap_operands(random_, line):
@@ -61,6 +62,10 @@ def mutate(random_, text):
 
 
 def make(rng, dims, element):
+    if element == "i1":
+        return rng.random(dims) < 0.7
+    if element == "i32":  # positions in a table of four
+        return rng.integers(0, 4, dims, dtype=np.int32)
     x = rng.standard_normal(dims)
     return bf16(x) if element == "bf16" else x.astype({"f32": np.float32, "f16": np.float16, "f64": np.float64}[element])
 
@@ -69,10 +74,14 @@ def test_mutants(welford, tmp_path):
     random_, rng = random.Random(11), np.random.default_rng(11)
     compared = raised = 0
     path = tmp_path / "mutant.mlir"
+    small = list(SMALL)
+    for name, text in forms().items():
+        small.append(tmp_path / f"{name}.mlir")
+        small[-1].write_text(text)
     for _ in range(40 * N_MUTANTS):
         if compared == N_MUTANTS:
             break
-        original = random_.choice(SMALL)
+        original = random_.choice(small)
         text = mutate(random_, original.read_text())
         path.write_text(text)
         opt = welford.run("opt", "--passes=raise", path)

@@ -387,7 +387,7 @@ MlirValue build_value(op_builder *b, const char *name, MlirType result, int n_op
 
 MlirType tensor_of(int rank, const int64_t *shape, MlirType element)
 {
-    int64_t sizes[8];
+    int64_t sizes[16];
     for (int i = 0; i < rank; i++) sizes[i] = shape[i] < 0 ? mlirShapedTypeGetDynamicSize() : shape[i];
     return mlirRankedTensorTypeGet(rank, sizes, element, mlirAttributeGetNull());
 }

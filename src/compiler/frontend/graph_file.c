@@ -64,17 +64,52 @@ static size_t find_deep_bracket(const char *text, size_t bytes)
     return bytes;
 }
 
-static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
+// Whether `[..]` at text[i] holds anything but integers: linalg's parser of lists of axes crashes on it.
+static bool is_bad_list(const char *text, size_t bytes, size_t i)
 {
-    size_t at = find_deep_bracket(text, bytes), line = 1, start = 0;
-    if (at == bytes) return WF_OK;
+    enum { MAX_DIGITS = 18 };
+    int digits = 0;
+    for (i++; i < bytes && text[i] != ']'; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!digit && !strchr("-, \t\r\n", text[i] ? text[i] : '?')) return true;
+        digits = digit ? digits + 1 : 0;
+        if (digits > MAX_DIGITS) return true;
+    }
+    return false;
+}
+
+// The offset of such a list behind `permutation =` or `dimensions =`; `bytes` when there is none.
+static size_t find_bad_list(const char *text, size_t bytes)
+{
+    static const char *const NAMES[] = {"permutation", "dimensions"};
+    for (size_t i = 0; i < bytes; i++) {
+        size_t len = 0;
+        for (size_t n = 0; n < sizeof NAMES / sizeof *NAMES; n++)
+            if (bytes - i > strlen(NAMES[n]) && !memcmp(text + i, NAMES[n], strlen(NAMES[n]))) len = strlen(NAMES[n]);
+        if (!len) continue;
+        size_t at = i + len;
+        while (at < bytes && strchr(" =\t\r\n", text[at] ? text[at] : '?')) at++;
+        if (at < bytes && text[at] == '[' && is_bad_list(text, bytes, at)) return at;
+    }
+    return bytes;
+}
+
+static wf_status error_at(const char *text, size_t at, const char *name, const char *reason, wf_error *err)
+{
+    size_t line = 1, start = 0;
     for (size_t i = 0; i < at; i++)
         if (text[i] == '\n') {
             line++;
             start = i + 1;
         }
-    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: brackets are nested more than %d deep", name, line,
-                     at - start + 1, MAX_DEPTH);
+    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: %s", name, line, at - start + 1, reason);
+}
+
+static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
+{
+    size_t deep = find_deep_bracket(text, bytes), list = find_bad_list(text, bytes);
+    if (deep < bytes) return error_at(text, deep, name, "brackets are nested too deeply", err);
+    return list < bytes ? error_at(text, list, name, "this list of axes holds more than integers", err) : WF_OK;
 }
 
 static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)

@@ -370,11 +370,48 @@ static bool write_softmax(writer *w)
     return true;
 }
 
-// ---- swiglu: gate / (1 + e^-gate) * up
+// ---- swiglu: gate / (1 + e^-gate) * up, or with gelu of the gate
+
+// %s = silu(%g)
+static void write_silu(writer *w, const char *t)
+{
+    buffer_printf(
+        &w->text,
+        "      %%one = arith.constant 1.0 : %s\n      %%n = arith.negf %%g : %s\n      %%e = math.exp %%n : %s\n"
+        "      %%d = arith.addf %%one, %%e : %s\n      %%s = arith.divf %%g, %%d : %s\n",
+        t, t, t, t, t);
+}
+
+// %s = %g / 2 * (1 + tanh(sqrt(2 / pi) * (%g + 0.044715 * %g^3)))
+static void write_gelu(writer *w, const char *t)
+{
+    buffer_printf(&w->text,
+                  "      %%half = arith.constant 0.5 : %s\n      %%one = arith.constant 1.0 : %s\n"
+                  "      %%c3 = arith.constant 0.044715 : %s\n      %%root = arith.constant 0.79788456080286536 : %s\n"
+                  "      %%g2 = arith.mulf %%g, %%g : %s\n      %%g3 = arith.mulf %%g2, %%g : %s\n"
+                  "      %%k3 = arith.mulf %%g3, %%c3 : %s\n      %%k = arith.addf %%g, %%k3 : %s\n",
+                  t, t, t, t, t, t, t, t);
+    buffer_printf(&w->text,
+                  "      %%u = arith.mulf %%k, %%root : %s\n      %%th = math.tanh %%u : %s\n"
+                  "      %%one_th = arith.addf %%th, %%one : %s\n      %%gh = arith.mulf %%g, %%half : %s\n"
+                  "      %%s = arith.mulf %%gh, %%one_th : %s\n",
+                  t, t, t, t, t);
+}
+
+// %s = %g / 2 * (1 + erf(%g / sqrt(2)))
+static void write_gelu_erf(writer *w, const char *t)
+{
+    buffer_printf(&w->text,
+                  "      %%half = arith.constant 0.5 : %s\n      %%one = arith.constant 1.0 : %s\n"
+                  "      %%root = arith.constant 0.70710678118654752 : %s\n      %%u = arith.mulf %%g, %%root : %s\n"
+                  "      %%er = math.erf %%u : %s\n      %%one_er = arith.addf %%er, %%one : %s\n"
+                  "      %%gh = arith.mulf %%g, %%half : %s\n      %%s = arith.mulf %%gh, %%one_er : %s\n",
+                  t, t, t, t, t, t, t, t);
+}
 
 static bool write_swiglu(writer *w)
 {
-    if (op_string(w->op, "activation").length) return false; // gelu
+    MlirStringRef activation = op_string(w->op, "activation");
     rows r = see_rows(w, 1);
     type_name up = name_of(element_type_of(input(w, 1)));
     char maps[256], types[256], type[112];
@@ -387,20 +424,21 @@ static bool write_swiglu(writer *w)
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", r.x.s, up.s, r.y.s);
     write_cast(w, "%g", "%a", r.x.s, r.w);
     write_cast(w, "%v", "%b", up.s, r.w);
-    buffer_printf(
-        &w->text,
-        "      %%one = arith.constant 1.0 : %s\n      %%n = arith.negf %%g : %s\n      %%e = math.exp %%n : %s\n"
-        "      %%d = arith.addf %%one, %%e : %s\n      %%s = arith.divf %%g, %%d : %s\n",
-        r.w, r.w, r.w, r.w, r.w);
-    const char *silu = "%s";
+    if (mlirStringRefEqual(activation, mlir_text("gelu_erf")))
+        write_gelu_erf(w, r.w);
+    else if (activation.length)
+        write_gelu(w, r.w);
+    else
+        write_silu(w, r.w);
+    const char *gated = "%s";
     MlirAttribute rounded = op_attribute(w->op, "rounded");
     if (rounded.ptr) {
         type_name to = name_of(mlirTypeAttrGetValue(rounded));
         write_cast(w, "%sr", "%s", r.w, to.s);
         write_cast(w, "%sw", "%sr", to.s, r.w);
-        silu = "%sw";
+        gated = "%sw";
     }
-    buffer_printf(&w->text, "      %%p = arith.mulf %s, %%v : %s\n", silu, r.w);
+    buffer_printf(&w->text, "      %%p = arith.mulf %s, %%v : %s\n", gated, r.w);
     write_cast(w, "%y", "%p", r.w, r.y.s);
     write_yield(w, "%y", r.y.s, type);
     write_return(w, "%gated", r.dims);
@@ -479,7 +517,7 @@ static bool write_linear(writer *w)
     return true;
 }
 
-// ---- rope: the two halves of each head's features, rotated
+// ---- rope: the two halves of each head's features, or those at even and odd places, rotated
 
 static bool write_rope(writer *w)
 {
@@ -488,14 +526,16 @@ static bool write_rope(writer *w)
     type_name e = name_of(element_type_of(x)), y = name_of(element_type_of(output(w))),
               c = name_of(element_type_of(cos)), s = name_of(element_type_of(input(w, 2)));
     int64_t heads = op_int(w->op, "n_heads", 0), half = dim_of(cos, rank_of(cos) - 1);
-    if (rank < 2 || heads < 1 || half < 1 || op_bool(w->op, "interleaved") || strcmp(c.s, s.s)) return false;
+    if (rank < 2 || heads < 1 || half < 1 || strcmp(c.s, s.s)) return false;
     int64_t batch = product(x, 0, rank - 2), tokens = dim_of(x, rank - 2),
             rows_of_cos = product(cos, 0, rank_of(cos) - 1);
     if (dim_of(x, rank - 1) != heads * half * 2 || (rows_of_cos != tokens && rows_of_cos != 1)) return false;
     if (product(input(w, 2), 0, rank_of(input(w, 2))) != rows_of_cos * half) return false;
     char dims[128], table[64], whole[192], part[128], types[640], maps[512], tables[112];
     const char *wt = wide(e);
-    snprintf(dims, sizeof dims, "%" PRId64 "x%" PRId64 "x%" PRId64 "x2x%" PRId64 "x", batch, tokens, heads, half);
+    bool interleaved = op_bool(w->op, "interleaved"); // [.., half, 2], else [.., 2, half]
+    snprintf(dims, sizeof dims, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", batch, tokens, heads,
+             interleaved ? half : 2, interleaved ? 2 : half);
     snprintf(table, sizeof table, "%" PRId64 "x%" PRId64 "x", rows_of_cos, half);
     snprintf(tables, sizeof tables, "tensor<%s%s>", table, c.s);
     snprintf(whole, sizeof whole, "tensor<%s%s>", dims, y.s);
@@ -503,11 +543,15 @@ static bool write_rope(writer *w)
     write_operand(w, 0, "%x", dims);
     write_operand(w, 1, "%cos", table);
     write_operand(w, 2, "%sin", table);
-    for (int p = 0; p < 2; p++)
-        buffer_printf(&w->text,
-                      "  %%h%d = tensor.extract_slice %%x[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64 ", %" PRId64
-                      ", 1, %" PRId64 "] [1, 1, 1, 1, 1] : tensor<%s%s> to %s%s>\n",
-                      p, p, batch, tokens, heads, half, dims, e.s, part, e.s);
+    char windows[2][160]; // of the two halves
+    for (int p = 0; p < 2; p++) {
+        snprintf(windows[p], sizeof windows[p],
+                 "[0, 0, 0, %d, %d] [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "] [1, 1, 1, 1, 1]",
+                 interleaved ? 0 : p, interleaved ? p : 0, batch, tokens, heads, interleaved ? half : 1,
+                 interleaved ? 1 : half);
+        buffer_printf(&w->text, "  %%h%d = tensor.extract_slice %%x%s : tensor<%s%s> to %s%s>\n", p, windows[p], dims,
+                      e.s, part, e.s);
+    }
     const char *id = "affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>",
                *row = rows_of_cos == 1 && tokens != 1 ? "affine_map<(d0, d1, d2, d3) -> (0, d3)>"
                                                       : "affine_map<(d0, d1, d2, d3) -> (d1, d3)>";
@@ -533,10 +577,8 @@ static bool write_rope(writer *w)
                       wt, wt, p ? "addf" : "subf", wt);
         write_cast(w, "%v", "%t", wt, y.s);
         write_yield(w, "%v", y.s, out);
-        buffer_printf(&w->text,
-                      "  %%r%d = tensor.insert_slice %%y%d into %%r%s[0, 0, 0, %d, 0] [%" PRId64 ", %" PRId64
-                      ", %" PRId64 ", 1, %" PRId64 "] [1, 1, 1, 1, 1] : %s into %s\n",
-                      p, p, p ? "0" : "_1", p, batch, tokens, heads, half, out, whole);
+        buffer_printf(&w->text, "  %%r%d = tensor.insert_slice %%y%d into %%r%s%s : %s into %s\n", p, p, p ? "0" : "_1",
+                      windows[p], out, whole);
     }
     write_return(w, "%r1", dims);
     return true;
@@ -551,7 +593,7 @@ static bool write_attention(writer *w)
     int64_t heads = op_int(w->op, "n_heads", 0), kv = op_int(w->op, "n_kv_heads", 0);
     bool has_mask = mlirOperationGetNumOperands(w->op) == 4;
     if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv ||
-        op_attribute(w->op, "cache").ptr || op_int(w->op, "window", 0) || op_float(w->op, "softcap", 0) != 0)
+        op_attribute(w->op, "cache").ptr || (op_int(w->op, "window", 0) && !op_bool(w->op, "causal")))
         return false;
     int64_t b = product(q, 0, rank - 2), t = dim_of(q, rank - 2), d = dim_of(q, rank - 1) / heads,
             s = dim_of(k, rank - 2), dv = dim_of(v, rank - 1) / kv, group = heads / kv;
@@ -620,23 +662,33 @@ static bool write_attention(writer *w)
                   "      %%x = arith.mulf %%a, %%scale : %s\n",
                   wt, has_mask ? "%b: " : "", me.s, has_mask ? ", " : "", wt, op_float(w->op, "scale", 1), wt, wt);
     const char *value = "%x";
-    if (has_mask && !strcmp(me.s, "i1")) {
+    if (op_attribute(w->op, "softcap").ptr) {
         buffer_printf(&w->text,
-                      "      %%low = arith.constant %s : %s\n      %%xm = arith.select %%b, %%x, %%low : %s\n",
-                      minus_infinity(wt), wt, wt);
+                      "      %%cap = arith.constant %.17e : %s\n      %%xd = arith.divf %%x, %%cap : %s\n"
+                      "      %%xt = math.tanh %%xd : %s\n      %%xk = arith.mulf %%xt, %%cap : %s\n",
+                      op_float(w->op, "softcap", 1), wt, wt, wt, wt);
+        value = "%xk";
+    }
+    if (has_mask && !strcmp(me.s, "i1")) {
+        buffer_printf(&w->text, "      %%low = arith.constant %s : %s\n      %%xm = arith.select %%b, %s, %%low : %s\n",
+                      minus_infinity(wt), wt, value, wt);
         value = "%xm";
     } else if (has_mask) {
         write_cast(w, "%bw", "%b", me.s, wt);
-        buffer_printf(&w->text, "      %%xm = arith.addf %%x, %%bw : %s\n", wt);
+        buffer_printf(&w->text, "      %%xm = arith.addf %s, %%bw : %s\n", value, wt);
         value = "%xm";
     }
     if (op_bool(w->op, "causal")) {
-        buffer_printf(&w->text,
-                      "      %%past = arith.constant %" PRId64
-                      " : index\n      %%i = linalg.index 3 : index\n      %%j = linalg.index 4 : index\n"
-                      "      %%e = arith.addi %%i, %%past : index\n      %%see = arith.cmpi sle, %%j, %%e : index\n"
-                      "      %%lo = arith.constant %s : %s\n      %%xc = arith.select %%see, %s, %%lo : %s\n",
-                      s - t, minus_infinity(wt), wt, value, wt);
+        int64_t window = op_int(w->op, "window", 0);
+        buffer_printf(
+            &w->text,
+            "      %%past = arith.constant %" PRId64
+            " : index\n      %%i = linalg.index 3 : index\n      %%j = linalg.index 4 : index\n"
+            "      %%e = arith.addi %%i, %%past : index\n      %%come = arith.cmpi sle, %%j, %%e : index\n"
+            "      %%window = arith.constant %" PRId64 " : index\n      %%first = arith.subi %%e, %%window : index\n"
+            "      %%stay = arith.cmpi sgt, %%j, %%first : index\n      %%see = arith.andi %%come, %%stay : i1\n"
+            "      %%lo = arith.constant %s : %s\n      %%xc = arith.select %%see, %s, %%lo : %s\n",
+            s - t, window > 0 ? window : s + 1, minus_infinity(wt), wt, value, wt);
         value = "%xc";
     }
     write_yield(w, value, wt, stype);

@@ -20,11 +20,13 @@ static const char *fuse(MlirOperation op)
         return "weights of different types";
     if (dim_of(gate.weights[0], 0) < 0 || dim_of(gate.weights[0], 0) % 16)
         return "output features are no multiple of 16";
+    MlirStringRef activation = op_string(op, "activation"), gelu = mlirStringRefCreateFromCString("gelu");
+    if (activation.length && !mlirStringRefEqual(activation, gelu)) return "the activation has no fused kernel";
     linear_parts fused = gate;
     fused.n_weights = 2;
     fused.weights[1] = up.weights[0];
     fused.swiglu = true;
-    fused.gelu = op_string(op, "activation").length > 0;
+    fused.gelu = activation.length > 0;
     op_builder b = op_builder_before(op);
     replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &fused));
     return FUSED;

@@ -17,75 +17,6 @@ static MlirValue yielded_by_region(MlirOperation op, intptr_t region)
     return yield.ptr && mlirOperationGetNumOperands(yield) == 1 ? mlirOperationGetOperand(yield, 0) : (MlirValue){0};
 }
 
-// What made the size of v along `axis`: the index that its tensor.empty was given; null value when that is not seen.
-static MlirValue made_size(MlirValue v, int axis)
-{
-    enum { MAX_STEPS = 8 };
-    MlirOperation op = defining_op(v);
-    for (int step = 0; step < MAX_STEPS && is_structured(op, NULL) && mlirOperationGetNumResults(op) == 1; step++) {
-        op = defining_op(mlirOperationGetOperand(op, mlirOperationGetNumOperands(op) - 1)); // as large as the result
-    }
-    MlirOperation sizes =
-        op_is(op, "tensor.reshape") ? defining_op(mlirOperationGetOperand(op, 1)) : (MlirOperation){0};
-    if (op_is(sizes, "tensor.from_elements") && axis < mlirOperationGetNumOperands(sizes))
-        return mlirOperationGetOperand(sizes, axis);
-    if (!op_is(op, "tensor.empty")) return (MlirValue){0};
-    MlirValue made = mlirOperationGetResult(op, 0);
-    int dynamic = 0;
-    if (axis >= rank_of(made) || dim_of(made, axis) >= 0) return (MlirValue){0};
-    for (int i = 0; i < axis; i++) dynamic += dim_of(made, i) < 0;
-    return dynamic < mlirOperationGetNumOperands(op) ? mlirOperationGetOperand(op, dynamic) : (MlirValue){0};
-}
-
-// A size behind casts of integers and the test for -1, which no size of a tensor is.
-static MlirValue strip_size(MlirValue v)
-{
-    enum { MAX_STEPS = 16 };
-    for (int step = 0; step < MAX_STEPS; step++) {
-        MlirOperation op = defining_op(v);
-        int64_t zero;
-        if (op_is(op, "arith.index_cast")) {
-            v = mlirOperationGetOperand(op, 0);
-        } else if (op_is(op, "arith.select")) {
-            MlirOperation test = defining_op(mlirOperationGetOperand(op, 0));
-            if (!op_is(test, "arith.cmpi") || step_compare_kind(test) != N_LT ||
-                !step_index_value(mlirOperationGetOperand(test, 1), &zero) || zero != 0 ||
-                !op_is(defining_op(strip_size(mlirOperationGetOperand(test, 0))), "tensor.dim"))
-                return v;
-            v = mlirOperationGetOperand(op, 2);
-        } else {
-            return v;
-        }
-    }
-    return v;
-}
-
-static bool is_sized_by(MlirValue v, int axis, MlirValue size)
-{
-    MlirValue made = made_size(v, axis);
-    return size.ptr && made.ptr && mlirValueEqual(strip_size(made), strip_size(size));
-}
-
-bool keeps_last_axes(MlirValue reshaped)
-{
-    MlirOperation op = defining_op(reshaped), sizes;
-    MlirValue in = mlirOperationGetOperand(op, 0);
-    int from = rank_of(in), to = rank_of(reshaped);
-    if (!op_is(op, "tensor.reshape") || from < 2 || to < 2) return false;
-    sizes = defining_op(mlirOperationGetOperand(op, 1));
-    if (!op_is(sizes, "tensor.from_elements") || mlirOperationGetNumOperands(sizes) != to) return false;
-    MlirValue had[2], has[2];
-    for (int i = 0; i < 2; i++) {
-        had[i] = made_size(in, from - 1 - i);
-        has[i] = strip_size(mlirOperationGetOperand(sizes, to - 1 - i));
-        if (!had[i].ptr) return false;
-        had[i] = strip_size(had[i]);
-    }
-    if (mlirValueEqual(had[0], has[0]) && mlirValueEqual(had[1], has[1])) return true;
-    // two squares of as many elements are the same
-    return mlirValueEqual(had[0], had[1]) && mlirValueEqual(has[0], has[1]);
-}
-
 // Where a size comes from: the tensor and axis that every op on the way takes it from, broadcasts left out. True when
 // it comes by an op that has `size`.
 static bool trace_size(MlirValue *v, int *axis, MlirValue size)
@@ -100,7 +31,7 @@ static bool trace_size(MlirValue *v, int *axis, MlirValue size)
             if (!v->ptr) return false;
             continue;
         }
-        if (is_sized_by(*v, *axis, size)) return true;
+        if (step_is_sized_by(*v, *axis, size)) return true;
         if (op_is(op, "wf.softmax")) { // of a rule that ran before
             *v = mlirOperationGetOperand(op, 0);
             continue;
@@ -136,8 +67,8 @@ void step_size_origin(MlirValue *v, int *axis)
     int64_t index;
     for (int step = 0; step < MAX_STEPS; step++) {
         trace_size(v, axis, none);
-        MlirValue made = step_is_tensor(*v) && *axis < rank_of(*v) ? made_size(*v, *axis) : none;
-        MlirOperation size = made.ptr ? defining_op(strip_size(made)) : (MlirOperation){0};
+        MlirValue made = step_is_tensor(*v) && *axis < rank_of(*v) ? step_made_size(*v, *axis) : none;
+        MlirOperation size = made.ptr ? defining_op(step_strip_size(made)) : (MlirOperation){0};
         if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return;
         MlirValue of = mlirOperationGetOperand(size, 0);
         if (!step_is_tensor(of) || index < 0 || index >= rank_of(of)) return;
@@ -155,6 +86,7 @@ static bool tests_for_one(MlirValue v, MlirValue x, int axis)
         !step_index_value(mlirOperationGetOperand(test, 1), &one) || one != 1)
         return false;
     MlirValue tested = mlirOperationGetOperand(test, 0);
+    if (step_is_size(tested, x, axis)) return true;
     if (trace_size(&x, &axis, tested)) return true;
     MlirOperation size = defining_op(tested);
     if (!op_is(size, "tensor.dim") || !step_index_value(mlirOperationGetOperand(size, 1), &index)) return false;
@@ -285,7 +217,7 @@ static void fold_size(MlirOperation op)
         v = operand;
     }
     mlirOperationSetOperand(op, 0, v);
-    MlirValue made = op_is(from, "tensor.expand_shape") ? expanded_size(from, (int)axis) : made_size(v, (int)axis);
+    MlirValue made = op_is(from, "tensor.expand_shape") ? expanded_size(from, (int)axis) : step_made_size(v, (int)axis);
     if (made.ptr && mlirTypeIsAIndex(mlirValueGetType(made))) replace_value(size, made);
 }
 
@@ -301,9 +233,9 @@ static void fold_broadcast(MlirOperation op)
     if (!x.ptr || !mlirTypeEqual(mlirValueGetType(x), mlirValueGetType(result))) return;
     for (int i = 0; i < rank_of(x); i++) {
         if (dim_of(x, i) >= 0) continue;
-        MlirValue size = made_size(then, i), of = then, origin = x;
+        MlirValue size = step_made_size(then, i), of = then, origin = x;
         int of_axis = i, axis = i;
-        if (is_sized_by(x, i, size)) continue;
+        if (step_is_sized_by(x, i, size)) continue;
         step_size_origin(&of, &of_axis);
         step_size_origin(&origin, &axis);
         if (!mlirValueEqual(of, origin) || of_axis != axis) return;

@@ -1,4 +1,4 @@
-#include "compiler/raise/constant.h"
+#include "compiler/raise/constant_parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static const_tensor *make_tensor(evaluator *e, MlirType type)
     return t->data ? t : NULL;
 }
 
-static void unravel(const const_tensor *t, int64_t i, int64_t index[MAX_AXES])
+void constant_unravel(const const_tensor *t, int64_t i, int64_t index[MAX_AXES])
 {
     for (int a = t->rank - 1; a >= 0; a--) {
         index[a] = i % t->shape[a];
@@ -49,8 +49,7 @@ static void unravel(const const_tensor *t, int64_t i, int64_t index[MAX_AXES])
     }
 }
 
-// The element at an index; along axes of size 1 at 0. False beyond the end.
-static bool fetch(const const_tensor *t, const int64_t *index, double *value)
+bool constant_fetch(const const_tensor *t, const int64_t *index, double *value)
 {
     int64_t at = 0;
     for (int a = 0; a < t->rank; a++) {
@@ -89,6 +88,7 @@ static bool apply(node_kind kind, const double *x, MlirType result, double *y)
     case N_COS: *y = cos(x[0]); return true;
     case N_EXP: *y = exp(x[0]); return true;
     case N_SELECT: *y = x[0] != 0 ? x[1] : x[2]; return true;
+    case N_NE: *y = truth(x[0] != x[1]); return mlirTypeIsAInteger(result) && mlirIntegerTypeGetWidth(result) == 1;
     case N_EQ: *y = truth(x[0] == x[1]); return true;
     case N_GT: *y = truth(x[0] > x[1]); return true;
     case N_GE: *y = truth(x[0] >= x[1]); return true;
@@ -178,8 +178,26 @@ typedef struct body_point {
     evaluator *e;
     MlirOperation op;
     const int64_t *loops;
+    const double *out; // the result so far, of a reduction
     int depth;
 } body_point;
+
+static bool eval_scalar(body_point *p, MlirValue v, double *value);
+
+// The element of a tensor at computed indices.
+static bool eval_extract(body_point *p, MlirOperation op, double *value)
+{
+    const const_tensor *t = evaluate(p->e, mlirOperationGetOperand(op, 0));
+    int64_t index[MAX_AXES];
+    if (!t || mlirOperationGetNumOperands(op) != t->rank + 1) return false;
+    for (int a = 0; a < t->rank; a++) {
+        double at;
+        if (!eval_scalar(p, mlirOperationGetOperand(op, a + 1), &at) || !(at >= 0) || !(at < (double)t->shape[a]))
+            return false;
+        index[a] = (int64_t)at;
+    }
+    return constant_fetch(t, index, value);
+}
 
 static bool eval_scalar(body_point *p, MlirValue v, double *value)
 {
@@ -187,7 +205,10 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
     if (mlirValueIsABlockArgument(v)) {
         intptr_t i = mlirBlockArgumentGetArgNumber(v);
         if (!mlirOperationEqual(mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(v)), p->op)) return false;
-        if (i >= mlirOperationGetNumOperands(p->op) - mlirOperationGetNumResults(p->op)) return false;
+        if (i >= mlirOperationGetNumOperands(p->op) - mlirOperationGetNumResults(p->op)) {
+            if (p->out) *value = *p->out;
+            return p->out != NULL;
+        }
         MlirValue operand = mlirOperationGetOperand(p->op, i);
         if (!mlirTypeIsARankedTensor(mlirValueGetType(operand))) return eval_scalar(p, operand, value);
         const const_tensor *t = evaluate(p->e, operand);
@@ -203,7 +224,7 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
             else
                 return false;
         }
-        return fetch(t, index, value);
+        return constant_fetch(t, index, value);
     }
     MlirOperation op = mlirOpResultGetOwner(v);
     if (op_is(op, "linalg.index")) {
@@ -212,6 +233,7 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
         *value = (double)p->loops[d];
         return true;
     }
+    if (op_is(op, "tensor.extract")) return eval_extract(p, op, value);
     ref from = {.v = v};
     reader r = {0};
     node n = read_node(&r, &from);
@@ -226,16 +248,43 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
     return apply(n.kind, x, mlirValueGetType(v), value);
 }
 
+// A structured op of one input with loops that its result does not show.
+static bool fill_reduced(evaluator *e, MlirOperation op, MlirBlock body, const_tensor *t)
+{
+    if (mlirOperationGetNumResults(op) != 1 || mlirOperationGetNumOperands(op) < 2) return false;
+    const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
+    const const_tensor *init = evaluate(e, mlirOperationGetOperand(op, mlirOperationGetNumOperands(op) - 1));
+    MlirAffineMap out = indexing_map(op, mlirOperationGetNumOperands(op) - 1);
+    if (!in || !init || init->count != t->count || !mlirAffineMapIsIdentity(indexing_map(op, 0))) return false;
+    memcpy(t->data, init->data, (size_t)t->count * sizeof *t->data);
+    for (int64_t i = 0; i < in->count; i++) {
+        int64_t loops[MAX_AXES] = {0}, at = 0;
+        constant_unravel(in, i, loops);
+        for (int a = 0; a < t->rank; a++) {
+            MlirAffineExpr x = mlirAffineMapGetResult(out, a);
+            if (!mlirAffineExprIsADim(x)) return false;
+            at = at * t->shape[a] + loops[mlirAffineDimExprGetPosition(x)];
+        }
+        body_point p = {e, op, loops, &t->data[at], 0};
+        double next;
+        if (at >= t->count || !eval_scalar(&p, mlirOperationGetOperand(mlirBlockGetTerminator(body), 0), &next))
+            return false;
+        t->data[at] = next;
+    }
+    return true;
+}
+
 static bool fill_structured(evaluator *e, MlirValue v, MlirOperation op, MlirBlock body, const_tensor *t)
 {
     intptr_t result = mlirOpResultGetResultNumber(v), n_results = mlirOperationGetNumResults(op);
     MlirAffineMap out = indexing_map(op, mlirOperationGetNumOperands(op) - n_results + result);
-    if (!mlirAffineMapIsIdentity(out) || mlirAffineMapGetNumDims(out) > MAX_AXES) return false;
+    if (mlirAffineMapGetNumDims(out) > MAX_AXES) return false;
+    if (!mlirAffineMapIsIdentity(out)) return fill_reduced(e, op, body, t);
     MlirValue yielded = mlirOperationGetOperand(mlirBlockGetTerminator(body), result);
     for (int64_t i = 0; i < t->count; i++) {
         int64_t loops[MAX_AXES] = {0};
-        unravel(t, i, loops);
-        body_point p = {e, op, loops, 0};
+        constant_unravel(t, i, loops);
+        body_point p = {e, op, loops, NULL, 0};
         if (!eval_scalar(&p, yielded, &t->data[i])) return false;
     }
     return true;
@@ -253,88 +302,10 @@ static bool fill_elementwise(evaluator *e, const node *n, MlirType element, cons
     for (int64_t i = 0; i < t->count; i++) {
         int64_t index[MAX_AXES];
         double x[3];
-        unravel(t, i, index);
+        constant_unravel(t, i, index);
         for (int k = 0; k < n->n_in; k++)
-            if (!fetch(in[k], index, &x[k])) return false;
+            if (!constant_fetch(in[k], index, &x[k])) return false;
         if (!apply(n->kind, x, element, &t->data[i])) return false;
-    }
-    return true;
-}
-
-static bool fill_transposed(const const_tensor *in, const int *perm, const_tensor *t)
-{
-    for (int64_t i = 0; i < t->count; i++) {
-        int64_t index[MAX_AXES], from[MAX_AXES] = {0};
-        unravel(t, i, index);
-        for (int a = 0; a < t->rank; a++) from[perm[a]] = index[a];
-        if (!fetch(in, from, &t->data[i])) return false;
-    }
-    return true;
-}
-
-// slice, pad and tile: each index is moved along its axis.
-static bool fill_moved(evaluator *e, MlirOperation op, const const_tensor *in, const_tensor *t)
-{
-    int64_t shift[2 * MAX_AXES] = {0};
-    bool slice = op_is(op, "tosa.slice"), pad = op_is(op, "tosa.pad");
-    const const_tensor *outside = NULL;
-    if (in->rank != t->rank) return false;
-    if (slice && read_integers(mlirOperationGetOperand(op, 1), shift, MAX_AXES) != t->rank) return false;
-    if (pad) {
-        int n = read_integers(mlirOperationGetOperand(op, 1), shift, 2 * MAX_AXES);
-        outside = evaluate(e, mlirOperationGetOperand(op, 2));
-        if (n != 2 * t->rank || !outside || outside->count != 1) return false;
-    }
-    for (int64_t i = 0; i < t->count; i++) {
-        int64_t index[MAX_AXES], at = 0;
-        bool inside = true;
-        unravel(t, i, index);
-        for (int a = 0; a < t->rank; a++) {
-            int64_t k = slice ? index[a] + shift[a] : pad ? index[a] - shift[2 * a] : index[a] % in->shape[a];
-            inside = inside && k >= 0 && k < in->shape[a];
-            at = at * in->shape[a] + k;
-        }
-        if (!inside && !pad) return false;
-        t->data[i] = inside ? in->data[at] : outside->data[0];
-    }
-    return true;
-}
-
-static bool fill_concat(evaluator *e, MlirOperation op, const_tensor *t)
-{
-    int64_t axis = op_int(op, "axis", -1), first = 0;
-    if (axis < 0 || axis >= t->rank) return false;
-    for (intptr_t k = 0; k < mlirOperationGetNumOperands(op); k++) {
-        const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, k));
-        if (!in || in->rank != t->rank) return false;
-        for (int64_t i = 0; i < in->count; i++) {
-            int64_t index[MAX_AXES], at = 0;
-            unravel(in, i, index);
-            index[axis] += first;
-            for (int a = 0; a < t->rank; a++) {
-                if (index[a] >= t->shape[a]) return false;
-                at = at * t->shape[a] + index[a];
-            }
-            t->data[at] = in->data[i];
-        }
-        first += in->shape[axis];
-    }
-    return first == t->shape[axis];
-}
-
-// values [n, k, c] at indices [n, w] -> [n, w, c]
-static bool fill_gather(evaluator *e, MlirOperation op, const_tensor *t)
-{
-    const const_tensor *values = evaluate(e, mlirOperationGetOperand(op, 0));
-    const const_tensor *indices = evaluate(e, mlirOperationGetOperand(op, 1));
-    if (!values || !indices || values->rank != 3 || indices->rank != 2 || t->rank != 3) return false;
-    for (int64_t i = 0; i < t->count; i++) {
-        int64_t index[MAX_AXES];
-        double k;
-        unravel(t, i, index);
-        if (!fetch(indices, index, &k) || !(k >= 0) || !(k < (double)values->shape[1])) return false;
-        int64_t from[] = {index[0], (int64_t)k, index[2]};
-        if (!fetch(values, from, &t->data[i])) return false;
     }
     return true;
 }
@@ -347,10 +318,10 @@ static bool fill_reduction(evaluator *e, MlirOperation op, const_tensor *t)
     if (!in || in->rank != t->rank || axis < 0 || axis >= t->rank) return false;
     for (int64_t i = 0; i < t->count; i++) {
         int64_t index[MAX_AXES];
-        unravel(t, i, index);
+        constant_unravel(t, i, index);
         double value = sum ? 0 : 1, x;
         for (index[axis] = 0; index[axis] < in->shape[axis]; index[axis]++) {
-            if (!fetch(in, index, &x)) return false;
+            if (!constant_fetch(in, index, &x)) return false;
             value = sum ? value + x : truth(value != 0 && x != 0);
         }
         t->data[i] = value;
@@ -375,14 +346,21 @@ static bool fill(evaluator *e, MlirValue v, MlirOperation op, const_tensor *t)
     input = transpose_input(v, perm);
     if (input.ptr) {
         const const_tensor *in = evaluate(e, input);
-        return in && fill_transposed(in, perm, t);
+        return in && constant_fill_transposed(in, perm, t);
     }
     if (op_is(op, "tosa.slice") || op_is(op, "tosa.pad") || op_is(op, "tosa.tile")) {
         const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
-        return in && in->count > 0 && fill_moved(e, op, in, t);
+        return in && in->count > 0 && constant_fill_moved(e, op, in, t);
     }
-    if (op_is(op, "tosa.concat")) return fill_concat(e, op, t);
-    if (op_is(op, "tosa.gather")) return fill_gather(e, op, t);
+    if (op_is(op, "tensor.extract_slice")) {
+        const const_tensor *in = evaluate(e, mlirOperationGetOperand(op, 0));
+        return in && constant_fill_window(op, NULL, in, t);
+    }
+    if (op_is(op, "tensor.insert_slice")) return constant_fill_insertion(e, op, t);
+    if (op_is(op, "tensor.pad")) return constant_fill_padded(e, op, t);
+    if (op_is(op, "tensor.empty")) return true; // any number will do: that it is 0 is as good as another
+    if (op_is(op, "tosa.concat")) return constant_fill_concat(e, op, t);
+    if (op_is(op, "tosa.gather")) return constant_fill_gather(e, op, t);
     if (op_is(op, "tosa.reduce_sum") || op_is(op, "tosa.reduce_all")) return fill_reduction(e, op, t);
     if (is_structured(op, &body)) return fill_structured(e, v, op, body, t);
     ref from;

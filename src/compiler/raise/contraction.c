@@ -1,5 +1,7 @@
 #include "compiler/raise/contraction.h"
 
+#include "compiler/raise/layout.h"
+
 #include <mlir-c/AffineExpr.h>
 #include <mlir-c/AffineMap.h>
 
@@ -11,7 +13,7 @@ static int loop_at(MlirAffineMap map, int i)
 }
 
 // out + lhs * rhs, each perhaps widened first.
-static bool is_multiply_add(MlirBlock body)
+bool is_multiply_add(MlirBlock body)
 {
     MlirValue arguments[3];
     if (mlirBlockGetNumArguments(body) != 3) return false;
@@ -32,6 +34,34 @@ static bool is_multiply_add(MlirBlock body)
     return used[0] && used[1];
 }
 
+static void drop_zero(matcher *m, contraction *c)
+{
+    ref init;
+    constant zero;
+    if (root_ref(c->init, &init) && read_constant(&m->r, &init, &zero) && zero.value == 0) c->init = (MlirValue){0};
+}
+
+// One matrix for all that leads: lhs [.., k], rhs [k, n] or [n, k], out [.., n].
+static bool read_shared(matcher *m, MlirOperation op, contraction *c)
+{
+    int left = mlirAffineMapGetNumResults(indexing_map(op, 0)) == 2 ? 1 : 0;
+    MlirAffineMap lhs = indexing_map(op, left), rhs = indexing_map(op, 1 - left), out = indexing_map(op, 2);
+    int last = (int)mlirAffineMapGetNumResults(out) - 1;
+    if (mlirAffineMapGetNumResults(lhs) != last + 1 || mlirAffineMapGetNumResults(rhs) != 2) return false;
+    for (int i = 0; i < last; i++)
+        if (loop_at(out, i) < 0 || loop_at(lhs, i) != loop_at(out, i)) return false;
+    int column = loop_at(out, last), inner = loop_at(lhs, last), first = loop_at(rhs, 0), second = loop_at(rhs, 1);
+    bool straight = first == inner && second == column, transposed = first == column && second == inner;
+    if (column < 0 || inner < 0 || column == inner || (!straight && !transposed)) return false;
+    *c = (contraction){.lhs = mlirOperationGetOperand(op, left),
+                       .rhs = mlirOperationGetOperand(op, 1 - left),
+                       .transposed = transposed,
+                       .init = mlirOperationGetOperand(op, 2),
+                       .result = mlirOperationGetResult(op, 0)};
+    drop_zero(m, c);
+    return true;
+}
+
 static bool read_structured(matcher *m, MlirOperation op, MlirBlock body, contraction *c)
 {
     if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1 || !is_multiply_add(body))
@@ -39,7 +69,11 @@ static bool read_structured(matcher *m, MlirOperation op, MlirBlock body, contra
     MlirAffineMap lhs = indexing_map(op, 0), rhs = indexing_map(op, 1), out = indexing_map(op, 2);
     int rank = (int)mlirAffineMapGetNumResults(out);
     if (rank < 2 || rank > MAX_AXES || mlirAffineMapGetNumDims(out) != rank + 1) return false;
-    if (mlirAffineMapGetNumResults(lhs) != rank || mlirAffineMapGetNumResults(rhs) != rank) return false;
+    int left_rank = (int)mlirAffineMapGetNumResults(lhs), right_rank = (int)mlirAffineMapGetNumResults(rhs);
+    if (left_rank != rank || right_rank != rank) {
+        bool shared = (left_rank == rank && right_rank == 2) || (left_rank == 2 && right_rank == rank);
+        return shared && rank > 2 && read_shared(m, op, c);
+    }
     for (int i = 0; i < rank - 2; i++)
         if (loop_at(out, i) < 0 || loop_at(lhs, i) != loop_at(out, i) || loop_at(rhs, i) != loop_at(out, i))
             return false;
@@ -60,9 +94,7 @@ static bool read_structured(matcher *m, MlirOperation op, MlirBlock body, contra
                        .transposed = last == inner,
                        .init = mlirOperationGetOperand(op, 2),
                        .result = mlirOperationGetResult(op, 0)};
-    ref init;
-    constant zero;
-    if (root_ref(c->init, &init) && read_constant(&m->r, &init, &zero) && zero.value == 0) c->init = (MlirValue){0};
+    drop_zero(m, c);
     return true;
 }
 
@@ -76,4 +108,29 @@ bool read_contraction(matcher *m, MlirOperation op, contraction *c)
         return rank_of(c->lhs) == 3 && rank_of(c->rhs) == 3 && float_bits_of(element_type_of(c->result)) > 0;
     }
     return is_structured(op, &body) && read_structured(m, op, body, c);
+}
+
+// Attributes of tosa.conv2d: a list of integers that are all `value`.
+static bool is_all(MlirOperation op, const char *name, int64_t value)
+{
+    MlirAttribute a = op_attribute(op, name);
+    if (!a.ptr || !mlirAttributeIsADenseI64Array(a)) return false;
+    for (intptr_t i = 0; i < mlirDenseArrayGetNumElements(a); i++)
+        if (mlirDenseI64ArrayGetElement(a, i) != value) return false;
+    return true;
+}
+
+bool read_convolution(MlirOperation op, contraction *c, MlirValue *bias)
+{
+    if (!op_is(op, "tosa.conv2d") || mlirOperationGetNumOperands(op) < 3 || !is_all(op, "pad", 0) ||
+        !is_all(op, "stride", 1))
+        return false;
+    MlirValue x = mlirOperationGetOperand(op, 0), w = mlirOperationGetOperand(op, 1), y = mlirOperationGetResult(op, 0);
+    *bias = mlirOperationGetOperand(op, 2);
+    if (rank_of(x) != 4 || rank_of(w) != 4 || rank_of(*bias) != 1 || !float_bits_of(element_type_of(y))) return false;
+    if (dim_of(w, 1) != 1 || dim_of(w, 2) != 1 || dim_of(*bias, 0) != dim_of(w, 0)) return false;
+    if (!mlirTypeEqual(element_type_of(x), element_type_of(y))) return false;
+    op_builder b = op_builder_before(op);
+    *c = (contraction){.lhs = x, .rhs = build_squeeze(&b, w, 2), .transposed = true, .result = y};
+    return true;
 }

@@ -6,12 +6,18 @@
 #include "compiler/raise/raise.h"
 
 typedef struct contraction {
-    MlirValue lhs, rhs; // lhs [batch.., m, k]; rhs [batch.., k, n], or [batch.., n, k] when `transposed`
+    // lhs [batch.., m, k]; rhs [batch.., k, n], or [batch.., n, k] when `transposed`; one rhs [k, n] may serve all
+    // batches
+    MlirValue lhs, rhs;
     bool transposed;
     MlirValue init;   // what the sums start from; null value: zero
     MlirValue result; // [batch.., m, n]
 } contraction;
 
+// Whether a body of three arguments computes out + lhs * rhs, each factor perhaps widened first.
+bool is_multiply_add(MlirBlock body);
 bool read_contraction(matcher *m, MlirOperation op, contraction *c);
+// tosa.conv2d with a kernel of 1 x 1 and a stride of 1: x [.., k] times w [n, k], and a bias [n].
+bool read_convolution(MlirOperation op, contraction *c, MlirValue *bias);
 
 #endif

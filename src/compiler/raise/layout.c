@@ -89,9 +89,7 @@ MlirValue build_collapse(op_builder *b, MlirValue v, int first, int n)
     return build_value(b, "tensor.collapse_shape", tensor_of(k, shape, element_type_of(v)), 1, &v, 1, &attribute);
 }
 
-// Splits dimension `first` of v into n of `type`, the result's type; at most one of them is dynamic, and then it is the
-// size of v's dimension (the others are known).
-static MlirValue build_expand(op_builder *b, MlirValue v, int first, int n, MlirType type)
+MlirValue build_expand(op_builder *b, MlirValue v, int first, int n, MlirType type)
 {
     int rank = (int)mlirShapedTypeGetRank(type), n_dynamic = 0;
     int64_t shape[MAX_AXES];
@@ -122,13 +120,13 @@ MlirValue build_squeeze(op_builder *b, MlirValue v, int rank)
     return v;
 }
 
-MlirValue build_first_half(op_builder *b, MlirValue v, int64_t size)
+MlirValue build_features(op_builder *b, MlirValue v, int64_t size, int64_t stride)
 {
     int rank = rank_of(v), n_dynamic = 0;
-    int64_t zeros[MAX_AXES] = {0}, ones[MAX_AXES], sizes[MAX_AXES], shape[MAX_AXES];
+    int64_t zeros[MAX_AXES] = {0}, strides[MAX_AXES], sizes[MAX_AXES], shape[MAX_AXES];
     MlirValue operands[1 + MAX_AXES] = {v};
     for (int i = 0; i < rank; i++) {
-        ones[i] = 1;
+        strides[i] = i + 1 == rank ? stride : 1;
         shape[i] = i + 1 == rank ? size : dim_of(v, i);
         sizes[i] = shape[i] < 0 ? mlirShapedTypeGetDynamicSize() : shape[i];
         if (shape[i] < 0) operands[1 + n_dynamic++] = build_dim(b, v, i);
@@ -137,7 +135,7 @@ MlirValue build_first_half(op_builder *b, MlirValue v, int64_t size)
     MlirNamedAttribute attributes[] = {
         named_attribute(b, "static_offsets", mlirDenseI64ArrayGet(b->ctx, rank, zeros)),
         named_attribute(b, "static_sizes", mlirDenseI64ArrayGet(b->ctx, rank, sizes)),
-        named_attribute(b, "static_strides", mlirDenseI64ArrayGet(b->ctx, rank, ones)),
+        named_attribute(b, "static_strides", mlirDenseI64ArrayGet(b->ctx, rank, strides)),
         named_segments(b, 4, segments),
     };
     return build_value(b, "tensor.extract_slice", tensor_of(rank, shape, element_type_of(v)), 1 + n_dynamic, operands,
@@ -194,6 +192,33 @@ MlirValue rows_of_heads(op_builder *b, MlirValue v, bool sequence_first)
     }
     MlirValue rows = rows_behind_reshape(v);
     return rows.ptr ? rows : build_collapse(b, v, 2, 2);
+}
+
+MlirValue build_batch_of_one(op_builder *b, MlirValue v)
+{
+    int64_t shape[1 + MAX_AXES] = {1};
+    int rank = rank_of(v);
+    for (int i = 0; i < rank; i++) shape[i + 1] = dim_of(v, i);
+    return build_expand(b, v, 0, 2, tensor_of(rank + 1, shape, element_type_of(v)));
+}
+
+MlirValue build_last_transpose(op_builder *b, MlirValue v)
+{
+    int perm[MAX_AXES], rank = rank_of(v);
+    for (int i = 0; i < rank; i++) perm[i] = i < rank - 2 ? i : i == rank - 2 ? rank - 1 : rank - 2;
+    return build_transpose(b, v, perm);
+}
+
+MlirValue heads_of_rows_like(op_builder *b, MlirValue rows, int64_t n_heads, MlirType like)
+{
+    if (mlirShapedTypeGetRank(like) == 4) return heads_of_rows(b, rows, like, false);
+    int rank = rank_of(rows);
+    const int64_t four[] = {rank == 3 ? dim_of(rows, 0) : 1, n_heads, dim_of(rows, rank - 2),
+                            dim_of(rows, rank - 1) / n_heads};
+    MlirType split = tensor_of(4, four, mlirShapedTypeGetElementType(like));
+    MlirValue v = heads_of_rows(b, rows, split, false);
+    for (int64_t left = mlirShapedTypeGetRank(like); rank_of(v) > left;) v = build_collapse(b, v, 0, 2);
+    return v;
 }
 
 MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool sequence_first)

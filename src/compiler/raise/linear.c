@@ -1,4 +1,5 @@
-// In:  x [.., m, k] times W^T, W [n, k] given transposed, or a constant [k, n]; [+ bias [n]]
+// In:  x [.., m, k] times W^T, W [n, k] given transposed, or a constant [k, n]; [+ bias [n]]; or tosa.conv2d with a
+//      kernel of 1 x 1
 // Out: wf.linear x, W, bias
 //
 // A constant is transposed here, so that every wf.linear has its weights as rows of output features.
@@ -8,11 +9,13 @@
 #include "compiler/raise/contraction.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/norm_parts.h"
+#include "compiler/raise/strided.h"
 
 // The weights as they stand in the graph.
 typedef struct weights {
-    MlirValue v;     // dimensions of size 1, and [n, k] or [k, n]
-    bool transposed; // [k, n]: a constant
+    MlirValue v;        // dimensions of size 1, and [n, k] or [k, n]
+    MlirValue constant; // that v is a reshape of; null value: none
+    bool transposed;    // [k, n]: a constant
     int64_t n, k;
 } weights;
 
@@ -22,11 +25,24 @@ static bool is_constant(MlirValue v)
     return op_is(op, "tosa.const") || op_is(op, "arith.constant") || op_is(op, "wf.weight");
 }
 
+// The constant that v is a reshape of, or itself; null value when there is none.
+static MlirValue constant_behind(matcher *m, MlirValue v)
+{
+    enum { MAX_STEPS = 8 };
+    strided s;
+    if (!strided_start(&s, v)) return is_constant(v) ? v : (MlirValue){0};
+    for (int step = 0; step < MAX_STEPS && is_in_order(&s, v); step++) {
+        if (is_constant(s.v)) return s.v;
+        if (!strided_step(&m->r, &s, false)) break;
+    }
+    return (MlirValue){0};
+}
+
 static bool read_weights(matcher *m, const contraction *c, weights *w)
 {
     ref from;
     if (!root_ref(c->rhs, &from)) return false;
-    node n = read_node(&m->r, &from);
+    node n = read_unwidened(&m->r, &from); // stored as f16 or bf16, widened here
     int first = -1, second = -1, count = 0, row = from.n - 2, column = from.n - 1;
     if (!n.tensor.v.ptr) return false;
     for (int j = 0; j < n.tensor.n; j++) {
@@ -38,6 +54,7 @@ static bool read_weights(matcher *m, const contraction *c, weights *w)
     }
     if (count != 2) return false;
     w->v = n.tensor.v;
+    w->constant = constant_behind(m, w->v);
     w->n = dim_of(c->rhs, c->transposed ? row : column);
     w->k = dim_of(c->rhs, c->transposed ? column : row);
     if (w->n < 0 || w->k < 0) return false;
@@ -45,10 +62,14 @@ static bool read_weights(matcher *m, const contraction *c, weights *w)
     if (first == n_axis && second == k_axis) {
         w->transposed = false;
         // weights that the graph gives as [n, k] itself, or behind a transposition; not a product of two activations
-        return is_constant(w->v) || !c->transposed;
+        return w->constant.ptr || !c->transposed || mlirValueIsABlockArgument(w->v);
     }
     w->transposed = true;
-    return first == k_axis && second == n_axis && is_constant(w->v);
+    if (first != k_axis || second != n_axis) return false;
+    if (w->constant.ptr) return true;
+    bool given = mlirValueIsABlockArgument(w->v) && rank_of(w->v) == 2;
+    return given && near_miss(m, "the weights [%lld, %lld] are an argument, and would be transposed at every call",
+                              (long long)w->k, (long long)w->n);
 }
 
 static MlirAttribute constant_attribute(MlirValue v)
@@ -84,11 +105,11 @@ static MlirValue write_weights(op_builder *b, const weights *w)
 {
     int64_t shape[] = {w->n, w->k};
     MlirType type = tensor_of(2, shape, element_type_of(w->v));
-    MlirAttribute a = is_constant(w->v) ? constant_attribute(w->v) : (MlirAttribute){0};
+    MlirAttribute a = w->constant.ptr ? constant_attribute(w->constant) : (MlirAttribute){0};
     if (w->transposed && a.ptr)
         a = transpose_constant(a, w, type);
     else if (a.ptr && mlirAttributeIsADenseElements(a))
-        a = rank_of(w->v) == 2 ? (MlirAttribute){0} : mlirDenseElementsAttrReshapeGet(a, type);
+        a = rank_of(w->constant) == 2 ? (MlirAttribute){0} : mlirDenseElementsAttrReshapeGet(a, type);
     else
         a = (MlirAttribute){0};
     if (a.ptr) {
@@ -101,18 +122,20 @@ static MlirValue write_weights(op_builder *b, const weights *w)
     return w->transposed ? build_transpose(b, v, swap) : v;
 }
 
-// The bias that is added to a product: the addition, perhaps behind a reshape that adds or drops dimensions of size 1.
+// The bias that is added to a product: the addition, perhaps behind a reshape of all but the features.
 typedef struct addition {
     MlirValue bias, result; // null result: there is none
     MlirOperation reshape;  // null: the bias is added to the product itself
 } addition;
 
-static bool drops_only_ones(matcher *m, MlirValue reshaped, MlirValue input)
+// Whether the reshape leaves the features as they are.
+static bool keeps_features(matcher *m, MlirValue reshaped)
 {
-    ref from;
-    if (!root_ref(reshaped, &from)) return false;
-    node n = read_node(&m->r, &from);
-    return n.tensor.v.ptr && mlirValueEqual(n.tensor.v, input); // only then it is looked through
+    strided s;
+    int last = rank_of(reshaped) - 1;
+    return last >= 0 && strided_start(&s, reshaped) && strided_step(&m->r, &s, false) && s.rank > 0 &&
+           mlirValueEqual(s.v, reshape_input(reshaped)) && is_in_order(&s, reshaped) &&
+           is_whole_axis(&s.at[s.rank - 1], reshaped, last);
 }
 
 static addition read_addition(matcher *m, MlirValue product)
@@ -123,7 +146,7 @@ static addition read_addition(matcher *m, MlirValue product)
         MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
         if (mlirOperationGetNumResults(user) == 1 &&
             mlirValueEqual(reshape_input(mlirOperationGetResult(user, 0)), v)) {
-            if (!drops_only_ones(m, mlirOperationGetResult(user, 0), v)) return none;
+            if (!keeps_features(m, mlirOperationGetResult(user, 0))) return none;
             a.reshape = user;
             v = mlirOperationGetResult(user, 0);
         }
@@ -159,15 +182,13 @@ bool raise_linear(matcher *m, MlirOperation op)
 {
     contraction c;
     weights w;
-    if (!read_contraction(m, op, &c) || !read_weights(m, &c, &w)) return false;
-    if (!is_constant(w.v) && leads_to_softmax(m, c.result)) return false;
     MlirValue bias = {0};
-    if (c.init.ptr) { // sums that start from a bias
-        ref root;
-        if (!root_ref(c.init, &root) || !read_vector(m, &root, 1, &root, &bias, NULL))
-            return near_miss(m, "the product is added to something that is no bias");
-    }
-    addition add = bias.ptr ? (addition){0} : read_addition(m, c.result);
+    if ((!read_contraction(m, op, &c) && !read_convolution(op, &c, &bias)) || !read_weights(m, &c, &w)) return false;
+    if (!w.constant.ptr && leads_to_softmax(m, c.result)) return false;
+    ref root;
+    if (c.init.ptr && root_ref(c.init, &root)) read_vector(m, &root, 1, &root, &bias, NULL); // sums start from a bias
+    bool adds = c.init.ptr && !bias.ptr;                                                     // or from anything else
+    addition add = bias.ptr || adds ? (addition){0} : read_addition(m, c.result);
     MlirValue result = add.result.ptr ? add.result : c.result;
     if (add.result.ptr) bias = add.bias;
     op_builder b = op_builder_before(defining_op(result));
@@ -184,6 +205,8 @@ bool raise_linear(matcher *m, MlirOperation op)
         mlirBlockInsertOwnedOperationBefore(b.block, b.before, reshape);
         y = mlirOperationGetResult(reshape, 0);
     }
+    MlirValue terms[] = {c.init, y};
+    if (adds) y = build_value(&b, "arith.addf", mlirValueGetType(y), 2, terms, 0, NULL);
     replace_value(result, y);
     return true;
 }

@@ -21,15 +21,18 @@ static const primitive PRIMITIVES[] = {
     {"tosa.negate", N_NEG, 1},       {"arith.negf", N_NEG, 1},        {"tosa.abs", N_ABS, 1},
     {"math.absf", N_ABS, 1},         {"math.sqrt", N_SQRT, 1},        {"tosa.rsqrt", N_RSQRT, 1},
     {"math.rsqrt", N_RSQRT, 1},      {"tosa.reciprocal", N_RECIP, 1}, {"tosa.exp", N_EXP, 1},
-    {"math.exp", N_EXP, 1},          {"tosa.sigmoid", N_SIGMOID, 1},  {"tosa.sin", N_SIN, 1},
-    {"math.sin", N_SIN, 1},          {"tosa.cos", N_COS, 1},          {"math.cos", N_COS, 1},
-    {"tosa.tanh", N_TANH, 1},        {"math.tanh", N_TANH, 1},        {"tosa.logical_not", N_NOT, 1},
-    {"tosa.cast", N_CAST, 1},        {"arith.extf", N_CAST, 1},       {"arith.truncf", N_CAST, 1},
-    {"arith.sitofp", N_CAST, 1},     {"arith.uitofp", N_CAST, 1},     {"arith.fptosi", N_CAST, 1},
-    {"arith.extsi", N_CAST, 1},      {"arith.extui", N_CAST, 1},      {"arith.trunci", N_CAST, 1},
-    {"arith.index_cast", N_CAST, 1}, {"tosa.select", N_SELECT, 3},    {"arith.select", N_SELECT, 3},
-    {"tosa.equal", N_EQ, 2},         {"tosa.greater", N_GT, 2},       {"tosa.greater_equal", N_GE, 2},
-    {"arith.subi", N_SUB, 2},        {"arith.addi", N_ADD, 2},        {"arith.muli", N_MUL, 2},
+    {"math.exp", N_EXP, 1},          {"tosa.log", N_LOG, 1},          {"math.log", N_LOG, 1},
+    {"tosa.sigmoid", N_SIGMOID, 1},  {"tosa.sin", N_SIN, 1},          {"math.sin", N_SIN, 1},
+    {"tosa.cos", N_COS, 1},          {"math.cos", N_COS, 1},          {"tosa.tanh", N_TANH, 1},
+    {"math.tanh", N_TANH, 1},        {"tosa.erf", N_ERF, 1},          {"math.erf", N_ERF, 1},
+    {"tosa.logical_not", N_NOT, 1},  {"tosa.cast", N_CAST, 1},        {"arith.extf", N_CAST, 1},
+    {"arith.truncf", N_CAST, 1},     {"arith.sitofp", N_CAST, 1},     {"arith.uitofp", N_CAST, 1},
+    {"arith.fptosi", N_CAST, 1},     {"arith.extsi", N_CAST, 1},      {"arith.extui", N_CAST, 1},
+    {"arith.trunci", N_CAST, 1},     {"arith.index_cast", N_CAST, 1}, {"tosa.select", N_SELECT, 3},
+    {"arith.select", N_SELECT, 3},   {"tosa.equal", N_EQ, 2},         {"tosa.greater", N_GT, 2},
+    {"tosa.greater_equal", N_GE, 2}, {"arith.subi", N_SUB, 2},        {"arith.addi", N_ADD, 2},
+    {"arith.muli", N_MUL, 2},        {"arith.xori", N_NE, 2}, // of booleans
+    {"tosa.logical_xor", N_NE, 2},
 };
 
 // Operands that are as `self` is, but for dimensions of size 1 that TOSA broadcasts.

@@ -20,7 +20,7 @@
 #include "compiler/dialect/wf.h"
 
 // Of the values on the way: upstream writes a tile of rank 5 as a broadcast of rank 10.
-enum { MAX_AXES = 10, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 84, AXIS_FRESH = 100, MAX_FRESH = 27 };
+enum { MAX_AXES = 16, AXIS_ZERO = -1, AXIS_BOUND = 16, MAX_BOUND = 84, AXIS_FRESH = 100, MAX_FRESH = 27 };
 
 typedef struct ref {
     MlirValue v;
@@ -46,15 +46,18 @@ typedef enum node_kind {
     N_RSQRT,
     N_RECIP,
     N_EXP,
+    N_LOG,
     N_SIGMOID,
     N_SIN,
     N_COS,
     N_TANH,
+    N_ERF,
     N_NOT,
     N_CAST,
     N_SELECT, // condition, then, else
     N_CLAMP,  // in[0], but not below `value`
     N_EQ,
+    N_NE,
     N_GT,
     N_GE,
     N_LT,

@@ -48,6 +48,7 @@ bool near_miss(matcher *m, const char *format, ...) __attribute__((format(printf
 void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *inputs);
 
 bool raise_split(matcher *m, MlirOperation op);
+bool raise_matmul(matcher *m, MlirOperation op);
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);
 bool raise_softmax(matcher *m, MlirOperation op);

@@ -1,9 +1,10 @@
-// In:  e / sum(e), e = exp(x - max(x)), over the last axis; or e times the reciprocal of the sum
+// In:  e / sum(e), e = exp(x - max(x)), over the last axis; or e times the reciprocal of the sum; linalg.softmax
 //      select(all(x == -inf), 0, that): rows that a mask hides wholly give 0, not nan
 // Out: wf.softmax x {zero_masked}
 #include <math.h>
 
 #include "compiler/raise/norm_parts.h"
+#include "compiler/raise/split.h"
 
 // The divisor in a / b, a * (1 / b).
 static bool read_quotient(matcher *m, const node *n, ref *dividend, ref *divisor)
@@ -60,6 +61,36 @@ static bool is_guard(matcher *m, const norm_core *core, MlirOperation user, Mlir
     return is_summed(m, core, x, &equal.in[0], &over, &axes) && axes == 1u << (core->rank - 1);
 }
 
+// x - max - log(sum(exp(x - max))): noted, no softmax.
+static bool is_log_softmax(matcher *m, const node *difference)
+{
+    node log = read_uncast(&m->r, &difference->in[1]);
+    node sum = log.kind == N_LOG ? read_uncast(&m->r, &log.in[0]) : (node){.kind = N_LEAF};
+    if (sum.kind != N_SUM || read_uncast(&m->r, &sum.in[0]).kind != N_EXP) return false;
+    return near_miss(m, "the logarithm of a softmax, for which there is no op");
+}
+
+static bool note_other_sum(matcher *m, const ref *divisor)
+{
+    node sum = read_uncast(&m->r, divisor);
+    if (sum.kind != N_SUM || read_uncast(&m->r, &sum.in[0]).kind != N_EXP) return false;
+    if (sum.n_bound != 1) return near_miss(m, "the sum is over %d axes, not the last alone", sum.n_bound);
+    return near_miss(m, "the sum is of another value than the one divided by it");
+}
+
+// linalg.softmax
+static bool raise_named(matcher *m, MlirOperation op)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
+    int64_t axis = op_int(op, "dimension", -1);
+    if (axis != rank_of(x) - 1) return near_miss(m, "softmax over axis %d, not the last", (int)axis);
+    if (!mlirTypeEqual(mlirValueGetType(x), mlirValueGetType(y)))
+        return near_miss(m, "the result has another type than x");
+    op_builder b = op_builder_before(op);
+    replace_value(y, build_value(&b, "wf.softmax", mlirValueGetType(y), 1, &x, 0, NULL));
+    return true;
+}
+
 bool raise_softmax(matcher *m, MlirOperation op)
 {
     norm_core core = {0};
@@ -69,23 +100,27 @@ bool raise_softmax(matcher *m, MlirOperation op)
     if (!root_ref(mlirOperationGetResult(op, 0), &core.root)) return false;
     core.rank = rank_of(root_tensor(&core.root));
     node n = read_node(&m->r, &core.root);
-    if (core.rank < 1 || !mlirOperationEqual(n.op, op) || !read_quotient(m, &n, &e, &sum)) return false;
+    if (op_is(op, "linalg.softmax")) return raise_named(m, op);
+    if (core.rank < 1 || !mlirOperationEqual(n.op, op)) return false;
+    if (!read_quotient(m, &n, &e, &sum)) return n.kind == N_SUB && is_log_softmax(m, &n);
     node exponential = read_unwidened(&m->r, &e);
-    if (exponential.kind != N_EXP || !is_reduction_of(m, &core, &sum, N_SUM, &e, &sum_axis)) return false;
+    if (exponential.kind != N_EXP) return false;
+    if (!is_reduction_of(m, &core, &sum, N_SUM, &e, &sum_axis)) return note_other_sum(m, &sum);
     node shifted = read_unwidened(&m->r, &exponential.in[0]);
     if (shifted.kind != N_SUB || !is_reduction_of(m, &core, &shifted.in[1], N_REDUCE_MAX, &shifted.in[0], &max_axis))
         return near_miss(m, "no maximum is subtracted before exp");
     if (sum_axis != max_axis) return near_miss(m, "maximum over axis %d, sum over axis %d", max_axis, sum_axis);
     if (sum_axis != core.rank - 1) return near_miss(m, "softmax over axis %d, not the last", sum_axis);
     ref x = shifted.in[0];
-    MlirValue operand = operand_at_root(&m->r, &core.root, &x);
+    MlirValue operand = take_operand(&m->r, &core.root, &x);
     if (!operand.ptr) return near_miss(m, "x is not a tensor of the result's shape");
 
     MlirValue v = core.root.v, inner = v;
     MlirOperation user = primitive_user(&inner);
     bool guarded = user.ptr && is_guard(m, &core, user, inner, &x);
     if (guarded) v = mlirOperationGetResult(user, 0);
-    MlirValue result = tensor_of_value(v);
+    ref last;
+    MlirValue result = root_ref(v, &last) ? take_result(&last) : (MlirValue){0};
     if (!result.ptr) return near_miss(m, "the result is no tensor");
     op_builder b = op_builder_before(defining_op(result));
     MlirNamedAttribute zero_masked = named_bool(&b, "zero_masked", true);

@@ -49,7 +49,10 @@ static bool collect(MlirOperation op, MlirValue v, factor *f)
     if (!mlirOperationEqual(mlirOperationGetParentOperation(scalar), op)) return true;
     for (int i = 0; i < f->n_ops; i++)
         if (mlirOperationEqual(f->ops[i], scalar)) return true;
-    bool known = op_name_starts_with(scalar, "arith.") || op_name_starts_with(scalar, "math.");
+    bool index = op_is(scalar, "linalg.index"), known = index || op_is(scalar, "tensor.extract") ||
+                                                        op_name_starts_with(scalar, "arith.") ||
+                                                        op_name_starts_with(scalar, "math.");
+    if (index) f->loops |= 1u << op_int(scalar, "dim", 0);
     if (!known || mlirOperationGetNumResults(scalar) != 1) return false;
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(scalar); i++)
         if (!collect(op, mlirOperationGetOperand(scalar, i), f)) return false;
@@ -146,6 +149,7 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
     MlirAffineExpr places[MAX_AXES], own[MAX_AXES], renamed[MAX_AXES];
     MlirValue dynamic[MAX_AXES], operands[MAX_OPERANDS + 2];
     MlirAttribute maps[MAX_OPERANDS + 2];
+    int place_of[MAX_AXES] = {0};
     for (int i = 0; i < MAX_AXES; i++) renamed[i] = mlirAffineConstantExprGet(b->ctx, 0);
     for (int i = 0; i < n_loops; i++) {
         MlirValue tensor = {0};
@@ -154,6 +158,7 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
         if (shape[i] < 0) dynamic[n_dynamic++] = build_dim(b, tensor, axis);
         places[i] = mlirAffineDimExprGet(b->ctx, loops[i]);
         own[i] = renamed[loops[i]] = mlirAffineDimExprGet(b->ctx, i);
+        place_of[loops[i]] = i;
     }
     int place[MAX_OPERANDS];
     for (int i = 0; i < MAX_OPERANDS; i++) {
@@ -181,6 +186,10 @@ static MlirValue write_factor(op_builder *b, MlirOperation op, const factor *f, 
     MlirValue copies[MAX_SCALARS], yielded = f->v;
     for (int k = 0; k < f->n_ops; k++) {
         MlirOperation copy = mlirOperationClone(f->ops[k]);
+        if (op_is(copy, "linalg.index")) {
+            MlirAttribute dim = mlirIntegerAttrGet(mlirIntegerTypeGet(b->ctx, 64), place_of[op_int(copy, "dim", 0)]);
+            mlirOperationSetAttributeByName(copy, mlir_text("dim"), dim);
+        }
         for (intptr_t i = 0; i < mlirOperationGetNumOperands(copy); i++) {
             MlirValue v = mlirOperationGetOperand(f->ops[k], i);
             if (mlirValueIsABlockArgument(v) &&
@@ -212,7 +221,7 @@ bool scalar_as_tensor(const ref *from, ref *tensor)
     MlirAffineMap map = indexing_map(op, mlirOperationGetNumOperands(op) - 1);
     factor f = {.v = from->v};
     if (n_loops > MAX_AXES || n_loops != from->n || !mlirAffineMapIsIdentity(map) || !collect(op, from->v, &f) ||
-        !f.operands)
+        !f.loops)
         return false;
     op_builder b = op_builder_before(op);
     *tensor = (ref){.v = write_factor(&b, op, &f, &map)};
@@ -223,6 +232,54 @@ bool scalar_as_tensor(const ref *from, ref *tensor)
         tensor->axis[i] = dim_of(tensor->v, i) == 1 ? AXIS_ZERO : from->axis[d];
     }
     return true;
+}
+
+// The op reads `input`, along all of its loops, instead of computing the scalar.
+static void add_input(MlirOperation op, MlirValue input, MlirValue scalar)
+{
+    MlirBlock body;
+    if (!is_structured(op, &body)) return;
+    MlirContext ctx = mlirOperationGetContext(op);
+    MlirValue operands[MAX_OPERANDS + 2];
+    MlirAttribute maps[MAX_OPERANDS + 2];
+    intptr_t n = mlirOperationGetNumOperands(op), n_inputs = n - mlirOperationGetNumResults(op);
+    for (intptr_t i = 0; i <= n; i++) {
+        intptr_t from = i > n_inputs ? i - 1 : i;
+        operands[i] = i == n_inputs ? input : mlirOperationGetOperand(op, from);
+        // all along the loops, as the op's one result is
+        maps[i] = mlirAffineMapAttrGet(indexing_map(op, i == n_inputs ? n - 1 : from));
+    }
+    int32_t segments[] = {(int32_t)n_inputs + 1, (int32_t)(n - n_inputs)};
+    mlirOperationSetOperands(op, n + 1, operands);
+    mlirOperationSetAttributeByName(op, mlir_text("indexing_maps"), mlirArrayAttrGet(ctx, n + 1, maps));
+    mlirOperationSetAttributeByName(op, mlir_text("operandSegmentSizes"), mlirDenseI32ArrayGet(ctx, 2, segments));
+    replace_value(scalar,
+                  mlirBlockInsertArgument(body, n_inputs, mlirValueGetType(scalar), mlirOperationGetLocation(op)));
+}
+
+MlirValue take_result(const ref *root)
+{
+    MlirValue none = {0}, v = tensor_of_value(root->v);
+    ref taken;
+    if (v.ptr) return v;
+    MlirOperation scalar = defining_op(root->v);
+    MlirOperation op = scalar.ptr ? mlirOperationGetParentOperation(scalar) : (MlirOperation){0};
+    if (!op_is(op, "linalg.generic") || mlirOperationGetNumOperands(op) > MAX_OPERANDS) return none;
+    if (!scalar_as_tensor(root, &taken) || taken.n != root->n) return none;
+    add_input(op, taken.v, root->v);
+    return taken.v;
+}
+
+MlirValue take_operand(reader *r, const ref *root, const ref *from)
+{
+    MlirValue none = {0}, v = operand_at_root(r, root, from), tensor = root_tensor(root);
+    ref taken;
+    if (v.ptr) return v;
+    node n = read_unwidened(r, from);
+    if (!scalar_as_tensor(&n.self, &taken) || taken.n != rank_of(tensor)) return none;
+    for (int i = 0; i < taken.n; i++)
+        if (dim_of(taken.v, i) != dim_of(tensor, i) || (taken.axis[i] != i && dim_of(tensor, i) != 1)) return none;
+    return taken.v;
 }
 
 bool replace_scalar(MlirValue scalar, MlirValue tensor)
@@ -259,6 +316,24 @@ static bool read_product(MlirOperation op, MlirBlock body, factor f[2])
     return true;
 }
 
+MlirValue build_product(op_builder *b, const MlirValue operands[3], const MlirAttribute maps[3], int n_loops,
+                        const bool *reduces)
+{
+    MlirBlock plain = make_body(b, 3, operands);
+    op_builder inside = op_builder_at_end(plain, b->loc);
+    MlirType type = element_type_of(operands[2]);
+    MlirValue x[2], argument = mlirBlockGetArgument(plain, 2);
+    for (int i = 0; i < 2; i++) {
+        x[i] = mlirBlockGetArgument(plain, i);
+        if (!mlirTypeEqual(mlirValueGetType(x[i]), type))
+            x[i] = build_value(&inside, "arith.extf", type, 1, &x[i], 0, NULL);
+    }
+    MlirValue sum[] = {argument, build_value(&inside, "arith.mulf", type, 2, x, 0, NULL)};
+    MlirValue total = build_value(&inside, "arith.addf", type, 2, sum, 0, NULL);
+    build_op(&inside, "linalg.yield", 0, NULL, 1, &total, 0, NULL);
+    return build_generic(b, 3, operands, maps, n_loops, reduces, plain);
+}
+
 bool raise_split(matcher *m, MlirOperation op)
 {
     (void)m;
@@ -290,20 +365,8 @@ bool raise_split(matcher *m, MlirOperation op)
     }
     operands[2] = mlirOperationGetOperand(op, n - 1);
     maps[2] = mlirAffineMapAttrGet(out);
-    MlirBlock plain = make_body(&b, 3, operands);
-    op_builder inside = op_builder_at_end(plain, b.loc);
-    MlirType type = element_type_of(operands[2]);
-    MlirValue x[2], argument = mlirBlockGetArgument(plain, 2);
-    for (int i = 0; i < 2; i++) {
-        x[i] = mlirBlockGetArgument(plain, i);
-        if (!mlirTypeEqual(mlirValueGetType(x[i]), type))
-            x[i] = build_value(&inside, "arith.extf", type, 1, &x[i], 0, NULL);
-    }
-    MlirValue sum[] = {argument, build_value(&inside, "arith.mulf", type, 2, x, 0, NULL)};
-    MlirValue total = build_value(&inside, "arith.addf", type, 2, sum, 0, NULL);
-    build_op(&inside, "linalg.yield", 0, NULL, 1, &total, 0, NULL);
     bool reduces[MAX_AXES];
     for (int d = 0; d < loops; d++) reduces[d] = reduced >> d & 1;
-    replace_value(mlirOperationGetResult(op, 0), build_generic(&b, 3, operands, maps, (int)loops, reduces, plain));
+    replace_value(mlirOperationGetResult(op, 0), build_product(&b, operands, maps, (int)loops, reduces));
     return true;
 }

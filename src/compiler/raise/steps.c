@@ -248,11 +248,14 @@ node_kind step_compare_kind(MlirOperation op)
         case 11: return N_LT;
         case 5:
         case 12: return N_LE;
+        case 6:
+        case 13: return N_NE; // one, une
         default: return N_LEAF;
         }
     }
     switch (p) { // of the unsigned ones none: indices are compared as signed
     case 0: return N_EQ;
+    case 1: return N_NE;
     case 2: return N_LT;
     case 3: return N_LE;
     case 4: return N_GT;

@@ -19,6 +19,13 @@ bool step_enter_reshape(const ref *from, MlirValue input, ref *to);
 bool step_regroup(reader *r, const ref *from, ref *to);
 // The x of an scf.if that broadcasts it where its size is 1; null value when the op is another.
 MlirValue step_unless_broadcast(reader *r, const ref *from, MlirOperation op);
+// What made the size of v along `axis`: the index that its tensor.empty was given; null value when that is not seen.
+MlirValue step_made_size(MlirValue v, int axis);
+// A size behind casts of integers and the test for -1, which no size of a tensor is.
+MlirValue step_strip_size(MlirValue v);
+// Whether the size, an index, is what v was made with along `axis`; is the same as v's size there.
+bool step_is_sized_by(MlirValue v, int axis, MlirValue size);
+bool step_is_size(MlirValue size, MlirValue v, int axis);
 // The tensor of a tensor.extract whose indices are loops of the body that it stands in.
 bool step_enter_extract(const ref *from, MlirOperation op, ref *to);
 

@@ -1,8 +1,14 @@
-// In:  silu(gate) * up, silu(gate) = gate * sigmoid(gate) = gate / (1 + exp(-gate)), in any order
-// Out: wf.swiglu gate, up {rounded}: silu(gate) is rounded to that type before the product, where it is
+// In:  act(gate) * up, in any order: silu(gate) = gate * sigmoid(gate) = gate / (1 + exp(-gate)),
+//      gelu(gate) = gate / 2 * (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) or gate / 2 * (1 + erf(gate /
+//      sqrt(2)))
+// Out: wf.swiglu gate, up {activation, rounded}: act(gate) is rounded to that type before the product, where it is
 //
-// https://arxiv.org/abs/2002.05202
+// https://arxiv.org/abs/2002.05202, https://arxiv.org/abs/1606.08415
+#include <math.h>
+
+#include "compiler/raise/polynomial.h"
 #include "compiler/raise/raise.h"
+#include "compiler/raise/split.h"
 
 static bool is_one(matcher *m, const ref *r)
 {
@@ -63,37 +69,142 @@ static bool read_split(matcher *m, const ref *product, const ref *gate, ref *up)
     return false;
 }
 
+// ---- gelu
+
+// The factors of a product that are no constants, and the constants together.
+typedef struct factors {
+    ref of[4];
+    int n;
+    double constant;
+} factors;
+
+static bool collect_factors(matcher *m, const ref *from, factors *f, int depth)
+{
+    constant c;
+    if (read_constant(&m->r, from, &c)) {
+        f->constant *= c.value;
+        return true;
+    }
+    node n = read_uncast(&m->r, from);
+    if (n.kind == N_MUL && depth < 8)
+        return collect_factors(m, &n.in[0], f, depth + 1) && collect_factors(m, &n.in[1], f, depth + 1);
+    if (n.kind == N_DIV && depth < 8 && read_constant(&m->r, &n.in[1], &c)) {
+        f->constant /= c.value;
+        return collect_factors(m, &n.in[0], f, depth + 1);
+    }
+    if (f->n == (int)(sizeof f->of / sizeof *f->of)) return false;
+    f->of[f->n++] = *from;
+    return true;
+}
+
+// a + b * s(x), s = tanh or erf.
+typedef struct saturation {
+    node_kind kind;
+    double a, b;
+    ref x;
+} saturation;
+
+static bool read_saturation(matcher *m, const ref *from, saturation *s)
+{
+    constant c;
+    node sum = read_uncast(&m->r, from);
+    if (sum.kind != N_ADD) return false;
+    int at = read_constant(&m->r, &sum.in[0], &c) ? 0 : read_constant(&m->r, &sum.in[1], &c) ? 1 : -1;
+    factors f = {.constant = 1};
+    if (at < 0 || !collect_factors(m, &sum.in[1 - at], &f, 0) || f.n != 1) return false;
+    node n = read_uncast(&m->r, &f.of[0]);
+    *s = (saturation){n.kind, c.value, f.constant, n.in[0]};
+    return n.kind == N_TANH || n.kind == N_ERF;
+}
+
+// Constants may be rounded to bf16; and torch-mlir's linalg has sqrt(2 / pi) as 0.797724, which is meant to be
+// PyTorch's gelu all the same: what is raised differs from such a graph in the fifth digit, towards PyTorch.
+static bool is_near(double x, double y) { return fabs(x - y) <= 2e-3 * fabs(y); }
+
+static bool read_gelu(matcher *m, const ref *from, ref *gate, const char **activation)
+{
+    factors f = {.constant = 1};
+    saturation s;
+    polynomial p;
+    if (!collect_factors(m, from, &f, 0) || f.n != 2) return false;
+    int at = read_saturation(m, &f.of[0], &s) ? 0 : read_saturation(m, &f.of[1], &s) ? 1 : -1;
+    if (at < 0) return false;
+    *gate = f.of[1 - at];
+    if (!read_polynomial(&m->r, &s.x, gate, &p)) return near_miss(m, "tanh or erf are of another value than the gate");
+    *activation = s.kind == N_TANH ? "gelu" : "gelu_erf";
+    double linear = s.kind == N_TANH ? sqrt(2 / 3.14159265358979324) : sqrt(0.5),
+           cube = s.kind == N_TANH ? 0.044715 : 0;
+    bool same = p.of[0] == 0 && p.of[2] == 0 && is_near(p.of[1], linear) && is_near(p.of[3], cube * linear);
+    if (!same)
+        return near_miss(m, "%s is of %g gate + %g gate^3, not gelu's", s.kind == N_TANH ? "tanh" : "erf", p.of[1],
+                         p.of[3]);
+    if (!is_near(f.constant * s.a, 0.5) || !is_near(f.constant * s.b, 0.5))
+        return near_miss(m, "the gate is times %g + %g %s(..), not 1/2 of each", f.constant * s.a, f.constant * s.b,
+                         s.kind == N_TANH ? "tanh" : "erf");
+    return true;
+}
+
+// Notes x * sigmoid(k x), where k is not 1.
+static void note_quick_gelu(matcher *m, const ref *from)
+{
+    node n = read_uncast(&m->r, from);
+    for (int i = 0; i < 2 && n.kind == N_MUL; i++) {
+        ref x;
+        polynomial p;
+        if (read_sigmoid(m, &n.in[i], &x) && read_polynomial(&m->r, &x, &n.in[1 - i], &p) && p.of[1] != 1 &&
+            p.of[0] == 0)
+            near_miss(m, "the gate is times sigmoid of %g times itself: gelu's quick form, not silu", p.of[1]);
+    }
+}
+
+// ---- the op
+
+// What the op computes from gate and up.
+typedef struct gated {
+    ref gate, up;
+    const char *activation; // NULL: silu
+    MlirType rounded;       // null: it is not
+} gated;
+
+static bool read_gated(matcher *m, const node *n, gated *g)
+{
+    for (int i = 0; i < 2; i++) {
+        *g = (gated){.up = n->in[1 - i]};
+        if (read_silu(m, &n->in[i], &g->gate) || read_gelu(m, &n->in[i], &g->gate, &g->activation)) {
+            MlirType type = element_type_of(n->in[i].v);
+            if (float_bits_of(type) < 24) g->rounded = type;
+            return true;
+        }
+        if (read_split(m, &n->in[i], &n->in[1 - i], &g->up)) {
+            g->gate = n->in[1 - i];
+            return true;
+        }
+    }
+    for (int i = 0; i < 2; i++) note_quick_gelu(m, &n->in[i]);
+    return false;
+}
+
 bool raise_swiglu(matcher *m, MlirOperation op)
 {
-    ref root, gate, up;
+    ref root;
+    gated g;
     if (mlirOperationGetNumResults(op) != 1 || is_structured(op, NULL) ||
         !root_ref(mlirOperationGetResult(op, 0), &root))
         return false;
     node n = read_node(&m->r, &root);
-    if (n.kind != N_MUL || !mlirOperationEqual(n.op, op)) return false;
-    MlirType rounded = {0};
-    bool found = false;
-    for (int i = 0; i < 2 && !found; i++) {
-        if (read_silu(m, &n.in[i], &gate)) {
-            up = n.in[1 - i];
-            MlirType type = element_type_of(n.in[i].v);
-            if (float_bits_of(type) < 24) rounded = type;
-            found = true;
-        } else if (read_split(m, &n.in[i], &n.in[1 - i], &up)) {
-            gate = n.in[1 - i];
-            found = true;
-        }
-    }
-    if (!found) return false;
-    MlirValue operands[] = {operand_at_root(&m->r, &root, &gate), operand_at_root(&m->r, &root, &up)};
-    MlirValue result = tensor_of_value(root.v);
+    if (n.kind != N_MUL || !mlirOperationEqual(n.op, op) || !read_gated(m, &n, &g)) return false;
+    MlirValue operands[] = {take_operand(&m->r, &root, &g.gate), take_operand(&m->r, &root, &g.up)};
     if (!operands[0].ptr) return near_miss(m, "gate is not a tensor of the result's shape");
     if (!operands[1].ptr) return near_miss(m, "up is not a tensor of the result's shape");
+    MlirValue result = take_result(&root);
     if (!result.ptr) return near_miss(m, "the result is no tensor");
     op_builder b = op_builder_before(defining_op(result));
-    MlirNamedAttribute attribute = named_type(&b, "rounded", rounded.ptr ? rounded : element_type_of(result));
+    MlirNamedAttribute attributes[2];
+    int n_attributes = 0;
+    if (g.activation) attributes[n_attributes++] = named_string(&b, "activation", g.activation);
+    if (g.rounded.ptr) attributes[n_attributes++] = named_type(&b, "rounded", g.rounded);
     MlirType type = mlirValueGetType(result);
     mark_pattern(m, result, 2, operands);
-    replace_value(result, build_value(&b, "wf.swiglu", type, 2, operands, rounded.ptr ? 1 : 0, &attribute));
+    replace_value(result, build_value(&b, "wf.swiglu", type, 2, operands, n_attributes, attributes));
     return true;
 }
