@@ -85,7 +85,7 @@ int graph_math_arguments(int index) { return MATH[index].n_arguments; }
 void graph_program_free(graph_program *p)
 {
     free(p->constants);
-    free((void *)(uintptr_t)p->object);
+    for (uint32_t i = 0; i < p->n_objects; i++) free((void *)(uintptr_t)p->objects[i].data);
     arena_free(&p->memory);
     *p = (graph_program){0};
 }
@@ -143,8 +143,8 @@ static wf_status load_kernels(graph_run *run, wf_error *err)
     wf_error inner = {0};
     wf_status status = WF_OK;
     if (p->n_calls)
-        status = objects_load(&(view){p->object, p->object_bytes}, 1, "compiled function", names, p->n_calls,
-                              run->kernels, &run->code, &run->code_bytes, &inner);
+        status = objects_load(p->objects, p->n_objects, "compiled function", names, p->n_calls, run->kernels,
+                              &run->code, &run->code_bytes, &inner);
     if (status != WF_OK) status = error_set(err, WF_ERROR_COMPILE, "%s", inner.message);
     free(names);
     return status;

@@ -36,7 +36,7 @@ typedef enum graph_type {
 size_t graph_type_bytes(graph_type type);
 const char *graph_type_name(graph_type type); // as MLIR writes it: "f32", "i1"
 
-enum { GRAPH_MAX_DIMS = 8 };
+enum { GRAPH_MAX_DIMS = 8, GRAPH_MAX_OBJECTS = 4 };
 
 typedef struct graph_shape {
     graph_type type;
@@ -81,9 +81,9 @@ typedef struct graph_program {
     const plan_fusion *fusions;
     uint32_t n_checks;
     const char *const *checks; // messages
-    const void *object;        // relocatable object with the kernels
-    size_t object_bytes;
-    arena memory; // owns all above but constants and object, which are malloc's
+    uint32_t n_objects;
+    view objects[GRAPH_MAX_OBJECTS]; // relocatable, with the kernels
+    arena memory;                    // owns all above but constants and objects' data, which are malloc's
 } graph_program;
 
 void graph_program_free(graph_program *p);

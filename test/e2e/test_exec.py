@@ -659,15 +659,12 @@ def test_entry(mlir):
 
 
 def test_refused_op(mlir):
-    done = mlir("""func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
-      %0 = tensor.generate {
-      ^bb0(%i: index):
-        %e = tensor.extract %a[%i] : tensor<4xf32>
-        tensor.yield %e : f32
-      } : tensor<4xf32>
-      return %0 : tensor<4xf32>
-    }""").run(np.ones(4, "f4")).failed(1)
-    assert re.search(r"f\.mlir:2:\d+: tensor\.generate cannot be compiled", done.stderr), done.stderr
+    done = mlir("""func.func @main(%a: tensor<8xf32>) -> tensor<2x4xf32> {
+      %e = tensor.empty() : tensor<2x4xf32>
+      %0 = linalg.pack %a inner_dims_pos = [0] inner_tiles = [4] into %e : tensor<8xf32> -> tensor<2x4xf32>
+      return %0 : tensor<2x4xf32>
+    }""").run(np.ones(8, "f4")).failed(1)
+    assert re.search(r"f\.mlir:3:\d+: linalg\.pack cannot be compiled", done.stderr), done.stderr
 
 
 def test_index_out_of_range(mlir):

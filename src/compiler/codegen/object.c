@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/threads.h"
+
 // Kernels are written with explicit vectors, unrolling and scheduling in mind, so MLIR and LLVM only clean up: O3 takes
 // ten times as long and gains nothing.
 static const char MLIR_PIPELINE[] = "builtin.module(canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,"
@@ -104,36 +106,135 @@ static wf_status optimize_and_emit(LLVMModuleRef module, LLVMTargetMachineRef ma
     return emit(machine, module, LLVMObjectFile, object, err);
 }
 
-wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object, buffer *assembly,
-                      wf_error *err)
+// ---- from MLIR to LLVM IR, and on
+
+// A module of LLVM IR in a context of its own, so that any thread can work on it.
+typedef struct translation {
+    LLVMContextRef context;
+    LLVMModuleRef module;
+} translation;
+
+static void translation_free(translation *t)
 {
-    TRY(compiler_run_passes(c, module, MLIR_PIPELINE, err));
+    if (t->module) LLVMDisposeModule(t->module);
+    if (t->context) LLVMContextDispose(t->context);
+    *t = (translation){0};
+}
+
+static wf_status translate(compiler_context *c, MlirModule module, translation *t, wf_error *err)
+{
+    t->context = LLVMContextCreate();
+    compiler_context_watch(c, err);
+    t->module = mlirTranslateModuleToLLVMIR(mlirModuleGetOperation(module), t->context);
+    compiler_context_watch(c, NULL);
+    if (t->module) return WF_OK;
+    return c->has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "translation to LLVM IR failed");
+}
+
+static wf_status finish(translation *t, const cpu_features *cpu, buffer *object, buffer *assembly, wf_error *err)
+{
     LLVMTargetMachineRef machine = NULL;
     char *name = NULL, *features = NULL;
     wf_status status = create_target(cpu, &machine, &name, &features, err);
-    LLVMContextRef context = LLVMContextCreate();
-    LLVMModuleRef llvm = NULL;
-    if (status != WF_OK) goto done;
-    compiler_context_watch(c, err);
-    llvm = mlirTranslateModuleToLLVMIR(mlirModuleGetOperation(module), context);
-    if (!llvm) {
-        status = c->has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "translation to LLVM IR failed");
-        goto done;
+    if (status == WF_OK) {
+        char *triple = LLVMGetTargetMachineTriple(machine);
+        LLVMSetTarget(t->module, triple);
+        LLVMDisposeMessage(triple);
+        LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+        LLVMSetModuleDataLayout(t->module, layout);
+        LLVMDisposeTargetData(layout);
+        set_function_attributes(t->module, name, features, cpu->avx512);
+        status = optimize_and_emit(t->module, machine, object, assembly, err);
     }
-    char *triple = LLVMGetTargetMachineTriple(machine);
-    LLVMSetTarget(llvm, triple);
-    LLVMDisposeMessage(triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-    LLVMSetModuleDataLayout(llvm, layout);
-    LLVMDisposeTargetData(layout);
-    set_function_attributes(llvm, name, features, cpu->avx512);
-    status = optimize_and_emit(llvm, machine, object, assembly, err);
-done:
-    compiler_context_watch(c, NULL);
-    if (llvm) LLVMDisposeModule(llvm);
-    LLVMContextDispose(context);
     if (machine) LLVMDisposeTargetMachine(machine);
     if (name) LLVMDisposeMessage(name);
     if (features) LLVMDisposeMessage(features);
+    return status;
+}
+
+wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object, buffer *assembly,
+                      wf_error *err)
+{
+    translation t = {0};
+    TRY(compiler_run_passes(c, module, MLIR_PIPELINE, err));
+    wf_status status = translate(c, module, &t, err);
+    if (status == WF_OK) status = finish(&t, cpu, object, assembly, err);
+    translation_free(&t);
+    return status;
+}
+
+// ---- several objects
+
+typedef struct parts {
+    thread_pool *pool;
+    const cpu_features *cpu;
+    translation translations[OBJECT_PARTS];
+    buffer *objects;
+    wf_status status[OBJECT_PARTS];
+    wf_error errors[OBJECT_PARTS];
+} parts;
+
+static MlirWalkResult count_op(MlirOperation op, void *n)
+{
+    (void)op;
+    ++*(size_t *)n;
+    return MlirWalkResultAdvance;
+}
+
+// Deals the functions of a module out, each to the part that has the fewest ops so far.
+static void split_module(MlirModule module, MlirModule to[OBJECT_PARTS])
+{
+    size_t sizes[OBJECT_PARTS] = {0};
+    MlirLocation location = mlirOperationGetLocation(mlirModuleGetOperation(module));
+    MlirOperation next;
+    for (int i = 0; i < OBJECT_PARTS; i++) to[i] = mlirModuleCreateEmpty(location);
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        int least = 0;
+        for (int i = 1; i < OBJECT_PARTS; i++)
+            if (sizes[i] < sizes[least]) least = i;
+        mlirOperationWalk(op, count_op, &sizes[least], MlirWalkPreOrder);
+        mlirOperationRemoveFromParent(op);
+        mlirBlockAppendOwnedOperation(mlirModuleGetBody(to[least]), op);
+    }
+}
+
+static void finish_parts(void *context, int thread)
+{
+    parts *p = context;
+    for (;;) {
+        tile_range taken = work_take(p->pool, 0, thread, OBJECT_PARTS, 1);
+        if (taken.begin == taken.end) return;
+        int64_t i = taken.begin;
+        if (p->translations[i].module)
+            p->status[i] = finish(&p->translations[i], p->cpu, &p->objects[i], NULL, &p->errors[i]);
+        work_finish(p->pool, 0, 1, OBJECT_PARTS);
+    }
+}
+
+wf_status objects_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, int n_threads,
+                       buffer objects[OBJECT_PARTS], wf_error *err)
+{
+    parts p = {.cpu = cpu, .objects = objects};
+    MlirModule modules[OBJECT_PARTS];
+    TRY(compiler_run_passes(c, module, MLIR_PIPELINE, err));
+    split_module(module, modules);
+    wf_status status = WF_OK;
+    for (int i = 0; i < OBJECT_PARTS; i++) {
+        bool empty = !mlirBlockGetFirstOperation(mlirModuleGetBody(modules[i])).ptr;
+        if (status == WF_OK && !empty) status = translate(c, modules[i], &p.translations[i], err);
+        mlirModuleDestroy(modules[i]);
+    }
+    if (status == WF_OK) status = thread_pool_create(n_threads < OBJECT_PARTS ? n_threads : OBJECT_PARTS, &p.pool, err);
+    if (status == WF_OK) {
+        bool begun = work_begin(p.pool, 1);
+        if (begun) thread_pool_run(p.pool, finish_parts, &p);
+        thread_pool_free(p.pool);
+        if (!begun) status = error_memory(err, 0);
+    }
+    for (int i = 0; i < OBJECT_PARTS; i++) {
+        translation_free(&p.translations[i]);
+        if (status == WF_OK && p.status[i] != WF_OK) status = error_set(err, p.status[i], "%s", p.errors[i].message);
+    }
     return status;
 }

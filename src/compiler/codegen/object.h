@@ -10,4 +10,10 @@
 wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, buffer *object, buffer *assembly,
                       wf_error *err);
 
+// The same for kernels that call nothing, dealt out over OBJECT_PARTS objects that n_threads threads make side by side.
+// Which kernel goes where does not depend on the threads. Objects without kernels stay empty.
+enum { OBJECT_PARTS = 4 };
+wf_status objects_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, int n_threads,
+                       buffer objects[OBJECT_PARTS], wf_error *err);
+
 #endif

@@ -10,6 +10,9 @@
 wf_status bind_arguments(MlirOperation function, uint32_t n, const graph_shape *shapes, const char *const *names,
                          wf_error *err);
 
+// The function's type follows its arguments and what it returns.
+void bind_update_type(MlirOperation function);
+
 // Canonicalises and infers until nothing changes. Tensors that still have no fixed size are left for the caller to
 // refuse.
 wf_status bind_propagate(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err);

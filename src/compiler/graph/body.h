@@ -33,6 +33,18 @@ void body_run(body *e, MlirBlock block);
 value body_load(body *e, const access *a);
 void body_store(body *e, const access *a, value x);
 
+// ---- shared by body.c, body_index.c and body_arithmetic.c
+
+MlirType body_lanes_of(body *e, MlirType element); // a vector of the body's lanes, or the element itself
+bool body_is_half(builder *b, MlirType t);         // f16 or bf16, or a vector of it
+value body_refuse(body *e, MlirOperation op, const char *reason);
+
+bool body_is_index_op(MlirOperation op);
+value body_index(body *e, MlirOperation op);
+value body_arithmetic(body *e, MlirOperation op);
+// A divisor that does not trap.
+value body_guard_divisor(body *e, MlirOperation op, const value *x);
+
 // x op y for the named op.
 value body_combine(builder *b, const char *name, value x, value y);
 

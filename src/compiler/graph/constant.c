@@ -1,10 +1,12 @@
 #include "compiler/graph/constant.h"
 
 #include <mlir-c/BuiltinTypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "compiler/codegen/context.h"
+#include "compiler/dialect/wf.h"
 
 bool constant_type(MlirType t, graph_type *type)
 {
@@ -102,4 +104,69 @@ wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
     else
         buffer_append(out, mlirDenseElementsAttrGetRawData(a), bytes);
     return out->failed ? error_memory(err, bytes) : WF_OK;
+}
+
+// ---- resources
+
+static bool is_taken_apart(MlirValue v)
+{
+    static const char *const TAKERS[] = {"tosa.slice", "tensor.extract", "tensor.extract_slice"};
+    for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
+        for (size_t i = 0; i < sizeof TAKERS / sizeof *TAKERS; i++)
+            if (op_is(mlirOpOperandGetOwner(use), TAKERS[i])) return true;
+    return false;
+}
+
+static MlirAttribute dense_of(MlirAttribute resource, const buffer *data)
+{
+    MlirType t = mlirAttributeGetType(resource), element = mlirShapedTypeGetElementType(t);
+    if (mlirTypeIsAIndex(element)) return resource;
+    if (!mlirTypeIsAInteger(element) || mlirIntegerTypeGetWidth(element) > 1)
+        return mlirDenseElementsAttrRawBufferGet(t, data->len, data->data);
+    int *bits = calloc(data->len + 1, sizeof *bits);
+    if (!bits) return resource;
+    for (size_t i = 0; i < data->len; i++) bits[i] = data->data[i] != 0;
+    MlirAttribute dense = mlirDenseElementsAttrBoolGet(t, (intptr_t)data->len, bits);
+    free(bits);
+    return dense;
+}
+
+typedef struct settling {
+    wf_error *err;
+    wf_status status;
+} settling;
+
+static void settle(MlirOperation op, void *context)
+{
+    settling *s = context;
+    const char *name = op_is(op, "arith.constant") ? "value" : op_is(op, "tosa.const") ? "values" : NULL;
+    MlirAttribute a = name ? op_attribute(op, name) : (MlirAttribute){0};
+    if (s->status != WF_OK || !a.ptr || !mlirAttributeIsADenseResourceElements(a)) return;
+    graph_shape shape = {0};
+    MlirType t = mlirAttributeGetType(a);
+    size_t bytes;
+    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > GRAPH_MAX_DIMS)
+        return;
+    shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
+    for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
+    if (!graph_shape_bytes(&shape, &bytes) || bytes == 0) return;
+    if (!is_taken_apart(mlirOperationGetResult(op, 0))) return;
+    buffer data = {0}, where = {0};
+    wf_error reason = {0};
+    s->status = constant_append(a, &data, &reason);
+    if (s->status == WF_OK) {
+        mlirOperationSetAttributeByName(op, mlir_text(name), dense_of(a, &data));
+    } else {
+        print_location(mlirOperationGetLocation(op), &where);
+        error_set(s->err, s->status, "%s: %s", buffer_view(&where).data, reason.message);
+    }
+    buffer_free(&where);
+    buffer_free(&data);
+}
+
+wf_status constant_settle_resources(MlirOperation root, wf_error *err)
+{
+    settling s = {err, WF_OK};
+    for_each_op(root, settle, &s);
+    return s.status;
 }

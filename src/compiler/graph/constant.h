@@ -17,4 +17,8 @@ MlirAttribute constant_splat(MlirAttribute a);
 // has another size than its type says.
 wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err);
 
+// Makes dense attributes of the dense_resource constants in `root` that single elements are taken from: upstream's
+// folding of those aborts on resources.
+wf_status constant_settle_resources(MlirOperation root, wf_error *err);
+
 #endif

@@ -1,13 +1,13 @@
 // The wf ops written out in linalg: what they mean, op by op, in a form that any compiler understands.
 //
 // It is the definition that the kernels are held to, and the way in which ops run that no kernel takes (a type, a rank,
-// a mask that is rare).
+// a mask that is rare). Some ops of TOSA, tensor and linalg that upstream does not lower are defined too.
 #ifndef WELFORD_COMPILER_GRAPH_DECOMPOSE_H
 #define WELFORD_COMPILER_GRAPH_DECOMPOSE_H
 
 #include "compiler/codegen/context.h"
 
-// Replaces every wf op of the function that `keep` (may be NULL: none) does not want. Sizes must be fixed. An op
+// Replaces every op with a definition that `keep` (may be NULL: none) does not want. Sizes must be fixed. A wf op
 // without a definition here is WF_ERROR_UNSUPPORTED with its name and location.
 wf_status decompose_function(compiler_context *c, MlirOperation function, bool (*keep)(MlirOperation op),
                              wf_error *err);

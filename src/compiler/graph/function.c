@@ -1,12 +1,12 @@
 // A function of a graph file, compiled for the shapes of its arguments; top to bottom:
 //
 //   read, choose the entry, inline what it calls      graph_file_read
-//   bind the shapes                                   bind.h
+//   bind the shapes, flatten branches                 bind.h, regions.h
 //   raise to wf ops, fuse them                        raise/, pass/
 //   take apart what no kernel takes                   unfuse.h, decompose.h
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 schedule.h
-//   object                                            codegen/object.h
+//   objects                                           codegen/object.h
 #include <mlir-c/Pass.h>
 #include <mlir-c/RegisterEverything.h>
 #include <stdio.h>
@@ -19,11 +19,14 @@
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
 #include "compiler/graph/bind.h"
+#include "compiler/graph/constant.h"
 #include "compiler/graph/decompose.h"
+#include "compiler/graph/regions.h"
 #include "compiler/graph/schedule.h"
 #include "compiler/graph/unfuse.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
+#include "runtime/threads.h"
 
 static const char TO_LINALG[] =
     "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
@@ -176,7 +179,9 @@ static wf_status check_options(const function_options *o, wf_error *err)
 
 static wf_status lower(const runner *r, MlirOperation function, bool raise, graph_program *out, wf_error *err)
 {
+    TRY(constant_settle_resources(function, err));
     TRY(bind_propagate(r->c, r->module, function, err));
+    TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));
     if (raise) {
         TRY(runner_raise(r, err));
@@ -200,14 +205,16 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
 {
     builder kernels;
     builder_init(&kernels, r->c->mlir, cpu);
-    buffer object = {0};
+    buffer objects[OBJECT_PARTS] = {0};
+    _Static_assert((int)OBJECT_PARTS <= (int)GRAPH_MAX_OBJECTS, "a program holds them all");
     wf_status status = schedule_function(function, &kernels, runner_has(r, "chain"), out, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
     if (status == WF_OK) status = compiler_run_passes(r->c, kernels.module, EXPAND_MATH, err);
-    if (status == WF_OK && out->n_calls) status = object_emit(r->c, kernels.module, cpu, &object, NULL, err);
+    if (status == WF_OK && out->n_calls)
+        status = objects_emit(r->c, kernels.module, cpu, threads_usable(), objects, err);
     mlirModuleDestroy(kernels.module);
-    out->object = object.data;
-    out->object_bytes = object.len;
+    for (int i = 0; i < OBJECT_PARTS; i++)
+        if (objects[i].data) out->objects[out->n_objects++] = (view){objects[i].data, objects[i].len};
     return status;
 }
 

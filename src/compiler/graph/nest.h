@@ -8,6 +8,7 @@
 #ifndef WELFORD_COMPILER_GRAPH_NEST_H
 #define WELFORD_COMPILER_GRAPH_NEST_H
 
+#include "base/buffer.h"
 #include "base/status.h"
 #include "compiler/kernel/builder.h"
 
@@ -67,6 +68,9 @@ void nest_plan(nest *n, const kernel_target *target, nest_shape *shape);
 
 // Where tile t touches this operand: elements [offset + t * *step, .. + *step) only. False when that is not so.
 bool nest_tile_step(const nest *n, const nest_shape *shape, const access *a, int64_t *step);
+
+// Appends what the kernel depends on: nests of equal keys, planned, have equal kernels. False where none may be shared.
+bool nest_write_key(const nest *n, buffer *key);
 
 // Builds the kernel. WF_ERROR_UNSUPPORTED names an op of the body that cannot be compiled, with its location.
 wf_status nest_build(builder *b, const nest *n, const nest_shape *shape, const char *name, wf_error *err);

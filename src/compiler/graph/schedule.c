@@ -63,7 +63,7 @@ static wf_status schedule_op(schedule *s)
     // scalars are computed by the kernels that use them
     bool scalar = n == 1 && is_scalar_value(mlirOperationGetResult(op, 0)) && mlirOperationGetNumRegions(op) == 0;
     if (scalar && (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.") ||
-                   op_is(op, "tensor.extract") || op_is(op, "affine.apply")))
+                   op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") || op_is(op, "affine.apply")))
         return WF_OK;
     return schedule_refuse(s, "cannot be compiled");
 }
@@ -228,6 +228,7 @@ wf_status schedule_function(MlirOperation function, builder *kernels, bool chain
     free(s.constants);
     free(s.constant_roots);
     free((void *)s.checks);
+    free(s.nests);
     buffer_free(&s.blob);
     return status;
 }

@@ -136,6 +136,26 @@ static wf_status prepare_body(schedule *s, MlirBlock body)
     return WF_OK;
 }
 
+// The kernel of an equal nest, or a name for a new one.
+static wf_status name_kernel(schedule *s, const nest *n, size_t index, const char **kernel, bool *known)
+{
+    buffer key = {0};
+    bool shared = nest_write_key(n, &key);
+    *known = false;
+    for (size_t i = 0; shared && i < s->n_nests && !*known; i++) {
+        *known = !strcmp(s->nests[i].key, buffer_view(&key).data);
+        *kernel = s->nests[i].kernel;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "nest_%zu", index);
+    if (!*known) *kernel = arena_strdup(&s->out->memory, view_of(name));
+    const char *copy = shared && !*known ? arena_strdup(&s->out->memory, buffer_view(&key)) : NULL;
+    buffer_free(&key);
+    if (!*kernel || (shared && !*known && (!copy || !GROW(s, nests, nests)))) return error_memory(s->err, sizeof name);
+    if (copy) s->nests[s->n_nests++] = (nest_kernel){copy, *kernel};
+    return WF_OK;
+}
+
 // Plans the nest, builds its kernel and fills in the call.
 static wf_status finish_nest(schedule *s, size_t index, nest *n)
 {
@@ -147,13 +167,12 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
     n->check_context = s;
     nest_shape shape;
     nest_plan(n, &s->b->target, &shape);
-    char name[64];
-    snprintf(name, sizeof name, "nest_%zu", index);
-    c->kernel = arena_strdup(&s->out->memory, view_of(name));
+    bool known;
+    TRY(name_kernel(s, n, index, &c->kernel, &known));
     c->label = schedule_make_label(s);
     c->n_tiles = shape.n_tiles;
     c->grain = shape.grain;
-    if (!c->kernel || !c->label) return error_memory(s->err, sizeof name);
+    if (!c->label) return error_memory(s->err, sizeof *c);
 
     // Chained to the call before: as many tiles, and whatever this chain wrote is read at the same steps.
     call *before = index > 0 ? &s->calls[index - 1] : NULL;
@@ -187,7 +206,7 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
         bool only = root_writer_before(r, (int)index) < 0;
         r->step = only && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
     }
-    return nest_build(s->b, n, &shape, c->kernel, s->err);
+    return known ? WF_OK : nest_build(s->b, n, &shape, c->kernel, s->err);
 }
 
 // The first result dimension that is just loop l tells its extent.

@@ -57,6 +57,11 @@ typedef struct call {
     int chain; // index of the first call of its chain
 } call;
 
+// A nest's kernel, by nest_write_key.
+typedef struct nest_kernel {
+    const char *key, *kernel;
+} nest_kernel;
+
 typedef struct schedule {
     builder *b;
     graph_program *out;
@@ -75,6 +80,8 @@ typedef struct schedule {
     size_t n_constants, max_constants;
     const char **checks;
     size_t n_checks, max_checks;
+    nest_kernel *nests; // that may be used again
+    size_t n_nests, max_nests;
     buffer blob;
     MlirOperation op; // being scheduled
     MlirBlock entry;
@@ -114,7 +121,7 @@ int schedule_add_check(void *context, const char *message, MlirLocation where);
 
 wf_status schedule_generic(schedule *s);
 wf_status schedule_splat(schedule *s, MlirValue scalar); // null: nothing is known of the elements
-// Copies `from` (memory or splat) into `to`, of the same shape.
+// Copies `from` (memory or splat) into `to`, of the same shape; f32, f16 and bf16 into one another, by way of f32.
 wf_status schedule_copy(schedule *s, const tensor *from, const tensor *to);
 // The same values, contiguous in memory.
 wf_status schedule_to_memory(schedule *s, tensor *x);

@@ -33,8 +33,7 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
     TRY_GOTO(schedule_function(function, &h.builder, true, &program, err), done);
     TRY_GOTO(object_emit(&h.context, h.builder.module, &h.cpu, &object, NULL, err), done);
-    program.object = object.data;
-    program.object_bytes = object.len;
+    program.objects[program.n_objects++] = (view){object.data, object.len};
     object = (buffer){0};
     TRY_GOTO(graph_run_create(&program, 3, &run, err), done);
     status = graph_run_compute(run, arrays, err);

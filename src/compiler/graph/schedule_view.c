@@ -4,6 +4,45 @@
 #include "compiler/dialect/wf.h"
 #include "compiler/graph/schedule_parts.h"
 
+// Strides of the same elements in another shape, where no copy is needed: sizes are matched from the left in groups of
+// equal product, and within a group the old dimensions must follow each other in memory.
+static bool view_as(tensor *x, const tensor *shape)
+{
+    int64_t strides[MAX_RANK];
+    int from = 0, to = 0;
+    if (!tensor_count(x)) return false;
+    while (from < x->rank || to < shape->rank) {
+        int first = from, start = to;
+        int64_t old = from < x->rank ? x->dims[from++] : 1, now = to < shape->rank ? shape->dims[to++] : 1;
+        while (old != now) {
+            if (old < now && from == x->rank) return false;
+            if (old > now && to == shape->rank) return false;
+            if (old < now)
+                old *= x->dims[from++];
+            else
+                now *= shape->dims[to++];
+        }
+        int64_t stride = 1, last = -1; // last: the innermost old dimension that is no 1
+        for (int d = first; d < from; d++)
+            if (x->dims[d] != 1) last = d;
+        if (last >= 0) stride = x->strides[last];
+        int64_t expected = stride;
+        for (int d = from; d-- > first;) {
+            if (x->dims[d] == 1) continue;
+            if (x->strides[d] != expected) return false;
+            expected *= x->dims[d];
+        }
+        for (int d = to; d-- > start;) {
+            strides[d] = stride;
+            stride *= shape->dims[d];
+        }
+    }
+    x->rank = shape->rank;
+    memcpy(x->dims, shape->dims, sizeof x->dims);
+    memcpy(x->strides, strides, sizeof x->strides);
+    return true;
+}
+
 wf_status schedule_reshape(schedule *s)
 {
     MlirValue y = mlirOperationGetResult(s->op, 0);
@@ -11,6 +50,8 @@ wf_status schedule_reshape(schedule *s)
     TRY(schedule_read_tensor(s, mlirOperationGetOperand(s->op, 0), &x));
     TRY(schedule_read_type(s, mlirValueGetType(y), &shape));
     if (tensor_count(&x) != tensor_count(&shape)) return schedule_refuse(s, "changes the number of elements");
+    if (x.place == PLACE_MEMORY && !tensor_is_contiguous(&x) && view_as(&x, &shape))
+        return schedule_add_tensor(s, y, &x);
     if (x.place == PLACE_MEMORY) TRY(schedule_to_memory(s, &x));
     memcpy(x.dims, shape.dims, sizeof x.dims);
     memcpy(x.strides, shape.strides, sizeof x.strides);

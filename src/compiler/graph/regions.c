@@ -1,0 +1,132 @@
+#include "compiler/graph/regions.h"
+
+#include <mlir-c/AffineMap.h>
+
+#include "compiler/dialect/wf.h"
+
+enum { MAX_RANK = 8, MAX_RESULTS = 32 };
+
+static MlirBlock body_of(MlirOperation op, intptr_t region)
+{
+    MlirRegion r = mlirOperationGetRegion(op, region);
+    MlirBlock block = mlirRegionIsNull(r) ? (MlirBlock){0} : mlirRegionGetFirstBlock(r);
+    return block.ptr && mlirBlockGetNextInRegion(block).ptr ? (MlirBlock){0} : block;
+}
+
+// Moves all ops but the terminator.
+static void move_ops(MlirBlock from, MlirBlock to, MlirOperation before)
+{
+    MlirOperation end = mlirBlockGetTerminator(from), next;
+    for (MlirOperation op = mlirBlockGetFirstOperation(from); !mlirOperationEqual(op, end); op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        mlirOperationRemoveFromParent(op);
+        if (before.ptr)
+            mlirBlockInsertOwnedOperationBefore(to, before, op);
+        else
+            mlirBlockAppendOwnedOperation(to, op);
+    }
+}
+
+// ---- tensor.generate
+
+// A generic without inputs, whose body gets the indices from linalg.index.
+static void rewrite_generate(MlirOperation op)
+{
+    MlirValue y = mlirOperationGetResult(op, 0);
+    MlirBlock body = body_of(op, 0);
+    int rank = rank_of(y);
+    if (!body.ptr || rank > MAX_RANK || !mlirShapedTypeHasStaticShape(mlirValueGetType(y))) return;
+    op_builder b = op_builder_before(op);
+    MlirType type = mlirValueGetType(y), element = element_type_of(y);
+    MlirValue empty = build_value(&b, "tensor.empty", type, 0, NULL, 0, NULL);
+
+    MlirBlock inner = mlirBlockCreate(1, &element, &b.loc);
+    MlirRegion region = mlirRegionCreate();
+    mlirRegionAppendOwnedBlock(region, inner);
+    op_builder in = op_builder_at_end(inner, b.loc);
+    MlirType index = mlirIndexTypeGet(b.ctx);
+    for (int d = 0; d < rank; d++) {
+        MlirNamedAttribute dim = named_int(&in, "dim", d);
+        replace_value(mlirBlockGetArgument(body, d), build_value(&in, "linalg.index", index, 0, NULL, 1, &dim));
+    }
+    MlirValue yielded = mlirOperationGetOperand(mlirBlockGetTerminator(body), 0);
+    move_ops(body, inner, (MlirOperation){0});
+    build_op(&in, "linalg.yield", 0, NULL, 1, &yielded, 0, NULL);
+
+    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b.ctx, rank)), kinds[MAX_RANK];
+    for (int d = 0; d < rank; d++)
+        kinds[d] = mlirAttributeParseGet(b.ctx, mlir_text("#linalg.iterator_type<parallel>"));
+    MlirNamedAttribute attributes[] = {
+        mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("indexing_maps")), mlirArrayAttrGet(b.ctx, 1, &map)),
+        mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("iterator_types")),
+                              mlirArrayAttrGet(b.ctx, rank, kinds)),
+        named_segments(&b, 2, (const int32_t[]){0, 1}),
+    };
+    MlirOperationState state = mlirOperationStateGet(mlir_text("linalg.generic"), b.loc);
+    mlirOperationStateAddOperands(&state, 1, &empty);
+    mlirOperationStateAddResults(&state, 1, &type);
+    mlirOperationStateAddAttributes(&state, 3, attributes);
+    mlirOperationStateAddOwnedRegions(&state, 1, &region);
+    MlirOperation generic = mlirOperationCreate(&state);
+    mlirBlockInsertOwnedOperationBefore(b.block, op, generic);
+    replace_value(y, mlirOperationGetResult(generic, 0));
+    mlirOperationDestroy(op);
+}
+
+// ---- scf.if
+
+static MlirWalkResult find_effect(MlirOperation op, void *found)
+{
+    if (op_is(op, "cf.assert")) *(bool *)found = true;
+    return MlirWalkResultAdvance;
+}
+
+// Computes both ways, then selects. Only an assertion would tell the difference.
+static void rewrite_if(MlirOperation op)
+{
+    intptr_t n = mlirOperationGetNumResults(op);
+    MlirBlock ways[] = {body_of(op, 0), body_of(op, 1)};
+    MlirValue from[2][MAX_RESULTS], condition = mlirOperationGetOperand(op, 0);
+    bool has_effect = false;
+    mlirOperationWalk(op, find_effect, &has_effect, MlirWalkPreOrder);
+    if (!ways[0].ptr || !ways[1].ptr || n > MAX_RESULTS || has_effect) return;
+    for (int way = 0; way < 2; way++) {
+        for (intptr_t i = 0; i < n; i++) from[way][i] = mlirOperationGetOperand(mlirBlockGetTerminator(ways[way]), i);
+        move_ops(ways[way], mlirOperationGetBlock(op), op);
+    }
+    op_builder b = op_builder_before(op);
+    for (intptr_t i = 0; i < n; i++) {
+        MlirValue y = mlirOperationGetResult(op, i), operands[] = {condition, from[0][i], from[1][i]};
+        replace_value(y, build_value(&b, "arith.select", mlirValueGetType(y), 3, operands, 0, NULL));
+    }
+    mlirOperationDestroy(op);
+}
+
+// ---- all
+
+static void rewrite(MlirOperation op, void *context)
+{
+    (void)context;
+    if (op_is(op, "tensor.generate")) rewrite_generate(op);
+}
+
+static void rewrite_branch(MlirOperation op, void *context)
+{
+    (void)context;
+    if (op_is(op, "scf.if")) rewrite_if(op);
+}
+
+static void find_branch(MlirOperation op, void *found)
+{
+    if (op_is(op, "tosa.cond_if")) *(bool *)found = true;
+}
+
+wf_status regions_flatten(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err)
+{
+    bool has_tosa = false;
+    for_each_op(function, find_branch, &has_tosa);
+    if (has_tosa) TRY(compiler_run_passes(c, module, "builtin.module(func.func(tosa-to-scf))", err));
+    for_each_op(function, rewrite_branch, NULL); // outer ones first: what they held is visited after them
+    for_each_op(function, rewrite, NULL);
+    return WF_OK;
+}
