@@ -61,8 +61,10 @@ def axes():
 
 def roofs(ceilings):
     read, out = ceilings["read"], []
-    for name, words in ("int8", "8-bit products"), ("fma", "f32 multiply-adds"):
+    for name, words in ("int8", "8-bit products"), ("bf16", "bf16 products"), ("fma", "f32 multiply-adds"):
         peak = ceilings[name]
+        if name == "bf16" and peak < 1.5 * ceilings["fma"]:
+            continue  # computed by multiply-adds: the CPU has no instruction of its own
         ridge = peak / read
         out += [f'<path d="M{x_of(X[0]):.1f},{y_of(max(Y[0], read * X[0] * 1e-9)):.1f} L{x_of(ridge):.1f},'
                 f'{y_of(peak * 1e-9):.1f} L{x_of(X[1]):.1f},{y_of(peak * 1e-9):.1f}" fill="none" stroke="#333"/>',
@@ -100,7 +102,7 @@ def points(tests):
 
 
 def draw(tests):
-    ceilings = {name: max(test["ceilings"][name] for test in tests) for name in ("fma", "int8", "read")}
+    ceilings = {name: max(test["ceilings"][name] for test in tests) for name in ("fma", "bf16", "int8", "read")}
     title = "Kernels of a model: prefill (full) and decode (pale); the area is the share of the time"
     body = [*axes(), *roofs(ceilings), *points(tests), text(LEFT, 28, title, size=14)]
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">\n'

@@ -19,7 +19,11 @@ static affine constant(int64_t number) { return (affine){.c = {[DIM_ONE] = numbe
 static void make_calls(plan_call calls[CEILING_COUNT], const kernel_target *target)
 {
     static const char *const LABELS[] = {
-        [CEILING_FMA] = "f32 multiply-adds", [CEILING_INT8] = "8-bit products", [CEILING_READ] = "reading memory"};
+        [CEILING_FMA] = "f32 multiply-adds",
+        [CEILING_BF16] = "bf16 products",
+        [CEILING_INT8] = "8-bit products",
+        [CEILING_READ] = "reading memory",
+    };
     for (int i = 0; i < CEILING_COUNT; i++) {
         bool reads = i == CEILING_READ;
         int64_t tiles = reads ? READ_TILES : CHAIN_TILES;

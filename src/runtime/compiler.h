@@ -67,6 +67,7 @@ typedef wf_status compile_function_fn(const char *text, size_t bytes, const func
 // The calls of the ceilings' plan, by index.
 typedef enum ceiling_kind {
     CEILING_FMA,  // f32 multiply-adds
+    CEILING_BF16, // bf16 products into f32 sums: vdpbf16ps, or f32 multiply-adds
     CEILING_INT8, // 8-bit products into 32-bit sums: vpdpbusd, or vpmaddubsw and vpmaddwd in 256 bits
     CEILING_READ, // reads memory
     CEILING_COUNT

@@ -11,14 +11,18 @@
 
 // ---- counting
 
-// A call whose weights are 8-bit (or smaller) quants multiplies them with quantised activations.
+// A call whose weights are 8-bit (or smaller) quants multiplies them with quantised activations; bf16 weights have an
+// instruction of their own on some CPUs.
 static ceiling_kind bounding_ceiling(const plan *p, const plan_call *call)
 {
     for (uint32_t b = 0; b < call->n_buffers; b++) {
         if (call->buffers[b].base != BASE_WEIGHTS) continue;
         size_t offset = (size_t)call->buffers[b].offset.c[DIM_ONE];
-        for (uint32_t w = 0; w < p->n_weights; w++)
-            if (p->weights[w].offset == offset && layout_quant(p->weights[w].layout)) return CEILING_INT8;
+        for (uint32_t w = 0; w < p->n_weights; w++) {
+            if (p->weights[w].offset != offset) continue;
+            if (layout_quant(p->weights[w].layout)) return CEILING_INT8;
+            if (p->weights[w].layout == LAYOUT_BF16_X16) return CEILING_BF16;
+        }
     }
     return CEILING_FMA;
 }
@@ -28,7 +32,7 @@ wf_status profile_create(const plan *p, profile *out, wf_error *err)
     *out = (profile){.plan = p, .kernels = calloc(p->n_kernels + 1, sizeof *out->kernels)};
     if (!out->kernels) return error_memory(err, p->n_kernels * sizeof *out->kernels);
     for (uint32_t i = 0; i < p->n_calls; i++)
-        if (bounding_ceiling(p, &p->calls[i]) == CEILING_INT8) out->kernels[p->calls[i].kernel].ceiling = CEILING_INT8;
+        out->kernels[p->calls[i].kernel].ceiling = bounding_ceiling(p, &p->calls[i]);
     return WF_OK;
 }
 
@@ -136,7 +140,11 @@ wf_status ceilings_measure(ceilings *c, thread_pool *pool, wf_error *err)
 // ---- showing
 
 static const char *const CEILING_NAMES[] = {
-    [CEILING_FMA] = "f32 multiply-add", [CEILING_INT8] = "8-bit products", [CEILING_READ] = "read"};
+    [CEILING_FMA] = "f32 multiply-add",
+    [CEILING_BF16] = "bf16 products",
+    [CEILING_INT8] = "8-bit products",
+    [CEILING_READ] = "read",
+};
 
 // Indices of the kernels that ran, longest first; the caller frees.
 static uint32_t *sort_kernels(const profile *p, uint32_t *n)
@@ -187,7 +195,7 @@ void profile_print(const profile *p, const ceilings *c)
 
 json_t *profile_describe(const profile *p)
 {
-    static const char *const NAMES[] = {[CEILING_FMA] = "fma", [CEILING_INT8] = "int8"};
+    static const char *const NAMES[] = {[CEILING_FMA] = "fma", [CEILING_BF16] = "bf16", [CEILING_INT8] = "int8"};
     json_t *kernels = json_array();
     uint32_t n;
     uint32_t *order = sort_kernels(p, &n);
@@ -203,6 +211,6 @@ json_t *profile_describe(const profile *p)
 
 json_t *ceilings_describe(const ceilings *c)
 {
-    return json_pack("{s:f, s:f, s:f}", "fma", c->best[CEILING_FMA], "int8", c->best[CEILING_INT8], "read",
-                     c->best[CEILING_READ]);
+    return json_pack("{s:f, s:f, s:f, s:f}", "fma", c->best[CEILING_FMA], "bf16", c->best[CEILING_BF16], "int8",
+                     c->best[CEILING_INT8], "read", c->best[CEILING_READ]);
 }

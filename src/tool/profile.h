@@ -10,7 +10,7 @@
 typedef struct kernel_profile {
     int64_t calls;
     double seconds, bytes, flops; // of all calls
-    ceiling_kind ceiling;         // the arithmetic that bounds it: CEILING_FMA or CEILING_INT8
+    ceiling_kind ceiling;         // the arithmetic that bounds it, not CEILING_READ
 } kernel_profile;
 
 // The sum over some runs of a plan.

@@ -15,31 +15,15 @@
 
 #include "base/half.h"
 #include "compiler/kernel/attention.h"
+#include "compiler/kernel/ceiling.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/kv.h"
 #include "compiler/kernel/testing.h"
 #include "runtime/threads.h"
 
-enum { PREFILL = 512, DEPTH = 1024, ROUNDS = 20, MEMORY_BYTES = 96 << 20, READ_BYTES = 64 << 10 };
+enum { PREFILL = 512, DEPTH = 1024, ROUNDS = 20, MEMORY_BYTES = 96 << 20, PEAK_TILES = 10, READ_TILES = 16 };
 
 enum { ATTENTION, MERGE, PEAK, READ, N_KERNELS };
-
-// Reads operand 0, tiles of 64 KiB.
-static void build_read(builder *b)
-{
-    type v = vec(b, b->target.lanes, b->i32);
-    int bytes = 4 * b->target.lanes;
-    kernel_begin(b, "read");
-    value x = operand(b, 0), y = operand(b, 1), acc[4];
-    for (int i = 0; i < 4; i++) acc[i] = const_int(b, v, 0);
-    loop lines;
-    loop_begin(b, &lines, mul_i(b, b->begin, READ_BYTES), mul_i(b, b->end, READ_BYTES), 8 * bytes, 4, acc);
-    for (int i = 0; i < 8; i++)
-        acc[i % 4] = or_(b, i < 4 ? lines.args[i] : acc[i % 4], load(b, x, lines.iv, i * bytes, v));
-    loop_end(b, &lines, acc);
-    for (int i = 0; i < 4; i++) store(b, lines.results[i], y, mul_i(b, b->begin, 256), 64 * i);
-    kernel_end(b);
-}
 
 typedef struct bench {
     const attention_kernel *k;
@@ -58,10 +42,10 @@ typedef struct bench {
 
 // `ended` (may be NULL) gets the time at which the last tile was finished.
 static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void *const *buffers, int64_t n,
-                     double *ended)
+                     int64_t at_once, double *ended)
 {
     for (;;) {
-        tile_range t = work_take(s->pool, call, thread, n, 1);
+        tile_range t = work_take(s->pool, call, thread, n, at_once);
         if (t.begin == t.end) break;
         f(buffers, s->dims, t.begin, t.end);
         if (work_finish(s->pool, call, t.end - t.begin, n) && ended) *ended = clock_seconds();
@@ -72,17 +56,17 @@ static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void 
 static void run_layers(void *context, int thread)
 {
     const bench *s = context;
-    int64_t n_spans = s->n_spans * s->k->n_kv_heads, n_read = (int64_t)(2 * s->half / READ_BYTES);
+    int64_t n_spans = s->n_spans * s->k->n_kv_heads, n_read = (int64_t)(2 * s->half / CEILING_READ_BYTES);
     size_t call = 0;
     for (int64_t layer = 0; layer < s->n_layers; layer++, call += 2) {
         unsigned char *keys = s->kv + 2 * (size_t)layer * s->half;
         void *buffers[] = {s->q, keys, keys + s->half, s->parts}, *merged[] = {s->parts, s->y};
-        run_work(s, call, thread, s->kernels[ATTENTION], buffers, n_spans, NULL);
-        run_work(s, call + 1, thread, s->kernels[MERGE], merged, s->k->n_kv_heads, &s->ended[layer]);
+        run_work(s, call, thread, s->kernels[ATTENTION], buffers, n_spans, 1, NULL);
+        run_work(s, call + 1, thread, s->kernels[MERGE], merged, s->k->n_kv_heads, 1, &s->ended[layer]);
     }
     for (int64_t layer = 0; layer < s->n_layers; layer++, call++) {
-        void *buffers[] = {s->kv + 2 * (size_t)layer * s->half, s->y};
-        run_work(s, call, thread, s->kernels[READ], buffers, n_read, &s->ended[s->n_layers + layer]);
+        void *buffers[] = {s->y + 256 * thread, s->kv + 2 * (size_t)layer * s->half};
+        run_work(s, call, thread, s->kernels[READ], buffers, n_read, READ_TILES, &s->ended[s->n_layers + layer]);
     }
 }
 
@@ -128,12 +112,12 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
 
 static wf_status compile(harness *h, const char *cpu, bench *s, wf_error *err)
 {
-    static const char *const names[] = {"attention", "merge", "peak", "read"};
+    const char *names[] = {"attention", "merge", ceiling_name(CEILING_FMA), ceiling_name(CEILING_READ)};
     TRY(harness_open(h, cpu, err));
     attention_build(&h->builder, s->k, names[ATTENTION]);
     attention_merge_build(&h->builder, s->k, names[MERGE]);
-    peak_build(&h->builder, PEAK_FMA, names[PEAK]);
-    build_read(&h->builder);
+    ceiling_build(&h->builder, CEILING_FMA);
+    ceiling_build(&h->builder, CEILING_READ);
     return harness_compile(h, names, N_KERNELS, s->kernels, err);
 }
 
@@ -155,7 +139,8 @@ static void measure(bench *s, const kernel_target *target)
 {
     const attention_kernel *k = s->k;
     void *buffers[] = {s->q, s->kv, s->kv + s->half, s->y}, *peak_buffer[] = {s->y};
-    double peak = peak_tile_ops(target, PEAK_FMA) / time_call(s->kernels[PEAK], peak_buffer, NULL, 1) / 1e9;
+    double peak_s = time_call(s->kernels[PEAK], peak_buffer, NULL, PEAK_TILES),
+           peak = (double)PEAK_TILES * ceiling_tile_flops(CEILING_FMA, target) / peak_s / 1e9;
     int64_t prefill[] = {PREFILL, 0, DEPTH, 0}, tile_tokens = attention_tiles_for(k, target).tokens;
     double prefill_s =
         time_call(s->kernels[ATTENTION], buffers, prefill, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
@@ -188,7 +173,7 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
         return;
     }
     s.q = filled_memory(rows, 0);
-    s.y = filled_memory(rows + (MEMORY_BYTES / READ_BYTES + 1) * 256, 0);
+    s.y = filled_memory(rows + 1024, 0);
     s.kv = filled_memory((size_t)s.n_layers * 2 * s.half, 0);
     s.parts = filled_memory((size_t)(s.n_spans * k->n_heads * attention_part_bytes(k->head_dim)), 0);
     s.ended = filled_memory(2 * (size_t)s.n_layers * sizeof(double), 0);

@@ -4,7 +4,12 @@ enum { CHAINS = 10, ROUNDS = 4000, STREAMS = 4 }; // chains: latency 4 or 5 time
 
 const char *ceiling_name(ceiling_kind kind)
 {
-    static const char *const NAMES[] = {"ceiling_fma", "ceiling_int8", "ceiling_read"};
+    static const char *const NAMES[] = {
+        [CEILING_FMA] = "ceiling_fma",
+        [CEILING_BF16] = "ceiling_bf16",
+        [CEILING_INT8] = "ceiling_int8",
+        [CEILING_READ] = "ceiling_read",
+    };
     return NAMES[kind];
 }
 
@@ -16,16 +21,20 @@ static int lanes_of(ceiling_kind kind, const kernel_target *t)
 
 double ceiling_tile_flops(ceiling_kind kind, const kernel_target *target)
 {
-    static const double A_LANE[] = {[CEILING_FMA] = 2, [CEILING_INT8] = 8, [CEILING_READ] = 0};
+    int products = kind == CEILING_INT8 ? 4 : kind == CEILING_BF16 && target->vdpbf16ps ? 2 : 1; // a lane
     int n = lanes_of(kind, target) * CHAINS * ROUNDS;
-    return A_LANE[kind] * n;
+    return kind == CEILING_READ ? 0 : 2.0 * products * n;
 }
 
 static value chain_step(builder *b, ceiling_kind kind, value acc, value x)
 {
     int n = lanes_of(kind, &b->target);
     type bytes = vec(b, 4 * n, b->i8);
-    if (kind == CEILING_FMA) return fma_(b, acc, x, x);
+    if (kind == CEILING_BF16 && b->target.vdpbf16ps) {
+        value halves = bitcast(b, x, vec(b, 2 * n, b->bf16));
+        return dot_bf16(b, acc, halves, halves);
+    }
+    if (kind != CEILING_INT8) return fma_(b, acc, x, x);
     if (b->target.vpdpbusd) return dot_u8s8(b, acc, bitcast(b, x, bytes), bitcast(b, x, bytes));
     type pairs = vec(b, 2 * n, b->i16);
     value operands[] = {bitcast(b, acc, bytes), bitcast(b, x, bytes)};

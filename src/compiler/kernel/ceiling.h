@@ -1,6 +1,7 @@
 // What a core can do at best, as kernels: the ceilings that measurements are held against.
 //
 //     fma    independent chains of f32 multiply-adds in registers
+//     bf16   the same with vdpbf16ps, where the CPU has it: its products of bf16; elsewhere f32 multiply-adds
 //     int8   the same with the instructions that turn 8-bit products into 32-bit sums here: vpdpbusd, or vpmaddubsw and
 //            vpmaddwd in 256 bits
 //     read   reads memory, as streams of vectors

@@ -47,7 +47,7 @@ static void quantised_row(builder *b, const embed_kernel *k, value panel, value 
         if (f->scales == 1) scales[1] = scales[0];
     }
     for (int g = 0; g < 8; g++) {
-        value q = linear_load_group(b, f, block, word, g, 4, 0);
+        value q = linear_load_group(b, f, block, word, g, 4, 0, 0);
         store_four(b, k, add_i(b, q, -f->zero), scales[g / 4], m, y, add_i(b, first, g * 4));
     }
     loop_end(b, &blocks, NULL);

@@ -8,17 +8,62 @@
 #include "compiler/codegen/object.h"
 #include "runtime/program.h"
 
+const cpu_features HARNESS_CPUS[N_HARNESS_CPUS] = {
+    {.avx2 = true, .name = "haswell"},
+    {.avx2 = true, .name = "znver3"},
+    {.avx2 = true, .avx_vnni = true, .name = "alderlake"},
+    {.avx2 = true, .avx512 = true, .name = "skylake-avx512"},
+    {.avx2 = true, .avx512 = true, .avx512_vnni = true, .name = "icelake-server"},
+    {.avx2 = true, .avx512 = true, .avx512_vnni = true, .avx512_bf16 = true, .name = "cooperlake"},
+    {.avx2 = true, .avx512 = true, .avx512_vnni = true, .avx512_bf16 = true, .name = "znver4"},
+    {.avx2 = true,
+     .avx512 = true,
+     .avx512_vnni = true,
+     .avx512_bf16 = true,
+     .avx_vnni = true,
+     .name = "sapphirerapids"},
+};
+
+wf_status harness_open_other(harness *h, const char *cpu_name, wf_error *err)
+{
+    *h = (harness){0};
+    for (int i = 0; i < N_HARNESS_CPUS; i++)
+        if (!strcmp(cpu_name, HARNESS_CPUS[i].name)) h->cpu = HARNESS_CPUS[i];
+    if (!h->cpu.avx2) return error_set(err, WF_ERROR_UNSUPPORTED, "harness: no CPU \"%.40s\"", cpu_name);
+    TRY(compiler_context_create(&h->context, err));
+    builder_init(&h->builder, h->context.mlir, &h->cpu);
+    return WF_OK;
+}
+
+wf_status harness_assembly(harness *h, buffer *assembly, wf_error *err)
+{
+    buffer object = {0};
+    wf_status status = object_emit(&h->context, h->builder.module, &h->cpu, &object, assembly, err);
+    buffer_free(&object);
+    return status;
+}
+
+// Wider instructions, written out in AVX2.
+static const struct emulation {
+    const char *name;
+    kernel_target target;
+} EMULATIONS[] = {
+    {"emulated-avx512", {.lanes = 16, .registers = 32, .vpdpbusd = true, .vdpbf16ps = true, .emulated = true}},
+    {"emulated-avx512f", {.lanes = 16, .registers = 32, .emulated = true}},
+    {"emulated-avx-vnni", {.lanes = 8, .registers = 16, .vpdpbusd = true, .emulated = true}},
+};
+
 wf_status harness_open(harness *h, const char *cpu_name, wf_error *err)
 {
     *h = (harness){0};
-    bool emulate = !strcmp(cpu_name, "emulated-avx512");
-    setenv("WELFORD_CPU", emulate ? "haswell" : cpu_name, 1);
+    const struct emulation *emulation = NULL;
+    for (size_t i = 0; i < sizeof EMULATIONS / sizeof *EMULATIONS; i++)
+        if (!strcmp(cpu_name, EMULATIONS[i].name)) emulation = &EMULATIONS[i];
+    setenv("WELFORD_CPU", emulation ? "haswell" : cpu_name, 1);
     TRY(cpu_detect(&h->cpu, err));
     TRY(compiler_context_create(&h->context, err));
     builder_init(&h->builder, h->context.mlir, &h->cpu);
-    if (emulate)
-        h->builder.target =
-            (kernel_target){.lanes = 16, .registers = 32, .vpdpbusd = true, .vdpbf16ps = true, .emulated = true};
+    if (emulation) h->builder.target = emulation->target;
     return WF_OK;
 }
 

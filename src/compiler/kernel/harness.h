@@ -16,8 +16,14 @@ typedef struct harness {
 
 // `cpu_name`: as WELFORD_CPU takes it; "native" for all that this CPU has. "emulated-avx512" generates the code of
 // 512-bit kernels with its special instructions written out in plain vector arithmetic, so that any AVX2 CPU runs their
-// logic.
+// logic; "emulated-avx512f" does without VNNI and BF16, "emulated-avx-vnni" has 256 bits and vpdpbusd.
 wf_status harness_open(harness *h, const char *cpu_name, wf_error *err);
+
+// CPUs that need not be this one, of all kinds that kernels tell apart: for a look at the code that they would get.
+enum { N_HARNESS_CPUS = 8 };
+extern const cpu_features HARNESS_CPUS[N_HARNESS_CPUS];
+wf_status harness_open_other(harness *h, const char *cpu_name, wf_error *err);
+wf_status harness_assembly(harness *h, buffer *assembly, wf_error *err); // of what was built; once, not compiled too
 
 // Compiles what was built and looks up `n` kernels by name. Once a harness. WELFORD_DUMP_ASM=FILE keeps the assembly.
 wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn *functions, wf_error *err);

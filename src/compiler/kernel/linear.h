@@ -10,35 +10,43 @@
 // times 16 features (12, 4, 2, 1 in 512 bits; 4, 2, 1 of Q8_0 on AVX2). Sums lie on the stack until a block of rows is
 // done, so that what follows (bias, residual, activation, quantising) is compiled once, for one row.
 //
-// Cost a tile and row: 2 * 16 * cols operations, one panel of bytes for all rows together. Measured on one thread of a
-// Zen 3 (AVX2, 3.2 GHz), 1536 columns; peaks: f32 FMA 104 GFLOP/s, vpmaddubsw 415 GOP/s (linear_bench):
+// Cost a tile and row: 2 * 16 * cols operations, one panel of bytes for all rows together, whose second tile finds it
+// in the first-level cache. Measured on one thread of a shared Zen 3 (AVX2, 3.2 GHz), 1536 columns, by linear_bench;
+// ceilings (kernel/ceiling.h): f32 multiply-adds 104 GFLOP/s, vpmaddubsw and vpmaddwd 207 GOP/s, a loop that reads
+// 17 GB/s. The last column is what llvm-mca expects of the loop of 512 rows on this CPU (bench/mca.py).
 //
-//                512 rows, GOP/s     1 row, part of the read bandwidth
-//   F32            100   (96 %)         98 %
-//   F16  BF16      101   (97 %)         84 to 90 %
-//   Q8_0           127   (31 %)         81 to 90 %
-//   Q4_0 Q4_1      205   (49 %)         83 to 92 %
-//   Q4_K           192   (46 %)         92 to 97 %
-//   Q5_0 Q5_1 Q5_K 160   (39 %)         82 to 95 %
-//   Q6_K           148   (36 %)         83 % and more
+//          512 rows, GOP/s  of the ceiling  8 rows, GOP/s  1 row, of the reading loop  by llvm-mca
+//   F32         101              97 %            39                  98 %                101 %
+//   F16         101              97 %            78                  81 %                100 %
+//   BF16        100              97 %            80                  84 %                 93 %
+//   Q8_0        126              61 %           116                  85 %                 70 %
+//   Q4_0        212             102 %           190                  86 %                 97 %
+//   Q4_1        197              95 %           175                  88 %                101 %
+//   Q5_0        169              82 %           148                  86 %                 84 %
+//   Q5_1        166              80 %           139                  86 %                 80 %
+//   Q4_K        193              93 %           171                 120 %                 92 %
+//   Q5_K        158              76 %           136                 120 %                 76 %
+//   Q6_K        155              75 %           132                 118 %                 75 %
 //
-// The machine was shared. The first column is the best of several runs: others of the 4 to 6 bit types were up to a
-// third lower, most often those of the K types and of Q5_0. The second is the range over two sizes.
+// The loop that reads has no prefetching; with it it was slower, and why the K types read faster is not known.
 //
-// What bounds the integer kernels: each vpmaddubsw is followed by an addition, and a loop of nothing but these two
-// (with their broadcasts) reaches 81 % of the peak on this CPU. A block of 32 columns and 12 sums takes 96 such pairs,
-// and then 12 times widening, converting, scaling and adding. Q8_0 has vpsignb and vpmaddwd in each group besides: its
-// inner loop alone reaches 40 %.
-// Against a peak of one vpmaddubsw and one vpmaddwd a step, half as high, the same figures are 98 % for Q4_0 and 61 %
-// for Q8_0.
+// What bounds Q8_0 on AVX2: vpsignb, vpmaddubsw and vpmaddwd share two of the four units, and whatever is exact takes
+// four instructions for 32 products. With x widened to i16 once a call and vpmaddwd alone (two of these, two additions)
+// it was 1 to 4 % faster, which its code was not worth.
 //
-// 4 rows of Q4_0, 1536 columns, reached 155 to 165 GOP/s, 74 to 78 % of the read bandwidth of the same run; as two
-// tiles of 2 rows 103 to 105 GOP/s and 52 to 53 %.
+// 512 bits were only emulated: no such machine was at hand. What bench/mca.py (LLVM 22) estimates of the peak of the
+// dot product, 512 rows; the second column is the bound of 8 vpdpbusd and what shares their units a row and block:
+//
+//                           Zen 4   bound   Sapphire Rapids
+//   F32  F16                100 %             100 %, 92 %
+//   BF16 (vdpbf16ps)        100 %             100 %
+//   Q8_0 Q4_0 Q5_0     76, 74, 71 %  80 %     72, 70, 65 %
+//   Q4_1 Q5_1          71, 70 %      73 %     64, 61 %
+//   Q4_K Q5_K          71, 69 %      73 %     63, 60 %
+//   Q6_K                61 %         73 %     55 %
 //
 // Where the CPU has vdpbf16ps, calls of 8 rows and more round x to bf16 for BF16 weights (linear_float.c): an NMSE of
-// about 1e-6, at most 1e-5. All other float products differ from exact ones by f32 rounding alone. What llvm-mca 22
-// expects of the inner loops in 512 bits on a Zen 4, which has one such unit: 48 vdpbf16ps in 48.4 cycles (99 %), 96
-// vpdpbusd in 113 cycles (Q4_0, Q8_0: 85 %); no register is spilled in them.
+// about 3e-6, at most 1.5e-5. All other float products differ from exact ones by f32 rounding alone.
 #ifndef WELFORD_COMPILER_KERNEL_LINEAR_H
 #define WELFORD_COMPILER_KERNEL_LINEAR_H
 

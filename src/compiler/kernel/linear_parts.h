@@ -34,9 +34,9 @@ static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
 
 // `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the
-// one on that lies `offset` (i64, or none) and `skip` bytes into a line.
+// one on that lies `offset` (i64, or none) and `skip` bytes into a line. `up`: times 2^up, which has to fit.
 value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes,
-                        int64_t skip);
+                        int64_t skip, int up);
 
 // Rows of f32 as bf16, rounded to nearest even, with zeros at their ends. A row is an odd number of cache lines, so
 // that the rows of a tile do not fall into the same sets.

@@ -13,7 +13,7 @@
 
 #include "compiler/kernel/harness.h"
 
-static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
+static const char *const CPUS[] = {"native", "haswell", "emulated-avx512", "emulated-avx512f", "emulated-avx-vnni"};
 enum { N_CPUS = sizeof CPUS / sizeof *CPUS, FEATURES = 96, BLOCKS = FEATURES / Q8_BLOCK };
 
 typedef struct code {
@@ -47,7 +47,7 @@ static code compile(const char *cpu)
 typedef struct block {
     int8_t q[Q8_BLOCK];
     float d, s;
-    int16_t t[2];
+    int32_t z, t[2];
 } block;
 
 static block quantized_block(const unsigned char *row, int i)
@@ -56,14 +56,15 @@ static block quantized_block(const unsigned char *row, int i)
     memcpy(out.q, row + i * Q8_BLOCK, Q8_BLOCK);
     memcpy(&out.d, row + q8_scale_offset(FEATURES) + 4 * i, 4);
     memcpy(&out.s, row + q8_sum_offset(FEATURES) + 4 * i, 4);
-    memcpy(out.t, row + q8_half_offset(FEATURES) + 4 * i, 4);
+    memcpy(&out.z, row + q8_start_offset(FEATURES) + 4 * i, 4);
+    memcpy(out.t, row + q8_half_offset(FEATURES) + 8 * i, 8);
     return out;
 }
 
-static void check_block(const char *cpu, const float *x, block got)
+static void check_block(const char *cpu, bool vpdpbusd, const float *x, block got)
 {
     float largest = 0;
-    int sum = 0, halves[2] = {0};
+    int sum = 0, pairs[2][2] = {{0}}; // of each half: quants 4k and 4k + 1, and the others
     for (int i = 0; i < Q8_BLOCK; i++) largest = fmaxf(largest, fabsf(x[i]));
     assert_true(fabs((double)got.d - (double)largest / 127) <= 1e-7 * (double)got.d + 1e-45);
     for (int i = 0; i < Q8_BLOCK; i++) {
@@ -72,9 +73,14 @@ static void check_block(const char *cpu, const float *x, block got)
         if (!(error <= (double)got.d * 0.50003 + 1e-36) || got.q[i] == -128)
             fail_msg("%s: %.9g became %d * %.9g", cpu, (double)x[i], got.q[i], (double)got.d);
         sum += got.q[i];
-        halves[i / 16] += got.q[i];
+        pairs[i / 16][i / 2 % 2] += got.q[i];
     }
-    assert_true(got.t[0] == halves[0] && got.t[1] == halves[1]);
+    for (int half = 0; half < 2; half++) {
+        int32_t all = -128 * (pairs[half][0] + pairs[half][1]);
+        uint32_t apart = ((uint32_t)(-32 * pairs[half][0]) & 0xffff) | (uint32_t)(-32 * pairs[half][1]) << 16;
+        assert_int_equal(got.t[half], vpdpbusd ? all : (int32_t)apart);
+    }
+    if (vpdpbusd) assert_int_equal(got.z, -128 * sum);
     assert_true(got.s == got.d * (float)sum);
 }
 
@@ -101,9 +107,10 @@ static void test_round_trip(void **state)
     c.quantize((void *const[]){x, y}, NULL, 0, ROWS);
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < BLOCKS; i++)
-            check_block(cpu, x + r * FEATURES + i * Q8_BLOCK, quantized_block(y + r * q8_row_bytes(FEATURES), i));
+            check_block(cpu, c.h.builder.target.vpdpbusd, x + r * FEATURES + i * Q8_BLOCK,
+                        quantized_block(y + r * q8_row_bytes(FEATURES), i));
     for (int r = 0; r < ROWS; r++) // the padding is not written
-        for (int64_t i = q8_half_offset(FEATURES) + 4 * BLOCKS; i < q8_row_bytes(FEATURES); i++)
+        for (int64_t i = q8_half_offset(FEATURES) + 8 * BLOCKS; i < q8_row_bytes(FEATURES); i++)
             assert_int_equal(y[r * q8_row_bytes(FEATURES) + i], 0x55);
     free(x);
     free(y);
@@ -136,8 +143,8 @@ static void test_not_finite(void **state)
             c.quantize((void *const[]){x, y}, NULL, 0, 1);
             float d = quantized_block(y, 1).d;
             assert_true(isnan(bad[i]) ? isnan(d) : isinf(d));
-            check_block(*state, x, quantized_block(y, 0));
-            check_block(*state, x + 2 * Q8_BLOCK, quantized_block(y, 2));
+            check_block(*state, c.h.builder.target.vpdpbusd, x, quantized_block(y, 0));
+            check_block(*state, c.h.builder.target.vpdpbusd, x + 2 * Q8_BLOCK, quantized_block(y, 2));
         }
     harness_close(&c.h);
 }
