@@ -88,7 +88,7 @@ wf_status compiler_open(const char *function, compiler_door *door, wf_error *err
 void compiler_close(compiler_door *door);
 
 // Raised by hand whenever the same checkpoint would compile to another program.
-#define WELFORD_COMPILER_VERSION "3"
+#define WELFORD_COMPILER_VERSION "4"
 
 // What stands for the compiler in cache keys: its version, and size and time of modification of the library that would
 // be opened, so that a rebuilt compiler is never answered from an old cache.

@@ -69,7 +69,8 @@ static bool constant_int(MlirValue v, int64_t *n)
 
 // ---- op by op
 
-// The fixed type takes the place of the other, but in front of an expansion, which says its result's sizes itself.
+// The fixed type takes the place of the other, but in front of an expansion, which says its result's sizes itself, and
+// of the end of a branch, which has the type of the other one.
 static void infer_cast(inference *f, MlirOperation op)
 {
     MlirValue from = mlirOperationGetOperand(op, 0), to = mlirOperationGetResult(op, 0);
@@ -78,7 +79,7 @@ static void infer_cast(inference *f, MlirOperation op)
     for (; !mlirOpOperandIsNull(use); use = next) {
         next = mlirOpOperandGetNextUse(use);
         MlirOperation user = mlirOpOperandGetOwner(use);
-        if (op_is(user, "tensor.expand_shape")) continue;
+        if (op_is(user, "tensor.expand_shape") || op_is(user, "scf.yield")) continue;
         mlirOperationSetOperand(user, mlirOpOperandGetOperandNumber(use), from);
         f->changed = true;
     }
@@ -348,6 +349,48 @@ static void infer(MlirOperation op, void *context)
         infer_elementwise(f, op);
 }
 
+// ---- branches
+
+static MlirValue behind_cast(MlirValue v)
+{
+    MlirOperation cast = defining_op(v);
+    return op_is(cast, "tensor.cast") ? mlirOperationGetOperand(cast, 0) : v;
+}
+
+// A value that both ways of an scf.if give in one fixed type has that type. Else both are cast to the type that it has:
+// a way that is not taken, such as the one that repeats an axis of size 1, may give another size.
+static void infer_branch(inference *f, MlirOperation op, intptr_t i, const MlirOperation ends[2])
+{
+    MlirValue y = mlirOperationGetResult(op, i), from[2];
+    MlirType type = mlirValueGetType(y);
+    for (int way = 0; way < 2; way++) from[way] = behind_cast(mlirOperationGetOperand(ends[way], i));
+    if (!is_tensor(y) || is_fixed(y)) return;
+    bool agree = is_fixed(from[0]) && mlirTypeEqual(mlirValueGetType(from[0]), mlirValueGetType(from[1]));
+    for (int way = 0; way < 2; way++) {
+        MlirValue v = mlirOperationGetOperand(ends[way], i);
+        op_builder b = op_builder_before(ends[way]);
+        if (agree)
+            mlirOperationSetOperand(ends[way], i, from[way]);
+        else if (!mlirTypeEqual(mlirValueGetType(v), type))
+            mlirOperationSetOperand(ends[way], i, build_value(&b, "tensor.cast", type, 1, &from[way], 0, NULL));
+    }
+    if (!agree) return;
+    op_builder b = op_builder_before(mlirOperationGetNextInBlock(op));
+    mlirValueSetType(y, mlirValueGetType(from[0]));
+    MlirValue cast = build_value(&b, "tensor.cast", type, 1, &y, 0, NULL);
+    mlirValueReplaceAllUsesExcept(y, cast, 1, (MlirOperation[]){defining_op(cast)});
+    f->changed = true;
+}
+
+static void infer_branches(MlirOperation op, void *context)
+{
+    MlirOperation ends[2];
+    if (!op_is(op, "scf.if") || mlirOperationGetNumResults(op) < 1) return;
+    for (int way = 0; way < 2; way++)
+        ends[way] = mlirBlockGetTerminator(mlirRegionGetFirstBlock(mlirOperationGetRegion(op, way)));
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++) infer_branch(context, op, i, ends);
+}
+
 // ---- all
 
 // Upstream's inference changes the types of TOSA results under ops of other dialects, which then no longer verify; it
@@ -383,6 +426,7 @@ static wf_status infer_all(compiler_context *c, MlirModule module, MlirOperation
         for_each_op(function, shield_users, NULL);
         TRY(compiler_run_passes(c, module, "builtin.module(func.func(tosa-infer-shapes))", err));
         for_each_op(function, infer, &f);
+        for_each_op(function, infer_branches, &f);
         bind_update_type(function);
         if (!f.changed) break;
         *changed = true;

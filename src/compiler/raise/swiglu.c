@@ -118,8 +118,8 @@ static bool read_saturation(matcher *m, const ref *from, saturation *s)
     return n.kind == N_TANH || n.kind == N_ERF;
 }
 
-// Constants are written with a few digits, or rounded to 16 bits. torch-mlir's linalg has sqrt(2 / pi) as 0.797724, which
-// moves results in the fifth digit: that is another function, and told so.
+// Constants are written with a few digits, or rounded to 16 bits. torch-mlir's linalg has sqrt(2 / pi) as 0.797724,
+// which moves results in the fifth digit: that is another function, and told so.
 static bool is_constant(double x, double y)
 {
     return fabs(x - y) <= 1e-5 * fabs(y) || x == bfloat_to_float(bfloat_from_float((float)y)) ||
