@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "compiler/frontend/graph_file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -64,21 +65,32 @@ static size_t find_deep_bracket(const char *text, size_t bytes)
     return bytes;
 }
 
-// Whether `[..]` at text[i] holds anything but integers: linalg's parser of lists of axes crashes on it.
-static bool is_bad_list(const char *text, size_t bytes, size_t i)
+// Whether linalg's parser of lists of axes, which crashes on anything else, can read what follows text[i]: a list of
+// integers. Generic forms have `array<..>` there.
+static bool is_axis_list(const char *text, size_t bytes, size_t i)
 {
+    static const char ARRAY[] = "array<";
     enum { MAX_DIGITS = 18 };
     int digits = 0;
+    if (bytes - i >= sizeof ARRAY - 1 && !memcmp(text + i, ARRAY, sizeof ARRAY - 1)) return true;
+    if (i == bytes || text[i] != '[') return false;
     for (i++; i < bytes && text[i] != ']'; i++) {
         bool digit = text[i] >= '0' && text[i] <= '9';
-        if (!digit && !strchr("-, \t\r\n", text[i] ? text[i] : '?')) return true;
+        if (!digit && !strchr("-, \t\r\n", text[i] ? text[i] : '?')) return false;
         digits = digit ? digits + 1 : 0;
-        if (digits > MAX_DIGITS) return true;
+        if (digits > MAX_DIGITS) return false;
     }
-    return false;
+    return true;
 }
 
-// The offset of such a list behind `permutation =` or `dimensions =`; `bytes` when there is none.
+static size_t skip_space(const char *text, size_t bytes, size_t i)
+{
+    while (i < bytes && strchr(" \t\r\n", text[i] ? text[i] : '?')) i++;
+    return i;
+}
+
+// The offset of what should be a list of axes behind `permutation =` or `dimensions =`, and is none; `bytes` when there
+// is no such place.
 static size_t find_bad_list(const char *text, size_t bytes)
 {
     static const char *const NAMES[] = {"permutation", "dimensions"};
@@ -86,10 +98,11 @@ static size_t find_bad_list(const char *text, size_t bytes)
         size_t len = 0;
         for (size_t n = 0; n < sizeof NAMES / sizeof *NAMES; n++)
             if (bytes - i > strlen(NAMES[n]) && !memcmp(text + i, NAMES[n], strlen(NAMES[n]))) len = strlen(NAMES[n]);
-        if (!len) continue;
-        size_t at = i + len;
-        while (at < bytes && strchr(" =\t\r\n", text[at] ? text[at] : '?')) at++;
-        if (at < bytes && text[at] == '[' && is_bad_list(text, bytes, at)) return at;
+        if (!len || (i > 0 && (isalnum((unsigned char)text[i - 1]) || strchr("_%#!@$.-", text[i - 1])))) continue;
+        size_t at = skip_space(text, bytes, i + len);
+        if (at == bytes || text[at] != '=') continue;
+        at = skip_space(text, bytes, at + 1);
+        if (!is_axis_list(text, bytes, at)) return at < bytes ? at : bytes - 1;
     }
     return bytes;
 }
@@ -109,7 +122,7 @@ static wf_status check_text(const char *text, size_t bytes, const char *name, wf
 {
     size_t deep = find_deep_bracket(text, bytes), list = find_bad_list(text, bytes);
     if (deep < bytes) return error_at(text, deep, name, "brackets are nested too deeply", err);
-    return list < bytes ? error_at(text, list, name, "this list of axes holds more than integers", err) : WF_OK;
+    return list < bytes ? error_at(text, list, name, "not a list of axes", err) : WF_OK;
 }
 
 static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
