@@ -1,9 +1,9 @@
 // Attention as a graph without its fusion computes it: three kernels, with all scores in memory between them. What the
 // fused kernel (attention.h) saves can be measured against these.
 //
-//     attention_scores    operands 0 q, 1 K of the layer, 2 S         S = scale * Q K^T, soft cap, -inf for what is
-//     hidden attention_softmax   operands 0 S, 1 S again, which is written   each row over the positions that its tile
-//     sees attention_values    operands 0 S, 1 V of the layer, 2 y         y = S V, f32 or rows of q8
+//     attention_scores    q, K of the layer, S   S = scale * Q K^T, soft cap, -inf for what is hidden
+//     attention_softmax   S, S again, written    each row over the positions that its tile sees
+//     attention_values    S, V of the layer, y   y = S V, f32 or rows of q8
 //
 // Sizes are those of the fused kernel, with the span 0. S is f32 in blocks of 64 positions, so that the steps of the
 // fused kernel work on it as they do on theirs:
