@@ -96,20 +96,23 @@ class Elementwise(Builder):
         dynamic = [d or n != m and (a or b) for d, n, m, a, b in zip(dynamic, x.shape, y.shape, x.dynamic, y.dynamic)]
         return x, y, dynamic
 
+    def binary_text(self, x, y, tosa, arith):
+        """By tosa's op where there is one for the type, or arith's, which broadcasts nothing."""
+        if self.is_tosa() and tosa:
+            shift = f", {self.scalar_tensor('i8', 0)}" if tosa == "mul" else ""
+            more = ", tensor<1xi8>" if tosa == "mul" else ""
+            return f"{{y}} = tosa.{tosa} {x.name}, {y.name}{shift} : ({x.type}, {y.type}{more}) -> {{T}}"
+        if x.type != y.type or x.shape != y.shape:
+            raise Unfit
+        return f"{{y}} = arith.{arith} {x.name}, {y.name} : {x.type}"
+
     def op_binary(self):
         x, y, dynamic = self.pair(lambda v: v.is_float)
         tosa, arith, f, want = self.random.choice(BINARY_FLOAT)
         if want == "positive" and y.lo.size and y.lo.min() < 0.05:
             raise Unfit
         exact = x.exact and y.exact and "m" == (tosa or " ")[0] and tosa != "mul"
-        if self.is_tosa() and tosa and x.element != "f64":
-            shift = f", {self.scalar_tensor('i8', 0)}" if tosa == "mul" else ""
-            more = ", tensor<1xi8>" if tosa == "mul" else ""
-            text = f"{{y}} = tosa.{tosa} {x.name}, {y.name}{shift} : ({x.type}, {y.type}{more}) -> {{T}}"
-        elif x.type == y.type and x.shape == y.shape:
-            text = f"{{y}} = arith.{arith} {x.name}, {y.name} : {x.type}"
-        else:
-            raise Unfit
+        text = self.binary_text(x, y, tosa if x.element != "f64" else None, arith)
         self.add(x.element, f(x.lo, y.lo), f(x.hi, y.hi), text, exact, dynamic)
 
     def op_linalg_binary(self):
@@ -123,14 +126,7 @@ class Elementwise(Builder):
     def op_binary_int(self):
         x, y, dynamic = self.pair(lambda v: v.element in ("i8", "i16", "i32", "i64"))
         tosa, arith, f = self.random.choice(BINARY_INT)
-        if self.is_tosa() and x.element == "i32":
-            shift = f", {self.scalar_tensor('i8', 0)}" if tosa == "mul" else ""
-            more = ", tensor<1xi8>" if tosa == "mul" else ""
-            text = f"{{y}} = tosa.{tosa} {x.name}, {y.name}{shift} : ({x.type}, {y.type}{more}) -> {{T}}"
-        elif x.type == y.type and x.shape == y.shape:
-            text = f"{{y}} = arith.{arith} {x.name}, {y.name} : {x.type}"
-        else:
-            raise Unfit
+        text = self.binary_text(x, y, tosa if x.element == "i32" else None, arith)
         self.add(x.element, f(x.lo, y.lo), None, text, True, dynamic)
 
     def op_divide_int(self):
