@@ -72,8 +72,6 @@ static wf_status run_pipeline(const pipeline *p)
 
 // ---- the entry
 
-static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
-
 static void write_module(const pipeline *p, buffer *out)
 {
     MlirOperation module = mlirModuleGetOperation(p->run.module);

@@ -17,7 +17,7 @@
 
 #include "compiler/dialect/wf.h"
 
-static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
+void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
 
 void print_operation(MlirOperation op, buffer *out) { mlirOperationPrint(op, append_text, out); }
 

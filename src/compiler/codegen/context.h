@@ -26,6 +26,7 @@ void compiler_context_watch(compiler_context *c, wf_error *err);
 // Runs a textual pass pipeline on a module: "builtin.module(convert-scf-to-cf,...)".
 wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err);
 
+void append_text(MlirStringRef s, void *out); // to the buffer `out`: what MLIR's printers and writers call
 void print_operation(MlirOperation op, buffer *out);
 void print_location(MlirLocation location, buffer *out); // file:line:column, or "unknown"
 

@@ -33,8 +33,6 @@ MlirAttribute constant_splat(MlirAttribute a)
     return mlirDenseElementsAttrGetSplatValue(a);
 }
 
-static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
-
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';

@@ -7,8 +7,6 @@
 
 #include "compiler/codegen/context.h"
 
-static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
-
 type_name type_name_of(MlirType t)
 {
     buffer text = {0};

@@ -9,8 +9,6 @@
 
 enum { MAX_DEPTH = 32 };
 
-static void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
-
 static bool write_op(const nest *n, MlirOperation op, int depth, buffer *key);
 
 // A value of the body by its place there; one from outside by what it is computed from.
