@@ -6,6 +6,8 @@
 
 #include "compiler/codegen/context.h"
 
+enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
+
 // clang-format off
 // Types
 //   q8      an activation in blocks of 32: int8 quants, their scale, and scale * sum of the quants
@@ -385,9 +387,38 @@ MlirValue build_value(op_builder *b, const char *name, MlirType result, int n_op
     return mlirOperationGetResult(build_op(b, name, 1, &result, n_operands, operands, n_attributes, attributes), 0);
 }
 
+MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, const MlirAttribute *maps, int n_loops,
+                        const bool *reduces, MlirBlock body)
+{
+    MlirAttribute iterators[MAX_LOOPS];
+    for (int d = 0; d < n_loops; d++) {
+        bool reduction = reduces && reduces[d];
+        iterators[d] = mlirAttributeParseGet(
+            b->ctx, mlir_text(reduction ? "#linalg.iterator_type<reduction>" : "#linalg.iterator_type<parallel>"));
+    }
+    int32_t segments[] = {n - 1, 1};
+    MlirNamedAttribute attributes[] = {
+        mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text("indexing_maps")), mlirArrayAttrGet(b->ctx, n, maps)),
+        mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text("iterator_types")),
+                              mlirArrayAttrGet(b->ctx, n_loops, iterators)),
+        named_segments(b, 2, segments),
+    };
+    MlirType type = mlirValueGetType(operands[n - 1]);
+    MlirRegion region = mlirRegionCreate();
+    mlirRegionAppendOwnedBlock(region, body);
+    MlirOperationState state = mlirOperationStateGet(mlir_text("linalg.generic"), b->loc);
+    mlirOperationStateAddResults(&state, 1, &type);
+    mlirOperationStateAddOperands(&state, n, operands);
+    mlirOperationStateAddAttributes(&state, 3, attributes);
+    mlirOperationStateAddOwnedRegions(&state, 1, &region);
+    MlirOperation op = mlirOperationCreate(&state);
+    mlirBlockInsertOwnedOperationBefore(b->block, b->before, op);
+    return mlirOperationGetResult(op, 0);
+}
+
 MlirType tensor_of(int rank, const int64_t *shape, MlirType element)
 {
-    int64_t sizes[16];
+    int64_t sizes[MAX_LOOPS];
     for (int i = 0; i < rank; i++) sizes[i] = shape[i] < 0 ? mlirShapedTypeGetDynamicSize() : shape[i];
     return mlirRankedTensorTypeGet(rank, sizes, element, mlirAttributeGetNull());
 }

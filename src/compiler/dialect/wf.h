@@ -60,6 +60,10 @@ MlirOperation build_op(op_builder *b, const char *name, int n_results, const Mli
 // As build_op for one result.
 MlirValue build_value(op_builder *b, const char *name, MlirType result, int n_operands, const MlirValue *operands,
                       int n_attributes, const MlirNamedAttribute *attributes);
+// linalg.generic on tensors: of `n` operands, the last of them its output, with an indexing map each. Takes the body.
+// reduces[n_loops]: which loops are reductions; NULL: none.
+MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, const MlirAttribute *maps, int n_loops,
+                        const bool *reduces, MlirBlock body);
 
 MlirType tensor_of(int rank, const int64_t *shape, MlirType element); // -1: dynamic
 MlirType tensor2(int64_t rows, int64_t cols, MlirType element);

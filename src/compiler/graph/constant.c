@@ -50,7 +50,7 @@ static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_
     MlirOperation op = mlirModuleGetOperation(mlirModuleCreateEmpty(mlirLocationUnknownGet(ctx)));
     mlirOperationSetDiscardableAttributeByName(op, mlir_text("wf.constant"), a);
     buffer text = {0};
-    mlirOperationPrint(op, append_text, &text);
+    print_operation(op, &text);
     mlirOperationDestroy(op);
     if (text.failed) {
         buffer_free(&text);

@@ -41,8 +41,6 @@ static void rewrite_generate(MlirOperation op)
     MlirValue empty = build_value(&b, "tensor.empty", type, 0, NULL, 0, NULL);
 
     MlirBlock inner = mlirBlockCreate(1, &element, &b.loc);
-    MlirRegion region = mlirRegionCreate();
-    mlirRegionAppendOwnedBlock(region, inner);
     op_builder in = op_builder_at_end(inner, b.loc);
     MlirType index = mlirIndexTypeGet(b.ctx);
     for (int d = 0; d < rank; d++) {
@@ -53,23 +51,8 @@ static void rewrite_generate(MlirOperation op)
     move_ops(body, inner, (MlirOperation){0});
     build_op(&in, "linalg.yield", 0, NULL, 1, &yielded, 0, NULL);
 
-    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b.ctx, rank)), kinds[MAX_RANK];
-    for (int d = 0; d < rank; d++)
-        kinds[d] = mlirAttributeParseGet(b.ctx, mlir_text("#linalg.iterator_type<parallel>"));
-    MlirNamedAttribute attributes[] = {
-        mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("indexing_maps")), mlirArrayAttrGet(b.ctx, 1, &map)),
-        mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("iterator_types")),
-                              mlirArrayAttrGet(b.ctx, rank, kinds)),
-        named_segments(&b, 2, (const int32_t[]){0, 1}),
-    };
-    MlirOperationState state = mlirOperationStateGet(mlir_text("linalg.generic"), b.loc);
-    mlirOperationStateAddOperands(&state, 1, &empty);
-    mlirOperationStateAddResults(&state, 1, &type);
-    mlirOperationStateAddAttributes(&state, 3, attributes);
-    mlirOperationStateAddOwnedRegions(&state, 1, &region);
-    MlirOperation generic = mlirOperationCreate(&state);
-    mlirBlockInsertOwnedOperationBefore(b.block, op, generic);
-    replace_value(y, mlirOperationGetResult(generic, 0));
+    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b.ctx, rank));
+    replace_value(y, build_generic(&b, 1, &empty, &map, rank, NULL, inner));
     mlirOperationDestroy(op);
 }
 

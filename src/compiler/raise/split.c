@@ -79,34 +79,6 @@ static bool loop_size(MlirOperation op, int d, int64_t *size, MlirValue *tensor,
     return tensor->ptr != NULL;
 }
 
-// A generic op of `n` operands, the last of them its output; the body is given. `n_parallel` of its loops come first.
-static MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, const MlirAttribute *maps, int n_loops,
-                               const bool *reduces, MlirBlock body)
-{
-    MlirAttribute iterators[MAX_AXES];
-    for (int d = 0; d < n_loops; d++)
-        iterators[d] = mlirAttributeParseGet(
-            b->ctx, mlir_text(reduces[d] ? "#linalg.iterator_type<reduction>" : "#linalg.iterator_type<parallel>"));
-    int32_t segments[] = {n - 1, 1};
-    MlirNamedAttribute attributes[] = {
-        mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text("indexing_maps")), mlirArrayAttrGet(b->ctx, n, maps)),
-        mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text("iterator_types")),
-                              mlirArrayAttrGet(b->ctx, n_loops, iterators)),
-        named_segments(b, 2, segments),
-    };
-    MlirType type = mlirValueGetType(operands[n - 1]);
-    MlirRegion region = mlirRegionCreate();
-    mlirRegionAppendOwnedBlock(region, body);
-    MlirOperationState state = mlirOperationStateGet(mlir_text("linalg.generic"), b->loc);
-    mlirOperationStateAddResults(&state, 1, &type);
-    mlirOperationStateAddOperands(&state, n, operands);
-    mlirOperationStateAddAttributes(&state, 3, attributes);
-    mlirOperationStateAddOwnedRegions(&state, 1, &region);
-    MlirOperation op = mlirOperationCreate(&state);
-    mlirBlockInsertOwnedOperationBefore(b->block, b->before, op);
-    return mlirOperationGetResult(op, 0);
-}
-
 static MlirBlock make_body(op_builder *b, int n, const MlirValue *operands)
 {
     MlirType types[MAX_OPERANDS + 2];
