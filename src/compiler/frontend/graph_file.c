@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE // memmem
 #include "compiler/frontend/graph_file.h"
 
 #include <ctype.h>
@@ -89,17 +89,14 @@ static size_t skip_space(const char *text, size_t bytes, size_t i)
     return i;
 }
 
-// The offset of what should be a list of axes behind `permutation =` or `dimensions =`, and is none; `bytes` when there
-// is no such place.
-static size_t find_bad_list(const char *text, size_t bytes)
+// The offset of what should be a list of axes behind `name =`, and is none; `bytes` when there is no such place.
+static size_t find_bad_list(const char *text, size_t bytes, const char *name)
 {
-    static const char *const NAMES[] = {"permutation", "dimensions"};
-    for (size_t i = 0; i < bytes; i++) {
-        size_t len = 0;
-        for (size_t n = 0; n < sizeof NAMES / sizeof *NAMES; n++)
-            if (bytes - i > strlen(NAMES[n]) && !memcmp(text + i, NAMES[n], strlen(NAMES[n]))) len = strlen(NAMES[n]);
-        if (!len || (i > 0 && (isalnum((unsigned char)text[i - 1]) || strchr("_%#!@$.-", text[i - 1])))) continue;
-        size_t at = skip_space(text, bytes, i + len);
+    const char *end = text + bytes, *found = text;
+    for (; (found = memmem(found, (size_t)(end - found), name, strlen(name))); found++) {
+        size_t i = (size_t)(found - text);
+        if (i > 0 && (isalnum((unsigned char)text[i - 1]) || strchr("_%#!@$.-", text[i - 1]))) continue;
+        size_t at = skip_space(text, bytes, i + strlen(name));
         if (at == bytes || text[at] != '=') continue;
         at = skip_space(text, bytes, at + 1);
         if (!is_axis_list(text, bytes, at)) return at < bytes ? at : bytes - 1;
@@ -120,9 +117,14 @@ static wf_status error_at(const char *text, size_t at, const char *name, const c
 
 static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
 {
-    size_t deep = find_deep_bracket(text, bytes), list = find_bad_list(text, bytes);
+    static const char *const LISTS[] = {"permutation", "dimensions"};
+    size_t deep = find_deep_bracket(text, bytes);
     if (deep < bytes) return error_at(text, deep, name, "brackets are nested too deeply", err);
-    return list < bytes ? error_at(text, list, name, "not a list of axes", err) : WF_OK;
+    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
+        size_t list = find_bad_list(text, bytes, LISTS[i]);
+        if (list < bytes) return error_at(text, list, name, "not a list of axes", err);
+    }
+    return WF_OK;
 }
 
 static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
