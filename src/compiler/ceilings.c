@@ -14,7 +14,17 @@ enum {
     CHAIN_TILES = 256,
 };
 
-static affine constant(int64_t number) { return (affine){.c = {[DIM_ONE] = number}}; }
+static const plan_buffer BUFFERS[] = {
+    {.area = FUNCTION_ARENA, .bytes = {{Y_BYTES}}, .written = true},
+    {.area = FUNCTION_ARENA, .offset = {{Y_BYTES}}, .bytes = {{READ_BYTES}}},
+};
+static const plan_area AREAS[FUNCTION_ARRAYS] = {
+    {"arena", AREA_ARENA, {{Y_BYTES + READ_BYTES}}},
+    {"constants", AREA_CONSTANTS, {{0}}},
+    {"math", AREA_MATH, {{8}}},
+    {"fault", AREA_FAULT, {{8}}},
+};
+static const plan_dim ONE = {.name = "1"};
 
 static void make_calls(plan_call calls[CEILING_COUNT], const kernel_target *target)
 {
@@ -27,14 +37,14 @@ static void make_calls(plan_call calls[CEILING_COUNT], const kernel_target *targ
     for (int i = 0; i < CEILING_COUNT; i++) {
         bool reads = i == CEILING_READ;
         int64_t tiles = reads ? READ_TILES : CHAIN_TILES;
-        calls[i] =
-            (plan_call){.kernel = (uint32_t)i,
-                        .label = LABELS[i],
-                        .n_buffers = reads ? 2 : 1,
-                        .buffers = {{BASE_ARENA, constant(0), constant(Y_BYTES), true},
-                                    {BASE_ARENA, constant(Y_BYTES), constant(READ_BYTES), false}},
-                        .tiles = {constant(tiles), 1, 1, {0}},
-                        .flops = constant((int64_t)(ceiling_tile_flops((ceiling_kind)i, target) * (double)tiles))};
+        calls[i] = (plan_call){
+            .kernel = (uint32_t)i,
+            .label = LABELS[i],
+            .n_buffers = reads ? 2 : 1,
+            .buffers = BUFFERS,
+            .tiles = {affine_of(DIM_ONE, tiles), 1, 1, {0}},
+            .grain = 1,
+            .flops = affine_of(DIM_ONE, (int64_t)(ceiling_tile_flops((ceiling_kind)i, target) * (double)tiles))};
     }
 }
 
@@ -54,20 +64,17 @@ wf_status welford_ceilings(const cpu_features *cpu, buffer *image, wf_error *err
         ceiling_build(&b, (ceiling_kind)i);
     }
     make_calls(calls, &b.target);
-    const plan p = {.architecture = "ceilings",
-                    .name = "",
-                    .n_vocab = 1,
-                    .n_ctx_train = 1,
-                    .n_layer = 1,
-                    .n_embd = 1,
-                    .kv_type = "f16",
-                    .arena_bytes = constant(Y_BYTES + READ_BYTES),
+    const plan p = {.name = "ceilings",
+                    .n_dims = 1,
+                    .dims = &ONE,
+                    .n_areas = FUNCTION_ARRAYS,
+                    .areas = AREAS,
                     .n_kernels = CEILING_COUNT,
                     .kernels = names,
                     .n_calls = CEILING_COUNT,
                     .calls = calls};
     wf_status status = object_emit(&c, b.module, cpu, &object, NULL, err);
-    if (status == WF_OK) program_write(&p, &(view){object.data, object.len}, 1, image);
+    if (status == WF_OK) program_write(&p, &(view){object.data, object.len}, 1, (view){0}, image);
     if (status == WF_OK && image->failed) status = error_memory(err, object.len);
     buffer_free(&object);
     mlirModuleDestroy(b.module);

@@ -43,7 +43,7 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
     fwrite(buffer_view(&notes).data, 1, notes.len, stderr);
     if (status == WF_OK) status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
     if (status == WF_OK) status = shards_compile(&kernels, options->n_threads, objects, &n_objects, err);
-    if (status == WF_OK) program_write(&p, objects, n_objects, image);
+    if (status == WF_OK) program_write(&p, objects, n_objects, (view){0}, image);
     if (status == WF_OK && image->failed) status = error_memory(err, image->len);
     buffer_free(&notes);
     plan_free(&p);

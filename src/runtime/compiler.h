@@ -14,7 +14,7 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "runtime/graph.h"
+#include "runtime/array.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
@@ -58,11 +58,11 @@ typedef struct function_options {
 
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
 // stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
-// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Free `out` with graph_program_free.
+// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
+// (runtime/program.h).
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
-                                      uint32_t n_arguments, const graph_shape *arguments,
-                                      const char *const *argument_names, graph_program *out, buffer *notes,
-                                      wf_error *err);
+                                      uint32_t n_arguments, const array_shape *arguments,
+                                      const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
 
 // The calls of the ceilings' plan, by index.
 typedef enum ceiling_kind {
@@ -74,7 +74,7 @@ typedef enum ceiling_kind {
 } ceiling_kind;
 
 // Appends a program image whose plan runs each ceiling once, a few milliseconds each; its calls state what they compute
-// and read (plan_call_flops, plan_call_bytes). It needs no area but the arena.
+// and read (plan_call_flops, plan_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
 // An open compiler library and the one function that was asked for.

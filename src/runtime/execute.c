@@ -1,56 +1,61 @@
-// The plan walker.
+// The walker.
 //
 // Every thread goes through the calls in order: it waits until the call before is finished, takes tiles of this one
 // while there are any, and goes on. There are no barriers: a thread that comes late finds calls that are finished
 // already and passes them by. All of a call's tiles are finished before any tile of the next one starts.
 //
-// Every thread resolves pointers and sizes for itself, the next call's while it waits anyway: 60 ns a call.
-#define _GNU_SOURCE
+// Calls that are chained are walked by a thread piece by piece: call 0, 1, 2 over the tiles of one piece, then over
+// those of the next. All pieces of a chain are finished before any piece of the next chain starts. A call that is
+// chained to no other is a chain of one.
+//
+//   thread 0   pieces of chain 0 │ wait │ pieces of chain 1 │ wait │ the only piece of chain 2 │ pieces of chain 3
+//   thread 1   pieces of chain 0 │ wait │ pieces of chain 1 │ ───────────────────────── wait │ pieces of chain 3
+//
+// Every thread resolves pointers and sizes for itself, the next chain's while it waits anyway: 60 ns a call.
 #include "runtime/execute.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "runtime/math_table.h"
 #include "runtime/poison.h"
 
-struct execute_trace {
-    execute_observer *observer; // NULL: nobody watches
-    void *context;
-    bool poison; // WELFORD_POISON (runtime/poison.h)
-    execute_span *spans;
-    size_t capacity;
-};
-
-typedef struct walk {
-    const program *prog;
-    thread_pool *pool;
-    unsigned char *const *bases;
-    const int64_t *dims;
-    execute_span *spans; // [n_threads][n_calls]; NULL: nobody watches
-} walk;
-
-// One call, ready to run.
+// One chain, ready to run. Pointers and sizes of its calls lie one after the other.
 typedef struct resolved {
-    uint32_t index; // n_calls: no more
-    int64_t n_tiles;
-    void *buffers[PLAN_MAX_BUFFERS];
-    int64_t dims[PLAN_MAX_DIMS];
+    uint32_t first, end; // calls; first == n_calls: no more
+    int64_t n_tiles, grain, n_pieces;
+    void **buffers;
+    int64_t *sizes;
 } resolved;
 
-// The first call from `index` on that has tiles.
-static void resolve_next(const walk *w, uint32_t index, resolved *r)
+struct executor {
+    const program *prog;
+    thread_pool *pool;
+    bool poison;     // WELFORD_POISON (runtime/poison.h)
+    resolved *slots; // [n_threads][2], with memory in
+    void **buffers;
+    int64_t *sizes;
+    affine largest; // of every form of the plan, coefficient by coefficient: bounds them all
+
+    void *math[MATH_COUNT];
+    int64_t fault;
+    unsigned char **areas; // [n_areas] of the run
+    const int64_t *dims;
+
+    execute_observer *observer; // NULL: nobody watches
+    void *context;
+    execute_span *spans; // [n_threads][n_calls] where somebody watches
+};
+
+// ---- chains
+
+static uint32_t chain_end(const plan *p, uint32_t first, bool apart)
 {
-    const plan *p = &w->prog->plan;
-    for (r->index = index; r->index < p->n_calls; r->index++) {
-        const plan_call *call = &p->calls[r->index];
-        r->n_tiles = plan_count_eval(&call->tiles, w->dims);
-        if (r->n_tiles <= 0) continue;
-        for (uint32_t i = 0; i < call->n_buffers; i++)
-            r->buffers[i] = w->bases[call->buffers[i].base] + affine_eval(&call->buffers[i].offset, w->dims);
-        for (uint32_t i = 0; i < call->n_dims; i++) r->dims[i] = affine_eval(&call->dims[i], w->dims);
-        return;
-    }
+    uint32_t end = first + 1;
+    while (!apart && end < p->n_calls && p->calls[end].chained) end++;
+    return end;
 }
 
 // All that the call may touch.
@@ -61,46 +66,98 @@ static int64_t extent_bytes(const plan_call *call, const int64_t dims[DIM_COUNT]
     return bytes;
 }
 
-// How many tiles are handed out at once. A long call in about 8 pieces a thread, so that the last piece, for which the
-// others wait, is short; a call of a few µs in one, since a piece costs 20 to 100 ns when threads meet at a cursor.
-static int64_t choose_grain(const plan_call *call, const int64_t dims[DIM_COUNT], int64_t n_tiles, int n_threads)
+// How many tiles are handed out at once. A long chain in about 8 pieces a thread, so that the last piece, for which the
+// others wait, is short; one of a few µs in one, since a piece costs 20 to 100 ns when threads meet at a cursor. Never
+// more pieces than can be counted (runtime/threads.h).
+static int64_t choose_grain(const executor *e, const resolved *r)
 {
     enum { PIECES = 8 };
     // By a core's usual speed, 16 bytes or 64 operations a nanosecond: a bound from below on the time of the whole
-    // call.
+    // chain.
     const int64_t short_ns = 4000;
-    int64_t by_bytes = extent_bytes(call, dims) / 16, by_flops = affine_eval(&call->flops, dims) / 64;
-    int64_t share = (n_tiles + n_threads - 1) / n_threads;
+    int64_t by_bytes = 0, by_flops = 0, least = r->n_tiles / INT32_MAX + 1, n_threads = thread_pool_size(e->pool);
+    for (uint32_t i = r->first; i < r->end; i++) {
+        const plan_call *call = &e->prog->plan.calls[i];
+        by_bytes += extent_bytes(call, e->dims) / 16;
+        by_flops += affine_eval(&call->flops, e->dims) / 64;
+        if (call->grain > least) least = call->grain;
+    }
+    int64_t share = (r->n_tiles + n_threads - 1) / n_threads;
     bool is_short = (by_bytes > by_flops ? by_bytes : by_flops) / n_threads < short_ns;
-    return is_short ? share : (share + PIECES - 1) / PIECES;
+    int64_t grain = is_short ? share : (share + PIECES - 1) / PIECES;
+    if (grain < least) grain = least;
+    return grain < share || share == 0 ? grain : share;
 }
 
-static void run_tiles(const walk *w, int thread, const resolved *r)
+static void resolve(const executor *e, resolved *r)
 {
-    const plan_call *call = &w->prog->plan.calls[r->index];
-    kernel_fn kernel = w->prog->kernels[call->kernel];
-    int64_t grain = choose_grain(call, w->dims, r->n_tiles, thread_pool_size(w->pool));
-    execute_span *span = w->spans ? &w->spans[(uint32_t)thread * w->prog->plan.n_calls + r->index] : NULL;
-    for (;;) {
-        tile_range t = work_take(w->pool, r->index, thread, r->n_tiles, grain);
-        if (t.begin == t.end) return;
-        if (span && span->begin == 0) span->begin = clock_seconds();
-        kernel(r->buffers, r->dims, t.begin, t.end);
-        if (span) span->end = clock_seconds();
-        work_finish(w->pool, r->index, t.end - t.begin, r->n_tiles);
+    void **buffers = r->buffers;
+    int64_t *sizes = r->sizes;
+    for (uint32_t k = r->first; k < r->end; k++) {
+        const plan_call *call = &e->prog->plan.calls[k];
+        for (uint32_t i = 0; i < call->n_buffers; i++)
+            *buffers++ = e->areas[call->buffers[i].area] + affine_eval(&call->buffers[i].offset, e->dims);
+        for (uint32_t i = 0; i < call->n_sizes; i++) *sizes++ = affine_eval(&call->sizes[i], e->dims);
     }
 }
 
-static void walk_plan(void *context, int thread)
+// The first chain from call `index` on that has tiles.
+static void resolve_next(const executor *e, uint32_t index, resolved *r)
 {
-    const walk *w = context;
-    uint32_t n_calls = w->prog->plan.n_calls;
-    resolved slots[2], *current = &slots[0], *next = &slots[1];
-    resolve_next(w, 0, current);
-    while (current->index < n_calls) {
-        run_tiles(w, thread, current);
-        resolve_next(w, current->index + 1, next);
-        work_wait(w->pool, current->index, current->n_tiles);
+    const plan *p = &e->prog->plan;
+    for (r->first = index; r->first < p->n_calls; r->first = r->end) {
+        r->end = chain_end(p, r->first, e->spans || e->poison);
+        r->n_tiles = plan_count_eval(&p->calls[r->first].tiles, e->dims);
+        if (r->n_tiles <= 0) continue;
+        r->grain = choose_grain(e, r);
+        r->n_pieces = (r->n_tiles + r->grain - 1) / r->grain;
+        resolve(e, r);
+        return;
+    }
+}
+
+static void run_piece(const executor *e, const resolved *r, int64_t begin, int64_t end)
+{
+    void **buffers = r->buffers;
+    int64_t *sizes = r->sizes;
+    for (uint32_t k = r->first; k < r->end; k++) {
+        const plan_call *call = &e->prog->plan.calls[k];
+        e->prog->kernels[call->kernel](buffers, sizes, begin, end);
+        buffers += call->n_buffers;
+        sizes += call->n_sizes;
+    }
+}
+
+// ---- walking
+
+static void run_pieces(const executor *e, int thread, const resolved *r)
+{
+    execute_span *span = e->spans ? &e->spans[(uint32_t)thread * e->prog->plan.n_calls + r->first] : NULL;
+    for (;;) {
+        tile_range pieces = work_take(e->pool, r->first, thread, r->n_pieces, 1);
+        if (pieces.begin == pieces.end) return;
+        int64_t begin = pieces.begin * r->grain, end = pieces.end * r->grain;
+        if (span && span->begin == 0) span->begin = clock_seconds();
+        run_piece(e, r, begin, end < r->n_tiles ? end : r->n_tiles);
+        if (span) span->end = clock_seconds();
+        work_finish(e->pool, r->first, pieces.end - pieces.begin, r->n_pieces);
+    }
+}
+
+// A chain of one piece is thread 0's, so that small calls behind each other stay on one core; the others pass it by and
+// wait for it only when there is something for them to do.
+static void walk(void *context, int thread)
+{
+    const executor *e = context;
+    uint32_t n_calls = e->prog->plan.n_calls;
+    resolved *current = &e->slots[2 * thread], *next = current + 1, before = {0};
+    resolve_next(e, 0, current);
+    while (current->first < n_calls) {
+        bool takes_part = current->n_pieces > 1 || thread == 0;
+        if (takes_part && before.n_pieces) work_wait(e->pool, before.first, before.n_pieces);
+        if (takes_part) run_pieces(e, thread, current);
+        before = *current;
+        resolve_next(e, current->end, next);
         resolved *swap = current;
         current = next;
         next = swap;
@@ -108,18 +165,156 @@ static void walk_plan(void *context, int thread)
 }
 
 // One thread, with the arena's dead parts filled between calls.
-static void walk_poisoned(const walk *w)
+static void walk_poisoned(const executor *e)
 {
-    const plan *p = &w->prog->plan;
-    resolved r;
-    poison_dead(p, UINT32_MAX, w->bases[BASE_ARENA], w->dims);
-    for (resolve_next(w, 0, &r); r.index < p->n_calls; resolve_next(w, r.index + 1, &r)) {
-        w->prog->kernels[p->calls[r.index].kernel](r.buffers, r.dims, 0, r.n_tiles);
-        poison_dead(p, r.index, w->bases[BASE_ARENA], w->dims);
+    const plan *p = &e->prog->plan;
+    unsigned char *memory = e->areas[plan_find_area(p, AREA_ARENA)];
+    resolved *r = e->slots;
+    poison_dead(p, UINT32_MAX, memory, e->dims);
+    for (resolve_next(e, 0, r); r->first < p->n_calls; resolve_next(e, r->end, r)) {
+        run_piece(e, r, 0, r->n_tiles);
+        poison_dead(p, r->first, memory, e->dims);
     }
 }
 
-// --- watching ------------------------------------------------------------------------------------------------------
+// ---- the executor
+
+static void note_form(affine *largest, const affine *form)
+{
+    for (int d = 0; d < DIM_COUNT; d++)
+        if (llabs(form->c[d]) > largest->c[d]) largest->c[d] = llabs(form->c[d]);
+}
+
+static void note_forms(executor *e)
+{
+    const plan *p = &e->prog->plan;
+    for (uint32_t i = 0; i < p->n_areas; i++) note_form(&e->largest, &p->areas[i].bytes);
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        const plan_call *call = &p->calls[i];
+        note_form(&e->largest, &call->tiles.a);
+        note_form(&e->largest, &call->flops);
+        for (uint32_t k = 0; k < call->n_sizes; k++) note_form(&e->largest, &call->sizes[k]);
+    }
+}
+
+static wf_status allocate(executor *e, wf_error *err)
+{
+    const plan *p = &e->prog->plan;
+    size_t n_slots = 2 * (size_t)thread_pool_size(e->pool), n_buffers = 1, n_sizes = 1; // of the longest chain
+    for (uint32_t first = 0, end; first < p->n_calls; first = end) {
+        size_t buffers = 0, sizes = 0;
+        end = chain_end(p, first, false);
+        for (uint32_t i = first; i < end; i++) buffers += p->calls[i].n_buffers, sizes += p->calls[i].n_sizes;
+        if (buffers > n_buffers) n_buffers = buffers;
+        if (sizes > n_sizes) n_sizes = sizes;
+    }
+    e->slots = calloc(n_slots, sizeof *e->slots);
+    e->buffers = calloc(n_slots * n_buffers, sizeof *e->buffers);
+    e->sizes = calloc(n_slots * n_sizes, sizeof *e->sizes);
+    e->areas = calloc(p->n_areas + 1, sizeof *e->areas);
+    if (!e->slots || !e->buffers || !e->sizes || !e->areas) return error_memory(err, n_slots * n_buffers);
+    for (size_t i = 0; i < n_slots; i++) {
+        e->slots[i].buffers = e->buffers + i * n_buffers;
+        e->slots[i].sizes = e->sizes + i * n_sizes;
+    }
+    return WF_OK;
+}
+
+wf_status executor_create(const program *prog, thread_pool *pool, executor **out, wf_error *err)
+{
+    const char *poison = getenv("WELFORD_POISON");
+    *out = NULL;
+    executor *e = calloc(1, sizeof *e);
+    if (!e) return error_memory(err, sizeof *e);
+    e->prog = prog;
+    e->pool = pool;
+    e->poison = poison && *poison && strcmp(poison, "0");
+    math_table(e->math);
+    note_forms(e);
+    wf_status status = allocate(e, err);
+    if (status != WF_OK) {
+        executor_free(e);
+        return status;
+    }
+    *out = e;
+    return WF_OK;
+}
+
+void executor_free(executor *e)
+{
+    if (!e) return;
+    free(e->slots);
+    free(e->buffers);
+    free(e->sizes);
+    free(e->areas);
+    free(e->spans);
+    free(e);
+}
+
+static void place_areas(executor *e, unsigned char *const *areas)
+{
+    const plan *p = &e->prog->plan;
+    for (uint32_t i = 0; i < p->n_areas; i++) {
+        e->areas[i] = areas[i];
+        if (p->areas[i].kind == AREA_MATH) e->areas[i] = (unsigned char *)e->math;
+        if (p->areas[i].kind == AREA_FAULT) e->areas[i] = (unsigned char *)&e->fault;
+    }
+}
+
+// ---- running
+
+void executor_observe(executor *e, execute_observer *observer, void *context)
+{
+    e->observer = observer;
+    e->context = context;
+    free(e->spans);
+    e->spans = NULL;
+}
+
+// Empty spans for the run; where memory is out, it goes unwatched.
+static void clear_spans(executor *e)
+{
+    size_t n = (size_t)thread_pool_size(e->pool) * e->prog->plan.n_calls;
+    if (!e->observer || e->poison) return;
+    if (e->spans)
+        memset(e->spans, 0, n * sizeof *e->spans);
+    else
+        e->spans = calloc(n + 1, sizeof *e->spans);
+}
+
+static void report(executor *e, double begin)
+{
+    if (!e->spans) return;
+    const execute_record record = {.plan = &e->prog->plan,
+                                   .dims = e->dims,
+                                   .n_threads = thread_pool_size(e->pool),
+                                   .begin = begin,
+                                   .end = clock_seconds(),
+                                   .spans = e->spans};
+    e->observer(e->context, &record);
+}
+
+wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
+{
+    const plan *p = &e->prog->plan;
+    int64_t bound;
+    if (!affine_eval_checked(&e->largest, dims, &bound) || bound < 0)
+        return error_set(err, WF_ERROR_LIMIT, "%s: sizes that large cannot be computed", p->name);
+    if (!work_begin(e->pool, p->n_calls)) return error_memory(err, p->n_calls);
+    place_areas(e, areas);
+    e->dims = dims;
+    e->fault = 0;
+    clear_spans(e);
+    double begin = e->spans ? clock_seconds() : 0;
+    if (e->poison)
+        walk_poisoned(e);
+    else
+        thread_pool_run(e->pool, walk, e);
+    report(e, begin);
+    if (!e->fault) return WF_OK;
+    uint64_t check = (uint64_t)e->fault - 1;
+    return error_set(err, WF_ERROR_USAGE, "%s", check < p->n_checks ? p->checks[check] : "a check failed");
+}
 
 double execute_call_end(const execute_record *record, uint32_t index)
 {
@@ -129,54 +324,4 @@ double execute_call_end(const execute_record *record, uint32_t index)
         if (span->end > end) end = span->end;
     }
     return end;
-}
-
-execute_trace *execute_trace_create(execute_observer *observer, void *context)
-{
-    const char *poison = getenv("WELFORD_POISON");
-    bool fill = poison && *poison && strcmp(poison, "0");
-    if (!observer && !fill) return NULL;
-    execute_trace *trace = calloc(1, sizeof *trace);
-    if (trace) *trace = (execute_trace){.observer = observer, .context = context, .poison = fill};
-    return trace;
-}
-
-void execute_trace_free(execute_trace *trace)
-{
-    if (!trace) return;
-    free(trace->spans);
-    free(trace);
-}
-
-// Room for the spans of a run, empty ones; NULL: out of memory, the run goes unwatched.
-static execute_span *empty_spans(execute_trace *trace, size_t n)
-{
-    if (n > trace->capacity) {
-        execute_span *spans = realloc(trace->spans, n * sizeof *spans);
-        if (!spans) return NULL;
-        trace->spans = spans;
-        trace->capacity = n;
-    }
-    if (n) memset(trace->spans, 0, n * sizeof *trace->spans);
-    return trace->spans;
-}
-
-bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
-                  const int64_t dims[DIM_COUNT], execute_trace *trace)
-{
-    walk w = {.prog = prog, .pool = pool, .bases = bases, .dims = dims};
-    if (trace && trace->poison) {
-        walk_poisoned(&w);
-        return true;
-    }
-    if (!work_begin(pool, prog->plan.n_calls)) return false;
-    int n_threads = thread_pool_size(pool);
-    if (trace) w.spans = empty_spans(trace, (size_t)n_threads * prog->plan.n_calls);
-    execute_record record = {.plan = &prog->plan, .dims = dims, .n_threads = n_threads, .spans = w.spans};
-    if (w.spans) record.begin = clock_seconds();
-    thread_pool_run(pool, walk_plan, &w);
-    if (!w.spans) return true;
-    record.end = clock_seconds();
-    trace->observer(trace->context, &record);
-    return true;
 }

@@ -1,9 +1,22 @@
-// The plan walker: runs every call of a plan for given dimensions, all threads together.
+// The walker: runs every call of a plan for given dims, all threads together.
 #ifndef WELFORD_RUNTIME_EXECUTE_H
 #define WELFORD_RUNTIME_EXECUTE_H
 
 #include "runtime/program.h"
 #include "runtime/threads.h"
+
+typedef struct executor executor;
+
+// `prog` and `pool` must outlive the executor, which runs one call at a time. With WELFORD_POISON=1 one thread does it
+// all, and dead memory is filled with NaN after every call (runtime/poison.h); nothing is observed then.
+wf_status executor_create(const program *prog, thread_pool *pool, executor **e, wf_error *err);
+void executor_free(executor *e); // NULL is fine
+
+// Runs the plan once. `areas`: where each of the plan's areas lies, those of kind AREA_MATH and AREA_FAULT excepted,
+// which the executor brings. `dims` as plan.h defines them, products included; dims[DIM_ONE] must be 1. Calls without
+// tiles are skipped. WF_ERROR_MEMORY: nothing was done. WF_ERROR_USAGE: a check of a kernel failed, results are
+// unspecified.
+wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err);
 
 // When a thread worked at a call: seconds of CLOCK_MONOTONIC; begin 0: it had none of its tiles.
 typedef struct execute_span {
@@ -21,20 +34,10 @@ typedef struct execute_record {
 
 typedef void execute_observer(void *context, const execute_record *record);
 
+// `observer` is called after every run, whose chained calls are then walked one by one; NULL: no more.
+void executor_observe(executor *e, execute_observer *observer, void *context);
+
 // When the last thread finished call `index`; 0: it had no tiles.
 double execute_call_end(const execute_record *record, uint32_t index);
-
-typedef struct execute_trace execute_trace;
-
-// `observer` is called after every run. WELFORD_POISON=1: one thread does it all, and dead memory is filled with NaN
-// after every call (runtime/poison.h); nothing is observed then. NULL: out of memory, or without observer nothing to
-// do.
-execute_trace *execute_trace_create(execute_observer *observer, void *context);
-void execute_trace_free(execute_trace *trace);
-
-// Runs the plan once. `bases` and `dims` as plan.h defines them; dims[DIM_ONE] must be 1. Calls with no tiles are
-// skipped. `trace` may be NULL. False when memory is out: nothing was done.
-bool execute_plan(const program *prog, thread_pool *pool, unsigned char *const bases[BASE_COUNT],
-                  const int64_t dims[DIM_COUNT], execute_trace *trace);
 
 #endif

@@ -55,16 +55,21 @@ static void note_call(void *const *buffers, const int64_t *dims, int64_t begin, 
     int64_t *out = buffers[0];
     out[0] = (int64_t)(uintptr_t)buffers[1];
     out[1] = (int64_t)(uintptr_t)buffers[2];
-    memcpy(out + 2, dims, PLAN_MAX_DIMS * sizeof *dims);
-    out[10] = begin;
-    out[11] = end;
+    memcpy(out + 2, dims, PLAN_MAX_SIZES * sizeof *dims);
+    out[2 + PLAN_MAX_SIZES] = begin;
+    out[3 + PLAN_MAX_SIZES] = end;
 }
 
 enum { MIX, ADD_SUM, COUNT_TILES, NOTE_THREAD, NOTE_CALL, N_KERNELS };
 static const char *const NAMES[N_KERNELS] = {"mix", "add_sum", "count_tiles", "note_thread", "note_call"};
 
+enum { MAX_CALLS = MIXES * 3, N_BUFFERS = 3 };
+
 typedef struct machine {
-    plan_call calls[MIXES * 3];
+    plan_call calls[MAX_CALLS];
+    plan_buffer buffers[MAX_CALLS][N_BUFFERS];
+    affine sizes[MAX_CALLS][PLAN_MAX_SIZES];
+    plan_area areas[BASE_COUNT];
     kernel_fn kernels[N_KERNELS];
     program prog;
     _Alignas(64) unsigned char memory[8 * N * 4];
@@ -78,7 +83,16 @@ static machine *make_machine(void)
     memset(m, 0, sizeof *m);
     const kernel_fn kernels[N_KERNELS] = {mix, add_sum, count_tiles, note_thread, note_call};
     memcpy(m->kernels, kernels, sizeof kernels);
-    m->prog.plan = (plan){.n_kernels = N_KERNELS, .kernels = NAMES, .calls = m->calls};
+    for (int i = 0; i < BASE_COUNT; i++) m->areas[i].kind = i == BASE_ARENA ? AREA_ARENA : AREA_STATE;
+    m->prog.plan = (plan){.name = "test",
+                          .architecture = "test",
+                          .n_dims = N_SEQUENCE_DIMS,
+                          .dims = plan_sequence_dims,
+                          .n_areas = BASE_COUNT,
+                          .areas = m->areas,
+                          .n_kernels = N_KERNELS,
+                          .kernels = NAMES,
+                          .calls = m->calls};
     m->prog.kernels = m->kernels;
     for (int i = 0; i < BASE_COUNT; i++) m->bases[i] = m->memory;
     return m;
@@ -86,27 +100,48 @@ static machine *make_machine(void)
 
 static plan_call *add_call(machine *m, uint32_t kernel, affine tiles, int64_t divisor)
 {
-    plan_call *call = &m->calls[m->prog.plan.n_calls++];
-    *call = (plan_call){.kernel = kernel, .label = "test", .tiles = {.a = tiles, .divisor = divisor, .factor = 1}};
+    uint32_t index = m->prog.plan.n_calls++;
+    plan_call *call = &m->calls[index];
+    *call = (plan_call){.kernel = kernel,
+                        .label = "test",
+                        .tiles = {.a = tiles, .divisor = divisor, .factor = 1},
+                        .grain = 1,
+                        .buffers = m->buffers[index],
+                        .sizes = m->sizes[index]};
     return call;
 }
 
 static affine constant(int64_t value) { return (affine){{[DIM_ONE] = value}}; }
 
+// They belong to the machine.
+static plan_buffer *buffer_at(const plan_call *call, uint32_t i) { return (plan_buffer *)(uintptr_t)&call->buffers[i]; }
+
+static void add_size(plan_call *call, affine size)
+{
+    affine *sizes = (affine *)(uintptr_t)call->sizes;
+    sizes[call->n_sizes++] = size;
+}
+
 static void add_buffer(plan_call *call, int64_t offset)
 {
     // An extent that makes some calls long enough to be cut in pieces, though nothing here touches so much.
-    call->buffers[call->n_buffers++] =
-        (plan_buffer){.base = BASE_ARENA, .offset = constant(offset), .bytes = constant(1 << 22), .written = true};
+    *buffer_at(call, call->n_buffers++) =
+        (plan_buffer){.area = BASE_ARENA, .offset = constant(offset), .bytes = constant(1 << 22), .written = true};
 }
 
-static void run(machine *m, int n_threads, const int64_t dims[DIM_COUNT], execute_trace *trace)
+static void observe(machine *m, int n_threads, const int64_t dims[DIM_COUNT], execute_observer *observer, void *context)
 {
     thread_pool *pool;
+    executor *e;
     assert_int_equal(thread_pool_create(n_threads, &pool, NULL), WF_OK);
-    execute_plan(&m->prog, pool, m->bases, dims, trace);
+    assert_int_equal(executor_create(&m->prog, pool, &e, NULL), WF_OK);
+    executor_observe(e, observer, context);
+    assert_int_equal(executor_run(e, m->bases, dims, NULL), WF_OK);
+    executor_free(e);
     thread_pool_free(pool);
 }
+
+static void run(machine *m, int n_threads, const int64_t dims[DIM_COUNT]) { observe(m, n_threads, dims, NULL, NULL); }
 
 // Two arrays in turn; now and then single-tile calls in a row, and calls without tiles.
 static machine *make_mixing_machine(int64_t n_values)
@@ -116,17 +151,16 @@ static machine *make_mixing_machine(int64_t n_values)
         plan_call *call = add_call(m, MIX, constant(i % 7 == 3 ? 16 : n_values), 16); // sometimes one tile
         add_buffer(call, i % 2 * N * 4);
         add_buffer(call, (i + 1) % 2 * N * 4);
-        call->n_dims = 2;
-        call->dims[0] = constant(i);
-        call->dims[1] = constant(n_values);
-        if (i % 3 == 1) call->buffers[0].bytes = call->buffers[1].bytes = constant(64); // a short call: one piece
+        add_size(call, constant(i));
+        add_size(call, constant(n_values));
+        if (i % 3 == 1) // a short call: one piece
+            buffer_at(call, 0)->bytes = buffer_at(call, 1)->bytes = constant(64);
         if (i % 5 == 2) add_call(m, COUNT_TILES, constant(0), 1);
         if (i % 5 == 0)
             for (int j = 0; j <= i % 2; j++) {
                 call = add_call(m, ADD_SUM, constant(1), 1);
                 add_buffer(call, (i + 1) % 2 * N * 4);
-                call->n_dims = 1;
-                call->dims[0] = constant(n_values);
+                add_size(call, constant(n_values));
             }
     }
     for (int i = 0; i < 2 * N; i++) ((uint32_t *)(void *)m->memory)[i] = (uint32_t)i * 2654435761u;
@@ -144,17 +178,17 @@ static void test_same_for_any_threads(void **state)
         for (uint32_t i = 0; i < reference->prog.plan.n_calls; i++) { // the plan as a plain loop
             const plan_call *call = &reference->calls[i];
             void *buffers[PLAN_MAX_BUFFERS];
-            int64_t sizes_of_call[PLAN_MAX_DIMS];
+            int64_t sizes_of_call[PLAN_MAX_SIZES];
             for (uint32_t b = 0; b < call->n_buffers; b++)
                 buffers[b] = reference->memory + call->buffers[b].offset.c[DIM_ONE];
-            for (uint32_t d = 0; d < call->n_dims; d++) sizes_of_call[d] = call->dims[d].c[DIM_ONE];
+            for (uint32_t d = 0; d < call->n_sizes; d++) sizes_of_call[d] = call->sizes[d].c[DIM_ONE];
             int64_t n_tiles = (call->tiles.a.c[DIM_ONE] + call->tiles.divisor - 1) / call->tiles.divisor;
             for (int64_t t = 0; t < n_tiles; t++) reference->kernels[call->kernel](buffers, sizes_of_call, t, t + 1);
         }
         for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)
             for (int round = 0; round < 5; round++) {
                 machine *m = make_mixing_machine(sizes[s]);
-                run(m, threads[t], dims, NULL);
+                run(m, threads[t], dims);
                 assert_memory_equal(m->memory, reference->memory, sizeof m->memory);
                 free(m);
             }
@@ -172,7 +206,7 @@ static void test_every_tile_once(void **state)
             machine *m = make_machine();
             for (int i = 0; i < 20; i++) add_buffer(add_call(m, COUNT_TILES, (affine){{[DIM_TOKENS] = 1}}, 1), 64);
             const int64_t dims[DIM_COUNT] = {1, counts[c], 0, 0, 64};
-            run(m, threads[t], dims, NULL);
+            run(m, threads[t], dims);
             for (int64_t i = 0; i < (int64_t)sizeof m->memory - 64; i++)
                 if (m->memory[64 + i] != (i < counts[c] ? 20 : 0))
                     fail_msg("tile %d ran %d times", (int)i, m->memory[64 + i]);
@@ -186,7 +220,7 @@ static void test_single_tile_runs_on_caller(void **state)
     machine *m = make_machine();
     for (int i = 0; i < 100; i++) add_buffer(add_call(m, NOTE_THREAD, constant(1), 1), 64 * i);
     const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
-    run(m, 3, dims, NULL);
+    run(m, 3, dims);
     for (int i = 0; i < 100; i++) {
         pthread_t ran;
         memcpy(&ran, m->memory + 64 * i, sizeof ran);
@@ -203,21 +237,20 @@ static void test_resolution(void **state)
     m->bases[BASE_KV] = kv;
     plan_call *call = add_call(m, NOTE_CALL, (affine){{[DIM_TOKENS] = 1, [DIM_PAST] = 1}}, 64);
     call->n_buffers = 3;
-    call->buffers[0] = (plan_buffer){.base = BASE_ARENA, .written = true};
-    call->buffers[1] = (plan_buffer){.base = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
-    call->buffers[2] = (plan_buffer){.base = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
-    call->n_dims = PLAN_MAX_DIMS;
-    for (int i = 0; i < PLAN_MAX_DIMS; i++)
-        call->dims[i] = (affine){{[DIM_ONE] = i, [DIM_TOKENS] = 10, [DIM_PAST] = -i}};
+    *buffer_at(call, 0) = (plan_buffer){.area = BASE_ARENA, .written = true};
+    *buffer_at(call, 1) = (plan_buffer){.area = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
+    *buffer_at(call, 2) = (plan_buffer){.area = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
+    for (int i = 0; i < PLAN_MAX_SIZES; i++)
+        add_size(call, (affine){{[DIM_ONE] = i, [DIM_TOKENS] = 10, [DIM_PAST] = -i}});
     const int64_t dims[DIM_COUNT] = {1, 30, 34, 1, 128}; // 64 positions: one tile
-    run(m, 2, dims, NULL);
-    int64_t noted[12];
+    run(m, 2, dims);
+    int64_t noted[4 + PLAN_MAX_SIZES];
     memcpy(noted, m->memory, sizeof noted);
     assert_true((uintptr_t)noted[0] == (uintptr_t)(kv + 64 + 60 + 102 + 5 + 896));
     assert_true((uintptr_t)noted[1] == (uintptr_t)(m->memory + 512));
-    for (int i = 0; i < PLAN_MAX_DIMS; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
-    assert_int_equal(noted[10], 0);
-    assert_int_equal(noted[11], 1);
+    for (int i = 0; i < PLAN_MAX_SIZES; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
+    assert_int_equal(noted[2 + PLAN_MAX_SIZES], 0);
+    assert_int_equal(noted[3 + PLAN_MAX_SIZES], 1);
     free(m);
 }
 
@@ -226,9 +259,9 @@ static void test_empty_plan(void **state)
     (void)state;
     machine *m = make_machine();
     const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
-    run(m, 2, dims, NULL);
+    run(m, 2, dims);
     add_call(m, COUNT_TILES, constant(0), 1); // nothing but calls without tiles
-    run(m, 2, dims, NULL);
+    run(m, 2, dims);
     free(m);
 }
 
@@ -266,26 +299,20 @@ static void test_observer(void **state)
     (void)state;
     watcher w = {0};
     unsetenv("WELFORD_POISON");
-    assert_null(execute_trace_create(NULL, NULL));
-    execute_trace_free(NULL);
-    execute_trace *trace = execute_trace_create(watch, &w);
-    assert_non_null(trace);
-
     machine *m = make_machine();
     add_buffer(add_call(m, COUNT_TILES, (affine){{[DIM_TOKENS] = 1}}, 1), 64);
     add_call(m, COUNT_TILES, constant(0), 1);
     add_buffer(add_call(m, NOTE_THREAD, constant(1), 1), 0);
     const int64_t dims[DIM_COUNT] = {1, 9, 4, 1, 64};
-    run(m, 2, dims, trace);
+    observe(m, 2, dims, watch, &w);
     assert_int_equal(w.n_threads, 2);
     assert_true(w.worked[0][0] || w.worked[0][1]);
     assert_false(w.worked[1][0] || w.worked[1][1]); // no tiles
     assert_true(w.worked[2][0] != w.worked[2][1]);  // one tile
-    run(m, 1, dims, trace);
+    observe(m, 1, dims, watch, &w);
     assert_int_equal(w.n_threads, 1);
     assert_int_equal(w.n_runs, 2);
     assert_true(w.worked[0][0] && w.worked[2][0]);
-    execute_trace_free(trace);
     for (int i = 0; i < 9; i++) assert_int_equal(m->memory[64 + i], 2);
     free(m);
 }

@@ -20,14 +20,20 @@
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 
-static wf_status compile_program(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err)
+typedef struct compilation {
+    const checkpoint *file;
+    compile_options options;
+} compilation;
+
+static wf_status compile_program(void *context, buffer *image, wf_error *err)
 {
+    const compilation *c = context;
     compiler_door door;
     TRY(compiler_open("welford_compile", &door, err));
     compile_fn *compile = (compile_fn *)(uintptr_t)door.function;
-    wf_status status = compile(file, options, image, err);
+    wf_status status = compile(c->file, &c->options, image, err);
     compiler_close(&door);
-    return status == WF_OK && image->failed ? error_memory(err, image->len) : status;
+    return status;
 }
 
 // --- keys ----------------------------------------------------------------------------------------------------------
@@ -76,7 +82,7 @@ static void append_sample(const checkpoint *file, buffer *out)
 // All that decides a pack's bytes; names end with a zero byte, so that no two tables look alike.
 static void append_weights(const plan *p, buffer *out)
 {
-    buffer_printf(out, "%zu %" PRIu32 "\n", p->weights_bytes, p->n_weights);
+    buffer_printf(out, "%zu %" PRIu32 "\n", plan_fixed_bytes(p, AREA_WEIGHTS), p->n_weights);
     for (uint32_t i = 0; i < p->n_weights; i++) {
         const plan_weight *w = &p->weights[i];
         buffer_printf(out, "%d %" PRId64 " %d %d %zu %zu %" PRIu32, (int)w->layout, w->cols, w->interleave, w->plus_one,
@@ -117,50 +123,21 @@ bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
 
 // --- program and pack ----------------------------------------------------------------------------------------------
 
-// A missing, cut or damaged entry is no failure: the program is compiled anew and replaces it.
-static bool load_cached_program(const char *path, program *prog)
-{
-    file_map map;
-    if (file_map_open(path, &map, NULL) != WF_OK) return false;
-    wf_status status = program_load(map.data, map.bytes, path, prog, NULL);
-    file_map_close(&map);
-    return status == WF_OK;
-}
-
-// An image fresh from the compiler that does not load is the compiler's fault.
-static wf_status load_compiled_program(const buffer *image, program *prog, wf_error *err)
-{
-    wf_error inner = {0};
-    wf_status status = program_load(image->data, image->len, "compiled program", prog, &inner);
-    if (status == WF_OK) return WF_OK;
-    return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
-}
-
 static wf_status open_program(model *m, const model_options *o, thread_pool *pool, wf_error *err)
 {
-    compile_options options = {.n_threads = thread_pool_size(pool),
-                               .kv_f32 = o->kv_f32,
-                               .fuse = o->fuse,
-                               .no_fuse = o->no_fuse,
-                               .print_ir_after = o->print_ir_after,
-                               .weights = o->weights};
-    TRY(cpu_detect(&options.cpu, err));
-    char key[CACHE_KEY_CHARS], path[PATH_MAX];
-    bool cache = !o->no_cache && make_program_key(m->file, &options, key) &&
-                 cache_path("programs", key, ".wfprog", path, sizeof path);
-    // Who wants to see the compiler's graphs wants it to run.
-    if (cache && !o->print_ir_after && load_cached_program(path, &m->program)) {
-        m->program_cached = true;
-        return WF_OK;
-    }
-    buffer image = {0};
-    m->compile_started = clock_seconds();
-    wf_status status = compile_program(m->file, &options, &image, err);
-    m->compile_seconds = clock_seconds() - m->compile_started;
-    if (status == WF_OK) status = load_compiled_program(&image, &m->program, err);
-    if (status == WF_OK && cache) file_write_atomic(path, image.data, image.len, NULL); // without it: no cache
-    buffer_free(&image);
-    return status;
+    compilation c = {.file = m->file,
+                     .options = {.n_threads = thread_pool_size(pool),
+                                 .kv_f32 = o->kv_f32,
+                                 .fuse = o->fuse,
+                                 .no_fuse = o->no_fuse,
+                                 .print_ir_after = o->print_ir_after,
+                                 .weights = o->weights}};
+    TRY(cpu_detect(&c.options.cpu, err));
+    char key[CACHE_KEY_CHARS];
+    bool cache = !o->no_cache && make_program_key(m->file, &c.options, key);
+    const program_source source = {
+        .make = compile_program, .context = &c, .key = cache ? key : NULL, .make_anew = o->print_ir_after};
+    return program_obtain(&source, &m->program, &m->program_origin, err);
 }
 
 typedef struct packing {

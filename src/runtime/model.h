@@ -6,7 +6,7 @@
 #include "runtime/cache.h"
 #include "runtime/compiler.h"
 #include "runtime/pack.h"
-#include "runtime/program.h"
+#include "runtime/program_cache.h"
 
 typedef struct model_options {
     bool kv_f32, no_cache;
@@ -21,9 +21,9 @@ typedef struct model {
     checkpoint *file;
     program program;
     pack pack;
-    bool program_cached, pack_cached;     // came from the cache
-    double compile_started, pack_started; // CLOCK_MONOTONIC
-    double compile_seconds, pack_seconds;
+    program_origin program_origin;
+    bool pack_cached;                  // came from the cache
+    double pack_started, pack_seconds; // CLOCK_MONOTONIC
 } model;
 
 // Opens a checkpoint: key from its header, CPU and options; program from the cache or from the compiler library

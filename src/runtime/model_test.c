@@ -108,15 +108,14 @@ static void write_image(void)
               .n_layer = 1,
               .n_embd = 64,
               .kv_type = "f16",
-              .kv_bytes = {{[DIM_CONTEXT] = 64}},
-              .arena_bytes = {{[DIM_TOKENS] = 64}},
-              .weights_bytes = 4 * N_WEIGHTS,
               .n_weights = 1,
               .weights = &WEIGHT,
               .n_kernels = 1,
               .kernels = KERNELS};
+    plan_area areas[BASE_COUNT];
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 64), 4 * N_WEIGHTS, areas);
     buffer image = {0};
-    program_write(&p, &(view){object, object_bytes}, 1, &image);
+    program_write(&p, &(view){object, object_bytes}, 1, (view){0}, &image);
     assert_false(image.failed);
     put("image", image.data, image.len);
     buffer_free(&image);
@@ -176,8 +175,8 @@ static seen open_model(model_options options, float first_weight)
     void *buffers[] = {&answer};
     m->program.kernels[0](buffers, &dim, 0, 1);
     assert_int_equal(answer, 43);
-    assert_true(m->compile_seconds >= 0 && m->pack_seconds >= 0);
-    s.program_cached = m->program_cached;
+    assert_true(m->program_origin.seconds >= 0 && m->pack_seconds >= 0);
+    s.program_cached = m->program_origin.cached;
     s.pack_cached = m->pack_cached;
     model_close(m);
     thread_pool_free(pool);

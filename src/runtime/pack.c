@@ -219,7 +219,7 @@ typedef struct job {
 
 static wf_status job_start(job *j, wf_error *err)
 {
-    j->n_pieces = (int64_t)((HEADER_BYTES + j->p->weights_bytes - 1) / PIECE_BYTES + 1);
+    j->n_pieces = (int64_t)((HEADER_BYTES + plan_fixed_bytes(j->p, AREA_WEIGHTS) - 1) / PIECE_BYTES + 1);
     j->hashes = calloc((size_t)j->n_pieces, sizeof *j->hashes);
     if (!j->hashes) return error_memory(err, (size_t)j->n_pieces * sizeof *j->hashes);
     if (!j->file) return WF_OK;
@@ -282,7 +282,7 @@ static void run_piece(job *j, int64_t index, int thread)
     // of the pack, which begins behind the file's header
     size_t start = (size_t)index * PIECE_BYTES, header = index ? 0 : HEADER_BYTES;
     size_t begin = start + header - HEADER_BYTES, end = start + PIECE_BYTES - HEADER_BYTES;
-    if (end > j->p->weights_bytes) end = j->p->weights_bytes;
+    if (end > plan_fixed_bytes(j->p, AREA_WEIGHTS)) end = plan_fixed_bytes(j->p, AREA_WEIGHTS);
     const unsigned char *packed = j->data ? j->data + begin : NULL;
     if (j->file) {
         unsigned char *panel = j->scratch + (size_t)thread * j->scratch_bytes, *to_file = panel + j->scratch_bytes;
@@ -301,7 +301,7 @@ static void run_range(job *j, tile_range range, int thread)
 {
     for (int64_t i = range.begin; i < range.end && !j->failed; i++) {
         run_piece(j, i, thread);
-        if (thread == 0 && j->progress) j->progress(j->context, j->done, j->p->weights_bytes);
+        if (thread == 0 && j->progress) j->progress(j->context, j->done, plan_fixed_bytes(j->p, AREA_WEIGHTS));
     }
 }
 
@@ -324,7 +324,8 @@ static uint64_t job_run(job *j)
         thread_pool_run(j->pool, run_share, j);
     else
         run_share(j, 0);
-    if (j->progress && !j->failed) j->progress(j->context, j->p->weights_bytes, j->p->weights_bytes);
+    size_t all = plan_fixed_bytes(j->p, AREA_WEIGHTS);
+    if (j->progress && !j->failed) j->progress(j->context, all, all);
     return XXH3_64bits(j->hashes, (size_t)j->n_pieces * sizeof *j->hashes);
 }
 
@@ -388,10 +389,10 @@ static bool is_whole(const plan *p, const char *key, thread_pool *pool, const un
 {
     unsigned char wanted[HEADER_BYTES];
     uint64_t hash;
-    fill_header(wanted, key, p->weights_bytes, 0);
+    fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), 0);
     // Magic, key and size first: another plan's pieces must not be hashed.
     if (memcmp(map, wanted, AT_HASH) || !hash_pack(p, pool, map + HEADER_BYTES, &hash)) return false;
-    fill_header(wanted, key, p->weights_bytes, hash);
+    fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), hash);
     return !memcmp(map, wanted, HEADER_BYTES);
 }
 
@@ -428,7 +429,7 @@ static wf_status build_cached(job j, const char *path, const char *key, size_t m
     void *map = MAP_FAILED;
     wf_status status = job_pack(&j, &hash, err);
     if (status == WF_OK && !j.failed) {
-        fill_header(header, key, j.p->weights_bytes, hash);
+        fill_header(header, key, plan_fixed_bytes(j.p, AREA_WEIGHTS), hash);
         if (write_all(j.fd, header, HEADER_BYTES, 0)) map = mmap(NULL, map_bytes, PROT_READ, MAP_SHARED, j.fd, 0);
     }
     close(j.fd);
@@ -465,8 +466,8 @@ wf_status pack_open(const checkpoint *file, const plan *p, const char *path, con
     TRY(plan_check(p, err));
     if (path && (!key || strlen(key) != KEY_CHARS))
         return error_set(err, WF_ERROR_USAGE, "%s: a pack's key has 32 digits", path);
-    if (!checked_add(p->weights_bytes, HEADER_BYTES, &map_bytes) || map_bytes > INT64_MAX)
-        return error_memory(err, p->weights_bytes);
+    if (!checked_add(plan_fixed_bytes(p, AREA_WEIGHTS), HEADER_BYTES, &map_bytes) || map_bytes > INT64_MAX)
+        return error_memory(err, plan_fixed_bytes(p, AREA_WEIGHTS));
     if (path && map_cached(path, key, p, map_bytes, pool, out)) return WF_OK;
     if (path) TRY(build_cached(j, path, key, map_bytes, out, err));
     return out->map ? WF_OK : build_in_memory(j, map_bytes, out, err);

@@ -387,6 +387,8 @@ typedef struct fixture {
     checkpoint *file;
     plan_weight weights[N_MODEL_WEIGHTS];
     plan p;
+    plan_area areas[BASE_COUNT];
+    size_t weights_bytes;
 } fixture;
 
 static void make_plan(fixture *f)
@@ -410,9 +412,10 @@ static void make_plan(fixture *f)
                   .n_ctx_train = 64,
                   .n_layer = 1,
                   .n_embd = 1,
-                  .weights_bytes = end + 100,
                   .n_weights = N_MODEL_WEIGHTS,
                   .weights = f->weights};
+    f->weights_bytes = end + 100;
+    plan_set_sequence(&f->p, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 0), f->weights_bytes, f->areas);
 }
 
 static int set_up(void **state)
@@ -490,15 +493,15 @@ static thread_pool *make_pool(int n_threads)
 static void test_builds_with_any_number_of_threads(void **state)
 {
     const fixture *f = *state;
-    unsigned char *out = malloc(f->p.weights_bytes);
+    unsigned char *out = malloc(f->weights_bytes);
     assert_non_null(out);
     for (int n = 0; n <= 3; n++) {
         thread_pool *pool = n ? make_pool(n) : NULL;
         progress_log log = {0};
-        memset(out, 0xa5, f->p.weights_bytes);
+        memset(out, 0xa5, f->weights_bytes);
         assert_int_equal(pack_build(f->file, &f->p, pool, log_progress, &log, out, NULL), WF_OK);
         assert_pack(f, out);
-        assert_true(log.calls > 0 && log.done == f->p.weights_bytes && log.all == f->p.weights_bytes);
+        assert_true(log.calls > 0 && log.done == f->weights_bytes && log.all == f->weights_bytes);
         thread_pool_free(pool);
     }
     free(out);
@@ -566,7 +569,7 @@ static void test_rebuilds_what_is_damaged(void **state)
         assert_true(open_and_check(f, f->pack_path, KEY, true));
         assert_false(open_and_check(f, f->pack_path, KEY, true));
     }
-    const off_t sizes[] = {0, 1, 4096, 500000, (off_t)(4096 + f->p.weights_bytes + 1)};
+    const off_t sizes[] = {0, 1, 4096, 500000, (off_t)(4096 + f->weights_bytes + 1)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         assert_int_equal(truncate(f->pack_path, sizes[i]), 0);
         assert_true(open_and_check(f, f->pack_path, KEY, true));
@@ -594,7 +597,7 @@ static void test_survives_a_full_disk(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
     signal(SIGXFSZ, SIG_IGN);
-    for (rlim_t limit = 0; limit < f->p.weights_bytes + 4096; limit += 700000) {
+    for (rlim_t limit = 0; limit < f->weights_bytes + 4096; limit += 700000) {
         small.rlim_cur = limit;
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
         assert_true(open_and_check(f, f->pack_path, KEY, false));

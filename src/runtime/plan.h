@@ -1,32 +1,51 @@
-// The plan: what a compiled model does for one call, as a flat list of kernel calls over a few memory areas.
+// The plan: what a compiled program does for one call, as a flat list of kernel calls over a few memory areas.
 //
 //   calls[0]  embed            tokens, weights+0            -> arena+0          tiles n_tokens
 //   calls[1]  rms_norm_q8      arena+0, weights+28311552    -> arena+...        tiles n_tokens
 //   ...
 //
-// Every address is base + offset, every size a small affine form of the call's dimensions, so that one plan serves a
-// prefill of 512 tokens and a decode of one. A plan is also a file format (plan_write, plan_read): little endian,
-// checked completely when read. plan_print shows it as a table for people.
+// Every address is area + offset, every size an affine form of the program's dims, so that one plan serves a prefill of
+// 512 tokens and a decode of one; a size that never changes is a constant form. Two kinds of programs have plans:
+//
+//   a sequence program  a checkpoint's: dims and areas are those of plan_sequence_dims and BASE_*, and an engine keeps
+//                       the KV cache between calls
+//   a function          a graph file's: it takes arrays and gives arrays; areas are FUNCTION_*, then its arguments and
+//                       results; its dims are sizes of the arguments
+//
+// A plan is also a file format (plan_write, plan_read): little endian, checked completely when read. plan_print shows
+// it as a table for people.
 #ifndef WELFORD_RUNTIME_PLAN_H
 #define WELFORD_RUNTIME_PLAN_H
 
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/status.h"
+#include "runtime/array.h"
 #include "runtime/layout.h"
 
-// The dimensions that change from call to call. DIM_ONE is the constant term of an affine form.
-typedef enum plan_dim {
-    DIM_ONE,
-    DIM_TOKENS,  // n_tokens: tokens of this call
-    DIM_PAST,    // n_past: tokens already in the cache
-    DIM_OUTPUTS, // n_outputs: tokens of this call whose logits are wanted
-    DIM_CONTEXT, // n_ctx: capacity of the KV cache, a multiple of 64
-    DIM_PAIRS,   // n_tokens * n_ctx: what holds a number for each token and position stays a linear form
-    DIM_COUNT
+// ---- dims and forms
+
+// The sizes that change from call to call. Dim 0 is the constant 1. A dim is given by the caller, or the product of two
+// that come before it, so that a form in it stays affine.
+typedef struct plan_dim {
+    const char *name;
+    uint32_t factors[2]; // 0, 0: given by the caller
 } plan_dim;
 
-// The dimensions of a call, with the products that follow from them.
+enum { DIM_ONE, DIM_COUNT = 8 }; // DIM_COUNT: dims of a program at most
+
+// The dims of a sequence program.
+enum {
+    DIM_TOKENS = 1, // n_tokens: tokens of this call
+    DIM_PAST,       // n_past: tokens already in the cache
+    DIM_OUTPUTS,    // n_outputs: tokens of this call whose logits are wanted
+    DIM_CONTEXT,    // n_ctx: capacity of the KV cache, a multiple of 64
+    DIM_PAIRS,      // n_tokens * n_ctx: what holds a number for each token and position
+    N_SEQUENCE_DIMS
+};
+extern const plan_dim plan_sequence_dims[N_SEQUENCE_DIMS];
+
+// The dims of a call of a sequence program, products included.
 void plan_dims(int64_t n_tokens, int64_t n_past, int64_t n_outputs, int64_t n_ctx, int64_t dims[DIM_COUNT]);
 
 // value = sum over d of c[d] * dims[d], with dims[DIM_ONE] = 1
@@ -35,29 +54,65 @@ typedef struct affine {
 } affine;
 
 int64_t affine_eval(const affine *a, const int64_t dims[DIM_COUNT]);
-// "64*n_tokens + 128" into out (always terminated); "0" for zero.
-void affine_print(const affine *a, buffer *out);
+// False when the value or a part of it does not fit.
+bool affine_eval_checked(const affine *a, const int64_t dims[DIM_COUNT], int64_t *value);
 
-// The memory areas that a session provides.
-typedef enum plan_base {
-    BASE_ARENA,   // values between calls
-    BASE_WEIGHTS, // the pack, read-only
-    BASE_KV,      // the KV cache
-    BASE_ROPE, // rotation tables: for each plan_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
+static inline affine affine_of(uint32_t dim, int64_t c)
+{
+    affine a = {{0}};
+    a.c[dim] = c;
+    return a;
+}
+
+// ---- areas
+
+typedef enum area_kind {
+    AREA_ARENA,     // values between calls of kernels; what it holds is lost when the program's call ends
+    AREA_WEIGHTS,   // the pack: weights in their layouts, read-only
+    AREA_CONSTANTS, // what the program brings itself, read-only
+    AREA_STATE,     // kept from call to call: the KV cache
+    AREA_TABLE,     // made by the engine, read-only: rotations
+    AREA_ARGUMENT,  // read-only
+    AREA_RESULT,    // written
+    AREA_MATH,      // table of functions that kernels may call: runtime/math_table.h
+    AREA_FAULT,     // one i64: 0, or 1 + the index of a check that failed
+    AREA_KIND_COUNT
+} area_kind;
+
+typedef struct plan_area {
+    const char *name;
+    area_kind kind;
+    affine bytes;
+} plan_area;
+
+// The areas of a sequence program.
+enum {
+    BASE_ARENA,
+    BASE_WEIGHTS,
+    BASE_KV,
+    BASE_ROPE,   // for each plan_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
     BASE_TOKENS, // [n_tokens] i32: the input
     BASE_ROWS,   // [n_outputs] i32: which of the call's tokens want logits
     BASE_LOGITS, // [n_outputs, n_vocab] f32: the output
     BASE_COUNT
-} plan_base;
+};
+
+// The first areas of a function; its arguments follow, then its results.
+enum { FUNCTION_ARENA, FUNCTION_CONSTANTS, FUNCTION_MATH, FUNCTION_FAULT, FUNCTION_ARRAYS };
+
+enum { PLAN_MAX_AREAS = 1024 };
+
+// ---- calls
 
 typedef struct plan_buffer {
-    plan_base base;
+    uint32_t area;
     affine offset; // bytes
     affine bytes;  // extent that the call may touch: for checks, traces and the poison test
-    bool written;  // the call writes it
+    bool written;  // the call writes it,
+    bool partly;   // and leaves some of it as it was
 } plan_buffer;
 
-// Calls that are alternatives to each other have opposite conditions; all zeros: always.
+// Of a sequence program. Calls that are alternatives to each other have opposite conditions; all zeros: always.
 typedef struct plan_condition {
     int64_t max_tokens, min_past; // n_tokens <= max_tokens and n_past >= min_past; no condition when max_tokens is 0
     bool otherwise;               // the opposite
@@ -74,24 +129,26 @@ typedef struct plan_count {
 
 int64_t plan_count_eval(const plan_count *count, const int64_t dims[DIM_COUNT]);
 
-enum { PLAN_MAX_BUFFERS = 12, PLAN_MAX_DIMS = 8 };
+enum { PLAN_MAX_BUFFERS = 64, PLAN_MAX_SIZES = 16 };
 
 typedef struct plan_call {
     uint32_t kernel;   // index into plan.kernels
-    const char *label; // what it computes, for tables and traces: "blk.3 attention"
-    uint32_t n_buffers, n_dims;
-    plan_buffer buffers[PLAN_MAX_BUFFERS];
-    affine dims[PLAN_MAX_DIMS];
+    const char *label; // what it computes, for tables and traces: "blk.3 attention", "linalg.generic f.mlir:12:5"
+    uint32_t n_buffers, n_sizes;
+    const plan_buffer *buffers;
+    const affine *sizes; // what the kernel takes as its dims
     plan_count tiles;
+    int64_t grain; // tiles that are worth handing out at once, at least
+    // This call has as many tiles as the one before, and its tile t reads, of what that run of calls wrote, only what
+    // tile t wrote: whoever has computed tile t of the calls before may go on at once, without waiting for others.
+    bool chained;
     // For profiles:
     affine flops;       // arithmetic of the whole call, but for
     int64_t pair_flops; // that of each pair of a token and a position it attends to; 0: no attention
     int64_t window;     // positions that a token attends to at most; 0: all
 } plan_call;
 
-// What a call computes and touches; of the KV cache only the positions that its tokens attend to.
-double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT]);
-double plan_call_bytes(const plan_call *call, const int64_t dims[DIM_COUNT]);
+// ---- weights
 
 // One weight in the pack: one or two or three checkpoint tensors in one layout.
 enum { PLAN_MAX_SOURCES = 3 };
@@ -112,6 +169,8 @@ int64_t plan_source_panels(const plan_weight *w, uint32_t s);
 // What w->bytes has to be, from layout, rows and cols; false on overflow or when cols does not suit the layout.
 bool plan_weight_bytes(const plan_weight *w, size_t *bytes);
 
+// ---- the whole
+
 typedef struct plan_rope {
     int64_t n_dims;         // rotated dimensions of a head, even
     const double *inv_freq; // [n_dims/2] radians a token, scaling included
@@ -125,20 +184,34 @@ typedef struct plan_fusion {
     const char *why;       // for the others: "30 weights of different types; 1 ..."; empty when there are none
 } plan_fusion;
 
+// An argument or a result of a function.
+typedef struct plan_array {
+    array_type type;
+    uint32_t n_dims;
+    affine dims[ARRAY_MAX_DIMS];
+} plan_array;
+
 typedef struct plan {
-    // facts that a session needs
-    const char *architecture, *name;
+    const char *name; // of the model or of the function
+    // facts that the engine of a sequence program needs; architecture is NULL in a function, and the others are unset
+    const char *architecture;
     int64_t n_vocab, n_ctx_train, n_layer, n_embd;
-    const char *kv_type;  // "f16" or "f32"
-    affine kv_bytes;      // of BASE_KV; in n_ctx
-    affine arena_bytes;   // of BASE_ARENA; in n_tokens, n_outputs, n_ctx and n_tokens * n_ctx
-    size_t weights_bytes; // of BASE_WEIGHTS
+    const char *kv_type; // "f16" or "f32"
     uint32_t n_ropes;
     const plan_rope *ropes;
+
+    uint32_t n_dims; // DIM_ONE included
+    const plan_dim *dims;
+    uint32_t n_areas;
+    const plan_area *areas;
+    uint32_t n_arguments, n_results; // of a function
+    const plan_array *arrays;        // [n_arguments + n_results]
     uint32_t n_weights;
     const plan_weight *weights;
     uint32_t n_fusions;
     const plan_fusion *fusions;
+    uint32_t n_checks;
+    const char *const *checks; // messages of what kernels check: "f.mlir:3:8: an index is out of range"
     uint32_t n_kernels;
     const char *const *kernels; // symbol names
     uint32_t n_calls;
@@ -146,8 +219,22 @@ typedef struct plan {
     arena memory; // owns everything above
 } plan;
 
-// Checks what plan_read checks too: indices, offsets inside their areas for the smallest and the largest call of a
-// context of n_ctx_train, alignment, terms that overflow.
+static inline bool plan_is_sequence(const plan *p) { return p->architecture != NULL; }
+
+// Index of the first area of a kind; n_areas: there is none.
+uint32_t plan_find_area(const plan *p, area_kind kind);
+// Bytes of the only area of a kind, which does not change: weights, constants. 0: there is none.
+size_t plan_fixed_bytes(const plan *p, area_kind kind);
+
+// What a call computes and touches; of the KV cache only the positions that its tokens attend to.
+double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT]);
+double plan_call_bytes(const plan *p, const plan_call *call, const int64_t dims[DIM_COUNT]);
+
+// Gives a plan the dims and areas of a sequence program, whose other sizes follow from its facts (n_vocab, ropes). The
+// plan points to `areas` then.
+void plan_set_sequence(plan *p, affine arena_bytes, affine kv_bytes, size_t weights_bytes, plan_area areas[BASE_COUNT]);
+
+// Checks what plan_read checks too: indices, forms, offsets inside their areas and aligned.
 wf_status plan_check(const plan *p, wf_error *err);
 
 void plan_write(const plan *p, buffer *out);
@@ -157,6 +244,9 @@ void plan_free(plan *p);
 
 // The table: weights, then calls with kernel, operands, tiles.
 void plan_print(const plan *p, buffer *out);
+
+// "64*n_tokens + 128" into out (always terminated); "0" for zero.
+void affine_print(const affine *a, const plan_dim *dims, buffer *out);
 
 // Another table: fusion, found, fused, and why not the rest.
 void plan_print_fusions(const plan_fusion *fusions, uint32_t n, buffer *out);

@@ -1,19 +1,25 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN05"; the last two digits count versions of this format
+//     0    magic "WFPLAN06"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
-//     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
-//          affine kv_bytes, arena_bytes; u64 weights_bytes
+//     16   u32 n_dims, each: str name; u32 factors[2]
+//          str name; u32 is_sequence
+//            of a sequence: str architecture, kv_type; i64 n_vocab, n_ctx_train, n_layer, n_embd
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
+//          u32 n_areas,   each: str name; u32 kind; affine bytes
+//          u32 n_arguments, n_results; u32 of both together, each: u32 type, n_dims; n_dims of: affine
 //          u32 n_fusions, each: str name; u32 found, fused; str why
+//          u32 n_checks,  each: str message
 //          u32 n_kernels, each: str name
 //          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
 //                               n_sources of: str name, u32 type, i64 rows
-//          u32 n_calls,   each: u32 kernel, str label, u32 n_buffers, n_dims, affine flops, i64 pair_flops, window,
-//          tiles.a,
-//                               i64 tiles.divisor, tiles.factor, tiles.when.max_tokens, min_past; u32 otherwise;
-//                               n_buffers of: u32 base, u32 written, affine offset, bytes; n_dims of: affine
-//     str = u32 length, then its bytes, none of them zero; affine = i64 c[6]
+//          u32 n_calls,   each: u32 kernel; str label; u32 n_buffers, n_sizes, flags (1 chained, 2 otherwise); i64
+//          grain;
+//                               affine flops; i64 pair_flops, window; affine tiles.a; i64 tiles.divisor, tiles.factor,
+//                               tiles.when.max_tokens, min_past;
+//                               n_buffers of: u32 area, flags (1 written, 2 partly), affine offset, bytes;
+//                               n_sizes of: affine
+//     str = u32 length, then its bytes, none of them zero; affine = i64 c[n_dims]
 //
 // Reading: the first failure sticks to the reader, after which every read gives zero; callers look at their end, and
 // loops stop early. A count is believed only when that many of the smallest possible items fit in the bytes left.
@@ -24,17 +30,23 @@
 #include "runtime/plan.h"
 #include "runtime/plan_check.h"
 
-enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 * DIM_COUNT };
+enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 }; // of a form in the smallest program: c[DIM_ONE]
 enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
-enum {
-    SMALLEST_ROPE = 8 + 8 + 8, // bytes
-    SMALLEST_FUSION = 4 * 4,
-    SMALLEST_KERNEL = 4,
+enum { FLAG_CHAINED = 1, FLAG_OTHERWISE = 2 };
+enum { FLAG_WRITTEN = 1, FLAG_PARTLY = 2 };
+enum { // bytes
+    SMALLEST_TEXT = 4,
+    SMALLEST_DIM = SMALLEST_TEXT + 2 * 4,
+    SMALLEST_ROPE = 8 + 8 + 8,
+    SMALLEST_AREA = SMALLEST_TEXT + 4 + AFFINE_BYTES,
+    SMALLEST_ARRAY = 2 * 4,
+    SMALLEST_FUSION = 2 * SMALLEST_TEXT + 2 * 4,
     SMALLEST_WEIGHT = 3 * 4 + 3 * 8 + 4 + 4 + 8,
-    SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 4 * 8,
+    SMALLEST_BUFFER = 2 * 4 + 2 * AFFINE_BYTES,
+    SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 7 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '5'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '6'};
 
 // ---- writing
 
@@ -62,9 +74,9 @@ static void put_text(buffer *out, const char *text)
     buffer_append_view(out, v);
 }
 
-static void put_affine(buffer *out, const affine *a)
+static void put_affine(buffer *out, uint32_t n_dims, const affine *a)
 {
-    for (int d = 0; d < DIM_COUNT; d++) put_i64(out, a->c[d]);
+    for (uint32_t d = 0; d < n_dims; d++) put_i64(out, a->c[d]);
 }
 
 static void put_rope(buffer *out, const plan_rope *rope)
@@ -89,45 +101,83 @@ static void put_weight(buffer *out, const plan_weight *w)
     }
 }
 
-static void put_call(buffer *out, const plan_call *call)
+static void put_call(buffer *out, uint32_t n_dims, const plan_call *call)
 {
     put_u32(out, call->kernel);
     put_text(out, call->label);
     put_u32(out, call->n_buffers);
-    put_u32(out, call->n_dims);
-    put_affine(out, &call->flops);
+    put_u32(out, call->n_sizes);
+    put_u32(out, (call->chained ? FLAG_CHAINED : 0) | (call->tiles.when.otherwise ? FLAG_OTHERWISE : 0));
+    put_i64(out, call->grain);
+    put_affine(out, n_dims, &call->flops);
     put_i64(out, call->pair_flops);
     put_i64(out, call->window);
-    put_affine(out, &call->tiles.a);
+    put_affine(out, n_dims, &call->tiles.a);
     put_i64(out, call->tiles.divisor);
     put_i64(out, call->tiles.factor);
     put_i64(out, call->tiles.when.max_tokens);
     put_i64(out, call->tiles.when.min_past);
-    put_u32(out, call->tiles.when.otherwise);
     for (uint32_t i = 0; i < call->n_buffers; i++) {
-        put_u32(out, (uint32_t)call->buffers[i].base);
-        put_u32(out, call->buffers[i].written);
-        put_affine(out, &call->buffers[i].offset);
-        put_affine(out, &call->buffers[i].bytes);
+        const plan_buffer *b = &call->buffers[i];
+        put_u32(out, b->area);
+        put_u32(out, (b->written ? FLAG_WRITTEN : 0) | (b->partly ? FLAG_PARTLY : 0));
+        put_affine(out, n_dims, &b->offset);
+        put_affine(out, n_dims, &b->bytes);
     }
-    for (uint32_t i = 0; i < call->n_dims; i++) put_affine(out, &call->dims[i]);
+    for (uint32_t i = 0; i < call->n_sizes; i++) put_affine(out, n_dims, &call->sizes[i]);
+}
+
+static void put_facts(buffer *out, const plan *p)
+{
+    put_text(out, p->name);
+    put_u32(out, plan_is_sequence(p));
+    if (plan_is_sequence(p)) {
+        put_text(out, p->architecture);
+        put_text(out, p->kv_type);
+        put_i64(out, p->n_vocab);
+        put_i64(out, p->n_ctx_train);
+        put_i64(out, p->n_layer);
+        put_i64(out, p->n_embd);
+    }
+    put_u32(out, p->n_ropes);
+    for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(out, &p->ropes[i]);
+}
+
+static void put_areas(buffer *out, const plan *p)
+{
+    put_u32(out, p->n_areas);
+    for (uint32_t i = 0; i < p->n_areas; i++) {
+        put_text(out, p->areas[i].name);
+        put_u32(out, (uint32_t)p->areas[i].kind);
+        put_affine(out, p->n_dims, &p->areas[i].bytes);
+    }
+    put_u32(out, p->n_arguments);
+    put_u32(out, p->n_results);
+    put_u32(out, p->n_arguments + p->n_results);
+    for (uint32_t i = 0; i < p->n_arguments + p->n_results; i++) {
+        const plan_array *a = &p->arrays[i];
+        put_u32(out, (uint32_t)a->type);
+        put_u32(out, a->n_dims);
+        for (uint32_t d = 0; d < a->n_dims; d++) put_affine(out, p->n_dims, &a->dims[d]);
+    }
+}
+
+static void put_texts(buffer *out, uint32_t n, const char *const *texts)
+{
+    put_u32(out, n);
+    for (uint32_t i = 0; i < n; i++) put_text(out, texts[i]);
 }
 
 void plan_write(const plan *p, buffer *out)
 {
     buffer body = {0};
-    put_text(&body, p->architecture);
-    put_text(&body, p->name);
-    put_i64(&body, p->n_vocab);
-    put_i64(&body, p->n_ctx_train);
-    put_i64(&body, p->n_layer);
-    put_i64(&body, p->n_embd);
-    put_text(&body, p->kv_type);
-    put_affine(&body, &p->kv_bytes);
-    put_affine(&body, &p->arena_bytes);
-    put_number(&body, p->weights_bytes, 8);
-    put_u32(&body, p->n_ropes);
-    for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(&body, &p->ropes[i]);
+    put_u32(&body, p->n_dims);
+    for (uint32_t i = 0; i < p->n_dims; i++) {
+        put_text(&body, p->dims[i].name);
+        for (int f = 0; f < 2; f++) put_u32(&body, p->dims[i].factors[f]);
+    }
+    put_facts(&body, p);
+    put_areas(&body, p);
     put_u32(&body, p->n_fusions);
     for (uint32_t i = 0; i < p->n_fusions; i++) {
         put_text(&body, p->fusions[i].name);
@@ -135,12 +185,12 @@ void plan_write(const plan *p, buffer *out)
         put_u32(&body, p->fusions[i].fused);
         put_text(&body, p->fusions[i].why);
     }
-    put_u32(&body, p->n_kernels);
-    for (uint32_t i = 0; i < p->n_kernels; i++) put_text(&body, p->kernels[i]);
+    put_texts(&body, p->n_checks, p->checks);
+    put_texts(&body, p->n_kernels, p->kernels);
     put_u32(&body, p->n_weights);
     for (uint32_t i = 0; i < p->n_weights; i++) put_weight(&body, &p->weights[i]);
     put_u32(&body, p->n_calls);
-    for (uint32_t i = 0; i < p->n_calls; i++) put_call(&body, &p->calls[i]);
+    for (uint32_t i = 0; i < p->n_calls; i++) put_call(&body, p->n_dims, &p->calls[i]);
 
     buffer_append(out, MAGIC, sizeof MAGIC);
     put_number(out, HEADER_BYTES + body.len, 8);
@@ -158,6 +208,7 @@ typedef struct reader {
     size_t failed_at;
     wf_status status; // of the failure
     arena *memory;
+    uint32_t n_dims; // of forms
 } reader;
 
 static void fail(reader *r, wf_status status, const char *reason)
@@ -209,12 +260,18 @@ static void *get_memory(reader *r, size_t count, size_t size)
     return p;
 }
 
-// A count and memory for that many items, of which the smallest takes `smallest` bytes of the file.
+// Memory for `count` items, of which the smallest takes `smallest` bytes of the file.
+static void *get_items(reader *r, uint32_t count, size_t smallest, size_t size)
+{
+    if (count > (r->bytes - r->at) / smallest) fail(r, WF_ERROR_FORMAT, "a count is larger than the bytes left allow");
+    return get_memory(r, count, size);
+}
+
+// A count and memory for that many items.
 static void *get_table(reader *r, uint32_t *count, size_t smallest, size_t size)
 {
     *count = get_u32(r);
-    if (*count > (r->bytes - r->at) / smallest) fail(r, WF_ERROR_FORMAT, "a count is larger than the bytes left allow");
-    void *table = get_memory(r, *count, size);
+    void *table = get_items(r, *count, smallest, size);
     if (!table) *count = 0;
     return table;
 }
@@ -229,10 +286,17 @@ static const char *get_text(reader *r)
     return text;
 }
 
+static void get_texts(reader *r, uint32_t *n, const char *const **texts)
+{
+    const char **list = get_table(r, n, SMALLEST_TEXT, sizeof *list);
+    *texts = list;
+    for (uint32_t i = 0; i < *n && !r->failure; i++) list[i] = get_text(r);
+}
+
 static affine get_affine(reader *r)
 {
-    affine a;
-    for (int d = 0; d < DIM_COUNT; d++) a.c[d] = get_i64(r);
+    affine a = {{0}};
+    for (uint32_t d = 0; d < r->n_dims; d++) a.c[d] = get_i64(r);
     return a;
 }
 
@@ -278,7 +342,10 @@ static void get_call(reader *r, plan_call *call)
     call->kernel = get_u32(r);
     call->label = get_text(r);
     call->n_buffers = get_u32_to(r, PLAN_MAX_BUFFERS, "too many buffers of a call");
-    call->n_dims = get_u32_to(r, PLAN_MAX_DIMS, "too many dimensions of a call");
+    call->n_sizes = get_u32_to(r, PLAN_MAX_SIZES, "too many dimensions of a call");
+    uint32_t flags = get_u32_to(r, FLAG_CHAINED | FLAG_OTHERWISE, "unknown flags of a call");
+    call->chained = flags & FLAG_CHAINED;
+    call->grain = get_i64(r);
     call->flops = get_affine(r);
     call->pair_flops = get_i64(r);
     call->window = get_i64(r);
@@ -287,15 +354,21 @@ static void get_call(reader *r, plan_call *call)
     call->tiles.factor = get_i64(r);
     call->tiles.when.max_tokens = get_i64(r);
     call->tiles.when.min_past = get_i64(r);
-    call->tiles.when.otherwise = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
-    for (uint32_t i = 0; i < call->n_buffers; i++) {
-        plan_buffer *b = &call->buffers[i];
-        b->base = (plan_base)get_u32_to(r, BASE_COUNT - 1, "unknown memory area");
-        b->written = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
+    call->tiles.when.otherwise = flags & FLAG_OTHERWISE;
+    plan_buffer *buffers = get_items(r, call->n_buffers, SMALLEST_BUFFER, sizeof *buffers);
+    call->buffers = buffers;
+    for (uint32_t i = 0; i < call->n_buffers && !r->failure; i++) {
+        plan_buffer *b = &buffers[i];
+        b->area = get_u32(r);
+        flags = get_u32_to(r, FLAG_WRITTEN | FLAG_PARTLY, "unknown flags of a buffer");
+        b->written = flags & FLAG_WRITTEN;
+        b->partly = flags & FLAG_PARTLY;
         b->offset = get_affine(r);
         b->bytes = get_affine(r);
     }
-    for (uint32_t i = 0; i < call->n_dims; i++) call->dims[i] = get_affine(r);
+    affine *sizes = get_items(r, call->n_sizes, AFFINE_BYTES, sizeof *sizes);
+    call->sizes = sizes;
+    for (uint32_t i = 0; i < call->n_sizes && !r->failure; i++) sizes[i] = get_affine(r);
 }
 
 static void get_header(reader *r)
@@ -309,31 +382,63 @@ static void get_header(reader *r)
     if (!r->failure) r->bytes = bytes;
 }
 
+static void get_dims(reader *r, plan *p)
+{
+    plan_dim *dims = get_table(r, &p->n_dims, SMALLEST_DIM, sizeof *dims);
+    p->dims = dims;
+    if (p->n_dims < 1 || p->n_dims > DIM_COUNT) fail(r, WF_ERROR_FORMAT, "number of dims out of range");
+    for (uint32_t i = 0; i < p->n_dims && !r->failure; i++) {
+        dims[i].name = get_text(r);
+        for (int f = 0; f < 2; f++) dims[i].factors[f] = get_u32(r);
+    }
+    r->n_dims = r->failure ? 0 : p->n_dims;
+}
+
 static void get_facts(reader *r, plan *p)
 {
-    p->architecture = get_text(r);
     p->name = get_text(r);
-    p->n_vocab = get_i64(r);
-    p->n_ctx_train = get_i64(r);
-    p->n_layer = get_i64(r);
-    p->n_embd = get_i64(r);
-    p->kv_type = get_text(r);
-    p->kv_bytes = get_affine(r);
-    p->arena_bytes = get_affine(r);
-    p->weights_bytes = get_number(r, 8);
+    if (get_u32_to(r, 1, "a flag that is neither 0 nor 1")) {
+        p->architecture = get_text(r);
+        p->kv_type = get_text(r);
+        p->n_vocab = get_i64(r);
+        p->n_ctx_train = get_i64(r);
+        p->n_layer = get_i64(r);
+        p->n_embd = get_i64(r);
+    }
+    plan_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
+    p->ropes = ropes;
+    for (uint32_t i = 0; i < p->n_ropes && !r->failure; i++) get_rope(r, &ropes[i]);
+}
+
+static void get_areas(reader *r, plan *p)
+{
+    plan_area *areas = get_table(r, &p->n_areas, SMALLEST_AREA, sizeof *areas);
+    p->areas = areas;
+    for (uint32_t i = 0; i < p->n_areas && !r->failure; i++) {
+        areas[i].name = get_text(r);
+        areas[i].kind = (area_kind)get_u32_to(r, AREA_KIND_COUNT - 1, "unknown kind of a memory area");
+        areas[i].bytes = get_affine(r);
+    }
+    p->n_arguments = get_u32(r);
+    p->n_results = get_u32(r);
+    uint32_t n;
+    plan_array *arrays = get_table(r, &n, SMALLEST_ARRAY, sizeof *arrays);
+    p->arrays = arrays;
+    if ((uint64_t)p->n_arguments + p->n_results != n) fail(r, WF_ERROR_FORMAT, "number of arrays out of range");
+    for (uint32_t i = 0; i < n && !r->failure; i++) {
+        arrays[i].type = (array_type)get_u32_to(r, ARRAY_TYPE_COUNT - 1, "unknown type of an array");
+        arrays[i].n_dims = get_u32_to(r, ARRAY_MAX_DIMS, "too many dimensions of an array");
+        for (uint32_t d = 0; d < arrays[i].n_dims; d++) arrays[i].dims[d] = get_affine(r);
+    }
 }
 
 static void get_tables(reader *r, plan *p)
 {
-    plan_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
-    p->ropes = ropes;
-    for (uint32_t i = 0; i < p->n_ropes && !r->failure; i++) get_rope(r, &ropes[i]);
     plan_fusion *fusions = get_table(r, &p->n_fusions, SMALLEST_FUSION, sizeof *fusions);
     p->fusions = fusions;
     for (uint32_t i = 0; i < p->n_fusions && !r->failure; i++) get_fusion(r, &fusions[i]);
-    const char **kernels = get_table(r, &p->n_kernels, SMALLEST_KERNEL, sizeof *kernels);
-    p->kernels = kernels;
-    for (uint32_t i = 0; i < p->n_kernels && !r->failure; i++) kernels[i] = get_text(r);
+    get_texts(r, &p->n_checks, &p->checks);
+    get_texts(r, &p->n_kernels, &p->kernels);
     plan_weight *weights = get_table(r, &p->n_weights, SMALLEST_WEIGHT, sizeof *weights);
     p->weights = weights;
     for (uint32_t i = 0; i < p->n_weights && !r->failure; i++) get_weight(r, &weights[i]);
@@ -347,7 +452,9 @@ wf_status plan_read(const void *data, size_t bytes, const char *name, plan *p, w
     *p = (plan){0};
     reader r = {.data = data, .bytes = bytes, .memory = &p->memory};
     get_header(&r);
+    get_dims(&r, p);
     get_facts(&r, p);
+    get_areas(&r, p);
     get_tables(&r, p);
     if (r.at != r.bytes) fail(&r, WF_ERROR_FORMAT, "bytes are left after the plan's end");
     wf_status status = r.failure ? error_set(err, r.status, "%s: offset %zu: %s", name, r.failed_at, r.failure)

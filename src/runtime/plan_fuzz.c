@@ -11,25 +11,22 @@ static void expect(int good)
     if (!good) abort();
 }
 
-// Forms of every buffer at the largest call with an empty cache: UBSan watches for overflow.
+// Forms of every buffer at a large call with an empty cache: UBSan watches for overflow.
 static void evaluate(const plan *p)
 {
     int64_t n_ctx = (p->n_ctx_train + 63) / 64 * 64;
-    int64_t dims[DIM_COUNT];
-    plan_dims(n_ctx, 0, n_ctx, n_ctx, dims);
-    int64_t arena_bytes = affine_eval(&p->arena_bytes, dims), kv_bytes = affine_eval(&p->kv_bytes, dims);
+    int64_t dims[DIM_COUNT] = {1};
+    if (plan_is_sequence(p)) plan_dims(n_ctx, 0, n_ctx, n_ctx, dims);
     for (uint32_t i = 0; i < p->n_calls; i++) {
         const plan_call *call = &p->calls[i];
         for (uint32_t b = 0; b < call->n_buffers; b++) {
             int64_t begin = affine_eval(&call->buffers[b].offset, dims);
             int64_t end = begin + affine_eval(&call->buffers[b].bytes, dims);
             expect(begin >= 0 && end >= begin);
-            if (call->buffers[b].base == BASE_ARENA) expect(end <= arena_bytes);
-            if (call->buffers[b].base == BASE_KV) expect(end <= kv_bytes);
-            if (call->buffers[b].base == BASE_WEIGHTS) expect((size_t)end <= p->weights_bytes);
+            expect(end <= affine_eval(&p->areas[call->buffers[b].area].bytes, dims));
         }
-        for (uint32_t d = 0; d < call->n_dims; d++) expect(affine_eval(&call->dims[d], dims) >= 0);
-        expect(plan_count_eval(&call->tiles, dims) >= 0);
+        for (uint32_t d = 0; d < call->n_sizes; d++) expect(affine_eval(&call->sizes[d], dims) >= 0);
+        if (plan_is_sequence(p)) expect(plan_count_eval(&call->tiles, dims) >= 0);
         expect(affine_eval(&call->flops, dims) >= 0);
     }
 }

@@ -8,18 +8,15 @@
 //     calls
 //        #  kernel     label              tiles     dims        operands
 //        0  embed      embed              n_tokens  n_tokens    tokens, weights+0 -> arena+0
+//     +  1  ...                                                 a call chained to the one before
 #include <inttypes.h>
 
 #include "runtime/plan.h"
-
-static const char *const DIM_NAMES[DIM_COUNT] = {"", "n_tokens", "n_past", "n_outputs", "n_ctx", "n_tokens*n_ctx"};
-static const char *const BASE_NAMES[BASE_COUNT] = {"arena", "weights", "kv", "rope", "tokens", "rows", "logits"};
 
 enum { N_COLUMNS = 4, GAP = 2 }; // kernel, label, tiles, dims; operands follow unpadded
 
 static void print_term(buffer *out, int64_t c, const char *name, bool *first)
 {
-    if (!c) return;
     uint64_t magnitude = c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
     if (!*first)
         buffer_printf(out, c < 0 ? " - " : " + ");
@@ -34,11 +31,12 @@ static void print_term(buffer *out, int64_t c, const char *name, bool *first)
         buffer_printf(out, "%" PRIu64 "*%s", magnitude, name);
 }
 
-void affine_print(const affine *a, buffer *out)
+void affine_print(const affine *a, const plan_dim *dims, buffer *out)
 {
     bool first = true;
-    for (int d = DIM_ONE + 1; d < DIM_COUNT; d++) print_term(out, a->c[d], DIM_NAMES[d], &first);
-    print_term(out, a->c[DIM_ONE], "", &first);
+    for (int d = DIM_ONE + 1; d < DIM_COUNT; d++)
+        if (a->c[d]) print_term(out, a->c[d], dims[d].name, &first);
+    if (a->c[DIM_ONE]) print_term(out, a->c[DIM_ONE], "", &first);
     if (first) buffer_append_char(out, '0');
 }
 
@@ -50,10 +48,10 @@ static bool is_sum(const affine *a)
     return terms > 1;
 }
 
-static void print_inside(buffer *out, const affine *a)
+static void print_inside(buffer *out, const plan *p, const affine *a)
 {
     if (is_sum(a)) buffer_append_char(out, '(');
-    affine_print(a, out);
+    affine_print(a, p->dims, out);
     if (is_sum(a)) buffer_append_char(out, ')');
 }
 
@@ -72,7 +70,7 @@ static void print_condition(buffer *out, const plan_condition *when)
                   when->max_tokens, when->min_past);
 }
 
-static void print_tiles(buffer *out, const plan_count *tiles)
+static void print_tiles(buffer *out, const plan *p, const plan_count *tiles)
 {
     if (tiles->divisor == PLAN_ALL_ROWS) { // as many for any number of rows
         buffer_printf(out, "%" PRId64, tiles->factor);
@@ -80,30 +78,31 @@ static void print_tiles(buffer *out, const plan_count *tiles)
     }
     if (tiles->factor != 1) buffer_printf(out, "%" PRId64 "*", tiles->factor);
     if (tiles->divisor == 1) {
-        print_inside(out, &tiles->a);
+        print_inside(out, p, &tiles->a);
         return;
     }
     buffer_printf(out, "ceil(");
-    print_inside(out, &tiles->a);
+    print_inside(out, p, &tiles->a);
     buffer_printf(out, "/%" PRId64 ")", tiles->divisor);
 }
 
-static void print_operand(buffer *out, const plan_buffer *b)
+static void print_operand(buffer *out, const plan *p, const plan_buffer *b)
 {
-    buffer_printf(out, "%s", BASE_NAMES[b->base]);
-    if (b->base == BASE_TOKENS || b->base == BASE_ROWS || b->base == BASE_LOGITS) return;
+    const plan_area *area = &p->areas[b->area];
+    print_text(out, area->name);
+    if (area->kind > AREA_TABLE) return; // a whole array or table
     buffer_append_char(out, '+');
-    print_inside(out, &b->offset);
+    print_inside(out, p, &b->offset);
 }
 
-static void print_operands(buffer *out, const plan_call *call, bool written)
+static void print_operands(buffer *out, const plan *p, const plan_call *call, bool written)
 {
     bool first = true;
     for (uint32_t i = 0; i < call->n_buffers; i++) {
         if (call->buffers[i].written != written) continue;
         if (!first) buffer_printf(out, ", ");
         first = false;
-        print_operand(out, &call->buffers[i]);
+        print_operand(out, p, &call->buffers[i]);
     }
 }
 
@@ -113,13 +112,13 @@ static void print_cell(const plan *p, const plan_call *call, int column, buffer 
     case 0: print_text(out, p->kernels[call->kernel]); break;
     case 1: print_text(out, call->label); break;
     case 2:
-        print_tiles(out, &call->tiles);
+        print_tiles(out, p, &call->tiles);
         print_condition(out, &call->tiles.when);
         break;
     default:
-        for (uint32_t i = 0; i < call->n_dims; i++) {
+        for (uint32_t i = 0; i < call->n_sizes; i++) {
             if (i) buffer_printf(out, ", ");
-            affine_print(&call->dims[i], out);
+            affine_print(&call->sizes[i], p->dims, out);
         }
     }
 }
@@ -148,15 +147,15 @@ static void print_calls(const plan *p, buffer *out)
         buffer_printf(out, "%-*s", (int)widths[column] + GAP, TITLES[column]);
     buffer_printf(out, "operands\n");
     for (uint32_t i = 0; i < p->n_calls; i++) {
-        buffer_printf(out, "%6" PRIu32 "  ", i);
+        buffer_printf(out, "%c%5" PRIu32 "  ", p->calls[i].chained ? '+' : ' ', i);
         for (int column = 0; column < N_COLUMNS; column++) {
             size_t start = out->len;
             print_cell(p, &p->calls[i], column, out);
             pad_to(out, start, widths[column] + GAP);
         }
-        print_operands(out, &p->calls[i], false);
+        print_operands(out, p, &p->calls[i], false);
         buffer_printf(out, " -> ");
-        print_operands(out, &p->calls[i], true);
+        print_operands(out, p, &p->calls[i], true);
         buffer_append_char(out, '\n');
     }
 }
@@ -181,23 +180,54 @@ static void print_weights(const plan *p, buffer *out)
     }
 }
 
-void plan_print(const plan *p, buffer *out)
+static void print_arrays(const plan *p, buffer *out)
+{
+    for (uint32_t i = 0; i < p->n_arguments + p->n_results; i++) {
+        const plan_array *a = &p->arrays[i];
+        buffer_printf(out, "%-10s ", p->areas[FUNCTION_ARRAYS + i].name);
+        for (uint32_t d = 0; d < a->n_dims; d++) {
+            print_inside(out, p, &a->dims[d]);
+            buffer_append_char(out, 'x');
+        }
+        buffer_printf(out, "%s\n", array_type_name(a->type));
+    }
+}
+
+static void print_head(const plan *p, buffer *out)
 {
     print_text(out, p->name);
+    if (!plan_is_sequence(p)) {
+        buffer_append_char(out, '\n');
+        print_arrays(p, out);
+        return;
+    }
     buffer_printf(out, " (");
     print_text(out, p->architecture);
     buffer_printf(out, "): %" PRId64 " layers, n_embd %" PRId64 ", n_vocab %" PRId64 ", context %" PRId64 "\n",
                   p->n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
-    buffer_printf(out, "arena      ");
-    affine_print(&p->arena_bytes, out);
-    buffer_printf(out, " bytes\nkv         ");
-    affine_print(&p->kv_bytes, out);
-    buffer_printf(out, " bytes of %s\nrotations ", p->kv_type);
+    buffer_printf(out, "rotations ");
     for (uint32_t i = 0; i < p->n_ropes; i++)
         buffer_printf(out, "%s[n_ctx, %" PRId64 "]", i ? ", " : " ", p->ropes[i].n_dims);
-    buffer_printf(out, "%s\nweights    %zu bytes\n\n", p->n_ropes ? "" : " none", p->weights_bytes);
-    print_weights(p, out);
+    buffer_printf(out, "%s\n", p->n_ropes ? "" : " none");
+}
+
+void plan_print(const plan *p, buffer *out)
+{
+    print_head(p, out);
+    for (uint32_t i = 0; i < p->n_areas; i++) {
+        const plan_area *a = &p->areas[i];
+        if (a->kind > AREA_STATE) continue;
+        buffer_printf(out, "%-10s ", a->name);
+        affine_print(&a->bytes, p->dims, out);
+        buffer_printf(out, " bytes");
+        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", p->kv_type);
+        buffer_append_char(out, '\n');
+    }
     buffer_append_char(out, '\n');
+    if (p->n_weights) {
+        print_weights(p, out);
+        buffer_append_char(out, '\n');
+    }
     print_calls(p, out);
 }
 

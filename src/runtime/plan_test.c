@@ -15,6 +15,10 @@ typedef struct sample {
     plan p;
     plan_weight weights[N_WEIGHTS];
     plan_call calls[N_CALLS];
+    plan_buffer buffers[N_CALLS][4];
+    affine sizes[N_CALLS][2];
+    plan_area areas[BASE_COUNT];
+    plan_dim dims[N_SEQUENCE_DIMS];
     plan_rope ropes[1];
     plan_fusion fusions[1];
     const char *kernels[N_KERNELS];
@@ -58,36 +62,35 @@ static void make_weights(sample *s)
 
 static void make_calls(sample *s)
 {
-    s->calls[0] = (plan_call){.kernel = 0,
-                              .label = "embed",
-                              .n_buffers = 3,
-                              .n_dims = 1,
-                              .dims = {form(0, 1, 0, 0)},
-                              .tiles = {form(0, 1, 0, 0), 1, 1, {0}}};
-    s->calls[0].buffers[0] = (plan_buffer){BASE_TOKENS, form(0, 0, 0, 0), form(0, 4, 0, 0), false};
-    s->calls[0].buffers[1] = (plan_buffer){BASE_WEIGHTS, form(128, 0, 0, 0), form(2304, 0, 0, 0), false};
-    s->calls[0].buffers[2] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 128, 0, 0), true};
+    s->calls[0] = (plan_call){
+        .kernel = 0, .label = "embed", .n_buffers = 3, .n_sizes = 1, .tiles = {form(0, 1, 0, 0), 1, 1, {0}}};
+    s->buffers[0][0] = (plan_buffer){BASE_TOKENS, form(0, 0, 0, 0), form(0, 4, 0, 0), false, false};
+    s->buffers[0][1] = (plan_buffer){BASE_WEIGHTS, form(128, 0, 0, 0), form(2304, 0, 0, 0), false, false};
+    s->buffers[0][2] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 128, 0, 0), true, false};
     s->calls[1] = (plan_call){.kernel = 1,
                               .label = "blk.0 attention",
                               .n_buffers = 3,
-                              .n_dims = 2,
-                              .dims = {form(0, 1, 0, 0), {.c = {[DIM_PAST] = 1}}},
+                              .n_sizes = 2,
                               .tiles = {form(3, 2, 0, 0), 4, 5, {8, 256, true}},
                               .flops = form(7, 9, 0, 0),
                               .pair_flops = 12,
                               .window = 100};
-    s->calls[1].buffers[0] = (plan_buffer){BASE_ROPE, form(0, 0, 0, 0), form(0, 0, 0, 32), false};
-    s->calls[1].buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 100), form(0, 0, 0, 28), true};
-    s->calls[1].buffers[2] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), true};
-    s->calls[2] = (plan_call){.kernel = 0,
-                              .label = "head",
-                              .n_buffers = 3,
-                              .n_dims = 1,
-                              .dims = {form(0, 0, 1, 0)},
-                              .tiles = {form(0, 0, 1, 0), 1, 1, {0}}};
-    s->calls[2].buffers[0] = (plan_buffer){BASE_ROWS, form(0, 0, 0, 0), form(0, 0, 4, 0), false};
-    s->calls[2].buffers[1] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), false};
-    s->calls[2].buffers[2] = (plan_buffer){BASE_LOGITS, form(0, 0, 0, 0), form(0, 0, 4 * 1000, 0), true};
+    s->buffers[1][0] = (plan_buffer){BASE_ROPE, form(0, 0, 0, 0), form(0, 0, 0, 32), false, false};
+    s->buffers[1][1] = (plan_buffer){BASE_KV, form(0, 0, 0, 100), form(0, 0, 0, 28), true, false};
+    s->buffers[1][2] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), true, false};
+    s->calls[2] =
+        (plan_call){.kernel = 0, .label = "head", .n_buffers = 3, .n_sizes = 1, .tiles = {form(0, 0, 1, 0), 1, 1, {0}}};
+    s->buffers[2][0] = (plan_buffer){BASE_ROWS, form(0, 0, 0, 0), form(0, 0, 4, 0), false, false};
+    s->buffers[2][1] = (plan_buffer){BASE_ARENA, form(0, 128, 0, 0), form(0, 0, 128, 0), false, false};
+    s->buffers[2][2] = (plan_buffer){BASE_LOGITS, form(0, 0, 0, 0), form(0, 0, 4 * 1000, 0), true, false};
+    s->sizes[0][0] = s->sizes[1][0] = form(0, 1, 0, 0);
+    s->sizes[1][1] = affine_of(DIM_PAST, 1);
+    s->sizes[2][0] = form(0, 0, 1, 0);
+    for (int i = 0; i < N_CALLS; i++) {
+        s->calls[i].buffers = s->buffers[i];
+        s->calls[i].sizes = s->sizes[i];
+        s->calls[i].grain = 1;
+    }
 }
 
 static void make_sample(sample *s)
@@ -106,9 +109,6 @@ static void make_sample(sample *s)
                   .n_layer = 1,
                   .n_embd = 32,
                   .kv_type = "f16",
-                  .kv_bytes = form(0, 0, 0, 128),
-                  .arena_bytes = form(0, 128, 128, 0),
-                  .weights_bytes = 2432 + 256,
                   .n_ropes = 1,
                   .ropes = s->ropes,
                   .n_fusions = 1,
@@ -119,6 +119,9 @@ static void make_sample(sample *s)
                   .kernels = s->kernels,
                   .n_calls = N_CALLS,
                   .calls = s->calls};
+    plan_set_sequence(&s->p, form(0, 128, 128, 0), form(0, 0, 0, 128), 2432 + 256, s->areas);
+    memcpy(s->dims, plan_sequence_dims, sizeof s->dims);
+    s->p.dims = s->dims;
 }
 
 static void test_evaluates_forms(void **state)
@@ -149,7 +152,7 @@ static void test_evaluates_forms(void **state)
 static void assert_prints(affine a, const char *wanted)
 {
     buffer out = {0};
-    affine_print(&a, &out);
+    affine_print(&a, plan_sequence_dims, &out);
     assert_string_equal(out.data, wanted);
     buffer_free(&out);
 }
@@ -211,8 +214,8 @@ static void test_accepts_what_is_right(void **state)
     ACCEPTS((void)0);
     ACCEPTS(s.p.n_ctx_train = 1);
     ACCEPTS(s.p.n_ctx_train = 131072);
-    ACCEPTS(s.calls[1].buffers[1].offset = form(0, 0, 0, 99)); // n_ctx is a multiple of 64
-    ACCEPTS(s.p.n_calls = s.p.n_weights = s.p.n_ropes = 0);
+    ACCEPTS(s.buffers[1][1].offset = form(0, 0, 0, 99)); // n_ctx is a multiple of 64
+    ACCEPTS(s.p.n_calls = s.p.n_weights = s.p.n_ropes = 0; s.areas[BASE_ROPE].bytes = form(0, 0, 0, 0));
 }
 
 static void test_refuses_bad_facts(void **state)
@@ -223,11 +226,11 @@ static void test_refuses_bad_facts(void **state)
     REFUSES(s.p.kv_type = "f64", "f64");
     REFUSES(s.p.n_vocab = 0, "n_vocab");
     REFUSES(s.p.n_ctx_train = INT64_MAX, "n_ctx_train");
-    REFUSES(s.p.arena_bytes.c[DIM_PAST] = 64, "arena");
-    REFUSES(s.p.arena_bytes.c[DIM_TOKENS] = -64, "arena");
-    REFUSES(s.p.kv_bytes.c[DIM_TOKENS] = 64, "KV cache");
-    REFUSES(s.p.kv_bytes.c[DIM_PAIRS] = 64, "KV cache");
-    REFUSES(s.p.weights_bytes = SIZE_MAX, "weights_bytes");
+    REFUSES(s.areas[BASE_ARENA].bytes.c[DIM_PAST] = 64, "arena");
+    REFUSES(s.areas[BASE_ARENA].bytes.c[DIM_TOKENS] = -64, "arena");
+    REFUSES(s.areas[BASE_KV].bytes.c[DIM_TOKENS] = 64, "KV cache");
+    REFUSES(s.areas[BASE_KV].bytes.c[DIM_PAIRS] = 64, "KV cache");
+    REFUSES(s.areas[BASE_WEIGHTS].bytes.c[DIM_ONE] = -1, "weights");
     REFUSES(s.ropes[0].n_dims = 7, "rotation");
     REFUSES(s.ropes[0].magnitude = NAN, "rotation");
     REFUSES(s.kernels[1] = "", "kernel");
@@ -258,9 +261,9 @@ static void test_refuses_bad_calls(void **state)
     sample s;
     REFUSES(s.calls[1].kernel = 2, "call 1: no such kernel");
     REFUSES(s.calls[1].n_buffers = PLAN_MAX_BUFFERS + 1, "too many");
-    REFUSES(s.calls[1].n_dims = PLAN_MAX_DIMS + 1, "too many");
-    REFUSES(s.calls[1].dims[0].c[DIM_ONE] = -1, "dimension");
-    REFUSES(s.calls[1].dims[0].c[DIM_ONE] = (int64_t)1 << 48, "dimension");
+    REFUSES(s.calls[1].n_sizes = PLAN_MAX_SIZES + 1, "too many");
+    REFUSES(s.sizes[1][0].c[DIM_ONE] = -1, "dimension");
+    REFUSES(s.sizes[1][0].c[DIM_ONE] = (int64_t)1 << 48, "dimension");
     REFUSES(s.calls[1].flops.c[DIM_PAST] = -1, "flops");
     REFUSES(s.calls[1].pair_flops = -1, "flops");
     REFUSES(s.calls[1].pair_flops = INT64_MAX, "flops");
@@ -271,9 +274,9 @@ static void test_refuses_bad_calls(void **state)
     REFUSES(s.calls[1].tiles.when.min_past = -1, "condition");
     REFUSES(s.calls[1].tiles.when.max_tokens = 0, "condition");
     REFUSES(s.calls[1].tiles.factor = INT64_MAX, "tiles");
-    REFUSES(s.calls[0].buffers[0].base = BASE_COUNT, "area");
-    REFUSES(s.calls[0].buffers[0].written = true, "read-only");
-    REFUSES(s.calls[0].buffers[1].written = true, "read-only");
+    REFUSES(s.buffers[0][0].area = BASE_COUNT, "area");
+    REFUSES(s.buffers[0][0].written = true, "read-only");
+    REFUSES(s.buffers[0][1].written = true, "read-only");
 }
 
 // Each of these is wrong at one kind of corner only.
@@ -281,25 +284,25 @@ static void test_refuses_buffers_outside(void **state)
 {
     (void)state;
     sample s;
-    REFUSES(s.calls[0].buffers[2].offset = form(4, 0, 0, 0), "aligned");
-    REFUSES(s.calls[0].buffers[2].offset = form(0, 4, 0, 0), "aligned");
-    REFUSES(s.calls[2].buffers[2].offset = form(64, 0, 0, 0), "aligned");
-    REFUSES(s.calls[2].buffers[2].bytes.c[DIM_OUTPUTS]++, "call 2, buffer 2: lies outside");
-    REFUSES(s.calls[0].buffers[0].bytes.c[DIM_TOKENS]++, "outside");
-    REFUSES(s.calls[2].buffers[0].bytes.c[DIM_ONE] = 1, "outside"); // only when no outputs are wanted
-    REFUSES(s.calls[0].buffers[1].offset.c[DIM_ONE] += 512, "outside");
-    REFUSES(s.calls[1].buffers[0].bytes.c[DIM_CONTEXT]++, "outside");
-    REFUSES(s.calls[1].buffers[1].bytes.c[DIM_CONTEXT]++, "outside");
-    REFUSES(s.calls[1].buffers[1].bytes.c[DIM_PAST]++, "outside");        // only with a filled cache
-    REFUSES(s.calls[1].buffers[2].bytes = form(0, 128, 0, 0), "outside"); // only with fewer outputs than tokens
-    REFUSES(s.calls[0].buffers[2].bytes = form(0, 0, 0, 1), "outside");   // only with a context that is not full
-    REFUSES(s.calls[0].buffers[2].bytes = form(0, ((int64_t)1 << 48) - 1, 0, 0), "outside");
+    REFUSES(s.buffers[0][2].offset = form(4, 0, 0, 0), "aligned");
+    REFUSES(s.buffers[0][2].offset = form(0, 4, 0, 0), "aligned");
+    REFUSES(s.buffers[2][2].offset = form(64, 0, 0, 0), "aligned");
+    REFUSES(s.buffers[2][2].bytes.c[DIM_OUTPUTS]++, "call 2, buffer 2: lies outside");
+    REFUSES(s.buffers[0][0].bytes.c[DIM_TOKENS]++, "outside");
+    REFUSES(s.buffers[2][0].bytes.c[DIM_ONE] = 1, "outside"); // only when no outputs are wanted
+    REFUSES(s.buffers[0][1].offset.c[DIM_ONE] += 512, "outside");
+    REFUSES(s.buffers[1][0].bytes.c[DIM_CONTEXT]++, "outside");
+    REFUSES(s.buffers[1][1].bytes.c[DIM_CONTEXT]++, "outside");
+    REFUSES(s.buffers[1][1].bytes.c[DIM_PAST]++, "outside");        // only with a filled cache
+    REFUSES(s.buffers[1][2].bytes = form(0, 128, 0, 0), "outside"); // only with fewer outputs than tokens
+    REFUSES(s.buffers[0][2].bytes = form(0, 0, 0, 1), "outside");   // only with a context that is not full
+    REFUSES(s.buffers[0][2].bytes = form(0, ((int64_t)1 << 48) - 1, 0, 0), "outside");
     // Aligned at every corner, inside at the first ones, and beyond int64_t at the largest.
-    REFUSES(s.p.n_ctx_train = INT32_MAX; s.p.arena_bytes = form(0, (int64_t)1 << 31, (int64_t)1 << 31, 0);
-            s.calls[0].buffers[2].bytes = form(0, 0, 0, 0);
-            s.calls[0].buffers[2].offset = (affine){.c = {[DIM_PAST] = (int64_t)1 << 47}}, "overflows");
-    REFUSES(s.p.n_ctx_train = INT32_MAX; s.calls[1].dims[0].c[DIM_TOKENS] = ((int64_t)1 << 48) - 1, "dimension");
-    REFUSES(s.p.n_ctx_train = INT32_MAX; s.p.arena_bytes.c[DIM_TOKENS] = ((int64_t)1 << 48) - 1, "overflow");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.areas[BASE_ARENA].bytes = form(0, (int64_t)1 << 31, (int64_t)1 << 31, 0);
+            s.buffers[0][2].bytes = form(0, 0, 0, 0);
+            s.buffers[0][2].offset = (affine){.c = {[DIM_PAST] = (int64_t)1 << 47}}, "overflows");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.sizes[1][0].c[DIM_TOKENS] = ((int64_t)1 << 48) - 1, "dimension");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.areas[BASE_ARENA].bytes.c[DIM_TOKENS] = ((int64_t)1 << 48) - 1, "overflow");
 }
 
 // Random forms: what the corners accept must hold at random points inside.
@@ -308,11 +311,11 @@ static void test_corners_bound_the_inside(void **state)
     (void)state;
     sample s;
     make_sample(&s);
-    s.p.arena_bytes.c[DIM_PAIRS] = 100;
+    s.areas[BASE_ARENA].bytes.c[DIM_PAIRS] = 100;
     uint32_t random = 7;
     int accepted = 0, refused = 0, with_pairs = 0;
     for (int i = 0; i < 20000; i++) {
-        plan_buffer *b = &s.calls[0].buffers[2];
+        plan_buffer *b = &s.buffers[0][2];
         for (int d = 0; d < DIM_COUNT; d++) {
             random = random * 1664525 + 1013904223;
             b->offset.c[d] = (random >> 28) < 3 ? 64 * (random >> 20 & 1) : 0;
@@ -331,7 +334,7 @@ static void test_corners_bound_the_inside(void **state)
             plan_dims(n_tokens, (random >> 4) % (n_ctx - n_tokens + 1), (random >> 16) % (n_tokens + 1), n_ctx, dims);
             assert_true(affine_eval(&b->offset, dims) % 64 == 0);
             assert_true(affine_eval(&b->offset, dims) + affine_eval(&b->bytes, dims) <=
-                        affine_eval(&s.p.arena_bytes, dims));
+                        affine_eval(&s.areas[BASE_ARENA].bytes, dims));
         }
     }
     assert_true(accepted > 300 && refused > 300 && with_pairs > 100);
@@ -349,16 +352,16 @@ static void test_products(void **state)
 {
     (void)state;
     sample s;
-    ACCEPTS(s.p.arena_bytes = pairs_form(0, 192, 128, 24, 36); s.calls[1].buffers[2].offset = form(0, 192, 128, 0);
-            s.calls[1].buffers[2].bytes = pairs_form(0, 0, 0, 24, 36));
-    REFUSES(s.p.arena_bytes = pairs_form(0, 192, 128, 24, 36); s.calls[1].buffers[2].offset = form(0, 192, 128, 0);
-            s.calls[1].buffers[2].bytes = pairs_form(0, 0, 0, 24, 37), "outside");
-    REFUSES(s.calls[1].buffers[1].bytes.c[DIM_PAIRS] = 1, "outside"); // no area but the arena has products
+    ACCEPTS(s.areas[BASE_ARENA].bytes = pairs_form(0, 192, 128, 24, 36); s.buffers[1][2].offset = form(0, 192, 128, 0);
+            s.buffers[1][2].bytes = pairs_form(0, 0, 0, 24, 36));
+    REFUSES(s.areas[BASE_ARENA].bytes = pairs_form(0, 192, 128, 24, 36); s.buffers[1][2].offset = form(0, 192, 128, 0);
+            s.buffers[1][2].bytes = pairs_form(0, 0, 0, 24, 37), "outside");
+    REFUSES(s.buffers[1][1].bytes.c[DIM_PAIRS] = 1, "outside"); // no area but the arena has products
     // n^2 - 300 n + 15104, where all n positions are tokens, is at no corner below zero: n = 64 gives 0
-    REFUSES(s.p.arena_bytes = pairs_form(15104, 128, 128, 0, 1);
-            s.calls[1].buffers[2].bytes = form(0, 300, 0, 0), "outside");
-    REFUSES(s.p.n_ctx_train = INT32_MAX; s.p.arena_bytes.c[DIM_PAIRS] = 4, "overflow");
-    REFUSES(s.p.n_ctx_train = INT32_MAX; s.calls[1].dims[0].c[DIM_PAIRS] = 4, "dimension");
+    REFUSES(s.areas[BASE_ARENA].bytes = pairs_form(15104, 128, 128, 0, 1);
+            s.buffers[1][2].bytes = form(0, 300, 0, 0), "outside");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.areas[BASE_ARENA].bytes.c[DIM_PAIRS] = 4, "overflow");
+    REFUSES(s.p.n_ctx_train = INT32_MAX; s.sizes[1][0].c[DIM_PAIRS] = 4, "dimension");
 }
 
 static void write_sample(const sample *s, buffer *out)
@@ -478,26 +481,29 @@ static void test_prints_a_table(void **state)
 static void test_counts_work(void **state)
 {
     (void)state;
-    plan_call call = {.n_buffers = 4, .flops = form(7, 9, 0, 0), .pair_flops = 12};
-    call.buffers[0] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 10), false};
-    call.buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 100), true};
-    call.buffers[2] = (plan_buffer){BASE_WEIGHTS, form(0, 0, 0, 0), form(1000000, 0, 0, 0), false};
-    call.buffers[3] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 8, 0, 0), true};
+    sample s;
+    make_sample(&s);
+    plan_buffer buffers[4];
+    plan_call call = {.n_buffers = 4, .buffers = buffers, .flops = form(7, 9, 0, 0), .pair_flops = 12};
+    buffers[0] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 10), false, false};
+    buffers[1] = (plan_buffer){BASE_KV, form(0, 0, 0, 0), form(0, 0, 0, 100), true, false};
+    buffers[2] = (plan_buffer){BASE_WEIGHTS, form(0, 0, 0, 0), form(1000000, 0, 0, 0), false, false};
+    buffers[3] = (plan_buffer){BASE_ARENA, form(0, 0, 0, 0), form(0, 8, 0, 0), true, false};
     int64_t dims[DIM_COUNT];
     plan_dims(3, 5, 0, 64, dims);
     // tokens attend to 6, 7 and 8 positions
     assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (6 + 7 + 8));
-    assert_true(plan_call_bytes(&call, dims) == 8 * 10 + 3 * 100 + 1000000 + 3 * 8);
+    assert_true(plan_call_bytes(&s.p, &call, dims) == 8 * 10 + 3 * 100 + 1000000 + 3 * 8);
     call.flops = form(0, 0, 0, 0);
     call.pair_flops = 0; // of the table in the pack it reads only what it writes
-    assert_true(plan_call_bytes(&call, dims) == 3 * 10 + 5 * 10 + 3 * 100 + 3 * 8);
+    assert_true(plan_call_bytes(&s.p, &call, dims) == 3 * 10 + 5 * 10 + 3 * 100 + 3 * 8);
     call.flops = form(7, 9, 0, 0);
     call.pair_flops = 12;
     call.window = 4;
     assert_true(plan_call_flops(&call, dims) == 7 + 9 * 3 + 12 * (4 + 4 + 4));
-    assert_true(plan_call_bytes(&call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 3 * 8);
-    call.buffers[3].bytes = (affine){.c = {[DIM_PAIRS] = 4}}; // for 3 tokens the positions that they attend to
-    assert_true(plan_call_bytes(&call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 4 * 3 * (4 + 3));
+    assert_true(plan_call_bytes(&s.p, &call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 3 * 8);
+    buffers[3].bytes = (affine){.c = {[DIM_PAIRS] = 4}}; // for 3 tokens the positions that they attend to
+    assert_true(plan_call_bytes(&s.p, &call, dims) == (4 + 3) * 10 + 3 * 100 + 1000000 + 4 * 3 * (4 + 3));
 }
 
 int main(void)

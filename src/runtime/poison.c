@@ -7,13 +7,14 @@ enum { UNIT = 64 }; // places in the arena are multiples of this
 
 typedef enum unit_state { UNKNOWN, LIVE, DEAD } unit_state;
 
-// Sets all unknown units that a call's arena operands touch, those it writes or those it reads.
-static void mark(const plan_call *call, bool written, unit_state state, const int64_t dims[DIM_COUNT],
+// Sets all unknown units that a call's arena operands touch, those it writes or those it needs: what it reads, and what
+// it writes only a part of.
+static void mark(const plan_call *call, uint32_t area, bool written, unit_state state, const int64_t dims[DIM_COUNT],
                  unsigned char *units, int64_t n_units)
 {
     for (uint32_t i = 0; i < call->n_buffers; i++) {
         const plan_buffer *b = &call->buffers[i];
-        if (b->base != BASE_ARENA || b->written != written) continue;
+        if (b->area != area || (written ? !b->written || b->partly : b->written && !b->partly)) continue;
         int64_t first = affine_eval(&b->offset, dims), end = first + affine_eval(&b->bytes, dims);
         // a unit that is only partly overwritten keeps what else it holds
         int64_t from = written ? (first + UNIT - 1) / UNIT : first / UNIT;
@@ -25,13 +26,14 @@ static void mark(const plan_call *call, bool written, unit_state state, const in
 
 bool poison_dead(const plan *p, uint32_t after, unsigned char *memory, const int64_t dims[DIM_COUNT])
 {
-    int64_t n_units = affine_eval(&p->arena_bytes, dims) / UNIT;
+    uint32_t area = plan_find_area(p, AREA_ARENA);
+    int64_t n_units = affine_eval(&p->areas[area].bytes, dims) / UNIT;
     unsigned char *units = calloc((size_t)n_units + 1, 1); // all UNKNOWN
     if (!units) return false;
     for (uint32_t i = after + 1; i < p->n_calls; i++) {
         if (plan_count_eval(&p->calls[i].tiles, dims) <= 0) continue;
-        mark(&p->calls[i], false, LIVE, dims, units, n_units);
-        mark(&p->calls[i], true, DEAD, dims, units, n_units);
+        mark(&p->calls[i], area, false, LIVE, dims, units, n_units);
+        mark(&p->calls[i], area, true, DEAD, dims, units, n_units);
     }
     for (int64_t u = 0; u < n_units; u++)
         if (units[u] != LIVE) memset(memory + u * UNIT, 0xff, UNIT);

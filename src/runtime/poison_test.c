@@ -9,17 +9,16 @@
 
 static plan_buffer arena_value(int64_t place, bool written)
 {
-    plan_buffer b = {.base = BASE_ARENA, .written = written};
+    plan_buffer b = {.area = BASE_ARENA, .written = written};
     b.offset.c[DIM_TOKENS] = place;
     b.bytes.c[DIM_TOKENS] = 64;
     return b;
 }
 
-static plan_call call_of(int n, const plan_buffer *buffers)
+static plan_call call_of(uint32_t n, const plan_buffer *buffers)
 {
-    plan_call c = {.n_buffers = (uint32_t)n, .label = "", .tiles = {.divisor = 1, .factor = 1}};
+    plan_call c = {.n_buffers = n, .buffers = buffers, .label = "", .tiles = {.divisor = 1, .factor = 1}, .grain = 1};
     c.tiles.a.c[DIM_TOKENS] = 1;
-    for (int i = 0; i < n; i++) c.buffers[i] = buffers[i];
     return c;
 }
 
@@ -40,7 +39,8 @@ static void test_lifetimes(void **state)
         call_of(1, (plan_buffer[]){arena_value(64, false)}),
     };
     plan p = {.n_calls = 3, .calls = calls};
-    p.arena_bytes.c[DIM_TOKENS] = 128;
+    plan_area areas[BASE_COUNT];
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 128), affine_of(DIM_CONTEXT, 0), 0, areas);
     const int64_t dims[DIM_COUNT] = {1, 2, 0, 0, 64}; // two tokens: a is [0, 128), b is [128, 256)
     static const struct {
         uint32_t after;
@@ -54,8 +54,30 @@ static void test_lifetimes(void **state)
     }
 }
 
+// What a call writes only a part of stays alive before it.
+static void test_partly_written(void **state)
+{
+    (void)state;
+    plan_buffer part = arena_value(0, true);
+    part.partly = true;
+    plan_call calls[] = {
+        call_of(1, (plan_buffer[]){arena_value(0, true)}),
+        call_of(1, (plan_buffer[]){part}),
+        call_of(1, (plan_buffer[]){arena_value(0, false)}),
+    };
+    plan p = {.n_calls = 3, .calls = calls};
+    plan_area areas[BASE_COUNT];
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 0), 0, areas);
+    const int64_t dims[DIM_COUNT] = {1, 2, 0, 0, 64};
+    for (uint32_t after = 0; after < 3; after++) {
+        unsigned char memory[128] = {0};
+        assert_true(poison_dead(&p, after, memory, dims));
+        assert_int_equal(is_poisoned(memory, 128), after == 2);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lifetimes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lifetimes), cmocka_unit_test(test_partly_written)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

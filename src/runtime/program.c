@@ -22,8 +22,15 @@
 
 // --- the image -----------------------------------------------------------------------------------------------------
 
-static const char MAGIC[] = "WFPROG02";
-enum { MAGIC_BYTES = 8, HEADER_BYTES = 48, OBJECT_HEADER_BYTES = 16, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16 };
+static const char MAGIC[] = "WFPROG03";
+enum {
+    MAGIC_BYTES = 8,
+    HEADER_BYTES = 48,
+    OBJECT_HEADER_BYTES = 16,
+    CHECKED_FROM = 24,
+    IMAGE_ALIGNMENT = 16,
+    CONSTANTS_ALIGNMENT = 64
+};
 
 static uint64_t load_u64(const unsigned char *p)
 {
@@ -32,14 +39,14 @@ static uint64_t load_u64(const unsigned char *p)
     return value;
 }
 
-static void append_padded(buffer *out, const void *data, size_t bytes)
+static void append_padded(buffer *out, size_t start, const void *data, size_t bytes, size_t alignment)
 {
-    static const char zeros[IMAGE_ALIGNMENT];
+    static const char zeros[CONSTANTS_ALIGNMENT];
     buffer_append(out, data, bytes);
-    buffer_append(out, zeros, -bytes % IMAGE_ALIGNMENT);
+    buffer_append(out, zeros, -(out->len - start) % alignment);
 }
 
-void program_write(const plan *p, const view *objects, size_t n_objects, buffer *out)
+void program_write(const plan *p, const view *objects, size_t n_objects, view constants, buffer *out)
 {
     buffer plan_bytes = {0};
     plan_write(p, &plan_bytes);
@@ -48,13 +55,16 @@ void program_write(const plan *p, const view *objects, size_t n_objects, buffer 
     memcpy(header, MAGIC, MAGIC_BYTES);
     header[3] = plan_bytes.len;
     header[4] = n_objects;
+    header[5] = constants.len;
     buffer_append(out, header, sizeof header);
-    append_padded(out, plan_bytes.data, plan_bytes.len);
+    append_padded(out, start, plan_bytes.data, plan_bytes.len, IMAGE_ALIGNMENT);
     for (size_t i = 0; i < n_objects; i++) {
         const uint64_t object_header[OBJECT_HEADER_BYTES / 8] = {objects[i].len};
         buffer_append(out, object_header, sizeof object_header);
-        append_padded(out, objects[i].data, objects[i].len);
+        append_padded(out, start, objects[i].data, objects[i].len, IMAGE_ALIGNMENT);
     }
+    append_padded(out, start, NULL, 0, constants.len ? CONSTANTS_ALIGNMENT : 1);
+    buffer_append_view(out, constants);
     if (plan_bytes.failed) out->failed = true;
     buffer_free(&plan_bytes);
     if (out->failed) return;
@@ -65,9 +75,10 @@ void program_write(const plan *p, const view *objects, size_t n_objects, buffer 
     memcpy(image, header, CHECKED_FROM);
 }
 
-// The objects of an image, from `at` to its end; false when they do not fill it.
-static bool find_objects(const unsigned char *image, size_t bytes, size_t at, view *objects, size_t n)
+// The objects of an image, from *at on; false when they do not fit. *at is their end then.
+static bool find_objects(const unsigned char *image, size_t bytes, size_t *place, view *objects, size_t n)
 {
+    size_t at = *place;
     for (size_t i = 0; i < n; i++) {
         if (bytes - at < OBJECT_HEADER_BYTES) return false;
         size_t length = load_u64(image + at), padded;
@@ -76,7 +87,17 @@ static bool find_objects(const unsigned char *image, size_t bytes, size_t at, vi
         objects[i] = (view){(const char *)image + at, length};
         at += padded;
     }
-    return at == bytes;
+    *place = at;
+    return true;
+}
+
+// The constants, from `at` to the image's end; false when they do not fill it.
+static bool find_constants(const unsigned char *image, size_t bytes, size_t at, size_t constants_bytes, view *constants)
+{
+    if (constants_bytes && !checked_align(at, CONSTANTS_ALIGNMENT, &at)) return false;
+    if (at > bytes || bytes - at != constants_bytes) return false;
+    *constants = (view){(const char *)image + at, constants_bytes};
+    return true;
 }
 
 static wf_status load_kernels(const view *objects, size_t n_objects, const char *name, program *prog, wf_error *err)
@@ -88,30 +109,67 @@ static wf_status load_kernels(const view *objects, size_t n_objects, const char 
                         err);
 }
 
-wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err)
+// Where the constants lie in memory; `keeps`: the image outlives the program.
+static wf_status place_constants(program *prog, view constants, bool keeps, const char *name, wf_error *err)
+{
+    if (constants.len < plan_fixed_bytes(&prog->plan, AREA_CONSTANTS))
+        return error_set(err, WF_ERROR_FORMAT, "%s: the constants end early", name);
+    if (!constants.len) return WF_OK;
+    prog->constants = (const unsigned char *)constants.data;
+    if (keeps && (uintptr_t)constants.data % CONSTANTS_ALIGNMENT == 0) return WF_OK;
+    size_t bytes;
+    prog->copy =
+        checked_align(constants.len, CONSTANTS_ALIGNMENT, &bytes) ? aligned_alloc(CONSTANTS_ALIGNMENT, bytes) : NULL;
+    if (!prog->copy) return error_memory(err, constants.len);
+    memcpy(prog->copy, constants.data, constants.len);
+    prog->constants = prog->copy;
+    return WF_OK;
+}
+
+static wf_status load_image(const void *image, size_t bytes, const char *name, bool keeps, program *prog, wf_error *err)
 {
     *prog = (program){0};
     const unsigned char *p = image;
     if (bytes < HEADER_BYTES || memcmp(p, MAGIC, MAGIC_BYTES))
-        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG02 missing)", name);
+        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG03 missing)", name);
     if (load_u64(p + 8) != bytes)
         return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes, its header says %llu", name, bytes,
                          (unsigned long long)load_u64(p + 8));
     if (load_u64(p + 16) != XXH3_64bits(p + CHECKED_FROM, bytes - CHECKED_FROM))
         return error_set(err, WF_ERROR_FORMAT, "%s: wrong checksum", name);
-    size_t plan_bytes = load_u64(p + 24), n_objects = load_u64(p + 32), objects_at;
-    if (!checked_align(plan_bytes, IMAGE_ALIGNMENT, &objects_at) || objects_at > bytes - HEADER_BYTES ||
+    size_t plan_bytes = load_u64(p + 24), n_objects = load_u64(p + 32), at;
+    if (!checked_align(plan_bytes, IMAGE_ALIGNMENT, &at) || at > bytes - HEADER_BYTES ||
         n_objects > bytes / OBJECT_HEADER_BYTES)
         return error_set(err, WF_ERROR_FORMAT, "%s: plan and objects do not fit into the image", name);
-    view *objects = calloc(n_objects + 1, sizeof *objects);
+    at += HEADER_BYTES;
+    view *objects = calloc(n_objects + 1, sizeof *objects), constants = {0};
     if (!objects) return error_memory(err, n_objects * sizeof *objects);
     wf_status status = WF_OK;
-    if (!find_objects(p, bytes, HEADER_BYTES + objects_at, objects, n_objects))
-        status = error_set(err, WF_ERROR_FORMAT, "%s: plan and objects do not fill the image", name);
+    if (!find_objects(p, bytes, &at, objects, n_objects) || !find_constants(p, bytes, at, load_u64(p + 40), &constants))
+        status = error_set(err, WF_ERROR_FORMAT, "%s: plan, objects and constants do not fill the image", name);
     if (status == WF_OK) status = plan_read(p + HEADER_BYTES, plan_bytes, name, &prog->plan, err);
     if (status == WF_OK) status = load_kernels(objects, n_objects, name, prog, err);
+    if (status == WF_OK) status = place_constants(prog, constants, keeps, name, err);
     free(objects);
     if (status != WF_OK) program_free(prog);
+    return status;
+}
+
+wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err)
+{
+    return load_image(image, bytes, name, false, prog, err);
+}
+
+wf_status program_open(const char *path, program *prog, wf_error *err)
+{
+    file_map map;
+    *prog = (program){0};
+    TRY(file_map_open(path, &map, err));
+    wf_status status = load_image(map.data, map.bytes, path, true, prog, err);
+    if (status == WF_OK && prog->constants)
+        prog->map = map;
+    else
+        file_map_close(&map);
     return status;
 }
 
@@ -120,6 +178,8 @@ void program_free(program *prog)
     plan_free(&prog->plan);
     free(prog->kernels);
     objects_unload(prog->code, prog->code_bytes);
+    free(prog->copy);
+    file_map_close(&prog->map);
     *prog = (program){0};
 }
 

@@ -1,20 +1,22 @@
 // A program: a plan and the machine code of its kernels, in one image that can be cached and loaded without the
 // compiler.
 //
-//   offset 0   magic "WFPROG02"
+//   offset 0   magic "WFPROG03"
 //   8          u64  bytes of the whole image
 //   16         u64  XXH3-64 of everything after this field
 //   24         u64  bytes of the plan, which is then padded to 16
 //   32         u64  number of objects
-//   40         u64  zero
+//   40         u64  bytes of the constants
 //   48         plan (plan_write)
 //   ...        each object: u64 bytes, u64 zero, then the object, which is padded to 16
+//   ...        constants, from a multiple of 64 on, to the end
 //
 // An object is a relocatable ELF file for x86-64 with kernels as global functions; it refers to no outside symbol.
 // There are several so that several threads can compile.
 #ifndef WELFORD_RUNTIME_PROGRAM_H
 #define WELFORD_RUNTIME_PROGRAM_H
 
+#include "base/file.h"
 #include "base/view.h"
 #include "runtime/kernel.h"
 #include "runtime/plan.h"
@@ -24,13 +26,18 @@ typedef struct program {
     kernel_fn *kernels; // [plan.n_kernels]
     void *code;         // mapped read and execute only
     size_t code_bytes;
+    const unsigned char *constants; // [bytes of AREA_CONSTANTS], aligned to 64; NULL: none
+    void *copy;                     // where they are a copy
+    file_map map;                   // where they are a part of the file
 } program;
 
 // Appends an image.
-void program_write(const plan *p, const view *objects, size_t n_objects, buffer *out);
+void program_write(const plan *p, const view *objects, size_t n_objects, view constants, buffer *out);
 
 // Checks and loads an image (which may be freed afterwards). Damaged images are WF_ERROR_FORMAT, never a crash.
 wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err);
+// The same of a file, which stays mapped where the program has constants: they are not copied.
+wf_status program_open(const char *path, program *prog, wf_error *err);
 void program_free(program *prog);
 
 // The object loader alone: maps all objects together and finds `n` global functions in them by name.

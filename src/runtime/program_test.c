@@ -286,16 +286,18 @@ static const plan_call CALL = {
     .kernel = 0,
     .label = "test",
     .n_buffers = 2,
-    .n_dims = 1,
-    .buffers = {{.base = BASE_TOKENS, .bytes = {{[DIM_TOKENS] = 4}}},
-                {.base = BASE_ARENA, .bytes = {{[DIM_TOKENS] = 4}}, .written = true}},
-    .dims = {{{[DIM_ONE] = 2}}},
+    .n_sizes = 1,
+    .buffers = (const plan_buffer[]){{.area = BASE_TOKENS, .bytes = {{[DIM_TOKENS] = 4}}},
+                                     {.area = BASE_ARENA, .bytes = {{[DIM_TOKENS] = 4}}, .written = true}},
+    .sizes = (const affine[]){{{[DIM_ONE] = 2}}},
+    .grain = 1,
     .tiles = {.a = {{[DIM_TOKENS] = 1}}, .divisor = 1, .factor = 1},
 };
 
 static plan make_plan(void)
 {
-    return (plan){
+    static plan_area areas[BASE_COUNT];
+    plan p = {
         .architecture = "test",
         .name = "test",
         .n_vocab = 8,
@@ -303,13 +305,57 @@ static plan make_plan(void)
         .n_layer = 1,
         .n_embd = 64,
         .kv_type = "f16",
-        .kv_bytes = {{[DIM_CONTEXT] = 64}},
-        .arena_bytes = {{[DIM_TOKENS] = 64}},
         .n_kernels = 2,
         .kernels = PLAN_KERNELS,
         .n_calls = 1,
         .calls = &CALL,
     };
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 64), 0, areas);
+    return p;
+}
+
+// A function whose only area is its constants.
+static plan make_function(size_t constants_bytes)
+{
+    static plan_area areas[FUNCTION_ARRAYS] = {{"arena", AREA_ARENA, {{0}}},
+                                               {"constants", AREA_CONSTANTS, {{0}}},
+                                               {"math", AREA_MATH, {{8}}},
+                                               {"fault", AREA_FAULT, {{8}}}};
+    areas[FUNCTION_CONSTANTS].bytes = affine_of(DIM_ONE, (int64_t)constants_bytes);
+    return (plan){.name = "f", .n_dims = 1, .dims = plan_sequence_dims, .n_areas = FUNCTION_ARRAYS, .areas = areas};
+}
+
+// Constants are aligned, as they came, and a file that has them stays mapped.
+static void test_constants(void **state)
+{
+    (void)state;
+    char text[1000];
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(i * 7);
+    plan p = make_function(sizeof text);
+    buffer image = {0};
+    program_write(&p, NULL, 0, (view){text, sizeof text}, &image);
+    assert_false(image.failed);
+    char path[] = "/tmp/welford-constants-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, image.data, image.len) == (ssize_t)image.len);
+    close(fd);
+    for (int from_file = 0; from_file < 2; from_file++) {
+        program prog;
+        wf_error err = {0};
+        wf_status status =
+            from_file ? program_open(path, &prog, &err) : program_load(image.data, image.len, "test", &prog, &err);
+        if (status != WF_OK) fail_msg("%s", err.message);
+        assert_int_equal((uintptr_t)prog.constants % 64, 0);
+        assert_memory_equal(prog.constants, text, sizeof text);
+        assert_true(from_file ? prog.map.data && !prog.copy : prog.copy && !prog.map.data);
+        program_free(&prog);
+    }
+    remove(path);
+    buffer_clear(&image);
+    program_write(&p, NULL, 0, (view){text, sizeof text - 1}, &image); // shorter than the plan says
+    program prog;
+    assert_int_equal(program_load(image.data, image.len, "test", &prog, NULL), WF_ERROR_FORMAT);
+    buffer_free(&image);
 }
 
 // A wrong number under a good checksum.
@@ -334,7 +380,7 @@ static void test_image(void **state)
     const view objects[] = {{unused.data, unused.bytes}, {o.data, o.bytes}};
     plan p = make_plan();
     buffer image = {0};
-    program_write(&p, objects, 2, &image);
+    program_write(&p, objects, 2, (view){0}, &image);
     free(o.data);
     free(unused.data);
     assert_false(image.failed);
@@ -362,8 +408,8 @@ static void test_image(void **state)
         assert_int_equal(program_load(image.data, image.len, "test", &prog, &err), WF_ERROR_FORMAT);
         image.data[at] = (char)(image.data[at] ^ (1 << round % 8));
     }
-    for (size_t field = 24; field <= 32; field += 8) { // bytes of the plan, number of objects
-        const uint64_t lies[] = {0, 1, 3, 1 << 20, UINT64_MAX - 7, UINT64_MAX};
+    for (size_t field = 24; field <= 40; field += 8) { // bytes of the plan, number of objects, bytes of the constants
+        const uint64_t lies[] = {field < 40 ? 0 : 5, 1, 3, 1 << 20, UINT64_MAX - 7, UINT64_MAX};
         for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) expect_bad_field(&image, field, lies[i]);
     }
     for (size_t bytes = 0; bytes < image.len; bytes += 13) {
@@ -382,7 +428,7 @@ int main(void)
         cmocka_unit_test(test_good_object),     cmocka_unit_test(test_several_objects),
         cmocka_unit_test(test_refused_objects), cmocka_unit_test(test_cut_objects),
         cmocka_unit_test(test_damaged_objects), cmocka_unit_test(test_overlapping_sections),
-        cmocka_unit_test(test_image),
+        cmocka_unit_test(test_image),           cmocka_unit_test(test_constants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,15 +67,15 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .n_embd = p->n_embd,
         .n_parameters = e->n_parameters,
         .file_bytes = file_bytes,
-        .weights_bytes = p->weights_bytes,
+        .weights_bytes = plan_fixed_bytes(p, AREA_WEIGHTS),
         .bos = tokenizer_bos(e->t),
         .eos = tokenizer_eos(e->t),
         .add_bos = tokenizer_add_bos(e->t),
         .has_chat_template = e->has_chat,
         .n_threads = thread_pool_size(e->pool),
-        .program_cached = e->m->program_cached,
+        .program_cached = e->m->program_origin.cached,
         .pack_cached = e->m->pack_cached,
-        .compile_seconds = e->m->compile_seconds,
+        .compile_seconds = e->m->program_origin.seconds,
         .pack_seconds = e->m->pack_seconds,
     };
 }

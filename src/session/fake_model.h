@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,15 +79,18 @@ typedef struct fake_model {
     model m;
     thread_pool *pool;
     plan_call calls[2];
+    plan_buffer buffers[2][5];
+    affine n_past;
+    plan_area areas[BASE_COUNT];
     plan_rope rope;
     kernel_fn kernels[2];
     const char *names[2];
     _Alignas(64) int32_t script[FAKE_CAPACITY];
 } fake_model;
 
-static inline plan_buffer fake_buffer(plan_base base, plan_dim dim, int64_t unit, bool written)
+static inline plan_buffer fake_buffer(uint32_t area, int dim, int64_t unit, bool written)
 {
-    plan_buffer b = {.base = base, .written = written};
+    plan_buffer b = {.area = area, .written = written};
     b.bytes.c[dim] = unit;
     return b;
 }
@@ -98,29 +102,24 @@ static inline void fake_model_create(fake_model *f, int n_threads)
     f->names[0] = "store", f->names[1] = "logits";
     f->kernels[0] = fake_store, f->kernels[1] = fake_logits;
     const int64_t rope_unit = FAKE_ROPE_DIMS * sizeof(float), logits_unit = FAKE_VOCAB * sizeof(float);
-    f->calls[0] = (plan_call){
-        .kernel = 0,
-        .label = "store",
-        .n_buffers = 4,
-        .n_dims = 1,
-        .buffers = {fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false),
-                    fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, true),
-                    fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
-        .dims = {{.c = {[DIM_PAST] = 1}}},
-        .tiles = {.a = {.c = {[DIM_TOKENS] = 1}}, .divisor = 1, .factor = 1},
-    };
-    f->calls[1] = (plan_call){
-        .kernel = 1,
-        .label = "logits",
-        .n_buffers = 5,
-        .n_dims = 1,
-        .buffers = {fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false),
-                    fake_buffer(BASE_KV, DIM_CONTEXT, 8, false), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false),
-                    fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
-                    fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)},
-        .dims = {{.c = {[DIM_PAST] = 1}}},
-        .tiles = {.a = {.c = {[DIM_OUTPUTS] = 1}}, .divisor = 1, .factor = 1},
-    };
+    const plan_buffer store[] = {
+        fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
+        fake_buffer(BASE_KV, DIM_CONTEXT, 8, true), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)};
+    const plan_buffer logits[] = {
+        fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, false),
+        fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false), fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
+        fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)};
+    memcpy(f->buffers[0], store, sizeof store);
+    memcpy(f->buffers[1], logits, sizeof logits);
+    f->n_past = affine_of(DIM_PAST, 1);
+    f->calls[0] = (plan_call){.kernel = 0, .label = "store", .n_buffers = 4, .buffers = f->buffers[0]};
+    f->calls[1] = (plan_call){.kernel = 1, .label = "logits", .n_buffers = 5, .buffers = f->buffers[1]};
+    for (int i = 0; i < 2; i++) {
+        f->calls[i].n_sizes = 1;
+        f->calls[i].sizes = &f->n_past;
+        f->calls[i].tiles = (plan_count){.a = affine_of(i ? DIM_OUTPUTS : DIM_TOKENS, 1), .divisor = 1, .factor = 1};
+        f->calls[i].grain = 1;
+    }
     f->m.program.plan = (plan){
         .architecture = "fake",
         .name = "fake",
@@ -129,9 +128,6 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .n_layer = 1,
         .n_embd = 8,
         .kv_type = "f32",
-        .kv_bytes = {{[DIM_CONTEXT] = 8}},
-        .arena_bytes = {{[DIM_TOKENS] = 64}},
-        .weights_bytes = sizeof f->script,
         .n_ropes = 1,
         .ropes = &f->rope,
         .n_kernels = 2,
@@ -139,6 +135,8 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .n_calls = 2,
         .calls = f->calls,
     };
+    plan_set_sequence(&f->m.program.plan, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 8), sizeof f->script,
+                      f->areas);
     f->m.program.kernels = f->kernels;
     f->m.pack.data = (const unsigned char *)f->script;
     for (int i = 0; i < FAKE_CAPACITY; i++) f->script[i] = FAKE_NOISE;

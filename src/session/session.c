@@ -21,7 +21,7 @@ typedef struct area {
 struct session {
     const model *m;
     thread_pool *pool;
-    execute_trace *trace;
+    executor *executor;
     int64_t n_ctx;      // what the caller may use
     int64_t n_capacity; // n_ctx rounded up to CONTEXT_UNIT: DIM_CONTEXT
     int64_t n_batch, n_past;
@@ -49,35 +49,18 @@ static void area_release(area *a)
     *a = (area){0};
 }
 
-static bool affine_eval_checked(const affine *form, const int64_t dims[DIM_COUNT], size_t *value)
-{
-    int64_t sum = 0;
-    for (int d = 0; d < DIM_COUNT; d++) {
-        int64_t term;
-        if (__builtin_mul_overflow(form->c[d], dims[d], &term) || __builtin_add_overflow(sum, term, &sum)) return false;
-    }
-    *value = (size_t)sum;
-    return sum >= 0;
-}
-
 static wf_status reserve_areas(session *s, wf_error *err)
 {
     const plan *p = &s->m->program.plan;
+    area *const areas[] = {[BASE_ARENA] = &s->arena, [BASE_KV] = &s->kv, [BASE_ROPE] = &s->rope};
+    static const int RESERVED[] = {BASE_ARENA, BASE_KV, BASE_ROPE};
     // Coefficients are not negative (plan_check), so the largest call bounds every call.
-    int64_t dims[DIM_COUNT];
+    int64_t dims[DIM_COUNT], bytes;
     plan_dims(s->n_batch, s->n_ctx, s->n_batch, s->n_capacity, dims);
-    size_t arena_bytes, kv_bytes, rope_row_bytes = 0, rope_bytes;
-    bool fits =
-        affine_eval_checked(&p->arena_bytes, dims, &arena_bytes) && affine_eval_checked(&p->kv_bytes, dims, &kv_bytes);
-    for (uint32_t i = 0; i < p->n_ropes && fits; i++) {
-        size_t row;
-        fits = checked_mul((size_t)p->ropes[i].n_dims, sizeof(float), &row) &&
-               checked_add(rope_row_bytes, row, &rope_row_bytes);
+    for (size_t i = 0; i < sizeof RESERVED / sizeof *RESERVED; i++) {
+        if (!affine_eval_checked(&p->areas[RESERVED[i]].bytes, dims, &bytes)) return error_memory(err, SIZE_MAX);
+        TRY(area_reserve(areas[RESERVED[i]], (size_t)bytes, err));
     }
-    if (!fits || !checked_mul(rope_row_bytes, (size_t)s->n_capacity, &rope_bytes)) return error_memory(err, SIZE_MAX);
-    TRY(area_reserve(&s->arena, arena_bytes, err));
-    TRY(area_reserve(&s->kv, kv_bytes, err));
-    TRY(area_reserve(&s->rope, rope_bytes, err));
     TRY(area_reserve(&s->tokens, (size_t)s->n_batch * sizeof(int32_t), err));
     TRY(area_reserve(&s->rows, (size_t)s->n_batch * sizeof(int32_t), err));
     return area_reserve(&s->history, (size_t)s->n_ctx * sizeof(int32_t), err);
@@ -104,13 +87,12 @@ wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64
     s->n_capacity = (n_ctx + CONTEXT_UNIT - 1) / CONTEXT_UNIT * CONTEXT_UNIT;
     s->n_batch = n_batch;
     wf_status status = reserve_areas(s, err);
-    if (status != WF_OK) {
+    if (status == WF_OK) status = executor_create(&m->program, pool, &s->executor, err);
+    if (status == WF_OK)
+        *out = s;
+    else
         session_free(s);
-        return status;
-    }
-    s->trace = execute_trace_create(NULL, NULL);
-    *out = s;
-    return WF_OK;
+    return status;
 }
 
 void session_free(session *s)
@@ -118,7 +100,7 @@ void session_free(session *s)
     if (!s) return;
     area *areas[] = {&s->arena, &s->kv, &s->rope, &s->tokens, &s->rows, &s->history, &s->logits};
     for (size_t i = 0; i < sizeof areas / sizeof *areas; i++) area_release(areas[i]);
-    execute_trace_free(s->trace);
+    executor_free(s->executor);
     free(s);
 }
 
@@ -171,9 +153,9 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     return WF_OK;
 }
 
-// One walk over the plan: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. False when
-// memory is out: nothing has changed then.
-static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first)
+// One walk over the plan: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing has
+// changed when it fails.
+static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first, wf_error *err)
 {
     int64_t n_outputs = n - first;
     int32_t *rows = (int32_t *)(void *)s->rows.data;
@@ -197,13 +179,13 @@ static bool eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t fir
     };
     int64_t dims[DIM_COUNT];
     plan_dims(n, s->n_past, n_outputs, s->n_capacity, dims);
-    if (!execute_plan(&s->m->program, s->pool, bases, dims, s->trace)) return false;
+    TRY(executor_run(s->executor, bases, dims, err));
     if (aligned != at && n_outputs) memmove(logits + at, logits + aligned, (size_t)n_outputs * row_bytes);
 
     memcpy(s->history.data + (size_t)s->n_past * sizeof *tokens, tokens, (size_t)n * sizeof *tokens);
     s->n_past += n;
     s->n_outputs += n_outputs;
-    return true;
+    return WF_OK;
 }
 
 wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err)
@@ -216,8 +198,7 @@ wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t fir
     for (int64_t begin = 0; begin < n; begin += s->n_batch) {
         int64_t size = n - begin < s->n_batch ? n - begin : s->n_batch;
         int64_t first = first_logits - begin;
-        if (!eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first))
-            return error_memory(err, 0);
+        TRY(eval_chunk(s, tokens + begin, size, first < 0 ? 0 : first > size ? size : first, err));
     }
     return WF_OK;
 }
@@ -243,7 +224,7 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err)
 // Bytes of one position in one part.
 static size_t part_row_bytes(const session *s, int64_t n_parts)
 {
-    return (size_t)(s->m->program.plan.kv_bytes.c[DIM_CONTEXT] / n_parts);
+    return (size_t)(s->m->program.plan.areas[BASE_KV].bytes.c[DIM_CONTEXT] / n_parts);
 }
 
 // Positions of a part that have to be kept for n tokens: keys lie in groups.
@@ -278,11 +259,9 @@ wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, 
     return WF_OK;
 }
 
-wf_status session_observe(session *s, execute_observer *observer, void *context, wf_error *err)
+void session_observe(session *s, execute_observer *observer, void *context)
 {
-    execute_trace_free(s->trace);
-    s->trace = execute_trace_create(observer, context);
-    return observer && !s->trace ? error_memory(err, 0) : WF_OK;
+    executor_observe(s->executor, observer, context);
 }
 
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n)

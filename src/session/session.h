@@ -41,7 +41,7 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err);
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n);
 
 // `observer` is called after every walk over the plan; NULL: no more.
-wf_status session_observe(session *s, execute_observer *observer, void *context, wf_error *err);
+void session_observe(session *s, execute_observer *observer, void *context);
 
 // The state: ids and keys and values of the tokens in the cache, to be kept for later (session_file.h). `n_parts`: the
 // equal parts of the cache, 2 (K and V) of each head and layer; the beginning of each holds the first tokens

@@ -26,7 +26,7 @@ static wf_status count_parts(const engine *e, int64_t *n_parts, wf_error *err)
     snprintf(key, sizeof key, "%s.attention.head_count_kv", p->architecture);
     TRY(checkpoint_get_int_or(e->m->file, key, 1, INT32_MAX, &heads, err));
     *n_parts = 2 * p->n_layer * heads;
-    return p->kv_bytes.c[DIM_CONTEXT] % *n_parts
+    return p->areas[BASE_KV].bytes.c[DIM_CONTEXT] % *n_parts
                ? error_set(err, WF_ERROR_FORMAT, "%s: the KV cache has no %lld equal parts",
                            checkpoint_path(e->m->file), (long long)*n_parts)
                : WF_OK;

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "format/npy.h"
-#include "runtime/compiler.h"
+#include "runtime/function.h"
 #include "tool/model_options.h"
 #include "tool/tool.h"
 #include "tool/trace.h"
@@ -27,6 +27,7 @@ static const char HELP[] =
     "      --report              what each fusion found and did, and why not the rest, to stderr\n"
     "      --print-ir-after LIST the IR after bind, a rule, raise, a pass, linalg, lower, kernels, or all, to stderr\n"
     "      --print-plan          the calls of kernels to stderr\n"
+    "      --no-cache            neither read nor write the cache of programs\n"
     "  -t, --threads N           threads that compute (default: the cores this process may use)\n"
     "      --help                this text\n\n"
     "Types: float32, float64, float16, int8, int16, int32, int64, bool; bfloat16 as uint16, the upper half of a "
@@ -40,14 +41,14 @@ typedef struct exec_command {
     const char *inputs[MAX_ARRAYS], *outputs[MAX_ARRAYS];
     uint32_t n_inputs, n_outputs;
     int64_t n_runs, n_threads;
-    bool print_plan, print_report;
+    bool print_plan, print_report, no_cache;
     function_options options;
 } exec_command;
 
 // Arguments and results, as the program wants them.
 typedef struct exec_arrays {
     npy_array files[MAX_ARRAYS];
-    graph_shape shapes[MAX_ARRAYS];
+    array_shape shapes[MAX_ARRAYS];
     void *copies[MAX_ARRAYS]; // arguments that do not lie at a multiple of 64 in their files
     void **pointers;          // [arguments + results]
     uint32_t n_files, n_arguments, n_results;
@@ -56,12 +57,12 @@ typedef struct exec_arrays {
 // ---- types
 
 static const int TYPE_OF[NPY_TYPE_COUNT] = {
-    [NPY_F32] = GRAPH_F32, [NPY_F64] = GRAPH_F64,  [NPY_F16] = GRAPH_F16, [NPY_BOOL] = GRAPH_BOOL,
-    [NPY_I8] = GRAPH_I8,   [NPY_I16] = GRAPH_I16,  [NPY_I32] = GRAPH_I32, [NPY_I64] = GRAPH_I64,
-    [NPY_U8] = -1,         [NPY_U16] = GRAPH_BF16,
+    [NPY_F32] = ARRAY_F32, [NPY_F64] = ARRAY_F64,  [NPY_F16] = ARRAY_F16, [NPY_BOOL] = ARRAY_BOOL,
+    [NPY_I8] = ARRAY_I8,   [NPY_I16] = ARRAY_I16,  [NPY_I32] = ARRAY_I32, [NPY_I64] = ARRAY_I64,
+    [NPY_U8] = -1,         [NPY_U16] = ARRAY_BF16,
 };
 
-static npy_type file_type(graph_type type)
+static npy_type file_type(array_type type)
 {
     for (int i = 0; i < NPY_TYPE_COUNT; i++)
         if (TYPE_OF[i] == (int)type) return (npy_type)i;
@@ -79,8 +80,8 @@ static wf_status open_inputs(const exec_command *command, exec_arrays *a, wf_err
         if (TYPE_OF[file->type] < 0)
             return error_set(err, WF_ERROR_USAGE, "%s: no function takes arrays of %s", command->inputs[i],
                              npy_type_name(file->type));
-        graph_shape *shape = &a->shapes[i];
-        shape->type = (graph_type)TYPE_OF[file->type];
+        array_shape *shape = &a->shapes[i];
+        shape->type = (array_type)TYPE_OF[file->type];
         shape->n_dims = file->n_dims;
         memcpy(shape->dims, file->dims, sizeof shape->dims);
     }
@@ -89,8 +90,9 @@ static wf_status open_inputs(const exec_command *command, exec_arrays *a, wf_err
 
 static void *allocate(size_t bytes) { return aligned_alloc(64, (bytes / 64 + 1) * 64); }
 
-static wf_status place_arrays(const graph_program *p, exec_arrays *a, wf_error *err)
+static wf_status place_arrays(const function *f, exec_arrays *a, wf_error *err)
 {
+    const plan *p = function_plan(f);
     a->pointers = calloc(p->n_arguments + p->n_results + 1, sizeof *a->pointers);
     if (!a->pointers) return error_memory(err, sizeof *a->pointers);
     a->n_arguments = p->n_arguments;
@@ -104,7 +106,9 @@ static wf_status place_arrays(const graph_program *p, exec_arrays *a, wf_error *
     }
     for (uint32_t i = 0; i < p->n_results; i++) {
         size_t bytes;
-        if (!graph_shape_bytes(&p->shapes[p->n_arguments + i], &bytes)) return error_memory(err, SIZE_MAX);
+        array_shape shape;
+        function_shape(f, p->n_arguments + i, &shape);
+        if (!array_shape_bytes(&shape, &bytes)) return error_memory(err, SIZE_MAX);
         void *result = allocate(bytes);
         if (!result) return error_memory(err, bytes);
         memset(result, 0, bytes);
@@ -126,16 +130,18 @@ static void free_arrays(exec_arrays *a)
 
 // ---- results
 
-static wf_status write_results(const exec_command *command, const graph_program *p, const exec_arrays *a, wf_error *err)
+static wf_status write_results(const exec_command *command, const function *f, const exec_arrays *a, wf_error *err)
 {
+    const plan *p = function_plan(f);
     for (uint32_t i = 0; i < p->n_results; i++) {
-        const graph_shape *shape = &p->shapes[p->n_arguments + i];
+        array_shape shape;
         buffer text = {0};
-        graph_shape_print(shape, &text);
+        function_shape(f, p->n_arguments + i, &shape);
+        array_shape_print(&shape, &text);
         printf("result %" PRIu32 ": %s\n", i, buffer_view(&text).data);
         buffer_free(&text);
         if (i < command->n_outputs)
-            TRY(npy_write(command->outputs[i], file_type(shape->type), shape->dims, shape->n_dims,
+            TRY(npy_write(command->outputs[i], file_type(shape.type), shape.dims, shape.n_dims,
                           a->pointers[p->n_arguments + i], err));
     }
     return WF_OK;
@@ -147,14 +153,14 @@ static int compare_doubles(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static wf_status time_runs(graph_run *run, void *const *arrays, int64_t n, wf_error *err)
+static wf_status time_runs(function *f, void *const *arrays, int64_t n, wf_error *err)
 {
     double *seconds = calloc((size_t)n, sizeof *seconds);
     if (!seconds) return error_memory(err, (size_t)n * sizeof *seconds);
     wf_status status = WF_OK;
     for (int64_t i = 0; i < n && status == WF_OK; i++) {
         double start = clock_seconds();
-        status = graph_run_compute(run, arrays, err);
+        status = function_call(f, arrays, err);
         seconds[i] = clock_seconds() - start;
     }
     if (status == WF_OK) {
@@ -165,87 +171,77 @@ static wf_status time_runs(graph_run *run, void *const *arrays, int64_t n, wf_er
     return status;
 }
 
-static wf_status write_profile(const char *path, const graph_program *p, graph_run *run, void *const *arrays,
-                               wf_error *err)
+static wf_status write_profile(const char *path, function *f, void *const *arrays, wf_error *err)
 {
-    graph_time *times = calloc(p->n_calls + 1, sizeof *times);
-    if (!times) return error_memory(err, p->n_calls * sizeof *times);
-    wf_status status = graph_run_profile(run, arrays, times, err);
-    trace t = {0};
-    for (uint32_t i = 0; i < p->n_calls && status == WF_OK; i++) {
-        const graph_call *c = &p->calls[i];
-        trace_event(&t, 1, c->kernel, c->label, times[i].start, times[i].end);
-        buffer_printf(&t.events, ", \"tiles\": %" PRId64, c->n_tiles);
-        trace_end_event(&t);
-    }
-    if (status == WF_OK) status = trace_write(&t, path, err);
-    free(times);
+    trace t = {.origin = clock_seconds()};
+    function_observe(f, trace_observe, &t);
+    wf_status status = function_call(f, arrays, err);
+    function_observe(f, NULL, NULL);
+    if (status == WF_OK) return trace_write(&t, path, err);
+    buffer_free(&t.events);
     return status;
 }
 
 // ---- running
 
-static wf_status compile(const exec_command *command, const exec_arrays *a, graph_program *p, wf_error *err)
+static wf_status open_function(const exec_command *command, const exec_arrays *a, thread_pool *pool, function **f,
+                               wf_error *err)
 {
-    compiler_door door;
+    function_source source = {.options = command->options,
+                              .n_arguments = command->n_inputs,
+                              .arguments = a->shapes,
+                              .argument_names = command->inputs,
+                              .no_cache = command->no_cache};
     char *text;
-    size_t bytes;
     buffer notes = {0};
-    TRY(file_read(command->path, &text, &bytes, err));
-    wf_status status = compiler_open("welford_compile_function", &door, err);
-    if (status == WF_OK) {
-        compile_function_fn *function = (compile_function_fn *)(uintptr_t)door.function;
-        status =
-            function(text, bytes, &command->options, command->n_inputs, a->shapes, command->inputs, p, &notes, err);
-        compiler_close(&door);
-    }
+    TRY(file_read(command->path, &text, &source.bytes, err));
+    source.text = text;
+    wf_status status = function_open(&source, pool, &notes, f, err);
     if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
     buffer_free(&notes);
     free(text);
     return status;
 }
 
-static wf_status run_program(const exec_command *command, const graph_program *p, exec_arrays *a, wf_error *err)
-{
-    graph_run *run = NULL;
-    wf_status status;
-    if (command->n_outputs > p->n_results)
-        return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named",
-                         p->n_results, p->n_results == 1 ? "" : "s", command->n_outputs);
-    int n_threads = command->n_threads ? (int)command->n_threads : threads_usable();
-    TRY_GOTO(place_arrays(p, a, err), done);
-    TRY_GOTO(graph_run_create(p, n_threads, &run, err), done);
-    TRY_GOTO(graph_run_compute(run, a->pointers, err), done);
-    TRY_GOTO(write_results(command, p, a, err), done);
-    if (command->n_runs) TRY_GOTO(time_runs(run, a->pointers, command->n_runs, err), done);
-    if (command->profile) TRY_GOTO(write_profile(command->profile, p, run, a->pointers, err), done);
-done:
-    graph_run_free(run);
-    return status;
-}
-
-static void print_tables(const exec_command *command, const graph_program *p)
+static void print_tables(const exec_command *command, const plan *p)
 {
     buffer text = {0};
     if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
-    if (command->print_plan) graph_program_print(p, &text);
+    if (command->print_plan) plan_print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
+}
+
+static wf_status run_function(const exec_command *command, function *f, exec_arrays *a, wf_error *err)
+{
+    const plan *p = function_plan(f);
+    if (command->n_outputs > p->n_results)
+        return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named",
+                         p->n_results, p->n_results == 1 ? "" : "s", command->n_outputs);
+    TRY(place_arrays(f, a, err));
+    TRY(function_call(f, a->pointers, err));
+    TRY(write_results(command, f, a, err));
+    if (command->n_runs) TRY(time_runs(f, a->pointers, command->n_runs, err));
+    return command->profile ? write_profile(command->profile, f, a->pointers, err) : WF_OK;
 }
 
 static wf_status run_exec(exec_command *command, wf_error *err)
 {
     exec_arrays *a = calloc(1, sizeof *a);
-    graph_program p = {0};
+    thread_pool *pool = NULL;
+    function *f = NULL;
     if (!a) return error_memory(err, sizeof *a);
     wf_status status;
+    int n_threads = command->n_threads ? (int)command->n_threads : threads_usable();
     TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
     TRY_GOTO(open_inputs(command, a, err), done);
-    TRY_GOTO(compile(command, a, &p, err), done);
-    print_tables(command, &p);
-    status = run_program(command, &p, a, err);
+    TRY_GOTO(thread_pool_create(n_threads, &pool, err), done);
+    TRY_GOTO(open_function(command, a, pool, &f, err), done);
+    print_tables(command, function_plan(f));
+    status = run_function(command, f, a, err);
 done:
-    graph_program_free(&p);
+    function_close(f);
+    if (pool) thread_pool_free(pool);
     free_arrays(a);
     free(a);
     return status;
@@ -262,6 +258,7 @@ int tool_exec(int argc, char **argv)
         {"profile", required_argument, NULL, PROFILE},
         {"no-raise", no_argument, NULL, NO_RAISE},
         {"fuse", required_argument, NULL, FUSE},
+        {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
         {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},
@@ -292,6 +289,7 @@ int tool_exec(int argc, char **argv)
         case PROFILE: command.profile = optarg; break;
         case NO_RAISE: command.options.no_raise = true; break;
         case FUSE: command.options.fuse = optarg; break;
+        case OPTION_NO_CACHE: command.no_cache = true; break;
         case OPTION_NO_FUSE: command.options.no_fuse = optarg; break;
         case OPTION_PRINT_IR: command.options.print_ir_after = optarg; break;
         case OPTION_PRINT_PLAN: command.print_plan = true; break;

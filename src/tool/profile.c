@@ -16,7 +16,7 @@
 static ceiling_kind bounding_ceiling(const plan *p, const plan_call *call)
 {
     for (uint32_t b = 0; b < call->n_buffers; b++) {
-        if (call->buffers[b].base != BASE_WEIGHTS) continue;
+        if (p->areas[call->buffers[b].area].kind != AREA_WEIGHTS) continue;
         size_t offset = (size_t)call->buffers[b].offset.c[DIM_ONE];
         for (uint32_t w = 0; w < p->n_weights; w++) {
             if (p->weights[w].offset != offset) continue;
@@ -68,7 +68,7 @@ void profile_observe(void *context, const execute_record *r)
         kernel_profile *k = &p->kernels[call->kernel];
         k->calls++;
         k->seconds += end - before;
-        k->bytes += plan_call_bytes(call, r->dims);
+        k->bytes += plan_call_bytes(r->plan, call, r->dims);
         k->flops += plan_call_flops(call, r->dims);
         before = end;
     }
@@ -88,7 +88,7 @@ static wf_status compile_ceilings(buffer *image, wf_error *err)
     return status;
 }
 
-static size_t arena_bytes(const ceilings *c) { return (size_t)c->program.plan.arena_bytes.c[DIM_ONE]; }
+static size_t arena_bytes(const ceilings *c) { return plan_fixed_bytes(&c->program.plan, AREA_ARENA); }
 
 wf_status ceilings_create(ceilings *c, wf_error *err)
 {
@@ -118,7 +118,7 @@ static void keep_best(void *context, const execute_record *r)
     for (uint32_t i = 0; i < CEILING_COUNT; i++) {
         const plan_call *call = &r->plan->calls[i];
         double end = execute_call_end(r, i);
-        double work = i == CEILING_READ ? plan_call_bytes(call, r->dims) : plan_call_flops(call, r->dims);
+        double work = i == CEILING_READ ? plan_call_bytes(r->plan, call, r->dims) : plan_call_flops(call, r->dims);
         double speed = end > before ? work / (end - before) : 0;
         if (speed > c->best[i]) c->best[i] = speed;
         before = end;
@@ -127,14 +127,14 @@ static void keep_best(void *context, const execute_record *r)
 
 wf_status ceilings_measure(ceilings *c, thread_pool *pool, wf_error *err)
 {
-    int64_t dims[DIM_COUNT];
-    plan_dims(1, 0, 0, 64, dims);
-    unsigned char *bases[BASE_COUNT];
-    for (int i = 0; i < BASE_COUNT; i++) bases[i] = c->memory;
-    execute_trace *trace = execute_trace_create(keep_best, c);
-    bool done = trace && execute_plan(&c->program, pool, bases, dims, trace);
-    execute_trace_free(trace);
-    return done ? WF_OK : error_memory(err, 0);
+    const int64_t dims[DIM_COUNT] = {1};
+    unsigned char *const areas[FUNCTION_ARRAYS] = {c->memory};
+    executor *e;
+    TRY(executor_create(&c->program, pool, &e, err));
+    executor_observe(e, keep_best, c);
+    wf_status status = executor_run(e, areas, dims, err);
+    executor_free(e);
+    return status;
 }
 
 // ---- showing

@@ -183,7 +183,7 @@ static wf_status open_run(run_state *r, wf_error *err)
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
     int64_t n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->program.plan.n_ctx_train : o->n_ctx;
     TRY(session_create(r->e.m, r->e.pool, n_ctx, o->n_batch, &r->s, err));
-    if (o->trace) TRY(session_observe(r->s, trace_observe, &r->events, err));
+    if (o->trace) session_observe(r->s, trace_observe, &r->events);
     bool restored;
     if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
     r->opened = true;
@@ -280,10 +280,10 @@ static void print_stats(const run_state *r, const wf_generation *g)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
                 r->first_token - r->process_start, g->first_token_seconds);
     fprintf(stderr, "memory       %.1f MB at the peak\n", (double)find_peak_memory() / 1e6);
-    if (m->program_cached)
+    if (m->program_origin.cached)
         fputs("program      from the cache\n", stderr);
     else
-        fprintf(stderr, "program      compiled in %.2f s\n", m->compile_seconds);
+        fprintf(stderr, "program      compiled in %.2f s\n", m->program_origin.seconds);
     if (m->pack_cached)
         fputs("weights      from the cache\n", stderr);
     else
@@ -302,9 +302,10 @@ static json_t *describe_stats(const run_state *r, const wf_generation *g)
                      (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
                      (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
                      g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
-                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
-                     m->pack_cached, "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
-                     thread_pool_size(r->e.pool), "seed", (json_int_t)sampler_seed(r->choose));
+                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_origin.cached,
+                     "pack_cached", m->pack_cached, "compile_seconds", m->program_origin.seconds, "pack_seconds",
+                     m->pack_seconds, "threads", thread_pool_size(r->e.pool), "seed",
+                     (json_int_t)sampler_seed(r->choose));
 }
 
 static json_t *describe_ids(const int32_t *ids, int64_t n)

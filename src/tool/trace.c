@@ -34,7 +34,8 @@ void trace_phase(trace *t, const char *name, double begin, double end)
 void trace_model(trace *t, const model *m, double begin, double end)
 {
     trace_phase(t, "open", begin, end);
-    if (!m->program_cached) trace_phase(t, "compile", m->compile_started, m->compile_started + m->compile_seconds);
+    const program_origin *o = &m->program_origin;
+    if (!o->cached) trace_phase(t, "compile", o->started, o->started + o->seconds);
     trace_phase(t, m->pack_cached ? "map weights" : "pack", m->pack_started, m->pack_started + m->pack_seconds);
 }
 
@@ -47,8 +48,10 @@ void trace_observe(void *context, const execute_record *r)
             const execute_span *span = &r->spans[(uint32_t)thread * p->n_calls + i];
             if (span->begin == 0) continue;
             trace_event(t, thread + 1, p->kernels[p->calls[i].kernel], p->calls[i].label, span->begin, span->end);
-            buffer_printf(&t->events, ", \"n_tokens\": %" PRId64 ", \"n_past\": %" PRId64 ", \"tiles\": %" PRId64,
-                          r->dims[DIM_TOKENS], r->dims[DIM_PAST], plan_count_eval(&p->calls[i].tiles, r->dims));
+            for (uint32_t d = DIM_ONE + 1; d < p->n_dims; d++)
+                if (!p->dims[d].factors[0])
+                    buffer_printf(&t->events, ", \"%s\": %" PRId64, p->dims[d].name, r->dims[d]);
+            buffer_printf(&t->events, ", \"tiles\": %" PRId64, plan_count_eval(&p->calls[i].tiles, r->dims));
             trace_end_event(t);
         }
     }

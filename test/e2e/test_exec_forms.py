@@ -201,5 +201,5 @@ def test_equal_loops_share_a_kernel(mlir):
     found = [np.load(f.tmp / f"o{i}.npy") for i in range(3)]
     wanted = [np.tanh(x * 2), np.tanh(x * 3), np.tanh(np.tanh(x * 3) * 2)]
     assert all(np.abs(y - want).max() < 1e-6 for y, want in zip(found, wanted, strict=True))
-    kernels = re.findall(r"^\+? *\d+ (nest_\d+) ", done.stderr, re.M)
+    kernels = re.findall(r"^[+ ] *\d+ +(nest_\d+) ", done.stderr, re.M)
     assert len(kernels) == 3 and kernels[0] == kernels[2] != kernels[1]

@@ -66,14 +66,14 @@ static bool is_returned(MlirValue v)
 }
 
 // The plan value of a result of an op, with `rows` rows.
-static int new_value(lowering *l, MlirValue v, plan_dim rows)
+static int new_value(lowering *l, MlirValue v, uint32_t rows)
 {
     int index = plan_add_value(&l->p, is_returned(v) ? BASE_LOGITS : BASE_ARENA, rows, row_bytes(v));
     place(l, v, index, 0);
     return index;
 }
 
-int lowering_add_result(lowering *l, MlirOperation op, plan_dim rows)
+int lowering_add_result(lowering *l, MlirOperation op, uint32_t rows)
 {
     return new_value(l, mlirOperationGetResult(op, 0), rows);
 }
@@ -83,7 +83,7 @@ const placed *lowering_operand(const lowering *l, MlirOperation op, intptr_t i)
     return find_placed(l, mlirOperationGetOperand(op, i));
 }
 
-static plan_dim lowering_rows_of(const lowering *l, const placed *v) { return l->p.values[v->plan_value].rows; }
+static uint32_t lowering_rows_of(const lowering *l, const placed *v) { return l->p.values[v->plan_value].rows; }
 
 // ---- kernels
 
@@ -102,7 +102,7 @@ BUILD_WRAPPER(layer_norm_build, norm_kernel)
 BUILD_WRAPPER(linear_build, linear_kernel)
 BUILD_WRAPPER(head_norm_build, head_norm_kernel)
 
-plan_call *lowering_add_call(lowering *l, uint32_t k, const char *label, plan_dim rows)
+plan_call *lowering_add_call(lowering *l, uint32_t k, const char *label, uint32_t rows)
 {
     plan_call *call = plan_add_call(&l->p, k, label);
     call->tiles.a = affine_of(rows, 1);
@@ -185,7 +185,7 @@ static wf_status lower_embed(lowering *l, MlirOperation op)
 static wf_status lower_rowwise(lowering *l, MlirOperation op, rowwise_op kind, const char *label)
 {
     const placed *x = lowering_operand(l, op, 0);
-    plan_dim rows = kind == ROWWISE_GATHER ? DIM_OUTPUTS : lowering_rows_of(l, x);
+    uint32_t rows = kind == ROWWISE_GATHER ? DIM_OUTPUTS : lowering_rows_of(l, x);
     rowwise_kernel k = {.op = kind,
                         .cols = dim_of(mlirOperationGetOperand(op, 0), 1),
                         .out_q8 = has_quantised_result(op),
@@ -232,7 +232,7 @@ static wf_status lower_head_norm(lowering *l, MlirOperation op)
     head_norm_name(&k, name);
     int w;
     TRY(lowering_add_weight(l, op, &gamma, 1, false, &w));
-    plan_dim rows = lowering_rows_of(l, &x);
+    uint32_t rows = lowering_rows_of(l, &x);
     int y = lowering_add_result(l, op, rows);
     lowering_add_call(l, lowering_add_kernel(l, name, do_head_norm_build, &k), weight_name(l, gamma), rows);
     plan_reads_part(&l->p, x.plan_value, x.skip_bytes);
@@ -253,7 +253,7 @@ static wf_status lower_norm(lowering *l, MlirOperation op)
     MlirValue y_value = mlirOperationGetResult(op, residual ? 1 : 0);
     const placed *x = lowering_operand(l, op, 0);
     int x_value = x->plan_value;
-    plan_dim rows = lowering_rows_of(l, x);
+    uint32_t rows = lowering_rows_of(l, x);
     norm_kernel k = {.cols = dim_of(mlirOperationGetOperand(op, 0), 1),
                      .eps = op_float(op, "eps", 0),
                      .gamma = layer ? op_segment(op, 1, &at_gamma) > 0 : mlirOperationGetNumOperands(op) > at_gamma,
@@ -307,7 +307,7 @@ static wf_status lower_linear(lowering *l, MlirOperation op)
     linear_name(&k, name);
     const placed *x = find_placed(l, parts.x);
     int x_value = x->plan_value;
-    plan_dim rows = lowering_rows_of(l, x);
+    uint32_t rows = lowering_rows_of(l, x);
     int y = lowering_add_result(l, op, rows);
     int64_t per_tile = linear_tile_features(&k), n_tiles = (features + per_tile - 1) / per_tile;
     plan_call *call = plan_add_call(&l->p, lowering_add_kernel(l, name, do_linear_build, &k), weight->sources[0]);
@@ -393,8 +393,6 @@ static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf
     out->n_ctx_train = facts->n_ctx_train;
     out->n_layer = facts->n_layer;
     out->n_embd = facts->n_embd;
-    out->kv_bytes =
-        affine_of(DIM_CONTEXT, facts->n_layer * kv_bytes_per_position(facts->n_kv_heads, facts->head_dim, kv_f32));
     return WF_OK;
 }
 
@@ -404,6 +402,8 @@ wf_status lower_to_plan(MlirOperation function, const checkpoint *file, const mo
     TRY(copy_facts(facts, options->kv_f32, out, err));
     lowering l = {.file = file, .facts = facts, .kv_f32 = options->kv_f32, .kernels = kernels, .err = err};
     plan_builder_init(&l.p, out);
+    l.p.kv_bytes = affine_of(
+        DIM_CONTEXT, facts->n_layer * kv_bytes_per_position(facts->n_kv_heads, facts->head_dim, options->kv_f32));
     wf_status status = WF_OK;
     MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
     for (MlirOperation op = mlirBlockGetFirstOperation(block); status == WF_OK && op.ptr;

@@ -33,7 +33,7 @@ wf_status lowering_fail(lowering *l, MlirOperation op, const char *reason);
 
 // Where an operand lies, and a new value for the op's result, of `rows` rows.
 const placed *lowering_operand(const lowering *l, MlirOperation op, intptr_t i);
-int lowering_add_result(lowering *l, MlirOperation op, plan_dim rows);
+int lowering_add_result(lowering *l, MlirOperation op, uint32_t rows);
 
 static inline bool has_quantised_result(MlirOperation op)
 {
@@ -56,7 +56,7 @@ uint32_t lowering_add_kernel(lowering *l, const char *name, build_kernel *build,
     }
 
 // A call of one tile a row.
-plan_call *lowering_add_call(lowering *l, uint32_t k, const char *label, plan_dim rows);
+plan_call *lowering_add_call(lowering *l, uint32_t k, const char *label, uint32_t rows);
 
 // The weight of n sources in the pack; `user`: the op that reads it.
 wf_status lowering_add_weight(lowering *l, MlirOperation user, const MlirValue *sources, int n, bool interleave,

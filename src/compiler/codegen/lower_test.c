@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +101,7 @@ static void check_weights(const plan *p, const plan_call *call, const char *cons
     assert_int_equal(call->n_buffers, 2 + n);
     for (uint32_t i = 0; i < n; i++) {
         const plan_buffer *w = &call->buffers[2 + i];
-        assert_int_equal(w->base, BASE_WEIGHTS);
+        assert_int_equal(w->area, BASE_WEIGHTS);
         size_t found = 0;
         while (found < p->n_weights && strcmp(p->weights[found].sources[0], names[i])) found++;
         assert_true(found < p->n_weights);

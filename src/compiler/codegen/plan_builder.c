@@ -14,6 +14,7 @@ void plan_builder_free(plan_builder *p)
     free(p->values);
     free(p->calls);
     free(p->operands);
+    free(p->sizes);
     free(p->weights);
     free(p->names);
 }
@@ -30,10 +31,10 @@ static bool grow(plan_builder *p, void *items, int n, int *max, size_t size)
     return true;
 }
 
-int plan_add_value(plan_builder *p, plan_base base, plan_dim rows, int64_t row_bytes)
+int plan_add_value(plan_builder *p, uint32_t area, uint32_t rows, int64_t row_bytes)
 {
     if (!grow(p, &p->values, p->n_values, &p->max_values, sizeof *p->values)) return 0;
-    p->values[p->n_values] = (plan_value){.base = base, .rows = rows, .row_bytes = row_bytes, .first = -1, .last = -1};
+    p->values[p->n_values] = (plan_value){.area = area, .rows = rows, .row_bytes = row_bytes, .first = -1, .last = -1};
     return p->n_values++;
 }
 
@@ -47,19 +48,6 @@ static bool same_weight(const plan_weight *a, const plan_weight *b)
     return true;
 }
 
-static bool weight_bytes(const plan_weight *w, size_t *bytes)
-{
-    size_t panel;
-    if (!layout_panel_bytes(w->layout, w->cols, &panel)) return false;
-    *bytes = 0;
-    for (uint32_t i = 0; i < w->n_sources; i++) {
-        size_t part;
-        if (!checked_mul((size_t)plan_source_panels(w, i), panel, &part) || !checked_add(*bytes, part, bytes))
-            return false;
-    }
-    return true;
-}
-
 wf_status plan_add_weight(plan_builder *p, const plan_weight *w, int *index, wf_error *err)
 {
     for (*index = 0; *index < p->n_weights; ++*index)
@@ -69,11 +57,11 @@ wf_status plan_add_weight(plan_builder *p, const plan_weight *w, int *index, wf_
     *added = *w;
     size_t end;
     // vectors are read in whole registers: their last one may reach beyond the values, never beyond the pack
-    if (!weight_bytes(w, &added->bytes) || !checked_align(p->plan->weights_bytes, ALIGNMENT, &added->offset) ||
+    if (!plan_weight_bytes(w, &added->bytes) || !checked_align(p->weights_bytes, ALIGNMENT, &added->offset) ||
         !checked_add(added->offset, added->bytes, &end) || !checked_align(end, ALIGNMENT, &end))
         return error_set(err, WF_ERROR_UNSUPPORTED, "tensor %s is too large or no whole number of blocks",
                          w->sources[0]);
-    p->plan->weights_bytes = end;
+    p->weights_bytes = end;
     for (uint32_t i = 0; i < w->n_sources; i++) {
         added->sources[i] = arena_strdup(&p->plan->memory, view_of(w->sources[i]));
         if (!added->sources[i]) return error_memory(err, 0);
@@ -98,14 +86,15 @@ uint32_t plan_add_kernel(plan_builder *p, const char *name, bool *is_new)
 plan_call *plan_add_call(plan_builder *p, uint32_t kernel, const char *label)
 {
     static plan_call nowhere; // what calls go to when memory ran out: plan_finish reports it
-    int max_operands = p->max_calls;
+    int max_operands = p->max_calls, max_sizes = p->max_calls;
     if (!grow(p, &p->operands, p->n_calls, &max_operands, sizeof *p->operands) ||
+        !grow(p, &p->sizes, p->n_calls, &max_sizes, sizeof *p->sizes) ||
         !grow(p, &p->calls, p->n_calls, &p->max_calls, sizeof *p->calls))
         return &nowhere;
     plan_call *call = &p->calls[p->n_calls++];
     const char *copy = arena_strdup(&p->plan->memory, view_of(label));
     if (!copy) p->failed = true;
-    *call = (plan_call){.kernel = kernel, .label = copy ? copy : "", .tiles = {.divisor = 1, .factor = 1}};
+    *call = (plan_call){.kernel = kernel, .label = copy ? copy : "", .tiles = {.divisor = 1, .factor = 1}, .grain = 1};
     return call;
 }
 
@@ -114,7 +103,7 @@ static plan_operand *add_operand(plan_builder *p)
     static plan_operand nowhere;
     if (p->failed) return &nowhere;
     plan_call *call = &p->calls[p->n_calls - 1];
-    if (call->n_buffers == PLAN_MAX_BUFFERS) return p->failed = true, &nowhere;
+    if (call->n_buffers == BUILDER_MAX_OPERANDS) return p->failed = true, &nowhere;
     return &p->operands[p->n_calls - 1][call->n_buffers++];
 }
 
@@ -132,15 +121,15 @@ void plan_reads(plan_builder *p, int index) { use_value(p, index, 0, false); }
 void plan_reads_part(plan_builder *p, int index, int64_t skip_bytes) { use_value(p, index, skip_bytes, false); }
 void plan_writes(plan_builder *p, int index) { use_value(p, index, 0, true); }
 
-void plan_uses_area(plan_builder *p, plan_base base, affine offset, affine bytes, bool written)
+void plan_uses_area(plan_builder *p, uint32_t area, affine offset, affine bytes, bool written)
 {
     *add_operand(p) =
-        (plan_operand){.value = -1, .fixed = {.base = base, .offset = offset, .bytes = bytes, .written = written}};
+        (plan_operand){.value = -1, .fixed = {.area = area, .offset = offset, .bytes = bytes, .written = written}};
 }
 
 void plan_uses_end(plan_builder *p, affine bytes, bool written)
 {
-    *add_operand(p) = (plan_operand){.value = -2, .fixed = {.base = BASE_ARENA, .bytes = bytes, .written = written}};
+    *add_operand(p) = (plan_operand){.value = -2, .fixed = {.area = BASE_ARENA, .bytes = bytes, .written = written}};
     for (int d = 0; d < DIM_COUNT; d++)
         if (bytes.c[d] > p->end_bytes.c[d]) p->end_bytes.c[d] = bytes.c[d];
 }
@@ -157,10 +146,10 @@ void plan_size(plan_builder *p, affine size)
 {
     if (p->failed) return;
     plan_call *call = &p->calls[p->n_calls - 1];
-    if (call->n_dims == PLAN_MAX_DIMS)
+    if (call->n_sizes == PLAN_MAX_SIZES)
         p->failed = true;
     else
-        call->dims[call->n_dims++] = size;
+        p->sizes[p->n_calls - 1][call->n_sizes++] = size;
 }
 
 // Gives every arena value the lowest place where it overlaps no value that lives at the same time. Values come in the
@@ -170,12 +159,12 @@ static int64_t place_values(plan_builder *p)
     int64_t arena_bytes = 0;
     for (int i = 0; i < p->n_values; i++) {
         plan_value *v = &p->values[i];
-        if (v->base != BASE_ARENA || v->first < 0) continue;
+        if (v->area != BASE_ARENA || v->first < 0) continue;
         int64_t size = (v->row_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         v->place = 0;
         for (int j = 0; j < i; j++) {
             const plan_value *w = &p->values[j];
-            if (w->base != BASE_ARENA || w->first < 0 || w->last < v->first || v->last < w->first) continue;
+            if (w->area != BASE_ARENA || w->first < 0 || w->last < v->first || v->last < w->first) continue;
             int64_t w_end = w->place + (w->row_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
             if (w->place >= v->place + size || w_end <= v->place) continue;
             v->place = w_end;
@@ -184,24 +173,6 @@ static int64_t place_values(plan_builder *p)
         if (v->place + size > arena_bytes) arena_bytes = v->place + size;
     }
     return arena_bytes;
-}
-
-static void resolve_operands(plan_builder *p, int64_t values_bytes)
-{
-    for (int i = 0; i < p->n_calls; i++)
-        for (uint32_t j = 0; j < p->calls[i].n_buffers; j++) {
-            const plan_operand *o = &p->operands[i][j];
-            plan_buffer *out = &p->calls[i].buffers[j];
-            *out = o->fixed;
-            if (o->value == -2) out->offset = affine_of(DIM_TOKENS, values_bytes);
-            if (o->value < 0) continue;
-            const plan_value *v = &p->values[o->value];
-            out->base = v->base;
-            out->offset = affine_of(DIM_TOKENS, v->base == BASE_ARENA ? v->place : 0);
-            out->offset.c[DIM_ONE] = o->skip_bytes;
-            out->bytes = affine_of(v->rows, v->row_bytes);
-            out->bytes.c[DIM_ONE] = -o->skip_bytes;
-        }
 }
 
 static void *copy_items(plan_builder *p, const void *items, int n, size_t size)
@@ -214,12 +185,42 @@ static void *copy_items(plan_builder *p, const void *items, int n, size_t size)
     return copy;
 }
 
+static plan_buffer resolve_operand(const plan_builder *p, const plan_operand *o, int64_t values_bytes)
+{
+    plan_buffer b = o->fixed;
+    if (o->value == -2) b.offset = affine_of(DIM_TOKENS, values_bytes);
+    if (o->value < 0) return b;
+    const plan_value *v = &p->values[o->value];
+    b.area = v->area;
+    b.offset = affine_of(DIM_TOKENS, v->area == BASE_ARENA ? v->place : 0);
+    b.offset.c[DIM_ONE] = o->skip_bytes;
+    b.bytes = affine_of(v->rows, v->row_bytes);
+    b.bytes.c[DIM_ONE] = -o->skip_bytes;
+    return b;
+}
+
+static void resolve_operands(plan_builder *p, int64_t values_bytes)
+{
+    for (int i = 0; i < p->n_calls; i++) {
+        plan_call *call = &p->calls[i];
+        plan_buffer *buffers = arena_alloc(&p->plan->memory, call->n_buffers, sizeof *buffers);
+        call->buffers = buffers;
+        call->sizes = copy_items(p, p->sizes[i], (int)call->n_sizes, sizeof **p->sizes);
+        if (!buffers) p->failed = true;
+        for (uint32_t j = 0; j < call->n_buffers && buffers; j++)
+            buffers[j] = resolve_operand(p, &p->operands[i][j], values_bytes);
+    }
+}
+
 wf_status plan_finish(plan_builder *p, wf_error *err)
 {
     if (p->failed) return error_memory(err, 0);
     int64_t values_bytes = place_values(p);
-    p->plan->arena_bytes = p->end_bytes;
-    p->plan->arena_bytes.c[DIM_TOKENS] += values_bytes;
+    affine arena_bytes = p->end_bytes;
+    arena_bytes.c[DIM_TOKENS] += values_bytes;
+    plan_area *areas = arena_alloc(&p->plan->memory, BASE_COUNT, sizeof *areas);
+    if (!areas) return error_memory(err, 0);
+    plan_set_sequence(p->plan, arena_bytes, p->kv_bytes, p->weights_bytes, areas);
     resolve_operands(p, values_bytes);
     p->plan->n_weights = (uint32_t)p->n_weights;
     p->plan->weights = copy_items(p, p->weights, p->n_weights, sizeof *p->weights);

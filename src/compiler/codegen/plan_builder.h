@@ -9,8 +9,8 @@
 #include "runtime/plan.h"
 
 typedef struct plan_value {
-    plan_base base;    // BASE_ARENA, or where the value lies otherwise
-    plan_dim rows;     // DIM_TOKENS or DIM_OUTPUTS
+    uint32_t area;     // BASE_ARENA, or where the value lies otherwise
+    uint32_t rows;     // DIM_TOKENS or DIM_OUTPUTS
     int64_t row_bytes; // of one row; rows follow each other without gaps
     int first, last;   // calls that write and last read it; -1: none yet
     int64_t place;     // in the arena, bytes a token
@@ -23,11 +23,16 @@ typedef struct plan_operand {
     int64_t skip_bytes; // into the first row
 } plan_operand;
 
+enum { BUILDER_MAX_OPERANDS = 16 };
+
 typedef struct plan_builder {
     plan *plan;
     plan_value *values;
     plan_call *calls;
-    plan_operand (*operands)[PLAN_MAX_BUFFERS]; // of each call
+    plan_operand (*operands)[BUILDER_MAX_OPERANDS]; // of each call
+    affine (*sizes)[PLAN_MAX_SIZES];
+    size_t weights_bytes;
+    affine kv_bytes;
     plan_weight *weights;
     const char **names; // of kernels
     affine end_bytes;   // behind the values in the arena
@@ -39,7 +44,7 @@ typedef struct plan_builder {
 void plan_builder_init(plan_builder *p, plan *plan);
 void plan_builder_free(plan_builder *p);
 
-int plan_add_value(plan_builder *p, plan_base base, plan_dim rows, int64_t row_bytes);
+int plan_add_value(plan_builder *p, uint32_t area, uint32_t rows, int64_t row_bytes);
 
 // Index of the weight with these sources and this layout, added when new; w->offset and w->bytes are set here.
 // WF_ERROR_UNSUPPORTED when its size overflows.
@@ -54,18 +59,11 @@ void plan_reads(plan_builder *p, int index); // operands of the newest call, in 
 void plan_reads_part(plan_builder *p, int value, int64_t skip_bytes);
 void plan_writes(plan_builder *p, int value);
 void plan_uses_weight(plan_builder *p, int weight);
-void plan_uses_area(plan_builder *p, plan_base base, affine offset, affine bytes, bool written);
+void plan_uses_area(plan_builder *p, uint32_t area, affine offset, affine bytes, bool written);
 // Memory behind all values, for what one call leaves to the next and no value's rows can hold. It is the same for all
 // calls.
 void plan_uses_end(plan_builder *p, affine bytes, bool written);
 void plan_size(plan_builder *p, affine size);
-
-static inline affine affine_of(plan_dim d, int64_t c)
-{
-    affine a = {{0}};
-    a.c[d] = c;
-    return a;
-}
 
 // Places values, fills the plan's tables.
 wf_status plan_finish(plan_builder *p, wf_error *err);

@@ -10,17 +10,17 @@
 
 // ---- arguments
 
-static wf_status wrong_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared,
+static wf_status wrong_argument(uint32_t i, const char *name, const array_shape *given, MlirType declared,
                                 const char *what, wf_error *err)
 {
     buffer want = {0}, have = {0};
-    graph_shape shape = {0};
+    array_shape shape = {0};
     shape.n_dims = mlirTypeIsAShaped(declared) ? (uint32_t)mlirShapedTypeGetRank(declared) : 0;
     for (uint32_t d = 0; d < shape.n_dims; d++)
         shape.dims[d] = mlirShapedTypeIsDynamicDim(declared, d) ? -1 : mlirShapedTypeGetDimSize(declared, d);
     constant_type(mlirTypeIsAShaped(declared) ? mlirShapedTypeGetElementType(declared) : declared, &shape.type);
-    graph_shape_print(&shape, &want);
-    graph_shape_print(given, &have);
+    array_shape_print(&shape, &want);
+    array_shape_print(given, &have);
     error_set(err, WF_ERROR_USAGE, "argument %u%s%s%s: %s: it is %s, the function takes %s", i, name ? " (" : "",
               name ? name : "", name ? ")" : "", what, buffer_view(&have).data, buffer_view(&want).data);
     buffer_free(&want);
@@ -28,12 +28,12 @@ static wf_status wrong_argument(uint32_t i, const char *name, const graph_shape 
     return WF_ERROR_USAGE;
 }
 
-static wf_status check_argument(uint32_t i, const char *name, const graph_shape *given, MlirType declared,
+static wf_status check_argument(uint32_t i, const char *name, const array_shape *given, MlirType declared,
                                 wf_error *err)
 {
-    graph_type type;
+    array_type type;
     bool tensor = mlirTypeIsATensor(declared) && mlirShapedTypeHasRank(declared);
-    if (!tensor || mlirShapedTypeGetRank(declared) > GRAPH_MAX_DIMS ||
+    if (!tensor || mlirShapedTypeGetRank(declared) > ARRAY_MAX_DIMS ||
         !constant_type(mlirShapedTypeGetElementType(declared), &type))
         return error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be", i);
     if (given->type != type) return wrong_argument(i, name, given, declared, "wrong type", err);
@@ -59,7 +59,7 @@ void bind_update_type(MlirOperation function)
     free(types);
 }
 
-wf_status bind_arguments(MlirOperation function, uint32_t n, const graph_shape *shapes, const char *const *names,
+wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err)
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));

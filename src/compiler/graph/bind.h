@@ -3,11 +3,11 @@
 #define WELFORD_COMPILER_GRAPH_BIND_H
 
 #include "compiler/codegen/context.h"
-#include "runtime/graph.h"
+#include "runtime/array.h"
 
 // Gives the arguments the types of `shapes`, which must suit their declarations: the number of arguments, rank, element
 // type, fixed sizes. An argument that does not is WF_ERROR_USAGE with its number and `names[i]` (may be NULL).
-wf_status bind_arguments(MlirOperation function, uint32_t n, const graph_shape *shapes, const char *const *names,
+wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err);
 
 // The function's type follows its arguments and what it returns.

@@ -7,7 +7,7 @@
 #include "compiler/graph/body.h"
 #include "compiler/graph/functions.h"
 #include "compiler/kernel/math.h"
-#include "runtime/graph.h"
+#include "runtime/math_table.h"
 
 // Calls a function of the table, lane by lane, in double precision.
 static value call_function(body *e, int index, int n, const value *arguments)
@@ -74,7 +74,7 @@ static value run_power(body *e, MlirOperation op, const value *x)
     }
     value arguments[] = {x[0], x[1]};
     if (op_is(op, "math.fpowi")) arguments[1] = int_to_f(b, x[1], t);
-    return call_function(e, graph_math_find("pow"), 2, arguments);
+    return call_function(e, math_find("pow"), 2, arguments);
 }
 
 static value clone(body *e, MlirOperation op, MlirType result, intptr_t n, const value *operands)
@@ -136,8 +136,8 @@ static value run_math(body *e, MlirOperation op, MlirType result, intptr_t n, co
     char name[32];
     MlirStringRef full = mlirIdentifierStr(mlirOperationGetName(op));
     snprintf(name, sizeof name, "%.*s", (int)full.length - 5, full.data + 5);
-    int index = graph_math_find(name);
-    if (index < 0 || graph_math_arguments(index) != n) return body_refuse(e, op, " cannot be compiled");
+    int index = math_find(name);
+    if (index < 0 || math_arguments(index) != n) return body_refuse(e, op, " cannot be compiled");
     return call_function(e, index, (int)n, x);
 }
 
@@ -191,7 +191,7 @@ value body_arithmetic(body *e, MlirOperation op)
     if (is_division(op)) x[1] = body_guard_divisor(e, op, x);
     value y;
     if (op_is(op, "arith.remf"))
-        y = call_function(e, graph_math_find("fmod"), 2, x);
+        y = call_function(e, math_find("fmod"), 2, x);
     else if (op_name_starts_with(op, "math."))
         y = run_math(e, op, wide, n, x);
     else

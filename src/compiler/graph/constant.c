@@ -8,20 +8,20 @@
 #include "compiler/codegen/context.h"
 #include "compiler/dialect/wf.h"
 
-bool constant_type(MlirType t, graph_type *type)
+bool constant_type(MlirType t, array_type *type)
 {
     MlirContext ctx = mlirTypeGetContext(t);
-    const MlirType known[GRAPH_TYPE_COUNT] = {
-        [GRAPH_F32] = mlirF32TypeGet(ctx),         [GRAPH_F64] = mlirF64TypeGet(ctx),
-        [GRAPH_F16] = mlirF16TypeGet(ctx),         [GRAPH_BF16] = mlirBF16TypeGet(ctx),
-        [GRAPH_BOOL] = mlirIntegerTypeGet(ctx, 1), [GRAPH_I8] = mlirIntegerTypeGet(ctx, 8),
-        [GRAPH_I16] = mlirIntegerTypeGet(ctx, 16), [GRAPH_I32] = mlirIntegerTypeGet(ctx, 32),
-        [GRAPH_I64] = mlirIntegerTypeGet(ctx, 64),
+    const MlirType known[ARRAY_TYPE_COUNT] = {
+        [ARRAY_F32] = mlirF32TypeGet(ctx),         [ARRAY_F64] = mlirF64TypeGet(ctx),
+        [ARRAY_F16] = mlirF16TypeGet(ctx),         [ARRAY_BF16] = mlirBF16TypeGet(ctx),
+        [ARRAY_BOOL] = mlirIntegerTypeGet(ctx, 1), [ARRAY_I8] = mlirIntegerTypeGet(ctx, 8),
+        [ARRAY_I16] = mlirIntegerTypeGet(ctx, 16), [ARRAY_I32] = mlirIntegerTypeGet(ctx, 32),
+        [ARRAY_I64] = mlirIntegerTypeGet(ctx, 64),
     };
-    if (mlirTypeIsAIndex(t)) t = known[GRAPH_I64];
-    for (int i = 0; i < GRAPH_TYPE_COUNT; i++) {
+    if (mlirTypeIsAIndex(t)) t = known[ARRAY_I64];
+    for (int i = 0; i < ARRAY_TYPE_COUNT; i++) {
         if (!mlirTypeEqual(t, known[i])) continue;
-        *type = (graph_type)i;
+        *type = (array_type)i;
         return true;
     }
     return false;
@@ -82,23 +82,23 @@ static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_
 wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
 {
     MlirType t = mlirAttributeGetType(a);
-    graph_type type;
+    array_type type;
     if (!mlirTypeIsAShaped(t) || !mlirShapedTypeHasStaticShape(t) ||
         !constant_type(mlirShapedTypeGetElementType(t), &type))
         return error_set(err, WF_ERROR_UNSUPPORTED, "a constant of a type that arrays cannot have");
-    size_t bytes = graph_type_bytes(type), count = 1;
+    size_t bytes = array_type_bytes(type), count = 1;
     for (intptr_t i = 0; i < mlirShapedTypeGetRank(t); i++)
         if (!checked_mul(count, (size_t)mlirShapedTypeGetDimSize(t, i), &count)) return error_memory(err, SIZE_MAX);
     if (!checked_mul(bytes, count, &bytes)) return error_memory(err, SIZE_MAX);
     if (mlirAttributeIsADenseResourceElements(a)) return append_resource(a, bytes, out, err);
     if (!mlirAttributeIsADenseElements(a))
         return error_set(err, WF_ERROR_UNSUPPORTED, "a constant that is neither dense nor dense_resource");
-    if (type == GRAPH_BOOL) // their form in memory is MLIR's own business
+    if (type == ARRAY_BOOL) // their form in memory is MLIR's own business
         for (size_t i = 0; i < count; i++)
             buffer_append_char(out, mlirDenseElementsAttrGetBoolValue(a, (intptr_t)i) ? 1 : 0);
     else if (mlirDenseElementsAttrIsSplat(a))
         for (size_t i = 0; i < count; i++)
-            buffer_append(out, mlirDenseElementsAttrGetRawData(a), graph_type_bytes(type));
+            buffer_append(out, mlirDenseElementsAttrGetRawData(a), array_type_bytes(type));
     else
         buffer_append(out, mlirDenseElementsAttrGetRawData(a), bytes);
     return out->failed ? error_memory(err, bytes) : WF_OK;
@@ -140,14 +140,14 @@ static void settle(MlirOperation op, void *context)
     const char *name = op_is(op, "arith.constant") ? "value" : op_is(op, "tosa.const") ? "values" : NULL;
     MlirAttribute a = name ? op_attribute(op, name) : (MlirAttribute){0};
     if (s->status != WF_OK || !a.ptr || !mlirAttributeIsADenseResourceElements(a)) return;
-    graph_shape shape = {0};
+    array_shape shape = {0};
     MlirType t = mlirAttributeGetType(a);
     size_t bytes;
-    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > GRAPH_MAX_DIMS)
+    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > ARRAY_MAX_DIMS)
         return;
     shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
     for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
-    if (!graph_shape_bytes(&shape, &bytes) || bytes == 0) return;
+    if (!array_shape_bytes(&shape, &bytes) || bytes == 0) return;
     if (!is_taken_apart(mlirOperationGetResult(op, 0))) return;
     buffer data = {0}, where = {0};
     wf_error reason = {0};

@@ -5,10 +5,10 @@
 #include <mlir-c/BuiltinAttributes.h>
 
 #include "base/buffer.h"
-#include "runtime/graph.h"
+#include "runtime/array.h"
 
 // The type of elements in memory; false when arrays of it cannot be.
-bool constant_type(MlirType element, graph_type *type);
+bool constant_type(MlirType element, array_type *type);
 
 // A splat's element; null when `a` is no splat.
 MlirAttribute constant_splat(MlirAttribute a);

@@ -26,6 +26,7 @@
 #include "compiler/graph/unfuse.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
+#include "runtime/program.h"
 #include "runtime/threads.h"
 
 static const char TO_LINALG[] =
@@ -177,7 +178,7 @@ static wf_status check_options(const function_options *o, wf_error *err)
     return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
 }
 
-static wf_status lower(const runner *r, MlirOperation function, bool raise, graph_program *out, wf_error *err)
+static wf_status lower(const runner *r, MlirOperation function, bool raise, plan *out, wf_error *err)
 {
     TRY(constant_settle_resources(function, err));
     TRY(bind_propagate(r->c, r->module, function, err));
@@ -200,21 +201,46 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, grap
     return runner_finish_step(r, "lower", err);
 }
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, graph_program *out,
+static const char *with_name(plan *p, const char *text, const char *name)
+{
+    const char *at = strstr(text, "-:");
+    if (!at || (at != text && at[-1] != ' ')) return text;
+    buffer b = {0};
+    buffer_printf(&b, "%.*s%s%s", (int)(at - text), text, name, at + 1);
+    const char *copy = arena_strdup(&p->memory, buffer_view(&b));
+    buffer_free(&b);
+    return copy ? copy : text;
+}
+
+static void name_places(plan *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        plan_call *call = (plan_call *)(uintptr_t)&p->calls[i]; // ours until it is written
+        call->label = with_name(p, call->label, name);
+    }
+    const char **checks = (const char **)(uintptr_t)p->checks;
+    for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
+}
+
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, plan *p, buffer *image,
                       wf_error *err)
 {
     builder kernels;
     builder_init(&kernels, r->c->mlir, cpu);
-    buffer objects[OBJECT_PARTS] = {0};
-    _Static_assert((int)OBJECT_PARTS <= (int)GRAPH_MAX_OBJECTS, "a program holds them all");
-    wf_status status = schedule_function(function, &kernels, runner_has(r, "chain"), out, err);
+    buffer objects[OBJECT_PARTS] = {0}, constants = {0};
+    view emitted[OBJECT_PARTS];
+    size_t n_emitted = 0;
+    wf_status status = schedule_function(function, &kernels, runner_has(r, "chain"), p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
     if (status == WF_OK) status = compiler_run_passes(r->c, kernels.module, EXPAND_MATH, err);
-    if (status == WF_OK && out->n_calls)
-        status = objects_emit(r->c, kernels.module, cpu, threads_usable(), objects, err);
+    if (status == WF_OK && p->n_calls) status = objects_emit(r->c, kernels.module, cpu, threads_usable(), objects, err);
     mlirModuleDestroy(kernels.module);
     for (int i = 0; i < OBJECT_PARTS; i++)
-        if (objects[i].data) out->objects[out->n_objects++] = (view){objects[i].data, objects[i].len};
+        if (objects[i].len) emitted[n_emitted++] = buffer_view(&objects[i]);
+    if (status == WF_OK) name_places(p, r->file);
+    if (status == WF_OK) program_write(p, emitted, n_emitted, buffer_view(&constants), image);
+    for (int i = 0; i < OBJECT_PARTS; i++) buffer_free(&objects[i]);
+    buffer_free(&constants);
     return status;
 }
 
@@ -226,34 +252,13 @@ static void name_place(const char *name, wf_error *err)
     error_set(err, inner.status, "%s%s", name, inner.message + 1);
 }
 
-static const char *with_name(graph_program *p, const char *text, const char *name)
-{
-    const char *at = strstr(text, "-:");
-    if (!at || (at != text && at[-1] != ' ')) return text;
-    buffer b = {0};
-    buffer_printf(&b, "%.*s%s%s", (int)(at - text), text, name, at + 1);
-    const char *copy = arena_strdup(&p->memory, buffer_view(&b));
-    buffer_free(&b);
-    return copy ? copy : text;
-}
-
-static void name_places(graph_program *p, const char *name)
-{
-    for (uint32_t i = 0; i < p->n_calls; i++) {
-        graph_call *call = (graph_call *)(uintptr_t)&p->calls[i]; // ours until it is handed out
-        call->label = with_name(p, call->label, name);
-    }
-    const char **checks = (const char **)(uintptr_t)p->checks;
-    for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
-}
-
 WF_EXPORT compile_function_fn welford_compile_function;
 
 wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
-                                   const graph_shape *arguments, const char *const *argument_names, graph_program *out,
+                                   const array_shape *arguments, const char *const *argument_names, buffer *image,
                                    buffer *notes, wf_error *err)
 {
-    *out = (graph_program){0};
+    plan p = {0};
     TRY(check_options(o, err));
     compiler_context c;
     TRY(compiler_context_create(&c, err));
@@ -269,15 +274,11 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = bind_arguments(function, n_arguments, arguments, argument_names, err);
-    if (status == WF_OK) status = lower(&r, function, !o->no_raise, out, err);
-    if (status == WF_OK) status = emit(&r, function, &o->cpu, out, err);
+    if (status == WF_OK) status = lower(&r, function, !o->no_raise, &p, err);
+    if (status == WF_OK) status = emit(&r, function, &o->cpu, &p, image, err);
     if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
-    if (status == WF_OK)
-        name_places(out, o->name);
-    else {
-        name_place(o->name, err);
-        graph_program_free(out);
-    }
+    plan_free(&p);
+    if (status != WF_OK) name_place(o->name, err);
     return status;
 }

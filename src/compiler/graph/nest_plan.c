@@ -211,7 +211,7 @@ void nest_plan(nest *n, const kernel_target *target, nest_shape *s)
         work = work / max_of(extent, 1) * s->chunk;
     }
     // a sum of nothing is written too
-    s->n_tiles = s->across ? others : others * ((extent + s->chunk - 1) / max_of(s->chunk, 1));
+    s->n_tiles = s->across ? others : others * ((extent + max_of(s->chunk, 1) - 1) / max_of(s->chunk, 1));
     s->grain = max_of(16384 / max_of(work, 1), 1);
 }
 

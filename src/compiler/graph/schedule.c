@@ -3,6 +3,7 @@
 //
 // A root lives from the first call that writes it to the last that reads it, both rounded to whole chains of calls,
 // within which threads do not wait for each other.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,11 +74,11 @@ static wf_status schedule_op(schedule *s)
 static wf_status read_shapes(schedule *s, MlirOperation end)
 {
     uint32_t n = (uint32_t)mlirBlockGetNumArguments(s->entry), m = (uint32_t)mlirOperationGetNumOperands(end);
-    graph_shape *shapes = arena_alloc(&s->out->memory, n + m + 1, sizeof *shapes);
+    array_shape *shapes = arena_alloc(&s->out->memory, n + m + 1, sizeof *shapes);
     if (!shapes) return error_memory(s->err, (n + m) * sizeof *shapes);
     s->out->n_arguments = n;
     s->out->n_results = m;
-    s->out->shapes = shapes;
+    s->shapes = shapes;
     s->op = end;
     for (uint32_t i = 0; i < n + m; i++) {
         MlirValue v = i < n ? mlirBlockGetArgument(s->entry, i) : mlirOperationGetOperand(end, i - n);
@@ -85,14 +86,14 @@ static wf_status read_shapes(schedule *s, MlirOperation end)
         if (is_scalar_value(v))
             return schedule_refuse(s, "has a scalar as argument or result, where arrays are wanted");
         TRY(schedule_read_type(s, mlirValueGetType(v), &x));
-        if (x.rank > GRAPH_MAX_DIMS) return schedule_refuse(s, "has an array of too many dimensions");
+        if (x.rank > ARRAY_MAX_DIMS) return schedule_refuse(s, "has an array of too many dimensions");
         if (mlirTypeIsAIndex(x.element)) return schedule_refuse(s, "has an array of index");
         constant_type(x.element, &shapes[i].type);
         shapes[i].n_dims = (uint32_t)x.rank;
         memcpy(shapes[i].dims, x.dims, sizeof shapes[i].dims);
         if (i >= n) continue;
         x.place = PLACE_MEMORY;
-        TRY(schedule_add_root(s, GRAPH_ARRAYS + i, 0, (size_t)tensor_count(&x) * tensor_element_bytes(&x), &x.root));
+        TRY(schedule_add_root(s, FUNCTION_ARRAYS + i, 0, (size_t)tensor_count(&x) * tensor_element_bytes(&x), &x.root));
         TRY(schedule_add_tensor(s, v, &x));
     }
     return WF_OK;
@@ -104,12 +105,12 @@ static wf_status schedule_results(schedule *s, MlirOperation end)
     s->op = end;
     for (uint32_t i = 0; i < s->out->n_results; i++) {
         MlirValue v = mlirOperationGetOperand(end, i);
-        uint32_t base = GRAPH_ARRAYS + s->out->n_arguments + i;
+        uint32_t base = FUNCTION_ARRAYS + s->out->n_arguments + i;
         tensor x, y;
         TRY(schedule_read_tensor(s, v, &x));
         size_t bytes = (size_t)tensor_count(&x) * tensor_element_bytes(&x);
-        if (x.place == PLACE_MEMORY && s->roots[x.root].base == GRAPH_ARENA && !x.offset && tensor_is_contiguous(&x) &&
-            s->roots[x.root].bytes == bytes) {
+        if (x.place == PLACE_MEMORY && s->roots[x.root].base == FUNCTION_ARENA && !x.offset &&
+            tensor_is_contiguous(&x) && s->roots[x.root].bytes == bytes) {
             s->roots[x.root].base = base;
             continue;
         }
@@ -124,7 +125,7 @@ static wf_status schedule_results(schedule *s, MlirOperation end)
 // ---- memory
 
 // First fit: a root goes to the lowest place where no other root that lives at the same time lies.
-static wf_status place_roots(schedule *s)
+static void place_roots(schedule *s, size_t *arena_bytes)
 {
     for (size_t i = 0; i < s->n_roots; i++) {
         root *r = &s->roots[i];
@@ -137,13 +138,13 @@ static wf_status place_roots(schedule *s)
     size_t all = 0;
     for (size_t i = 0; i < s->n_roots; i++) {
         root *r = &s->roots[i];
-        if (r->base != GRAPH_ARENA || r->first < 0) continue;
+        if (r->base != FUNCTION_ARENA || r->first < 0) continue;
         size_t at = 0;
         for (bool moved = true; moved;) {
             moved = false;
             for (size_t k = 0; k < i; k++) {
                 const root *o = &s->roots[k];
-                if (o->base != GRAPH_ARENA || o->first < 0 || o->last < r->first || o->first > r->last) continue;
+                if (o->base != FUNCTION_ARENA || o->first < 0 || o->last < r->first || o->first > r->last) continue;
                 if (o->offset >= at + r->bytes || o->offset + o->bytes <= at) continue;
                 at = (o->offset + o->bytes + 63) / 64 * 64;
                 moved = true;
@@ -152,51 +153,112 @@ static wf_status place_roots(schedule *s)
         r->offset = at;
         if (at + r->bytes > all) all = at + r->bytes;
     }
-    s->out->arena_bytes = all;
-    return WF_OK;
+    *arena_bytes = all;
 }
 
-static wf_status write_calls(schedule *s)
+// ---- the plan
+
+static affine constant_form(size_t n) { return affine_of(DIM_ONE, (int64_t)n); }
+
+static plan_buffer buffer_of(const schedule *s, const call *c, int k)
 {
-    graph_program *p = s->out;
-    graph_call *calls = arena_alloc(&p->memory, s->n_calls + 1, sizeof *calls);
-    if (!calls) return error_memory(s->err, s->n_calls * sizeof *calls);
-    for (size_t i = 0; i < s->n_calls; i++) {
-        const call *c = &s->calls[i];
-        graph_buffer *buffers = arena_alloc(&p->memory, (size_t)c->n_buffers + 1, sizeof *buffers);
-        if (!buffers) return error_memory(s->err, sizeof *buffers);
-        for (int k = 0; k < c->n_buffers; k++) {
-            if (c->roots[k] < 0)
-                buffers[k] = (graph_buffer){c->roots[k] == -1 ? GRAPH_MATH : GRAPH_FAULT, 0, 8, c->written[k]};
-            else
-                buffers[k] = (graph_buffer){s->roots[c->roots[k]].base, s->roots[c->roots[k]].offset,
-                                            s->roots[c->roots[k]].bytes, c->written[k]};
-        }
-        int64_t *dims = arena_alloc(&p->memory, MAX_SIZES, sizeof *dims);
-        if (!dims) return error_memory(s->err, MAX_SIZES * sizeof *dims);
-        memcpy(dims, c->dims, sizeof c->dims);
-        calls[i] = (graph_call){.kernel = c->kernel,
-                                .label = c->label,
-                                .n_buffers = (uint32_t)c->n_buffers,
-                                .buffers = buffers,
-                                .n_dims = (uint32_t)c->n_dims,
-                                .dims = dims,
-                                .n_tiles = c->n_tiles,
-                                .grain = c->grain,
-                                .chained = c->chained};
+    if (c->roots[k] < 0) {
+        uint32_t area = c->roots[k] == -1 ? FUNCTION_MATH : FUNCTION_FAULT;
+        return (plan_buffer){.area = area, .bytes = constant_form(8), .written = c->written[k]};
     }
-    p->n_calls = (uint32_t)s->n_calls;
-    p->calls = calls;
+    const root *r = &s->roots[c->roots[k]];
+    return (plan_buffer){.area = r->base,
+                         .offset = constant_form(r->offset),
+                         .bytes = constant_form(r->bytes),
+                         .written = c->written[k],
+                         .partly = c->partly[k]};
+}
+
+// Index of a kernel's name in the plan's table.
+static uint32_t find_kernel(const char **names, uint32_t *n, const char *name)
+{
+    for (uint32_t i = 0; i < *n; i++)
+        if (!strcmp(names[i], name)) return i;
+    names[*n] = name;
+    return (*n)++;
+}
+
+static bool write_call(schedule *s, const call *c, const char **names, plan_call *out)
+{
+    plan_buffer *buffers = arena_alloc(&s->out->memory, (size_t)c->n_buffers + 1, sizeof *buffers);
+    affine *sizes = arena_alloc(&s->out->memory, (size_t)c->n_dims + 1, sizeof *sizes);
+    if (!buffers || !sizes) return false;
+    for (int k = 0; k < c->n_buffers; k++) buffers[k] = buffer_of(s, c, k);
+    for (int k = 0; k < c->n_dims; k++) sizes[k] = affine_of(DIM_ONE, c->dims[k]);
+    *out = (plan_call){.kernel = find_kernel(names, &s->out->n_kernels, c->kernel),
+                       .label = c->label,
+                       .n_buffers = (uint32_t)c->n_buffers,
+                       .buffers = buffers,
+                       .n_sizes = (uint32_t)c->n_dims,
+                       .sizes = sizes,
+                       .tiles = {.a = affine_of(DIM_ONE, c->n_tiles), .divisor = 1, .factor = 1},
+                       .grain = c->grain,
+                       .flops = affine_of(DIM_ONE, c->flops < 0x1p47 ? (int64_t)c->flops : INT64_C(1) << 47),
+                       .chained = c->chained};
+    return true;
+}
+
+static bool write_calls(schedule *s)
+{
+    plan_call *calls = arena_alloc(&s->out->memory, s->n_calls + 1, sizeof *calls);
+    const char **names = arena_alloc(&s->out->memory, s->n_calls + 1, sizeof *names);
+    if (!calls || !names) return false;
+    s->out->n_calls = (uint32_t)s->n_calls;
+    s->out->calls = calls;
+    s->out->kernels = names;
+    for (size_t i = 0; i < s->n_calls; i++)
+        if (!write_call(s, &s->calls[i], names, &calls[i])) return false;
+    return true;
+}
+
+static bool write_areas(schedule *s, size_t arena_bytes)
+{
+    static const plan_dim ONE = {.name = "1"};
+    plan *p = s->out;
+    uint32_t n_arrays = p->n_arguments + p->n_results;
+    plan_area *areas = arena_alloc(&p->memory, FUNCTION_ARRAYS + n_arrays, sizeof *areas);
+    plan_array *arrays = arena_alloc(&p->memory, n_arrays + 1, sizeof *arrays);
+    if (!areas || !arrays) return false;
+    areas[FUNCTION_ARENA] = (plan_area){"arena", AREA_ARENA, constant_form(arena_bytes)};
+    areas[FUNCTION_CONSTANTS] = (plan_area){"constants", AREA_CONSTANTS, constant_form(s->blob->len)};
+    areas[FUNCTION_MATH] = (plan_area){"math", AREA_MATH, constant_form(8)};
+    areas[FUNCTION_FAULT] = (plan_area){"fault", AREA_FAULT, constant_form(8)};
+    for (uint32_t i = 0; i < n_arrays; i++) {
+        bool argument = i < p->n_arguments;
+        char name[32];
+        size_t bytes;
+        snprintf(name, sizeof name, "%s%u", argument ? "argument" : "result", argument ? i : i - p->n_arguments);
+        const char *copy = arena_strdup(&p->memory, view_of(name));
+        if (!copy || !array_shape_bytes(&s->shapes[i], &bytes)) return false;
+        areas[FUNCTION_ARRAYS + i] = (plan_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, constant_form(bytes)};
+        arrays[i] = (plan_array){.type = s->shapes[i].type, .n_dims = s->shapes[i].n_dims};
+        for (uint32_t d = 0; d < arrays[i].n_dims; d++) arrays[i].dims[d] = affine_of(DIM_ONE, s->shapes[i].dims[d]);
+    }
+    p->n_dims = 1;
+    p->dims = &ONE;
+    p->n_areas = FUNCTION_ARRAYS + n_arrays;
+    p->areas = areas;
+    p->arrays = arrays;
+    return true;
+}
+
+static wf_status write_plan(schedule *s, MlirOperation function, size_t arena_bytes)
+{
+    plan *p = s->out;
+    MlirStringRef name = op_string(function, "sym_name");
+    p->name = arena_strdup(&p->memory, (view){name.data, name.length});
     const char **checks = arena_alloc(&p->memory, s->n_checks + 1, sizeof *checks);
-    if (!checks) return error_memory(s->err, s->n_checks);
+    if (!p->name || !checks || s->blob->failed || !write_areas(s, arena_bytes) || !write_calls(s))
+        return error_memory(s->err, s->n_calls * sizeof *p->calls);
     if (s->n_checks) memcpy(checks, s->checks, s->n_checks * sizeof *checks);
     p->n_checks = (uint32_t)s->n_checks;
     p->checks = checks;
-    p->constants_bytes = s->blob.len;
-    p->constants = aligned_alloc(64, (s->blob.len + 64) / 64 * 64);
-    if (!p->constants || s->blob.failed) return error_memory(s->err, s->blob.len);
-    if (s->blob.len) memcpy(p->constants, s->blob.data, s->blob.len);
-    return WF_OK;
+    return plan_check(p, s->err);
 }
 
 static wf_status run_schedule(schedule *s, MlirOperation function)
@@ -213,13 +275,15 @@ static wf_status run_schedule(schedule *s, MlirOperation function)
         TRY(schedule_op(s));
     }
     TRY(schedule_results(s, end));
-    TRY(place_roots(s));
-    return write_calls(s);
+    size_t arena_bytes;
+    place_roots(s, &arena_bytes);
+    return write_plan(s, function, arena_bytes);
 }
 
-wf_status schedule_function(MlirOperation function, builder *kernels, bool chain, graph_program *out, wf_error *err)
+wf_status schedule_function(MlirOperation function, builder *kernels, bool chain, plan *out, buffer *constants,
+                            wf_error *err)
 {
-    schedule s = {.b = kernels, .out = out, .err = err, .chain = chain};
+    schedule s = {.b = kernels, .out = out, .blob = constants, .err = err, .chain = chain};
     wf_status status = run_schedule(&s, function);
     free(s.keys);
     free(s.tensors);
@@ -229,6 +293,5 @@ wf_status schedule_function(MlirOperation function, builder *kernels, bool chain
     free(s.constant_roots);
     free((void *)s.checks);
     free(s.nests);
-    buffer_free(&s.blob);
     return status;
 }

@@ -190,6 +190,7 @@ wf_status schedule_attention(schedule *s)
         n.tokens, n.positions - n.tokens, context_of(&n), 0, n.sequences, strides[0], strides[1], strides[2]};
     memcpy(c->dims, dims, sizeof dims);
     c->n_dims = k.mask ? 8 : k.batched ? 5 : 4;
+    c->flops = 4.0 * (double)(n.sequences * k.n_heads * k.head_dim) * (double)n.tokens * (double)n.positions;
     s->roots[y.root].step = -1;
     if (!schedule_knows_kernel(s)) attention_build(s->b, &k, c->kernel);
     return schedule_add_tensor(s, result, &y);

@@ -47,11 +47,11 @@ bool schedule_knows_kernel(const schedule *s)
 
 wf_status schedule_new_constant(schedule *s, size_t bytes, int *index, unsigned char **data)
 {
-    while (s->blob.len % 64) buffer_append_char(&s->blob, 0);
-    size_t offset = s->blob.len;
-    if (!buffer_reserve(&s->blob, bytes)) return error_memory(s->err, bytes);
-    memset(s->blob.data + offset, 0, bytes + 1);
-    s->blob.len += bytes;
-    *data = (unsigned char *)s->blob.data + offset;
-    return schedule_add_root(s, GRAPH_CONSTANTS, offset, bytes, index);
+    while (s->blob->len % 64) buffer_append_char(s->blob, 0);
+    size_t offset = s->blob->len;
+    if (!buffer_reserve(s->blob, bytes)) return error_memory(s->err, bytes);
+    memset(s->blob->data + offset, 0, bytes + 1);
+    s->blob->len += bytes;
+    *data = (unsigned char *)s->blob->data + offset;
+    return schedule_add_root(s, FUNCTION_CONSTANTS, offset, bytes, index);
 }

@@ -252,6 +252,8 @@ wf_status schedule_linear(schedule *s)
     const int64_t dims[] = {count_rows(parts.x), features, c->n_tiles};
     memcpy(c->dims, dims, sizeof dims);
     c->n_dims = 3;
+    for (int i = 0; i < parts.n_weights; i++)
+        c->flops += 2.0 * (double)dims[0] * (double)dim_of(parts.weights[i], 0) * (double)k.cols;
     s->roots[y.root].step = -1;
     if (!schedule_knows_kernel(s)) linear_build(s->b, &k, c->kernel);
     if (is_f32(result)) return schedule_add_tensor(s, result, &y);

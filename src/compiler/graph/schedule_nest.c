@@ -40,6 +40,13 @@ static bool stays_inside(const nest *n, MlirAffineExpr x, int64_t size)
     return least >= 0 && greatest < size;
 }
 
+// Whether the tensor is all there is of its root.
+static bool fills_root(const schedule *s, const tensor *x)
+{
+    return !x->offset && tensor_is_contiguous(x) &&
+           (size_t)tensor_count(x) * tensor_element_bytes(x) == s->roots[x->root].bytes;
+}
+
 static wf_status make_access(schedule *s, call *c, const nest *n, const tensor *x, MlirAffineMap map, bool written,
                              access *a)
 {
@@ -61,6 +68,7 @@ static wf_status make_access(schedule *s, call *c, const nest *n, const tensor *
         if (!stays_inside(n, e, x->dims[d])) return schedule_refuse(s, "reaches beyond an operand");
     }
     a->buffer = schedule_use_root(s, c, x->root, written);
+    if (written && a->buffer >= 0) c->partly[a->buffer] |= !fills_root(s, x);
     return a->buffer < 0 ? schedule_refuse(s, "has too many operands") : WF_OK;
 }
 
@@ -156,6 +164,17 @@ static wf_status name_kernel(schedule *s, const nest *n, size_t index, const cha
     return WF_OK;
 }
 
+// Scalar operations of the whole nest.
+static double nest_flops(const nest *n)
+{
+    double count = 0;
+    if (n->body.ptr)
+        for (MlirOperation op = mlirBlockGetFirstOperation(n->body); op.ptr; op = mlirOperationGetNextInBlock(op))
+            count += op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.");
+    for (int l = 0; l < n->n_loops; l++) count *= (double)n->extent[l];
+    return count;
+}
+
 // Plans the nest, builds its kernel and fills in the call.
 static wf_status finish_nest(schedule *s, size_t index, nest *n)
 {
@@ -171,7 +190,8 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
     TRY(name_kernel(s, n, index, &c->kernel, &known));
     c->label = schedule_make_label(s);
     c->n_tiles = shape.n_tiles;
-    c->grain = shape.grain;
+    c->grain = shape.grain > 0 ? shape.grain : 1;
+    c->flops = nest_flops(n);
     if (!c->label) return error_memory(s->err, sizeof *c);
 
     // Chained to the call before: as many tiles, and whatever this chain wrote is read at the same steps.
@@ -186,8 +206,8 @@ static wf_status finish_nest(schedule *s, size_t index, nest *n)
                 const access *a = &lists[k][i];
                 if (a->kind != ACCESS_MEMORY) continue;
                 const root *r = &s->roots[c->roots[a->buffer]];
-                if (r->base == GRAPH_CONSTANTS ||
-                    (r->base >= GRAPH_ARRAYS && r->base < GRAPH_ARRAYS + s->out->n_arguments) ||
+                if (r->base == FUNCTION_CONSTANTS ||
+                    (r->base >= FUNCTION_ARRAYS && r->base < FUNCTION_ARRAYS + s->out->n_arguments) ||
                     root_writer_before(r, (int)index) < before->chain)
                     continue;
                 chained = chained && a->offset == 0 && nest_tile_step(n, &shape, a, &step) && step == r->step;

@@ -6,11 +6,11 @@
 
 static bool norm_type(MlirType t, tensor_type *out)
 {
-    graph_type g;
+    array_type g;
     static const struct {
-        graph_type graph;
+        array_type graph;
         tensor_type kernel;
-    } types[] = {{GRAPH_F32, TENSOR_F32}, {GRAPH_F16, TENSOR_F16}, {GRAPH_BF16, TENSOR_BF16}, {GRAPH_F64, TENSOR_F64}};
+    } types[] = {{ARRAY_F32, TENSOR_F32}, {ARRAY_F16, TENSOR_F16}, {ARRAY_BF16, TENSOR_BF16}, {ARRAY_F64, TENSOR_F64}};
     if (!constant_type(t, &g)) return false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (types[i].graph != g) continue;
@@ -164,6 +164,7 @@ static wf_status add_call(schedule *s, const norm_kernel *k, const operands *o, 
     *c = schedule_kernel_call(s, name, o->n, o->roots, o->written);
     if (!*c) return error_memory(s->err, sizeof name);
     (*c)->n_tiles = n_tiles;
+    (*c)->flops = (layer ? 8.0 : 4.0) * (double)k->cols * (double)n_tiles;
     (*c)->grain = k->stage == NORM_ROWS && 16384 / k->cols > 1 ? 16384 / k->cols : 1;
     if (!schedule_knows_kernel(s)) (layer ? layer_norm_build : rms_norm_build)(s->b, k, (*c)->kernel);
     return WF_OK;
@@ -191,7 +192,7 @@ static wf_status schedule_parts(schedule *s, const norm_op *n, const norm_tensor
     int moments;
     norm_kernel k = n->kernel;
     int64_t n_tiles = n_rows * norm_part_count(k.cols);
-    TRY(schedule_add_root(s, GRAPH_ARENA, 0, (size_t)n_tiles * NORM_MOMENTS_BYTES, &moments));
+    TRY(schedule_add_root(s, FUNCTION_ARENA, 0, (size_t)n_tiles * NORM_MOMENTS_BYTES, &moments));
     operands reads = {.n = 0}, writes = {.n = 0};
     add_operand(&reads, t->in[0].root, false);
     add_operand(&reads, moments, true);

@@ -50,9 +50,11 @@ typedef struct call {
     int n_buffers;
     int roots[MAX_OPERANDS]; // of each buffer; -1: math, -2: fault
     bool written[MAX_OPERANDS];
+    bool partly[MAX_OPERANDS]; // and leaves some of it as it was
     int64_t dims[MAX_SIZES];
     int n_dims;
     int64_t n_tiles, grain;
+    double flops;
     bool chained;
     int chain; // index of the first call of its chain
 } call;
@@ -64,7 +66,7 @@ typedef struct nest_kernel {
 
 typedef struct schedule {
     builder *b;
-    graph_program *out;
+    plan *out;
     wf_error *err;
     bool chain;
     // values
@@ -82,8 +84,9 @@ typedef struct schedule {
     size_t n_checks, max_checks;
     nest_kernel *nests; // that may be used again
     size_t n_nests, max_nests;
-    buffer blob;
-    MlirOperation op; // being scheduled
+    array_shape *shapes; // [n_arguments + n_results]
+    buffer *blob;        // the constants
+    MlirOperation op;    // being scheduled
     MlirBlock entry;
 } schedule;
 

@@ -14,7 +14,7 @@
 #include "compiler/codegen/object.h"
 #include "compiler/frontend/graph_file.h"
 #include "compiler/kernel/harness.h"
-#include "runtime/graph.h"
+#include "runtime/function.h"
 
 static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
 enum { N_CPUS = 3 };
@@ -25,22 +25,29 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     harness h;
     TRY(harness_open(&h, cpu, err));
     MlirModule module = {0};
-    graph_program program = {0};
-    graph_run *run = NULL;
-    buffer object = {0};
+    plan p = {0};
+    program prog = {0};
+    thread_pool *pool = NULL;
+    function *f = NULL;
+    buffer object = {0}, constants = {0}, image = {0};
     wf_status status;
     TRY_GOTO(graph_file_read(&h.context, text, strlen(text), "test", &module, err), done);
-    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    TRY_GOTO(schedule_function(function, &h.builder, true, &program, err), done);
+    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
+    TRY_GOTO(schedule_function(op, &h.builder, true, &p, &constants, err), done);
     TRY_GOTO(object_emit(&h.context, h.builder.module, &h.cpu, &object, NULL, err), done);
-    program.objects[program.n_objects++] = (view){object.data, object.len};
-    object = (buffer){0};
-    TRY_GOTO(graph_run_create(&program, 3, &run, err), done);
-    status = graph_run_compute(run, arrays, err);
+    program_write(&p, &(view){object.data, object.len}, 1, buffer_view(&constants), &image);
+    TRY_GOTO(program_load(image.data, image.len, "test", &prog, err), done);
+    TRY_GOTO(thread_pool_create(3, &pool, err), done);
+    TRY_GOTO(function_of_program(&prog, pool, &f, err), done);
+    status = function_call(f, arrays, err);
 done:
-    graph_run_free(run);
-    graph_program_free(&program);
+    function_close(f);
+    if (pool) thread_pool_free(pool);
+    program_free(&prog);
+    plan_free(&p);
     buffer_free(&object);
+    buffer_free(&constants);
+    buffer_free(&image);
     if (module.ptr) mlirModuleDestroy(module);
     harness_close(&h);
     return status;

@@ -63,7 +63,7 @@ wf_status schedule_add_root(schedule *s, uint32_t base, size_t offset, size_t by
 // The shape of a tensor type, with the strides of a contiguous array.
 wf_status schedule_read_type(schedule *s, MlirType t, tensor *x)
 {
-    graph_type known;
+    array_type known;
     *x = (tensor){.root = -1};
     if (!mlirTypeIsATensor(t) || !mlirShapedTypeHasRank(t) || !mlirShapedTypeHasStaticShape(t))
         return schedule_refuse(s, "has a shape that the arguments do not fix");
@@ -90,9 +90,9 @@ int64_t tensor_count(const tensor *x)
 
 size_t tensor_element_bytes(const tensor *x)
 {
-    graph_type known = GRAPH_F32;
+    array_type known = ARRAY_F32;
     constant_type(x->element, &known);
-    return graph_type_bytes(known);
+    return array_type_bytes(known);
 }
 
 // A new array in the arena.
@@ -100,7 +100,7 @@ wf_status schedule_new_tensor(schedule *s, MlirType t, tensor *x)
 {
     TRY(schedule_read_type(s, t, x));
     x->place = PLACE_MEMORY;
-    return schedule_add_root(s, GRAPH_ARENA, 0, (size_t)tensor_count(x) * tensor_element_bytes(x), &x->root);
+    return schedule_add_root(s, FUNCTION_ARENA, 0, (size_t)tensor_count(x) * tensor_element_bytes(x), &x->root);
 }
 
 bool tensor_is_contiguous(const tensor *x)
@@ -129,15 +129,15 @@ static wf_status add_constant(schedule *s, MlirAttribute a, tensor *x)
         x->root = s->constant_roots[i];
         return WF_OK;
     }
-    while (s->blob.len % 64) buffer_append_char(&s->blob, 0);
-    size_t offset = s->blob.len;
+    while (s->blob->len % 64) buffer_append_char(s->blob, 0);
+    size_t offset = s->blob->len;
     wf_error inner = {0};
-    wf_status status = constant_append(a, &s->blob, &inner);
+    wf_status status = constant_append(a, s->blob, &inner);
     if (status != WF_OK) {
         schedule_refuse(s, inner.message);
         return status;
     }
-    TRY(schedule_add_root(s, GRAPH_CONSTANTS, offset, s->blob.len - offset, &x->root));
+    TRY(schedule_add_root(s, FUNCTION_CONSTANTS, offset, s->blob->len - offset, &x->root));
     if (s->n_constants == s->max_constants) {
         size_t more = s->max_constants;
         if (!schedule_grow((void **)&s->constant_roots, &more, s->n_constants, sizeof *s->constant_roots) ||

@@ -120,7 +120,7 @@ wf_status schedule_extract_slice(schedule *s)
 static bool owns_buffer(const schedule *s, MlirValue v, const tensor *x)
 {
     return x->place == PLACE_MEMORY && op_is(defining_op(v), "tensor.insert_slice") && has_one_use(v) &&
-           s->roots[x->root].base == GRAPH_ARENA;
+           s->roots[x->root].base == FUNCTION_ARENA;
 }
 
 wf_status schedule_insert_slice(schedule *s)

@@ -1,0 +1,43 @@
+// A function of a graph file, ready to be called: its program, from the cache where it can be, and its arena.
+#ifndef WELFORD_RUNTIME_FUNCTION_H
+#define WELFORD_RUNTIME_FUNCTION_H
+
+#include "runtime/compiler.h"
+#include "runtime/execute.h"
+#include "runtime/program_cache.h"
+
+typedef struct function function;
+
+// The graph file's text or bytecode, zero-terminated after `bytes`, and the arguments' shapes, which fix its dynamic
+// sizes. `argument_names` (may be NULL) stand for the arguments in messages.
+typedef struct function_source {
+    const char *text;
+    size_t bytes;
+    function_options options;
+    uint32_t n_arguments;
+    const array_shape *arguments;
+    const char *const *argument_names;
+    bool no_cache;
+} function_source;
+
+// Compiles the function, or finds it in the cache, and allocates its arena. Messages of the compiler go to `notes`.
+// `pool` must outlive the function, which serves one call at a time. Errors as for compile_function_fn.
+wf_status function_open(const function_source *source, thread_pool *pool, buffer *notes, function **f, wf_error *err);
+void function_close(function *f); // NULL is fine
+
+const plan *function_plan(const function *f);
+const program_origin *function_origin(const function *f);
+// The shape of an argument, or of a result behind them.
+void function_shape(const function *f, uint32_t index, array_shape *shape);
+
+// Computes once: arrays[i] for arguments (read only) and results, aligned to 64 bytes. A check that fails while running
+// (an index out of range) is WF_ERROR_USAGE; results are then unspecified.
+wf_status function_call(function *f, void *const *arrays, wf_error *err);
+
+// As executor_observe.
+void function_observe(function *f, execute_observer *observer, void *context);
+
+// A function of a program that is there already; `prog` must outlive it.
+wf_status function_of_program(const program *prog, thread_pool *pool, function **f, wf_error *err);
+
+#endif
