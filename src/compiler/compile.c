@@ -2,10 +2,10 @@
 #include <stdio.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/codegen/lower.h"
-#include "compiler/codegen/shards.h"
+#include "compiler/codegen/object.h"
 #include "compiler/export.h"
 #include "compiler/frontend/frontend.h"
+#include "compiler/lower/lower.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
 #include "runtime/program.h"
@@ -26,12 +26,11 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
                                const compile_options *options, buffer *image, wf_error *err)
 {
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    kernel_shards kernels;
-    TRY(shards_create(&kernels, &options->cpu, err));
+    builder kernels;
     plan p = {0};
-    view objects[N_SHARDS];
-    size_t n_objects = 0;
-    buffer notes = {0};
+    buffer notes = {0}, constants = {0};
+    const lower_options lowered = {.file = file, .facts = facts, .kv_f32 = options->kv_f32};
+    builder_init(&kernels, c->mlir, &options->cpu);
     const runner r = {.c = c,
                       .module = module,
                       .fuse = options->fuse,
@@ -41,13 +40,14 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
     wf_status status = runner_finish_step(&r, "frontend", err);
     if (status == WF_OK) status = runner_run_passes(&r, &p.memory, &p.fusions, &p.n_fusions, err);
     fwrite(buffer_view(&notes).data, 1, notes.len, stderr);
-    if (status == WF_OK) status = lower_to_plan(function, file, facts, options, &kernels, &p, err);
-    if (status == WF_OK) status = shards_compile(&kernels, options->n_threads, objects, &n_objects, err);
-    if (status == WF_OK) program_write(&p, objects, n_objects, (view){0}, image);
-    if (status == WF_OK && image->failed) status = error_memory(err, image->len);
+    if (status == WF_OK) status = lower_function(function, &lowered, &kernels, &p, &constants, err);
+    if (status == WF_OK)
+        status =
+            program_emit(c, &p, kernels.module, &options->cpu, options->n_threads, buffer_view(&constants), image, err);
     buffer_free(&notes);
+    buffer_free(&constants);
     plan_free(&p);
-    shards_free(&kernels);
+    mlirModuleDestroy(kernels.module);
     return status;
 }
 

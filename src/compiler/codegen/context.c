@@ -1,7 +1,6 @@
 #include "compiler/codegen/context.h"
 
 #include <llvm-c/Target.h>
-#include <mlir-c/Conversion.h>
 #include <mlir-c/Dialect/Arith.h>
 #include <mlir-c/Dialect/ControlFlow.h>
 #include <mlir-c/Dialect/Func.h>
@@ -13,7 +12,7 @@
 #include <mlir-c/Dialect/Vector.h>
 #include <mlir-c/Pass.h>
 #include <mlir-c/RegisterEverything.h>
-#include <mlir-c/Transforms.h>
+#include <pthread.h>
 
 #include "compiler/dialect/wf.h"
 
@@ -54,21 +53,10 @@ static MlirLogicalResult keep_diagnostic(MlirDiagnostic diagnostic, void *user)
     return mlirLogicalResultSuccess();
 }
 
-// Registration is process-wide in MLIR and LLVM and must happen once.
-static void register_once(void)
+// Registration is process-wide in MLIR and LLVM: once, and before any thread parses a pipeline.
+static void register_all(void)
 {
-    static bool done;
-    if (done) return;
-    done = true;
-    mlirRegisterTransformsCanonicalizer();
-    mlirRegisterTransformsCSE();
-    mlirRegisterConversionSCFToControlFlowPass();
-    mlirRegisterConversionConvertVectorToLLVMPass();
-    mlirRegisterConversionArithToLLVMConversionPass();
-    mlirRegisterConversionConvertControlFlowToLLVMPass();
-    mlirRegisterConversionConvertFuncToLLVMPass();
-    mlirRegisterConversionUBToLLVMConversionPass();
-    mlirRegisterConversionReconcileUnrealizedCastsPass();
+    mlirRegisterAllPasses();
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -78,7 +66,8 @@ static void register_once(void)
 wf_status compiler_context_create(compiler_context *c, wf_error *err)
 {
     *c = (compiler_context){0};
-    register_once();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_all);
     MlirDialectHandle dialects[] = {
         mlirGetDialectHandle__func__(), mlirGetDialectHandle__arith__(), mlirGetDialectHandle__scf__(),
         mlirGetDialectHandle__cf__(),   mlirGetDialectHandle__llvm__(),  mlirGetDialectHandle__vector__(),

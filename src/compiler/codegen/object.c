@@ -6,6 +6,7 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/Target/LLVMIR.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 static const char MLIR_PIPELINE[] = "builtin.module(canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,"
                                     "convert-arith-to-llvm,convert-cf-to-llvm,convert-func-to-llvm,"
                                     "reconcile-unrealized-casts)";
+static const char EXPAND_MATH[] = "builtin.module(func.func(arith-expand,convert-math-to-llvm))";
 static const char LLVM_PIPELINE[] =
     "function(sroa,early-cse,loop(loop-rotate),loop-mssa(licm),instcombine<no-verify-fixpoint>,simplifycfg)";
 
@@ -165,13 +167,17 @@ wf_status object_emit(compiler_context *c, MlirModule module, const cpu_features
 
 // ---- several objects
 
+typedef struct part {
+    buffer bytecode; // kernels; empty: none
+    buffer object;
+    wf_status status;
+    wf_error err;
+} part;
+
 typedef struct parts {
     thread_pool *pool;
     const cpu_features *cpu;
-    translation translations[OBJECT_PARTS];
-    buffer *objects;
-    wf_status status[OBJECT_PARTS];
-    wf_error errors[OBJECT_PARTS];
+    part part[OBJECT_PARTS];
 } parts;
 
 static MlirWalkResult count_op(MlirOperation op, void *n)
@@ -181,17 +187,16 @@ static MlirWalkResult count_op(MlirOperation op, void *n)
     return MlirWalkResultAdvance;
 }
 
-// Deals the functions of a module out, each to the part that has the fewest ops so far.
-static void split_module(MlirModule module, MlirModule to[OBJECT_PARTS])
+// Moves the functions that `wanted` (NULL: all) names to another module.
+static void move_functions(MlirModule from, bool (*wanted)(MlirOperation op), MlirModule *to, int n)
 {
     size_t sizes[OBJECT_PARTS] = {0};
-    MlirLocation location = mlirOperationGetLocation(mlirModuleGetOperation(module));
     MlirOperation next;
-    for (int i = 0; i < OBJECT_PARTS; i++) to[i] = mlirModuleCreateEmpty(location);
-    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = next) {
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(from)); op.ptr; op = next) {
         next = mlirOperationGetNextInBlock(op);
+        if (wanted && !wanted(op)) continue;
         int least = 0;
-        for (int i = 1; i < OBJECT_PARTS; i++)
+        for (int i = 1; i < n; i++)
             if (sizes[i] < sizes[least]) least = i;
         mlirOperationWalk(op, count_op, &sizes[least], MlirWalkPreOrder);
         mlirOperationRemoveFromParent(op);
@@ -199,42 +204,108 @@ static void split_module(MlirModule module, MlirModule to[OBJECT_PARTS])
     }
 }
 
-static void finish_parts(void *context, int thread)
+static bool is_nest(MlirOperation op)
+{
+    MlirAttribute name = mlirOperationGetAttributeByName(op, mlir_text("sym_name"));
+    MlirStringRef text = name.ptr ? mlirStringAttrGetValue(name) : (MlirStringRef){0};
+    return text.length > 5 && !memcmp(text.data, "nest_", 5);
+}
+
+// Loop nests may hold any op of math; the kernels of models hold none, and are best left as they were written.
+static wf_status expand_nests(compiler_context *c, MlirModule module, wf_error *err)
+{
+    MlirModule nests = mlirModuleCreateEmpty(mlirOperationGetLocation(mlirModuleGetOperation(module)));
+    move_functions(module, is_nest, &nests, 1);
+    bool any = mlirBlockGetFirstOperation(mlirModuleGetBody(nests)).ptr;
+    wf_status status = any ? compiler_run_passes(c, nests, EXPAND_MATH, err) : WF_OK;
+    move_functions(nests, NULL, &module, 1);
+    mlirModuleDestroy(nests);
+    return status;
+}
+
+// Each function goes to the part that has the fewest ops so far.
+static void deal_out(MlirModule module, parts *p)
+{
+    MlirModule modules[OBJECT_PARTS];
+    MlirLocation location = mlirOperationGetLocation(mlirModuleGetOperation(module));
+    for (int i = 0; i < OBJECT_PARTS; i++) modules[i] = mlirModuleCreateEmpty(location);
+    move_functions(module, NULL, modules, OBJECT_PARTS);
+    for (int i = 0; i < OBJECT_PARTS; i++) {
+        MlirOperation op = mlirModuleGetOperation(modules[i]);
+        bool empty = !mlirBlockGetFirstOperation(mlirModuleGetBody(modules[i])).ptr;
+        if (!empty) mlirOperationWriteBytecode(op, append_text, &p->part[i].bytecode);
+        mlirModuleDestroy(modules[i]);
+    }
+}
+
+// In a context of the thread's own: an MLIR or LLVM context is for one thread, and nearly all of compile time goes by
+// between a kernel's ops and its machine code. A context costs 3 ms.
+static wf_status compile_part(part *p, const cpu_features *cpu, wf_error *err)
+{
+    compiler_context c;
+    if (p->bytecode.failed) return error_memory(err, p->bytecode.len);
+    TRY(compiler_context_create(&c, err));
+    compiler_context_watch(&c, err);
+    MlirModule module = mlirModuleCreateParse(c.mlir, mlirStringRefCreate(p->bytecode.data, p->bytecode.len));
+    compiler_context_watch(&c, NULL);
+    wf_status status = WF_OK;
+    if (!module.ptr) status = c.has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "invalid kernels");
+    if (status == WF_OK) status = object_emit(&c, module, cpu, &p->object, NULL, err);
+    if (module.ptr) mlirModuleDestroy(module);
+    compiler_context_destroy(&c);
+    return status;
+}
+
+static void compile_parts(void *context, int thread)
 {
     parts *p = context;
     for (;;) {
         tile_range taken = work_take(p->pool, 0, thread, OBJECT_PARTS, 1);
         if (taken.begin == taken.end) return;
-        int64_t i = taken.begin;
-        if (p->translations[i].module)
-            p->status[i] = finish(&p->translations[i], p->cpu, &p->objects[i], NULL, &p->errors[i]);
+        part *mine = &p->part[taken.begin];
+        if (mine->bytecode.len) mine->status = compile_part(mine, p->cpu, &mine->err);
         work_finish(p->pool, 0, 1, OBJECT_PARTS);
     }
 }
 
-wf_status objects_emit(compiler_context *c, MlirModule module, const cpu_features *cpu, int n_threads,
-                       buffer objects[OBJECT_PARTS], wf_error *err)
+static wf_status run_parts(parts *p, int n_threads, wf_error *err)
 {
-    parts p = {.cpu = cpu, .objects = objects};
-    MlirModule modules[OBJECT_PARTS];
-    TRY(compiler_run_passes(c, module, MLIR_PIPELINE, err));
-    split_module(module, modules);
-    wf_status status = WF_OK;
+    TRY(thread_pool_create(n_threads < OBJECT_PARTS ? n_threads : OBJECT_PARTS, &p->pool, err));
+    bool begun = work_begin(p->pool, 1);
+    if (begun) thread_pool_run(p->pool, compile_parts, p);
+    thread_pool_free(p->pool);
+    if (!begun) return error_memory(err, 0);
+    for (int i = 0; i < OBJECT_PARTS; i++)
+        if (p->part[i].status != WF_OK) return error_set(err, p->part[i].status, "%s", p->part[i].err.message);
+    return WF_OK;
+}
+
+static wf_status verify(compiler_context *c, MlirModule module, wf_error *err)
+{
+    compiler_context_watch(c, err);
+    bool good = mlirOperationVerify(mlirModuleGetOperation(module));
+    compiler_context_watch(c, NULL);
+    if (good) return WF_OK;
+    return c->has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "invalid kernels");
+}
+
+wf_status program_emit(compiler_context *c, const plan *plan_of, MlirModule kernels, const cpu_features *cpu,
+                       int n_threads, view constants, buffer *image, wf_error *err)
+{
+    parts p = {.cpu = cpu};
+    view objects[OBJECT_PARTS];
+    size_t n_objects = 0;
+    TRY(verify(c, kernels, err));
+    TRY(expand_nests(c, kernels, err));
+    deal_out(kernels, &p);
+    wf_status status = run_parts(&p, n_threads, err);
+    for (int i = 0; i < OBJECT_PARTS; i++)
+        if (p.part[i].object.len) objects[n_objects++] = buffer_view(&p.part[i].object);
+    if (status == WF_OK) program_write(plan_of, objects, n_objects, constants, image);
+    if (status == WF_OK && image->failed) status = error_memory(err, image->len);
     for (int i = 0; i < OBJECT_PARTS; i++) {
-        bool empty = !mlirBlockGetFirstOperation(mlirModuleGetBody(modules[i])).ptr;
-        if (status == WF_OK && !empty) status = translate(c, modules[i], &p.translations[i], err);
-        mlirModuleDestroy(modules[i]);
-    }
-    if (status == WF_OK) status = thread_pool_create(n_threads < OBJECT_PARTS ? n_threads : OBJECT_PARTS, &p.pool, err);
-    if (status == WF_OK) {
-        bool begun = work_begin(p.pool, 1);
-        if (begun) thread_pool_run(p.pool, finish_parts, &p);
-        thread_pool_free(p.pool);
-        if (!begun) status = error_memory(err, 0);
-    }
-    for (int i = 0; i < OBJECT_PARTS; i++) {
-        translation_free(&p.translations[i]);
-        if (status == WF_OK && p.status[i] != WF_OK) status = error_set(err, p.status[i], "%s", p.errors[i].message);
+        buffer_free(&p.part[i].bytecode);
+        buffer_free(&p.part[i].object);
     }
     return status;
 }

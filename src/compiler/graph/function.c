@@ -5,10 +5,9 @@
 //   raise to wf ops, fuse them                        raise/, pass/
 //   take apart what no kernel takes                   unfuse.h, decompose.h
 //   TOSA to linalg, fuse elementwise ops              upstream
-//   kernels and calls                                 schedule.h
-//   objects                                           codegen/object.h
+//   kernels and calls                                 lower/lower.h
+//   machine code                                      codegen/object.h
 #include <mlir-c/Pass.h>
-#include <mlir-c/RegisterEverything.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +21,10 @@
 #include "compiler/graph/constant.h"
 #include "compiler/graph/decompose.h"
 #include "compiler/graph/regions.h"
-#include "compiler/graph/schedule.h"
+#include "compiler/lower/lower.h"
 #include "compiler/graph/unfuse.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
-#include "runtime/program.h"
 #include "runtime/threads.h"
 
 static const char TO_LINALG[] =
@@ -35,16 +33,6 @@ static const char TO_LINALG[] =
     "canonicalize,cse))";
 static const char FUSE[] = "builtin.module(func.func(linalg-fuse-elementwise-ops,canonicalize,cse))";
 static const char TO_LOOPS[] = "builtin.module(func.func(linalg-generalize-named-ops,canonicalize,cse))";
-// Of the kernels, before object_emit: it knows no math.
-static const char EXPAND_MATH[] = "builtin.module(func.func(arith-expand,convert-math-to-llvm))";
-
-// Registration is process-wide in MLIR and must happen once.
-static void register_all_passes_once(void)
-{
-    static bool done;
-    if (!done) mlirRegisterAllPasses();
-    done = true;
-}
 
 // ---- the entry
 
@@ -188,7 +176,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
         TRY(runner_raise(r, err));
         TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     }
-    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? schedule_has_kernel : NULL;
+    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? lower_has_kernel : NULL;
     unfuse_function(function, keep);
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
@@ -199,6 +187,14 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
     wf_erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     return runner_finish_step(r, "lower", err);
+}
+
+// Locations in text from memory have the file name "-".
+static void name_place(const char *name, wf_error *err)
+{
+    if (!err || strncmp(err->message, "-:", 2)) return;
+    wf_error inner = *err;
+    error_set(err, inner.status, "%s%s", name, inner.message + 1);
 }
 
 static const char *with_name(plan *p, const char *text, const char *name)
@@ -226,30 +222,17 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
                       wf_error *err)
 {
     builder kernels;
+    buffer constants = {0};
+    const lower_options options = {.chain = runner_has(r, "chain")};
     builder_init(&kernels, r->c->mlir, cpu);
-    buffer objects[OBJECT_PARTS] = {0}, constants = {0};
-    view emitted[OBJECT_PARTS];
-    size_t n_emitted = 0;
-    wf_status status = schedule_function(function, &kernels, runner_has(r, "chain"), p, &constants, err);
+    wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
-    if (status == WF_OK) status = compiler_run_passes(r->c, kernels.module, EXPAND_MATH, err);
-    if (status == WF_OK && p->n_calls) status = objects_emit(r->c, kernels.module, cpu, threads_usable(), objects, err);
-    mlirModuleDestroy(kernels.module);
-    for (int i = 0; i < OBJECT_PARTS; i++)
-        if (objects[i].len) emitted[n_emitted++] = buffer_view(&objects[i]);
     if (status == WF_OK) name_places(p, r->file);
-    if (status == WF_OK) program_write(p, emitted, n_emitted, buffer_view(&constants), image);
-    for (int i = 0; i < OBJECT_PARTS; i++) buffer_free(&objects[i]);
+    if (status == WF_OK)
+        status = program_emit(r->c, p, kernels.module, cpu, threads_usable(), buffer_view(&constants), image, err);
+    mlirModuleDestroy(kernels.module);
     buffer_free(&constants);
     return status;
-}
-
-// Locations in text from memory have the file name "-".
-static void name_place(const char *name, wf_error *err)
-{
-    if (!err || strncmp(err->message, "-:", 2)) return;
-    wf_error inner = *err;
-    error_set(err, inner.status, "%s%s", name, inner.message + 1);
 }
 
 WF_EXPORT compile_function_fn welford_compile_function;
@@ -262,7 +245,6 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     TRY(check_options(o, err));
     compiler_context c;
     TRY(compiler_context_create(&c, err));
-    register_all_passes_once();
     runner r = {.c = &c,
                 .file = o->name,
                 .fuse = o->fuse,

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/dialect/wf.h"
-#include "compiler/graph/schedule_parts.h"
+#include "compiler/lower/lowering.h"
 
 // offset + coef * loops of an affine expression times `stride`. False when it is not linear.
 static bool add_linear(MlirAffineExpr x, int64_t stride, access *a)
@@ -40,14 +39,17 @@ static bool stays_inside(const nest *n, MlirAffineExpr x, int64_t size)
     return least >= 0 && greatest < size;
 }
 
+// A call whose kernel is found when the nest is known.
+static call *add_nest_call(lowering *l) { return lowering_add_call(l, 0, NULL); }
+
 // Whether the tensor is all there is of its root.
-static bool fills_root(const schedule *s, const tensor *x)
+static bool fills_root(const lowering *l, const tensor *x)
 {
     return !x->offset && tensor_is_contiguous(x) &&
-           (size_t)tensor_count(x) * tensor_element_bytes(x) == s->roots[x->root].bytes;
+           tensor_count(x) * (int64_t)tensor_element_bytes(x) == l->roots[x->root].bytes.c[DIM_ONE];
 }
 
-static wf_status make_access(schedule *s, call *c, const nest *n, const tensor *x, MlirAffineMap map, bool written,
+static wf_status make_access(lowering *l, call *c, const nest *n, const tensor *x, MlirAffineMap map, bool written,
                              access *a)
 {
     *a = (access){.element = x->element};
@@ -56,7 +58,7 @@ static wf_status make_access(schedule *s, call *c, const nest *n, const tensor *
         a->scalar = x->scalar;
         a->constant = x->constant;
         if (x->place == PLACE_EMPTY) // nothing is known of it, so any value will do
-            a->constant = mlirTypeIsAFloat(x->element) ? mlirFloatAttrDoubleGet(s->b->ctx, x->element, 0)
+            a->constant = mlirTypeIsAFloat(x->element) ? mlirFloatAttrDoubleGet(l->b->ctx, x->element, 0)
                                                        : mlirIntegerAttrGet(x->element, 0);
         return WF_OK;
     }
@@ -64,16 +66,16 @@ static wf_status make_access(schedule *s, call *c, const nest *n, const tensor *
     a->offset = x->offset;
     for (int d = 0; d < x->rank; d++) {
         MlirAffineExpr e = mlirAffineMapGetResult(map, d);
-        if (!add_linear(e, x->strides[d], a)) return schedule_refuse(s, "has an index that is not linear");
-        if (!stays_inside(n, e, x->dims[d])) return schedule_refuse(s, "reaches beyond an operand");
+        if (!add_linear(e, x->strides[d], a)) return lowering_refuse(l, "has an index that is not linear");
+        if (!stays_inside(n, e, x->dims[d])) return lowering_refuse(l, "reaches beyond an operand");
     }
-    a->buffer = schedule_use_root(s, c, x->root, written);
-    if (written && a->buffer >= 0) c->partly[a->buffer] |= !fills_root(s, x);
-    return a->buffer < 0 ? schedule_refuse(s, "has too many operands") : WF_OK;
+    a->buffer = lowering_use_root(l, c, x->root, written);
+    if (written && a->buffer >= 0) c->operands[a->buffer].partly |= !fills_root(l, x);
+    return a->buffer < 0 ? lowering_refuse(l, "has too many operands") : WF_OK;
 }
 
 typedef struct gather_list {
-    schedule *s;
+    lowering *l;
     call *c;
     gather items[16];
     int n, depth;
@@ -89,17 +91,17 @@ static void find_gathers(gather_list *g, MlirOperation op)
         bool known = false;
         for (int i = 0; i < g->n; i++) known = known || mlirValueEqual(g->items[i].source, source);
         tensor x;
-        if (!known && g->n == 16) g->status = schedule_refuse_op(g->s, op, "reads too many tensors");
-        if (!known && g->status == WF_OK) g->status = schedule_read_tensor(g->s, source, &x);
+        if (!known && g->n == 16) g->status = lowering_refuse_op(g->l, op, "reads too many tensors");
+        if (!known && g->status == WF_OK) g->status = lowering_read_tensor(g->l, source, &x);
         if (!known && g->status == WF_OK) {
             gather *item = &g->items[g->n++];
             *item =
-                (gather){source, x.element, schedule_use_root(g->s, g->c, x.root, false), x.rank, x.offset, {0}, {0}};
+                (gather){source, x.element, lowering_use_root(g->l, g->c, x.root, false), x.rank, x.offset, {0}, {0}};
             memcpy(item->dims, x.dims, sizeof item->dims);
             memcpy(item->strides, x.strides, sizeof item->strides);
-            if (item->buffer < 0) g->status = schedule_refuse_op(g->s, op, "has too many operands");
+            if (item->buffer < 0) g->status = lowering_refuse_op(g->l, op, "has too many operands");
             for (int d = 0; d < x.rank; d++)
-                if (!x.dims[d]) g->status = schedule_refuse_op(g->s, op, "reads a tensor without elements");
+                if (!x.dims[d]) g->status = lowering_refuse_op(g->l, op, "reads a tensor without elements");
         }
     }
     g->depth++;
@@ -109,124 +111,138 @@ static void find_gathers(gather_list *g, MlirOperation op)
         if (is_scalar_value(v) && source.ptr &&
             !mlirBlockEqual(mlirOperationGetBlock(source), mlirOperationGetBlock(op)))
             find_gathers(g, source);
-        else if (is_scalar_value(v) && source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), g->s->entry))
+        else if (is_scalar_value(v) && source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), g->l->entry))
             find_gathers(g, source);
     }
     g->depth--;
 }
 
 // The tensors that scalars read must be in memory before the call that reads them is made.
-static wf_status prepare_gathers(schedule *s, MlirOperation op, int depth)
+static wf_status prepare_gathers(lowering *l, MlirOperation op, int depth)
 {
     if (!op.ptr || depth > 64) return WF_OK;
     if (op_is(op, "tensor.extract")) {
         tensor x;
         MlirValue source = mlirOperationGetOperand(op, 0);
-        TRY(schedule_read_tensor(s, source, &x));
+        TRY(lowering_read_tensor(l, source, &x));
         if (x.place != PLACE_MEMORY) {
-            TRY(schedule_to_memory(s, &x));
-            TRY(schedule_add_tensor(s, source, &x)); // found before the older one
+            TRY(lowering_to_memory(l, &x));
+            TRY(lowering_add_tensor(l, source, &x)); // found before the older one
         }
     }
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++) {
         MlirValue v = mlirOperationGetOperand(op, i);
         MlirOperation source = is_scalar_value(v) ? defining_op(v) : (MlirOperation){0};
-        if (source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), s->entry))
-            TRY(prepare_gathers(s, source, depth + 1));
+        if (source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), l->entry))
+            TRY(prepare_gathers(l, source, depth + 1));
     }
     return WF_OK;
 }
 
-static wf_status prepare_body(schedule *s, MlirBlock body)
+static wf_status prepare_body(lowering *l, MlirBlock body)
 {
     for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = mlirOperationGetNextInBlock(op))
-        TRY(prepare_gathers(s, op, 0));
+        TRY(prepare_gathers(l, op, 0));
     return WF_OK;
 }
 
-// The kernel of an equal nest, or a name for a new one.
-static wf_status name_kernel(schedule *s, const nest *n, size_t index, const char **kernel, bool *known)
+// The kernel of an equal nest, or a new one.
+static wf_status find_kernel(lowering *l, const nest *n, uint32_t *kernel, bool *known)
 {
     buffer key = {0};
     bool shared = nest_write_key(n, &key);
     *known = false;
-    for (size_t i = 0; shared && i < s->n_nests && !*known; i++) {
-        *known = !strcmp(s->nests[i].key, buffer_view(&key).data);
-        *kernel = s->nests[i].kernel;
+    for (size_t i = 0; shared && i < l->n_nests && !*known; i++) {
+        *known = !strcmp(l->nest_keys[i], buffer_view(&key).data);
+        *kernel = l->nest_kernels[i];
     }
-    char name[64];
-    snprintf(name, sizeof name, "nest_%zu", index);
-    if (!*known) *kernel = arena_strdup(&s->out->memory, view_of(name));
-    const char *copy = shared && !*known ? arena_strdup(&s->out->memory, buffer_view(&key)) : NULL;
+    const char *copy = shared && !*known ? arena_strdup(&l->out->memory, buffer_view(&key)) : NULL;
     buffer_free(&key);
-    if (!*kernel || (shared && !*known && (!copy || !GROW(s, nests, nests)))) return error_memory(s->err, sizeof name);
-    if (copy) s->nests[s->n_nests++] = (nest_kernel){copy, *kernel};
+    if (*known) return WF_OK;
+    char name[32];
+    bool is_new;
+    snprintf(name, sizeof name, "nest_%d", l->n_nest_kernels++);
+    *kernel = lowering_find_kernel(l, name, &is_new);
+    size_t more = l->max_nests;
+    if (*kernel == UINT32_MAX || (shared && !copy) ||
+        !lowering_grow((void **)&l->nest_kernels, &more, l->n_nests, sizeof *l->nest_kernels) ||
+        !GROW(l, nest_keys, nests))
+        return error_memory(l->err, sizeof name);
+    if (!shared) return WF_OK;
+    l->nest_keys[l->n_nests] = copy;
+    l->nest_kernels[l->n_nests++] = *kernel;
     return WF_OK;
 }
 
 // Scalar operations of the whole nest.
-static double nest_flops(const nest *n)
+static affine nest_flops(const nest *n)
 {
     double count = 0;
     if (n->body.ptr)
         for (MlirOperation op = mlirBlockGetFirstOperation(n->body); op.ptr; op = mlirOperationGetNextInBlock(op))
             count += op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.");
-    for (int l = 0; l < n->n_loops; l++) count *= (double)n->extent[l];
-    return count;
+    for (int i = 0; i < n->n_loops; i++) count *= (double)n->extent[i];
+    return affine_of(DIM_ONE, count < 0x1p47 ? (int64_t)count : INT64_C(1) << 47);
+}
+
+static bool is_read_only(const lowering *l, const root *r)
+{
+    return r->area != FUNCTION_ARENA && !(r->area >= FUNCTION_ARRAYS + l->n_arguments);
+}
+
+// Whether a call with as many tiles may be chained to the call before: whatever this chain wrote is read at the same
+// steps, and nothing is written that another call of the chain writes.
+static bool can_chain(const lowering *l, const call *c, int index, const call *before, const nest *n,
+                      const nest_shape *shape)
+{
+    const access *lists[] = {n->in, n->init};
+    int64_t step;
+    if (n->n_gathers) return false;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < (k == 0 ? n->n_in : n->n_out); i++) {
+            const access *a = &lists[k][i];
+            if (a->kind != ACCESS_MEMORY) continue;
+            const root *r = &l->roots[c->operands[a->buffer].root];
+            if (is_read_only(l, r) || root_writer_before(r, index) < before->chain) continue;
+            if (a->offset || !nest_tile_step(n, shape, a, &step) || step != r->step) return false;
+        }
+    for (int o = 0; o < n->n_out; o++) {
+        const root *r = &l->roots[c->operands[n->out[o].buffer].root];
+        if (root_writer_before(r, index) >= before->chain) return false;
+    }
+    return true;
 }
 
 // Plans the nest, builds its kernel and fills in the call.
-static wf_status finish_nest(schedule *s, size_t index, nest *n)
+static wf_status finish_nest(lowering *l, size_t index, nest *n)
 {
-    call *c = &s->calls[index];
-    n->math_buffer = schedule_use_root(s, c, -1, false);
-    n->fault_buffer = schedule_use_root(s, c, -2, true);
-    if (n->math_buffer < 0 || n->fault_buffer < 0) return schedule_refuse(s, "has too many operands");
-    n->add_check = schedule_add_check;
-    n->check_context = s;
+    call *c = &l->calls[index];
+    n->math_buffer = lowering_use_root(l, c, l->math_root, false);
+    n->fault_buffer = lowering_use_root(l, c, l->fault_root, true);
+    if (n->math_buffer < 0 || n->fault_buffer < 0) return lowering_refuse(l, "has too many operands");
+    n->add_check = lowering_add_check;
+    n->check_context = l;
     nest_shape shape;
-    nest_plan(n, &s->b->target, &shape);
+    nest_plan(n, &l->b->target, &shape);
     bool known;
-    TRY(name_kernel(s, n, index, &c->kernel, &known));
-    c->label = schedule_make_label(s);
-    c->n_tiles = shape.n_tiles;
+    TRY(find_kernel(l, n, &c->kernel, &known));
+    call_tiles(c, affine_of(DIM_ONE, shape.n_tiles));
     c->grain = shape.grain > 0 ? shape.grain : 1;
     c->flops = nest_flops(n);
-    if (!c->label) return error_memory(s->err, sizeof *c);
 
-    // Chained to the call before: as many tiles, and whatever this chain wrote is read at the same steps.
-    call *before = index > 0 ? &s->calls[index - 1] : NULL;
-    int64_t step;
-    c->chain = (int)index;
-    if (s->chain && before && before->n_tiles == c->n_tiles && c->n_tiles > 1) {
-        bool chained = n->n_gathers == 0;
-        const access *lists[] = {n->in, n->init};
-        for (int k = 0; k < 2; k++)
-            for (int i = 0; i < (k == 0 ? n->n_in : n->n_out); i++) {
-                const access *a = &lists[k][i];
-                if (a->kind != ACCESS_MEMORY) continue;
-                const root *r = &s->roots[c->roots[a->buffer]];
-                if (r->base == FUNCTION_CONSTANTS ||
-                    (r->base >= FUNCTION_ARRAYS && r->base < FUNCTION_ARRAYS + s->out->n_arguments) ||
-                    root_writer_before(r, (int)index) < before->chain)
-                    continue;
-                chained = chained && a->offset == 0 && nest_tile_step(n, &shape, a, &step) && step == r->step;
-            }
-        for (int o = 0; o < n->n_out; o++) { // nor may it write what another call of the chain writes
-            const root *r = &s->roots[c->roots[n->out[o].buffer]];
-            chained = chained && root_writer_before(r, (int)index) < before->chain;
-        }
-        if (chained) {
-            c->chained = true;
-            c->chain = before->chain;
-        }
+    call *before = index > 0 ? &l->calls[index - 1] : NULL;
+    bool same_tiles = before && before->tiles.a.c[DIM_ONE] == shape.n_tiles && shape.n_tiles > 1;
+    if (l->o.chain && same_tiles && can_chain(l, c, (int)index, before, n, &shape)) {
+        c->chained = true;
+        c->chain = before->chain;
     }
     for (int o = 0; o < n->n_out; o++) {
-        root *r = &s->roots[c->roots[n->out[o].buffer]];
+        int64_t step;
+        root *r = &l->roots[c->operands[n->out[o].buffer].root];
         bool only = root_writer_before(r, (int)index) < 0;
         r->step = only && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
     }
-    return known ? WF_OK : nest_build(s->b, n, &shape, c->kernel, s->err);
+    return known ? WF_OK : nest_build(l->b, n, &shape, l->kernels[c->kernel], l->err);
 }
 
 // The first result dimension that is just loop l tells its extent.
@@ -253,27 +269,27 @@ static bool is_fill(MlirOperation op, MlirBlock body)
            mlirValueEqual(mlirOperationGetOperand(yield, 0), mlirBlockGetArgument(body, 0));
 }
 
-wf_status schedule_splat(schedule *s, MlirValue scalar)
+wf_status lower_splat(lowering *l, MlirValue scalar)
 {
-    MlirValue y = mlirOperationGetResult(s->op, 0);
+    MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor x;
-    TRY(schedule_read_type(s, mlirValueGetType(y), &x));
+    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &x));
     x.place = scalar.ptr ? PLACE_SPLAT : PLACE_EMPTY;
     x.scalar = scalar;
-    return schedule_add_tensor(s, y, &x);
+    return lowering_add_tensor(l, y, &x);
 }
 
-wf_status schedule_generic(schedule *s)
+wf_status lower_generic(lowering *l)
 {
-    MlirOperation op = s->op;
+    MlirOperation op = l->op;
     intptr_t n_operands = mlirOperationGetNumOperands(op), n_out = mlirOperationGetNumResults(op);
     MlirAttribute maps = op_attribute(op, "indexing_maps");
     MlirBlock body;
     if (!maps.ptr || n_operands > 32 || n_operands < 1 || n_out > 8 || mlirOperationGetNumRegions(op) != 1)
-        return schedule_refuse(s, "cannot be compiled");
+        return lowering_refuse(l, "cannot be compiled");
     body = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, 0));
-    if (is_fill(op, body)) return schedule_splat(s, mlirOperationGetOperand(op, 0));
-    TRY(prepare_body(s, body));
+    if (is_fill(op, body)) return lower_splat(l, mlirOperationGetOperand(op, 0));
+    TRY(prepare_body(l, body));
 
     nest n = {.n_in = (int)(n_operands - n_out), .n_out = (int)n_out, .body = body};
     tensor operands[32], results[8];
@@ -285,37 +301,37 @@ wf_status schedule_generic(schedule *s)
         if (is_scalar_value(v))
             operands[i] = (tensor){.place = PLACE_SPLAT, .element = mlirValueGetType(v), .scalar = v, .root = -1};
         else
-            TRY(schedule_read_tensor(s, v, &operands[i]));
+            TRY(lowering_read_tensor(l, v, &operands[i]));
     }
     n.n_loops = (int)mlirAffineMapGetNumDims(map[0]);
-    if (n.n_loops > NEST_MAX_LOOPS) return schedule_refuse(s, "has too many loops");
-    for (int l = 0; l < n.n_loops; l++) n.extent[l] = -1;
+    if (n.n_loops > NEST_MAX_LOOPS) return lowering_refuse(l, "has too many loops");
+    for (int k = 0; k < n.n_loops; k++) n.extent[k] = -1;
     for (intptr_t i = 0; i < n_operands; i++)
         if (!is_scalar_value(mlirOperationGetOperand(op, i)) && !find_extents(&n, &operands[i], map[i]))
-            return schedule_refuse(s, "has operands whose sizes disagree");
+            return lowering_refuse(l, "has operands whose sizes disagree");
     access used = {0};
     for (intptr_t o = 0; o < n_out; o++) {
-        TRY(schedule_new_tensor(s, mlirValueGetType(mlirOperationGetResult(op, o)), &results[o]));
+        TRY(lowering_new_tensor(l, mlirValueGetType(mlirOperationGetResult(op, o)), 0, &results[o]));
         for (int d = 0; d < results[o].rank; d++)
             if (!add_linear(mlirAffineMapGetResult(map[n.n_in + o], d), 1, &used))
-                return schedule_refuse(s, "has an index that is not linear");
+                return lowering_refuse(l, "has an index that is not linear");
     }
-    for (int l = 0; l < n.n_loops; l++) {
-        n.reduction[l] = used.coef[l] == 0 && n_out > 0; // without results: only checks
-        if (n.extent[l] < 0) return schedule_refuse(s, "has a loop whose size no operand tells");
+    for (int k = 0; k < n.n_loops; k++) {
+        n.reduction[k] = used.coef[k] == 0 && n_out > 0; // without results: only checks
+        if (n.extent[k] < 0) return lowering_refuse(l, "has a loop whose size no operand tells");
     }
-    size_t index = s->n_calls;
-    call *c = schedule_add_call(s);
-    if (!c) return error_memory(s->err, sizeof *c);
-    for (int i = 0; i < n.n_in; i++) TRY(make_access(s, c, &n, &operands[i], map[i], false, &in[i]));
+    size_t index = l->n_calls;
+    call *c = add_nest_call(l);
+    if (!c) return error_memory(l->err, sizeof *c);
+    for (int i = 0; i < n.n_in; i++) TRY(make_access(l, c, &n, &operands[i], map[i], false, &in[i]));
     for (int o = 0; o < n.n_out; o++) {
         init[o] = (access){.kind = ACCESS_NONE};
         if (!has_no_use(mlirBlockGetArgument(body, n.n_in + o)))
-            TRY(make_access(s, c, &n, &operands[n.n_in + o], map[n.n_in + o], false, &init[o]));
-        TRY(make_access(s, c, &n, &results[o], map[n.n_in + o], true, &out[o]));
-        TRY(schedule_add_tensor(s, mlirOperationGetResult(op, o), &results[o]));
+            TRY(make_access(l, c, &n, &operands[n.n_in + o], map[n.n_in + o], false, &init[o]));
+        TRY(make_access(l, c, &n, &results[o], map[n.n_in + o], true, &out[o]));
+        TRY(lowering_add_tensor(l, mlirOperationGetResult(op, o), &results[o]));
     }
-    gather_list g = {.s = s, .c = c};
+    gather_list g = {.l = l, .c = c};
     for (MlirOperation o = mlirBlockGetFirstOperation(body); o.ptr; o = mlirOperationGetNextInBlock(o))
         find_gathers(&g, o);
     for (int i = 0; i < n_operands && g.status == WF_OK; i++)
@@ -323,35 +339,35 @@ wf_status schedule_generic(schedule *s)
             find_gathers(&g, defining_op(operands[i].scalar));
     TRY(g.status);
     n.in = in, n.out = out, n.init = init, n.gathers = g.items, n.n_gathers = g.n;
-    return finish_nest(s, index, &n);
+    return finish_nest(l, index, &n);
 }
 
 // Copies `from` (memory or splat) into `to`, of the same shape.
-wf_status schedule_copy(schedule *s, const tensor *from, const tensor *to)
+wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to)
 {
-    if (from->place == PLACE_SPLAT && from->scalar.ptr) TRY(prepare_gathers(s, defining_op(from->scalar), 0));
+    if (from->place == PLACE_SPLAT && from->scalar.ptr) TRY(prepare_gathers(l, defining_op(from->scalar), 0));
     nest n = {.n_in = 1, .n_out = 1, .n_loops = to->rank};
     access in = {0}, out = {0}, init = {.kind = ACCESS_NONE};
-    size_t index = s->n_calls;
-    call *c = schedule_add_call(s);
-    if (!c) return error_memory(s->err, sizeof *c);
+    size_t index = l->n_calls;
+    call *c = add_nest_call(l);
+    if (!c) return error_memory(l->err, sizeof *c);
     memcpy(n.extent, to->dims, sizeof n.extent);
-    MlirAffineMap map = mlirAffineMapMultiDimIdentityGet(s->b->ctx, to->rank);
-    TRY(make_access(s, c, &n, from, map, false, &in));
-    TRY(make_access(s, c, &n, to, map, true, &out));
-    gather_list g = {.s = s, .c = c};
+    MlirAffineMap map = mlirAffineMapMultiDimIdentityGet(l->b->ctx, to->rank);
+    TRY(make_access(l, c, &n, from, map, false, &in));
+    TRY(make_access(l, c, &n, to, map, true, &out));
+    gather_list g = {.l = l, .c = c};
     if (from->scalar.ptr) find_gathers(&g, defining_op(from->scalar));
     TRY(g.status);
     n.in = &in, n.out = &out, n.init = &init, n.gathers = g.items, n.n_gathers = g.n;
-    return finish_nest(s, index, &n);
+    return finish_nest(l, index, &n);
 }
 
 // The same values, contiguous in memory.
-wf_status schedule_to_memory(schedule *s, tensor *x)
+wf_status lowering_to_memory(lowering *l, tensor *x)
 {
     if (x->place == PLACE_MEMORY && tensor_is_contiguous(x)) return WF_OK;
     tensor copy;
-    TRY(schedule_new_tensor(s, tensor_of(0, NULL, x->element), &copy));
+    TRY(lowering_new_tensor(l, tensor_of(0, NULL, x->element), 0, &copy));
     copy.rank = x->rank;
     int64_t stride = 1;
     for (int d = x->rank; d-- > 0;) {
@@ -359,8 +375,8 @@ wf_status schedule_to_memory(schedule *s, tensor *x)
         copy.strides[d] = stride;
         stride *= x->dims[d];
     }
-    s->roots[copy.root].bytes = (size_t)tensor_count(&copy) * tensor_element_bytes(&copy);
-    if (x->place != PLACE_EMPTY) TRY(schedule_copy(s, x, &copy));
+    l->roots[copy.root].bytes = tensor_bytes(&copy);
+    if (x->place != PLACE_EMPTY) TRY(lowering_copy(l, x, &copy));
     *x = copy;
     return WF_OK;
 }

@@ -1,6 +1,6 @@
 // Nests of many shapes on every instruction set, against plain C in double precision.
 #define _GNU_SOURCE
-#include "compiler/graph/schedule.h"
+#include "compiler/lower/lower.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -29,13 +29,13 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     program prog = {0};
     thread_pool *pool = NULL;
     function *f = NULL;
-    buffer object = {0}, constants = {0}, image = {0};
+    buffer constants = {0}, image = {0};
     wf_status status;
     TRY_GOTO(graph_file_read(&h.context, text, strlen(text), "test", &module, err), done);
     MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    TRY_GOTO(schedule_function(op, &h.builder, true, &p, &constants, err), done);
-    TRY_GOTO(object_emit(&h.context, h.builder.module, &h.cpu, &object, NULL, err), done);
-    program_write(&p, &(view){object.data, object.len}, 1, buffer_view(&constants), &image);
+    const lower_options options = {.chain = true};
+    TRY_GOTO(lower_function(op, &options, &h.builder, &p, &constants, err), done);
+    TRY_GOTO(program_emit(&h.context, &p, h.builder.module, &h.cpu, 2, buffer_view(&constants), &image, err), done);
     TRY_GOTO(program_load(image.data, image.len, "test", &prog, err), done);
     TRY_GOTO(thread_pool_create(3, &pool, err), done);
     TRY_GOTO(function_of_program(&prog, pool, &f, err), done);
@@ -45,7 +45,6 @@ done:
     if (pool) thread_pool_free(pool);
     program_free(&prog);
     plan_free(&p);
-    buffer_free(&object);
     buffer_free(&constants);
     buffer_free(&image);
     if (module.ptr) mlirModuleDestroy(module);

@@ -1,0 +1,341 @@
+// Attention (kernel/attention.h). Of a sequence program over the cache: fused, or in three steps
+// (kernel/attention_apart.h). Of a graph over given keys and values, in f32: they are copied to where the kernel looks
+// for a cache, K in groups of 16 positions, and a mask to rows of whole blocks of positions; then one call does all
+// heads of all sequences.
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/kernel/attention.h"
+#include "compiler/kernel/attention_apart.h"
+#include "compiler/kernel/kv.h"
+#include "compiler/lower/lowering.h"
+
+BUILD_WRAPPER(attention_build, attention_kernel)
+BUILD_WRAPPER(attention_merge_build, attention_kernel)
+BUILD_WRAPPER(attention_scores_build, attention_kernel)
+BUILD_WRAPPER(attention_softmax_build, attention_kernel)
+BUILD_WRAPPER(attention_values_build, attention_kernel)
+
+// ---- over the cache
+
+static void token_past_context(lowering *l)
+{
+    call_size(l, affine_of(DIM_TOKENS, 1));
+    call_size(l, affine_of(DIM_PAST, 1));
+    call_size(l, affine_of(DIM_CONTEXT, 1));
+}
+
+// A call of the attention kernel; its output operand and the span are the caller's.
+static call *call_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, const char *label)
+{
+    char name[96];
+    attention_name(k, name);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, k), label);
+    if (!c) return NULL;
+    call_reads(l, q, 0);
+    call_reads(l, lowering_cache_root(l, layer, 0), 0);
+    call_reads(l, lowering_cache_root(l, layer, 1), 0);
+    token_past_context(l);
+    c->pair_flops = 4 * k->n_heads * k->head_dim; // a score, and a share of the result
+    c->window = k->window;
+    return c;
+}
+
+// A few tokens deep in the context: all threads share the positions, then the parts are merged.
+static wf_status call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y,
+                                      plan_condition when)
+{
+    char name[96], label[32];
+    int64_t spans = attention_window_spans(k);
+    int64_t span_bytes = ATTENTION_SPLIT_TOKENS * k->n_heads * attention_part_bytes(k->head_dim);
+    affine parts_bytes =
+        affine_of(DIM_ONE, span_bytes * (spans ? spans : 1)); // ceil(n_ctx / span) spans, or those of a window
+    if (!spans) parts_bytes.c[DIM_CONTEXT] = span_bytes / ATTENTION_SPAN;
+    int parts = lowering_add_end(l, parts_bytes);
+    snprintf(label, sizeof label, "blk.%d.attention parts", (int)layer);
+    call *c = call_attention(l, k, layer, q, label);
+    if (!c) return error_memory(l->err, sizeof *c);
+    c->tiles = (plan_count){
+        .divisor = spans ? 1 : ATTENTION_SPAN, .factor = attention_split_tiles(k, &l->b->target), .when = when};
+    c->tiles.a.c[spans ? DIM_ONE : DIM_TOKENS] = spans ? spans : 1;
+    if (!spans) c->tiles.a.c[DIM_PAST] = 1;
+    call_writes(l, parts);
+    call_size(l, affine_of(DIM_ONE, ATTENTION_SPAN));
+
+    attention_merge_name(k, name);
+    snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
+    c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_merge_build, k), label);
+    if (!c) return error_memory(l->err, sizeof *c);
+    c->tiles = (plan_count){.a = affine_of(DIM_TOKENS, k->n_kv_heads), .divisor = 1, .factor = 1, .when = when};
+    call_reads(l, parts, 0);
+    call_writes(l, y);
+    token_past_context(l);
+    call_size(l, affine_of(DIM_ONE, ATTENTION_SPAN));
+    return WF_OK;
+}
+
+// Unfused: scores, softmax, and the sum of values, by one kernel each, over scores behind all values.
+static wf_status call_attention_apart(lowering *l, const attention_kernel *k, int64_t layer, int q, int y)
+{
+    static const struct {
+        const char *label;
+        void (*name)(const attention_kernel *k, char name[96]);
+        build_kernel *build;
+    } STEPS[] = {{"scores", attention_scores_name, do_attention_scores_build},
+                 {"softmax", attention_softmax_name, do_attention_softmax_build},
+                 {"values", attention_values_name, do_attention_values_build}};
+    enum { SCORES, SOFTMAX, VALUES };
+    const kernel_target *target = &l->b->target;
+    affine scores_bytes = affine_of(DIM_PAIRS, attention_scores_pair_bytes(k));
+    scores_bytes.c[DIM_CONTEXT] = attention_scores_context_bytes(k, target);
+    int scores = lowering_add_end(l, scores_bytes);
+    for (int step = SCORES; step <= VALUES; step++) {
+        char name[96], label[48];
+        STEPS[step].name(k, name);
+        snprintf(label, sizeof label, "blk.%d.attention %s", (int)layer, STEPS[step].label);
+        call *c = lowering_add_call(l, lowering_add_kernel(l, name, STEPS[step].build, k), label);
+        if (!c) return error_memory(l->err, sizeof *c);
+        c->tiles = (plan_count){
+            .a = affine_of(DIM_TOKENS, 1), .divisor = attention_tiles_for(k, target).tokens, .factor = k->n_kv_heads};
+        // a product and a sum a feature; a maximum, a difference, a power and a product a score
+        c->pair_flops = step == SOFTMAX ? 4 * k->n_heads : 2 * k->n_heads * k->head_dim;
+        c->window = k->window;
+        call_reads(l, step == SCORES ? q : scores, 0);
+        if (step != SOFTMAX) call_reads(l, lowering_cache_root(l, layer, step == VALUES), 0);
+        call_writes(l, step == VALUES ? y : scores);
+        token_past_context(l);
+        call_size(l, affine_of(DIM_ONE, 0));
+    }
+    return WF_OK;
+}
+
+wf_status lower_cached_attention(lowering *l)
+{
+    MlirOperation op = l->op;
+    MlirValue result = mlirOperationGetResult(op, 0);
+    int64_t layer = op_int(op, "cache", 0);
+    attention_kernel k = {.n_heads = op_int(op, "n_heads", 1),
+                          .n_kv_heads = op_int(op, "n_kv_heads", 1),
+                          .head_dim = l->o.facts->head_dim,
+                          .scale = op_float(op, "scale", 1),
+                          .kv_f32 = l->o.kv_f32,
+                          .window = op_int(op, "window", 0),
+                          .softcap = op_float(op, "softcap", 0),
+                          .out_q8 = is_wf_type(element_type_of(result), "q8")};
+    tensor q, y;
+    TRY(lowering_to_root(l, mlirOperationGetOperand(op, 0), &q));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), q.dims[0], &y));
+    TRY(lowering_add_tensor(l, result, &y));
+    if (!op_bool(op, "online")) return call_attention_apart(l, &k, layer, q.root, y.root);
+    plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
+    whole.otherwise = true;
+    char label[32];
+    snprintf(label, sizeof label, "blk.%d.attention", (int)layer);
+    call *c = call_attention(l, &k, layer, q.root, label);
+    if (!c) return error_memory(l->err, sizeof *c);
+    int64_t tokens = attention_tiles_for(&k, &l->b->target).tokens;
+    c->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
+    call_writes(l, y.root);
+    call_size(l, affine_of(DIM_ONE, 0));
+    return call_split_attention(l, &k, layer, q.root, y.root, split);
+}
+
+// ---- over given keys and values
+
+typedef struct shape {
+    int64_t sequences, tokens, positions;
+    int64_t mask[4]; // sequences, heads, tokens, positions of the mask, each as above or 1; rank_mask 0: none
+    int rank_mask;
+} shape;
+
+// Positions in rows of whole blocks.
+static int64_t context_of(const shape *n)
+{
+    return (n->positions + KV_CONTEXT_STEP - 1) / KV_CONTEXT_STEP * KV_CONTEXT_STEP;
+}
+
+static bool is_f32(MlirValue v) { return mlirTypeIsAF32(element_type_of(v)); }
+
+// Product of all sizes but the last two; 0 where one is not known, or too many.
+static int64_t count_sequences(MlirValue v)
+{
+    int64_t n = 1;
+    for (int d = 0; d + 2 < rank_of(v); d++)
+        if (dim_of(v, d) < 1 || __builtin_mul_overflow(n, dim_of(v, d), &n) || n >= 1 << 24) return 0;
+    return n;
+}
+
+// [.., rows, cols] with as many sequences as q has.
+static bool has_shape(MlirValue v, const shape *n, int64_t rows, int64_t cols)
+{
+    int rank = rank_of(v);
+    return rank >= 2 && is_f32(v) && count_sequences(v) == n->sequences && dim_of(v, rank - 2) == rows &&
+           dim_of(v, rank - 1) == cols;
+}
+
+// Its axes are the last of [sequences, heads, tokens, positions], of size 1 where it does not vary.
+static bool read_mask(MlirValue mask, const attention_kernel *k, shape *n)
+{
+    const int64_t full[] = {n->sequences, k->n_heads, n->tokens, n->positions};
+    n->rank_mask = rank_of(mask);
+    if (!is_f32(mask) || n->rank_mask < 2 || n->rank_mask > 4) return false;
+    for (int i = 0; i < 4; i++) {
+        int axis = i - (4 - n->rank_mask);
+        n->mask[i] = axis < 0 ? 1 : dim_of(mask, axis);
+        if (n->mask[i] != 1 && n->mask[i] != full[i]) return false;
+    }
+    return true;
+}
+
+// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
+static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
+{
+    intptr_t n_operands = mlirOperationGetNumOperands(op);
+    if (!op_is(op, "wf.attention") || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
+    MlirValue q = mlirOperationGetOperand(op, 0), keys = mlirOperationGetOperand(op, 1),
+              values = mlirOperationGetOperand(op, 2), y = mlirOperationGetResult(op, 0);
+    int rank = rank_of(q);
+    *k = (attention_kernel){.n_heads = op_int(op, "n_heads", 0),
+                            .n_kv_heads = op_int(op, "n_kv_heads", 0),
+                            .scale = op_float(op, "scale", 1),
+                            .window = op_int(op, "window", 0),
+                            .softcap = op_float(op, "softcap", 0),
+                            .kv_f32 = true,
+                            .full = !op_bool(op, "causal"),
+                            .mask = n_operands == 4,
+                            .zero_masked = n_operands == 4 && op_bool(op, "zero_masked")};
+    if (rank < 2 || rank_of(keys) < 2 || k->n_heads < 1 || k->n_kv_heads < 1 || k->n_heads % k->n_kv_heads ||
+        k->n_heads > 4096 || k->window < 0 || (k->full && k->window))
+        return false;
+    int64_t features = dim_of(q, rank - 1);
+    *n = (shape){count_sequences(q), dim_of(q, rank - 2), dim_of(keys, rank_of(keys) - 2), {0}, 0};
+    k->head_dim = features / k->n_heads;
+    k->batched = n->sequences > 1;
+    if (features != k->n_heads * k->head_dim || k->head_dim < 16 || k->head_dim > 512 || k->head_dim % 16) return false;
+    if (n->sequences < 1 || n->tokens < 1 || n->tokens >= 1 << 24 || n->positions < 1 || n->positions >= 1 << 24)
+        return false;
+    if (!k->full && n->positions < n->tokens) return false;
+    int64_t kv_features = k->n_kv_heads * k->head_dim;
+    return has_shape(q, n, n->tokens, features) && has_shape(keys, n, n->positions, kv_features) &&
+           has_shape(values, n, n->positions, kv_features) && has_shape(y, n, n->tokens, features) &&
+           (!k->mask || read_mask(mlirOperationGetOperand(op, 3), k, n));
+}
+
+bool attention_has_kernel(MlirOperation op)
+{
+    attention_kernel k;
+    shape n;
+    return read_attention(op, &k, &n);
+}
+
+static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
+{
+    TRY(lowering_new_tensor(l, mlirValueGetType(like), 0, x));
+    if (count >= INT64_C(1) << 40) return lowering_refuse(l, "is too large");
+    l->roots[x->root].bytes = affine_of(DIM_ONE, 4 * count);
+    return WF_OK;
+}
+
+static wf_status see_contiguous(lowering *l, MlirValue v, tensor *x)
+{
+    TRY(lowering_read_tensor(l, v, x));
+    return x->place == PLACE_MEMORY && tensor_is_contiguous(x) ? WF_OK : lowering_to_memory(l, x);
+}
+
+static void set_shape(tensor *x, int rank, const int64_t *dims, const int64_t *strides)
+{
+    x->rank = rank;
+    memcpy(x->dims, dims, (size_t)rank * sizeof *dims);
+    memcpy(x->strides, strides, (size_t)rank * sizeof *strides);
+}
+
+// Of each sequence K [heads][n_ctx/16][head_dim][16], or V [heads][n_ctx][head_dim], from rows of heads * head_dim:
+// whole groups of positions, then those that are left.
+static wf_status copy_cache(lowering *l, MlirValue v, const attention_kernel *k, bool keys, const shape *n, int *index)
+{
+    tensor from, to;
+    int64_t n_ctx = context_of(n), row = k->n_kv_heads * k->head_dim, whole = n->positions / KV_GROUP;
+    TRY(new_array(l, v, n->sequences * n_ctx * row, &to));
+    *index = to.root;
+    for (int part = 0; part < 2; part++) {
+        int64_t groups = part ? 1 : whole, group = part ? n->positions % KV_GROUP : KV_GROUP,
+                first = part ? whole * KV_GROUP : 0;
+        if (!groups || !group) continue;
+        TRY(see_contiguous(l, v, &from));
+        const int64_t dims[] = {n->sequences, k->n_kv_heads, groups, group, k->head_dim};
+        const int64_t rows[] = {n->positions * row, k->head_dim, group * row, row, 1};
+        const int64_t places[] = {n_ctx * row, n_ctx * k->head_dim, KV_GROUP * k->head_dim, keys ? 1 : k->head_dim,
+                                  keys ? KV_GROUP : 1};
+        set_shape(&from, 5, dims, rows);
+        set_shape(&to, 5, dims, places);
+        from.offset += first * row;
+        to.offset = first * k->head_dim;
+        TRY(lowering_copy(l, &from, &to));
+    }
+    return WF_OK;
+}
+
+// The mask in rows of n_ctx numbers; the mask itself where it has such rows. strides: elements between its sequences,
+// heads, tokens.
+static wf_status place_mask(lowering *l, MlirValue mask, const shape *n, int *index, int64_t strides[3])
+{
+    tensor from, to;
+    const int64_t *size = n->mask, n_ctx = context_of(n);
+    const int64_t whole[] = {size[1] * size[2] * n_ctx, size[2] * n_ctx, n_ctx, 1};
+    const int64_t read[] = {size[1] * size[2] * size[3], size[2] * size[3], size[3], size[3] > 1};
+    const int64_t dims[] = {size[0], size[1], size[2], n->positions};
+    for (int i = 0; i < 3; i++) strides[i] = size[i] > 1 ? whole[i] : 0;
+    TRY(see_contiguous(l, mask, &from));
+    *index = from.root;
+    if (size[3] == n_ctx && !from.offset) return WF_OK;
+    TRY(new_array(l, mask, size[0] * whole[0], &to));
+    *index = to.root;
+    set_shape(&from, 4, dims, read);
+    set_shape(&to, 4, dims, whole);
+    return lowering_copy(l, &from, &to);
+}
+
+static wf_status lower_given_attention(lowering *l)
+{
+    attention_kernel k;
+    shape n;
+    tensor q, y;
+    char name[96];
+    int keys, values, mask = -1;
+    int64_t strides[3] = {0};
+    if (!read_attention(l->op, &k, &n)) return lowering_refuse(l, "cannot be compiled");
+    MlirValue result = mlirOperationGetResult(l->op, 0);
+    TRY(lowering_to_root(l, mlirOperationGetOperand(l->op, 0), &q));
+    TRY(copy_cache(l, mlirOperationGetOperand(l->op, 1), &k, true, &n, &keys));
+    TRY(copy_cache(l, mlirOperationGetOperand(l->op, 2), &k, false, &n, &values));
+    if (k.mask) TRY(place_mask(l, mlirOperationGetOperand(l->op, 3), &n, &mask, strides));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), 0, &y));
+    attention_name(&k, name);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, &k), NULL);
+    if (!c) return error_memory(l->err, sizeof *c);
+    call_reads(l, q.root, 0);
+    call_reads(l, keys, 0);
+    call_reads(l, values, 0);
+    call_writes(l, y.root);
+    if (k.mask) call_reads(l, mask, 0);
+    int64_t block = attention_tiles_for(&k, &l->b->target).tokens;
+    call_tiles(c, affine_of(DIM_ONE, n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block)));
+    const int64_t sizes[] = {n.tokens,  n.positions - n.tokens, context_of(&n), 0, n.sequences, strides[0], strides[1],
+                             strides[2]};
+    for (int i = 0; i < (k.mask ? 8 : k.batched ? 5 : 4); i++) call_size(l, affine_of(DIM_ONE, sizes[i]));
+    int64_t flops = 4 * k.n_heads * k.head_dim; // of a pair of a token and a position
+    if (__builtin_mul_overflow(flops, n.sequences * n.tokens, &flops) ||
+        __builtin_mul_overflow(flops, n.positions, &flops) || flops >= INT64_C(1) << 47)
+        flops = INT64_C(1) << 47;
+    c->flops = affine_of(DIM_ONE, flops);
+    return lowering_add_tensor(l, result, &y);
+}
+
+wf_status lower_attention(lowering *l)
+{
+    if (!is_sequence(l)) return lower_given_attention(l);
+    if (op_int(l->op, "cache", -1) < 0 || !op_bool(l->op, "causal") || mlirOperationGetNumOperands(l->op) != 3)
+        return lowering_refuse(l, ": only causal attention with a cache can be run");
+    TRY(lower_kv_store(l));
+    return lower_cached_attention(l);
+}

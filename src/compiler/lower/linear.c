@@ -1,0 +1,195 @@
+// Matrix products (kernel/linear.h), fused ones too: one call, one tile a panel of 16 output features.
+//
+// Of a checkpoint's weights, in any of its types, the kernel reads rows of f32 or of 8-bit blocks. Those of a graph are
+// floats: the kernel computes in f32, 16-bit activations, biases and residuals are widened before it, a 16-bit result
+// is rounded after it.
+#include <stdio.h>
+
+#include "compiler/kernel/linear.h"
+#include "compiler/lower/lowering.h"
+
+BUILD_WRAPPER(linear_build, linear_kernel)
+
+enum { ROWS_WORTH_PACKING = 8 };
+
+// f32, f16 or bf16.
+static bool is_small_float(MlirValue v)
+{
+    MlirType t = element_type_of(v);
+    return mlirTypeIsAF32(t) || mlirTypeIsAF16(t) || mlirTypeIsABF16(t);
+}
+
+static bool is_f32(MlirValue v) { return mlirTypeIsAF32(element_type_of(v)); }
+
+// Rows of a value seen as a matrix; 0 where a size is not known.
+static int64_t count_rows(MlirValue v)
+{
+    int64_t n = 1;
+    for (int d = 0; d + 1 < rank_of(v); d++)
+        if (dim_of(v, d) < 0 || __builtin_mul_overflow(n, dim_of(v, d), &n)) return 0;
+    return n;
+}
+
+static int64_t count_elements(MlirValue v)
+{
+    int64_t rows = rank_of(v) ? count_rows(v) : 1, n;
+    int64_t cols = rank_of(v) ? dim_of(v, rank_of(v) - 1) : 1;
+    return cols < 0 || __builtin_mul_overflow(rows, cols, &n) ? 0 : n;
+}
+
+// Output features of one weight, or 0 where its kernel cannot take it. Several weights are constants that fill panels.
+static int64_t read_weight(const linear_parts *parts, int i, int64_t cols)
+{
+    MlirValue w = parts->weights[i];
+    if (!is_small_float(w) || rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols)
+        return 0;
+    bool several = parts->n_weights > 1;
+    if (several && (!is_constant_value(w) || dim_of(w, 0) % PANEL_ROWS)) return 0;
+    if (!mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0]))) return 0;
+    if (!parts->n_biases) return dim_of(w, 0);
+    MlirValue bias = parts->biases[i];
+    if (!is_small_float(bias) || (several && !is_f32(bias)) || count_elements(bias) != dim_of(w, 0) ||
+        (several && !is_constant_value(bias)))
+        return 0;
+    return dim_of(w, 0);
+}
+
+// False when no kernel takes this product of a graph's values.
+static bool read_linear(MlirOperation op, linear_parts *parts)
+{
+    if (!op_is(op, "wf.linear") || !linear_read(op, parts)) return false;
+    MlirValue x = parts->x, y = mlirOperationGetResult(op, 0);
+    if (rank_of(x) < 1 || rank_of(y) < 1 || !is_small_float(x) || !is_small_float(y)) return false;
+    int64_t rows = count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
+    if (rows < 1 || cols < 1 || cols >= 1 << 24 || count_rows(y) != rows) return false;
+    if (parts->n_biases && parts->n_biases != parts->n_weights) return false;
+    for (int i = 0; i < parts->n_weights; i++) {
+        int64_t more = read_weight(parts, i, cols);
+        if (!more || (parts->swiglu && i && more != features)) return false;
+        features = parts->swiglu ? more : features + more;
+    }
+    if (dim_of(y, rank_of(y) - 1) != features) return false;
+    if (parts->swiglu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr)) return false;
+    if (!is_constant_value(parts->weights[0]) && rows < ROWS_WORTH_PACKING) return false;
+    return !parts->residual.ptr ||
+           (is_small_float(parts->residual) && count_elements(parts->residual) == count_elements(y));
+}
+
+bool linear_has_kernel(MlirOperation op)
+{
+    linear_parts parts;
+    return read_linear(op, &parts);
+}
+
+// That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
+// the op does not say.
+static weight_layout choose_layout(const lowering *l, const linear_parts *parts)
+{
+    MlirValue w = parts->weights[0];
+    if (is_checkpoint_weight(w)) return lowering_weight_layout(l, w);
+    MlirType t = element_type_of(w);
+    if (!is_constant_value(w) || mlirTypeIsAF32(t)) return LAYOUT_F32_X16;
+    if (mlirTypeIsAF16(t)) return LAYOUT_F16_X16;
+    bool exact = mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
+    return exact ? LAYOUT_BF16_X16 : LAYOUT_F32_X16;
+}
+
+// The root of a value in f32; rows of 8-bit blocks stay.
+static wf_status bind_rows(lowering *l, MlirValue v, int *index, size_code *rows)
+{
+    tensor x, wide;
+    *rows = 1;
+    if (is_f32(v) || is_wf_type(element_type_of(v), "q8")) {
+        TRY(lowering_to_root(l, v, &x));
+        *index = x.root;
+        if (x.rank) *rows = x.dims[0];
+        return WF_OK;
+    }
+    TRY(lowering_read_tensor(l, v, &x));
+    TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(v)), 0, &wide));
+    TRY(lowering_copy(l, &x, &wide));
+    *index = wide.root;
+    return WF_OK;
+}
+
+static wf_status bind_biases(lowering *l, const linear_parts *parts, int *index)
+{
+    size_code ignored;
+    if (parts->n_biases > 1 || is_checkpoint_weight(parts->biases[0]))
+        return lowering_bind_vector(l, parts->biases, parts->n_biases, false, index);
+    return bind_rows(l, parts->biases[0], index, &ignored);
+}
+
+typedef struct linear_roots {
+    int x, w, bias, residual;
+    affine rows;
+    size_code first; // the first size of the result
+} linear_roots;
+
+static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layout, linear_roots *r)
+{
+    size_code ignored;
+    TRY(bind_rows(l, parts->x, &r->x, &r->first));
+    r->rows = r->first < 0 ? form_of(r->first, 1) : affine_of(DIM_ONE, count_rows(parts->x));
+    TRY(lowering_bind_matrix(l, parts->weights, parts->n_weights, parts->swiglu, layout, &r->w));
+    if (parts->n_biases) TRY(bind_biases(l, parts, &r->bias));
+    return parts->residual.ptr ? bind_rows(l, parts->residual, &r->residual, &ignored) : WF_OK;
+}
+
+static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_parts *parts, const linear_roots *r,
+                             int64_t features, int y)
+{
+    char name[96], label[128] = "";
+    if (is_checkpoint_weight(parts->weights[0])) {
+        MlirStringRef weight = op_string(defining_op(parts->weights[0]), "name");
+        snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
+    }
+    linear_name(k, name);
+    int64_t per_tile = linear_tile_features(k), n_tiles = (features + per_tile - 1) / per_tile, products = 0;
+    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_linear_build, k), *label ? label : NULL);
+    if (!c) return error_memory(l->err, sizeof *c);
+    // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
+    if (r->first < 0)
+        c->tiles = (plan_count){.a = r->rows, .divisor = PLAN_ALL_ROWS, .factor = n_tiles};
+    else
+        call_tiles(c, affine_of(DIM_ONE, n_tiles));
+    for (int i = 0; i < parts->n_weights; i++) products += 2 * k->cols * dim_of(parts->weights[i], 0);
+    for (int d = 0; d < DIM_COUNT; d++) c->flops.c[d] = r->rows.c[d] * products;
+    call_reads(l, r->x, 0);
+    call_reads(l, r->w, 0);
+    call_writes(l, y);
+    if (k->bias) call_reads(l, r->bias, 0);
+    if (k->residual) call_reads(l, r->residual, 0);
+    call_size(l, r->rows);
+    call_size(l, affine_of(DIM_ONE, features));
+    call_size(l, affine_of(DIM_ONE, n_tiles));
+    return WF_OK;
+}
+
+wf_status lower_linear(lowering *l)
+{
+    linear_parts parts;
+    linear_roots roots = {0};
+    MlirValue result = mlirOperationGetResult(l->op, 0);
+    bool read = is_sequence(l) ? linear_read(l->op, &parts) : read_linear(l->op, &parts);
+    if (!read) return lowering_refuse(l, "cannot be compiled");
+    int64_t features = dim_of(result, rank_of(result) - 1);
+    bool out_q8 = is_wf_type(element_type_of(result), "q8");
+    linear_kernel k = {.layout = choose_layout(l, &parts),
+                       .cols = dim_of(parts.weights[0], 1),
+                       .tail = parts.n_weights == 1 ? features % PANEL_ROWS : 0,
+                       .bias = parts.n_biases > 0,
+                       .residual = parts.residual.ptr != NULL,
+                       .swiglu = parts.swiglu,
+                       .gelu = parts.gelu,
+                       .q8_features = out_q8 ? features : 0};
+    tensor y, rounded;
+    TRY(bind(l, &parts, k.layout, &roots));
+    MlirType stored = mlirValueGetType(result);
+    TRY(lowering_new_tensor(l, out_q8 ? stored : type_with_f32(stored), roots.first, &y));
+    TRY(call_linear(l, &k, &parts, &roots, features, y.root));
+    if (out_q8 || is_f32(result)) return lowering_add_tensor(l, result, &y);
+    TRY(lowering_new_tensor(l, stored, 0, &rounded));
+    TRY(lowering_copy(l, &y, &rounded));
+    return lowering_add_tensor(l, result, &rounded);
+}

@@ -1,0 +1,207 @@
+// The function op by op: every structured op becomes a nest (nest.h) with a kernel of its own, every wf op calls of its
+// kernel.
+#include "compiler/lower/lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/codegen/context.h"
+#include "compiler/graph/constant.h"
+#include "compiler/lower/lowering.h"
+
+// ---- ops
+
+static wf_status lower_assert(lowering *l)
+{
+    MlirOperation condition = defining_op(mlirOperationGetOperand(l->op, 0));
+    MlirAttribute a = constant_attribute_of(condition);
+    if (!a.ptr || !mlirAttributeIsABool(a))
+        return lowering_refuse(l, "with a condition that is computed cannot be compiled");
+    if (mlirBoolAttrGetValue(a)) return WF_OK;
+    MlirStringRef message = op_string(l->op, "msg");
+    buffer where = {0};
+    print_location(mlirOperationGetLocation(l->op), &where);
+    error_set(l->err, WF_ERROR_USAGE, "%s: the function does not take these shapes: %.*s", buffer_view(&where).data,
+              (int)message.length, message.data);
+    buffer_free(&where);
+    return WF_ERROR_USAGE;
+}
+
+static wf_status lower_empty(lowering *l) { return lower_splat(l, (MlirValue){0}); }
+static wf_status lower_fill(lowering *l) { return lower_splat(l, mlirOperationGetOperand(l->op, 0)); }
+
+static wf_status lower_nothing(lowering *l) // read where it is used
+{
+    (void)l;
+    return WF_OK;
+}
+
+typedef struct lower_rule {
+    const char *name;
+    wf_status (*run)(lowering *l);
+} lower_rule;
+
+static const lower_rule RULES[] = {
+    {"wf.weight", lower_nothing},
+    {"wf.rope_table", lower_nothing},
+    {"wf.embed", lower_embed},
+    {"wf.select_rows", lower_rows},
+    {"wf.rms_norm", lower_norm},
+    {"wf.layer_norm", lower_norm},
+    {"wf.residual_norm", lower_norm},
+    {"wf.linear", lower_linear},
+    {"wf.columns", lower_columns},
+    {"wf.rope", lower_rope},
+    {"wf.rope_store", lower_rope_store},
+    {"wf.attention", lower_attention},
+    {"wf.cached_attention", lower_cached_attention},
+    {"wf.swiglu", lower_rows},
+    {"wf.softcap", lower_rows},
+    {"wf.quantize", lower_rows},
+    {"arith.addf", lower_rows},
+    {"tensor.cast", lower_alias},
+    {"tensor.expand_shape", lower_reshape},
+    {"tensor.collapse_shape", lower_reshape},
+    {"tensor.reshape", lower_reshape},
+    {"tensor.extract_slice", lower_extract_slice},
+    {"tensor.insert_slice", lower_insert_slice},
+    {"tensor.concat", lower_concat},
+    {"tensor.pad", lower_pad},
+    {"tensor.from_elements", lower_from_elements},
+    {"tensor.empty", lower_empty},
+    {"tensor.splat", lower_fill},
+    {"linalg.fill", lower_fill},
+    {"linalg.generic", lower_generic},
+    {"cf.assert", lower_assert},
+    {"tosa.const_shape", lower_nothing},
+};
+
+// Scalars are computed by the kernels that use them.
+static bool is_scalar_op(MlirOperation op)
+{
+    bool scalar = mlirOperationGetNumResults(op) == 1 && is_scalar_value(mlirOperationGetResult(op, 0)) &&
+                  mlirOperationGetNumRegions(op) == 0;
+    return scalar && (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.") ||
+                      op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") || op_is(op, "affine.apply"));
+}
+
+static wf_status lower_op(lowering *l)
+{
+    if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
+    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
+        if (op_is(l->op, RULES[i].name)) return RULES[i].run(l);
+    return lowering_refuse(l, "cannot be compiled");
+}
+
+bool lower_has_kernel(MlirOperation op)
+{
+    return norm_has_kernel(op) || linear_has_kernel(op) || attention_has_kernel(op);
+}
+
+// ---- arguments, results
+
+// Where argument or result i of the function lies.
+static uint32_t area_of_array(const lowering *l, uint32_t i)
+{
+    return is_sequence(l) ? BASE_TOKENS + i : FUNCTION_ARRAYS + i;
+}
+
+static wf_status read_shape(lowering *l, MlirValue v, uint32_t i, tensor *x)
+{
+    static const int ROWS[] = {DIM_TOKENS, DIM_OUTPUTS, DIM_OUTPUTS}; // of a sequence: ids, which, logits
+    if (is_scalar_value(v)) return lowering_refuse(l, "has a scalar as argument or result, where arrays are wanted");
+    TRY(lowering_read_type(l, mlirValueGetType(v), is_sequence(l) ? -ROWS[i] : 0, x));
+    if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
+    if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
+    constant_type(x->element, &l->shapes[i].type);
+    l->shapes[i].n_dims = (uint32_t)x->rank;
+    memcpy(l->shapes[i].dims, x->dims, sizeof l->shapes[i].dims);
+    return WF_OK;
+}
+
+static wf_status read_shapes(lowering *l, MlirOperation end)
+{
+    uint32_t n = (uint32_t)mlirBlockGetNumArguments(l->entry), m = (uint32_t)mlirOperationGetNumOperands(end);
+    if (is_sequence(l) && (n != 2 || m != 1)) return lowering_refuse(l, "is no function from ids and rows to logits");
+    l->shapes = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->shapes);
+    if (!l->shapes) return error_memory(l->err, (n + m) * sizeof *l->shapes);
+    l->n_arguments = n;
+    l->n_results = m;
+    l->op = end;
+    for (uint32_t i = 0; i < n + m; i++) {
+        MlirValue v = i < n ? mlirBlockGetArgument(l->entry, i) : mlirOperationGetOperand(end, i - n);
+        tensor x;
+        TRY(read_shape(l, v, i, &x));
+        if (i >= n) continue;
+        x.place = PLACE_MEMORY;
+        x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), tensor_bytes(&x));
+        if (x.root < 0) return error_memory(l->err, sizeof *l->roots);
+        TRY(lowering_add_tensor(l, v, &x));
+    }
+    l->math_root = lowering_add_root(l, FUNCTION_MATH, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));
+    l->fault_root = lowering_add_root(l, FUNCTION_FAULT, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));
+    return l->math_root < 0 || l->fault_root < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
+}
+
+static bool same_form(const affine *a, const affine *b) { return !memcmp(a, b, sizeof *a); }
+
+// A result that is a whole piece of the arena moves to the caller's array; else it is copied there.
+static wf_status place_results(lowering *l, MlirOperation end)
+{
+    l->op = end;
+    for (uint32_t i = 0; i < l->n_results; i++) {
+        MlirValue v = mlirOperationGetOperand(end, i);
+        uint32_t area = area_of_array(l, l->n_arguments + i);
+        tensor x, y;
+        TRY(lowering_read_tensor(l, v, &x));
+        affine bytes = tensor_bytes(&x);
+        if (x.place == PLACE_MEMORY && l->roots[x.root].area == BASE_ARENA && !x.offset && tensor_is_contiguous(&x) &&
+            same_form(&l->roots[x.root].bytes, &bytes)) {
+            l->roots[x.root].area = area;
+            continue;
+        }
+        TRY(lowering_read_type(l, mlirValueGetType(v), 0, &y));
+        y.place = PLACE_MEMORY;
+        y.root = lowering_add_root(l, area, affine_of(DIM_ONE, 0), bytes);
+        if (y.root < 0) return error_memory(l->err, sizeof *l->roots);
+        if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &y));
+    }
+    return WF_OK;
+}
+
+// ---- the function
+
+static wf_status run(lowering *l, MlirOperation function)
+{
+    l->entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    MlirOperation end = mlirBlockGetTerminator(l->entry);
+    l->op = function;
+    if (mlirBlockGetNextInRegion(l->entry).ptr) return lowering_refuse(l, "with branches cannot be compiled");
+    TRY(read_shapes(l, end));
+    for (MlirOperation op = mlirBlockGetFirstOperation(l->entry); !mlirOperationEqual(op, end);
+         op = mlirOperationGetNextInBlock(op)) {
+        l->op = op;
+        TRY(lower_op(l));
+    }
+    TRY(place_results(l, end));
+    return lowering_finish(l, function);
+}
+
+wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, plan *out,
+                         buffer *constants, wf_error *err)
+{
+    lowering l = {.o = *options, .b = kernels, .out = out, .blob = constants, .err = err};
+    wf_status status = run(&l, function);
+    free(l.keys);
+    free(l.tensors);
+    free(l.roots);
+    free(l.calls);
+    free((void *)l.kernels);
+    free(l.weights);
+    free(l.constants);
+    free(l.constant_roots);
+    free((void *)l.checks);
+    free((void *)l.nest_keys);
+    free(l.nest_kernels);
+    return status;
+}

@@ -1,0 +1,235 @@
+// What the files of the lowering share.
+//
+// Values of the function, and where they lie:
+//
+//   memory   a root (a piece of the arena, a constant, a weight, an argument, a result) with offset and strides:
+//            reshapes, casts and slices are other views of the same root and cost nothing
+//   splat    one scalar everywhere: linalg.fill, splat constants; never written out unless an op needs it in memory
+//   empty    tensor.empty: what a destination starts as
+//
+//   lower.c      the table of ops, arguments and results
+//   place.c      the arena, the plan's tables
+//   value.c      tensors, roots, constants
+//   call.c       calls and their kernels
+//   weight.c     weights and vectors: tensors of a checkpoint, constants, arguments
+//   norm.c linear.c attention.c rope.c rows.c nest_call.c   bind the operands of a kernel each
+//   view.c       reshapes, slices, and what is put together from slices
+#ifndef WELFORD_COMPILER_LOWER_LOWERING_H
+#define WELFORD_COMPILER_LOWER_LOWERING_H
+
+#include "compiler/dialect/wf.h"
+#include "compiler/graph/nest.h"
+#include "compiler/lower/lower.h"
+
+enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 50 };
+
+typedef enum place { PLACE_MEMORY, PLACE_SPLAT, PLACE_EMPTY } place;
+
+// A size: so many, or, below zero, the program's dim of that index.
+typedef int64_t size_code;
+
+typedef struct tensor {
+    place place;
+    MlirType element;
+    int rank;
+    size_code dims[MAX_RANK];  // only the first may be a dim of the program
+    int64_t strides[MAX_RANK]; // in elements
+    int64_t offset;
+    int root;               // memory
+    MlirValue scalar;       // splat: this value, or
+    MlirAttribute constant; // this element
+} tensor;
+
+typedef struct root {
+    uint32_t area;
+    affine offset, bytes; // the arena's offsets are set when all is known (place.c)
+    int first, last;      // calls that use it; -1: none
+    int writer, earlier;  // the newest call that writes it, and the one before that; -1: none
+    int64_t step;         // elements that a tile of the current chain writes; -1: written as a whole
+    bool at_end;          // behind all others in the arena, where it shares its place with the others of this kind
+} root;
+
+typedef struct call_operand {
+    int root;
+    int64_t skip_bytes; // into the root
+    bool written, partly;
+} call_operand;
+
+typedef struct call {
+    uint32_t kernel; // index into lowering.kernels
+    const char *label;
+    int n_operands, n_sizes;
+    call_operand operands[MAX_OPERANDS];
+    affine sizes[PLAN_MAX_SIZES];
+    plan_count tiles;
+    int64_t grain;
+    affine flops;
+    int64_t pair_flops, window;
+    bool chained;
+    int chain; // index of the first call of its chain
+} call;
+
+typedef struct lowering {
+    lower_options o;
+    builder *b;
+    plan *out;
+    wf_error *err;
+    // values
+    MlirValue *keys;
+    tensor *tensors;
+    size_t n_tensors, max_tensors;
+    root *roots;
+    size_t n_roots, max_roots;
+    call *calls;
+    size_t n_calls, max_calls;
+    const char **kernels; // names
+    size_t n_kernels, max_kernels;
+    plan_weight *weights; // in the pack
+    size_t n_weights, max_weights;
+    size_t weights_bytes;
+    MlirAttribute *constants; // that are in the blob, with their roots
+    int *constant_roots;
+    size_t n_constants, max_constants;
+    buffer *blob; // the constants
+    const char **checks;
+    size_t n_checks, max_checks;
+    const char **nest_keys; // of nests that may be used again (nest_write_key), with their kernels
+    uint32_t *nest_kernels;
+    size_t n_nests, max_nests;
+    uint32_t n_arguments, n_results;
+    array_shape *shapes; // [n_arguments + n_results]
+    MlirOperation op;    // being lowered
+    MlirBlock entry;
+    int n_nest_kernels;
+    int math_root, fault_root; // of a function
+} lowering;
+
+static inline bool is_sequence(const lowering *l) { return l->o.facts != NULL; }
+
+bool lowering_grow(void **items, size_t *max, size_t n, size_t size);
+#define GROW(l, list, count) lowering_grow((void **)&(l)->list, &(l)->max_##count, (l)->n_##count, sizeof *(l)->list)
+
+// WF_ERROR_UNSUPPORTED: "location: name REASON", of the op being lowered or another.
+wf_status lowering_refuse(lowering *l, const char *reason);
+wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason);
+
+// ---- value.c
+
+static inline affine form_of(size_code size, int64_t c)
+{
+    return size < 0 ? affine_of((uint32_t)-size, c) : affine_of(DIM_ONE, size * c);
+}
+
+// A contiguous tensor of this type that lies nowhere yet. A dynamic size is `rows`; 0: the type must have none.
+wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x);
+// The same in a new piece of the arena.
+wf_status lowering_new_tensor(lowering *l, MlirType t, size_code rows, tensor *x);
+int lowering_add_root(lowering *l, uint32_t area, affine offset, affine bytes); // -1: out of memory
+// A piece of the arena behind all others, for what one call leaves to the next and no tensor holds. -1: out of memory
+int lowering_add_end(lowering *l, affine bytes);
+// Elements; of a size that is a dim, those of one.
+int64_t tensor_count(const tensor *x);
+size_t tensor_element_bytes(const tensor *x);
+affine tensor_bytes(const tensor *x);
+bool tensor_is_contiguous(const tensor *x);
+static inline bool tensor_is_fixed(const tensor *x) { return x->rank == 0 || x->dims[0] >= 0; }
+
+// The tensor of a value. The newest that was added counts.
+wf_status lowering_add_tensor(lowering *l, MlirValue v, const tensor *x);
+wf_status lowering_read_tensor(lowering *l, MlirValue v, tensor *x);
+// The same values from the start of a root on, contiguous: most kernels know no offsets.
+wf_status lowering_to_root(lowering *l, MlirValue v, tensor *x);
+
+MlirType type_with_f32(MlirType t);                    // the same shape
+MlirAttribute constant_attribute_of(MlirOperation op); // null: no constant
+bool is_scalar_value(MlirValue v);
+
+// ---- call.c
+
+// Index of the kernel of that name (copied); *is_new: the caller builds it, lowering_kernel_name gives its name.
+typedef void build_kernel(builder *b, const void *params, const char *name);
+uint32_t lowering_add_kernel(lowering *l, const char *name, build_kernel *build, const void *params);
+uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new);
+
+// Typed wrappers, so that no function is called through a pointer of another type.
+#define BUILD_WRAPPER(function, params_type)                                                                           \
+    static void do_##function(builder *b, const void *params, const char *name)                                        \
+    {                                                                                                                  \
+        const params_type *typed = params;                                                                             \
+        function(b, typed, name);                                                                                      \
+    }
+
+// A new call of one tile, with a copy of the label (NULL: the op's name and place). Valid until the next one. NULL: out
+// of memory.
+call *lowering_add_call(lowering *l, uint32_t kernel, const char *label);
+// Operands of the newest call, in order; each returns its index, -1: too many.
+int call_reads(lowering *l, int index, int64_t skip_bytes);
+int call_writes(lowering *l, int index);
+void call_size(lowering *l, affine size);
+static inline void call_tiles(call *c, affine rows) { c->tiles.a = rows; }
+
+// As call_reads and call_writes, but an operand that the call has already is used again.
+int lowering_use_root(lowering *l, call *c, int index, bool written);
+// The newest call but `index` that writes the root; -1: none.
+int root_writer_before(const root *r, int index);
+int lowering_add_check(void *context, const char *message, MlirLocation where);
+
+// ---- weight.c
+
+// The root of n weights (or of one vector) as the kernel of `layout` streams them: those of a checkpoint in the pack,
+// constants in the blob, packed here, a panel of each in turn with `interleave`; an argument in a copy before the call.
+wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
+                               int *index);
+// A vector: f32 in the pack, `plus_one` added there; else where it lies.
+wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index);
+bool is_checkpoint_weight(MlirValue v);
+bool is_constant_value(MlirValue v); // that is no splat
+// The layout of a tensor of the checkpoint.
+weight_layout lowering_weight_layout(const lowering *l, MlirValue v);
+// Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
+wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
+
+// ---- nest_call.c
+
+wf_status lower_generic(lowering *l);
+wf_status lower_splat(lowering *l, MlirValue scalar); // null: nothing is known of the elements
+// Copies `from` (memory or splat) into `to`, of the same shape; f32, f16 and bf16 into one another, by way of f32.
+wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to);
+// The same values, contiguous in memory.
+wf_status lowering_to_memory(lowering *l, tensor *x);
+
+// ---- view.c
+
+wf_status lower_reshape(lowering *l);
+wf_status lower_alias(lowering *l);
+wf_status lower_columns(lowering *l);
+wf_status lower_extract_slice(lowering *l);
+wf_status lower_insert_slice(lowering *l);
+wf_status lower_concat(lowering *l);
+wf_status lower_pad(lowering *l);
+wf_status lower_from_elements(lowering *l);
+
+// ---- one file a kernel
+
+wf_status lower_norm(lowering *l);
+wf_status lower_linear(lowering *l);
+wf_status lower_attention(lowering *l);
+wf_status lower_cached_attention(lowering *l);
+wf_status lower_rope(lowering *l);
+wf_status lower_rope_store(lowering *l);
+wf_status lower_kv_store(lowering *l); // of the attention being lowered
+wf_status lower_embed(lowering *l);
+wf_status lower_rows(lowering *l);
+bool norm_has_kernel(MlirOperation op);
+bool linear_has_kernel(MlirOperation op);
+bool attention_has_kernel(MlirOperation op);
+
+// K (part 0) or V (part 1) of a layer in the cache.
+int lowering_cache_root(lowering *l, int64_t layer, int part);
+
+// ---- place.c
+
+// Places the arena's roots and fills the plan's tables.
+wf_status lowering_finish(lowering *l, MlirOperation function);
+
+#endif

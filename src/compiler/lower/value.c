@@ -1,0 +1,212 @@
+// Tensors, constants and roots.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/codegen/context.h"
+#include "compiler/graph/constant.h"
+#include "compiler/kernel/q8.h"
+#include "compiler/lower/lowering.h"
+
+// ---- tables
+
+bool lowering_grow(void **items, size_t *max, size_t n, size_t size)
+{
+    if (n < *max) return true;
+    size_t capacity = *max ? *max * 2 : 64;
+    void *more = realloc(*items, capacity * size);
+    if (!more) return false;
+    *items = more;
+    *max = capacity;
+    return true;
+}
+
+wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason)
+{
+    buffer where = {0};
+    print_location(mlirOperationGetLocation(op), &where);
+    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
+    error_set(l->err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length, name.data,
+              reason);
+    buffer_free(&where);
+    return WF_ERROR_UNSUPPORTED;
+}
+
+wf_status lowering_refuse(lowering *l, const char *reason) { return lowering_refuse_op(l, l->op, reason); }
+
+// ---- roots
+
+int lowering_add_root(lowering *l, uint32_t area, affine offset, affine bytes)
+{
+    if (!GROW(l, roots, roots)) return -1;
+    l->roots[l->n_roots] = (root){.area = area,
+                                  .offset = offset,
+                                  .bytes = bytes,
+                                  .first = -1,
+                                  .last = -1,
+                                  .writer = -1,
+                                  .earlier = -1,
+                                  .step = -1};
+    return (int)l->n_roots++;
+}
+
+int lowering_add_end(lowering *l, affine bytes)
+{
+    int index = lowering_add_root(l, BASE_ARENA, affine_of(DIM_ONE, 0), bytes);
+    if (index >= 0) l->roots[index].at_end = true;
+    return index;
+}
+
+// ---- tensors
+
+wf_status lowering_add_tensor(lowering *l, MlirValue v, const tensor *t)
+{
+    if (l->n_tensors == l->max_tensors) {
+        size_t more = l->max_tensors;
+        if (!lowering_grow((void **)&l->keys, &more, l->n_tensors, sizeof *l->keys) || !GROW(l, tensors, tensors))
+            return error_memory(l->err, more);
+    }
+    l->keys[l->n_tensors] = v;
+    l->tensors[l->n_tensors++] = *t;
+    return WF_OK;
+}
+
+wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x)
+{
+    array_type known;
+    *x = (tensor){.root = -1};
+    if (!mlirTypeIsATensor(t) || !mlirShapedTypeHasRank(t))
+        return lowering_refuse(l, "has a shape that the arguments do not fix");
+    x->element = mlirShapedTypeGetElementType(t);
+    x->rank = (int)mlirShapedTypeGetRank(t);
+    if (x->rank > MAX_RANK) return lowering_refuse(l, "has too many dimensions");
+    if (!constant_type(x->element, &known) && !is_wf_type(x->element, "q8"))
+        return lowering_refuse(l, "has elements of a type that is not supported");
+    int64_t stride = 1;
+    for (int d = x->rank; d-- > 0;) {
+        bool dynamic = mlirShapedTypeIsDynamicDim(t, d);
+        if (dynamic && (d || !rows)) return lowering_refuse(l, "has a shape that the arguments do not fix");
+        x->dims[d] = dynamic ? rows : mlirShapedTypeGetDimSize(t, d);
+        x->strides[d] = stride;
+        if (__builtin_mul_overflow(stride, x->dims[d] > 0 ? x->dims[d] : 1, &stride) || stride > INT64_C(1) << 40)
+            return lowering_refuse(l, "is too large");
+    }
+    return WF_OK;
+}
+
+int64_t tensor_count(const tensor *x)
+{
+    int64_t n = 1;
+    for (int d = 0; d < x->rank; d++) n *= x->dims[d] < 0 ? 1 : x->dims[d];
+    return n;
+}
+
+size_t tensor_element_bytes(const tensor *x)
+{
+    array_type known = ARRAY_F32;
+    constant_type(x->element, &known);
+    return array_type_bytes(known);
+}
+
+affine tensor_bytes(const tensor *x)
+{
+    int64_t count = tensor_count(x), bytes = count * (int64_t)tensor_element_bytes(x);
+    if (is_wf_type(x->element, "q8")) { // blocks along the last axis
+        int64_t cols = x->dims[x->rank - 1];
+        bytes = cols ? count / cols * q8_row_bytes(cols) : 0;
+    }
+    return form_of(tensor_is_fixed(x) ? 1 : x->dims[0], bytes);
+}
+
+wf_status lowering_new_tensor(lowering *l, MlirType t, size_code rows, tensor *x)
+{
+    TRY(lowering_read_type(l, t, rows, x));
+    x->place = PLACE_MEMORY;
+    x->root = lowering_add_root(l, BASE_ARENA, affine_of(DIM_ONE, 0), tensor_bytes(x));
+    return x->root < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
+}
+
+bool tensor_is_contiguous(const tensor *x)
+{
+    int64_t stride = 1;
+    for (int d = x->rank; d-- > 0;) {
+        if (x->dims[d] != 1 && x->strides[d] != stride) return false;
+        stride *= x->dims[d];
+    }
+    return true;
+}
+
+MlirType type_with_f32(MlirType t)
+{
+    int64_t dims[MAX_RANK];
+    int rank = (int)mlirShapedTypeGetRank(t);
+    for (int d = 0; d < rank; d++) dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
+    return tensor_of(rank, dims, mlirF32TypeGet(mlirTypeGetContext(t)));
+}
+
+// ---- constants
+
+MlirAttribute constant_attribute_of(MlirOperation op)
+{
+    if (op_is(op, "arith.constant")) return op_attribute(op, "value");
+    if (op_is(op, "tosa.const")) return op_attribute(op, "values");
+    return (MlirAttribute){0};
+}
+
+static wf_status add_constant(lowering *l, MlirAttribute a, tensor *x)
+{
+    TRY(lowering_read_type(l, mlirAttributeGetType(a), 0, x));
+    x->constant = constant_splat(a);
+    x->place = x->constant.ptr ? PLACE_SPLAT : PLACE_MEMORY;
+    if (x->constant.ptr) return WF_OK;
+    for (size_t i = 0; i < l->n_constants; i++) {
+        if (!mlirAttributeEqual(l->constants[i], a)) continue;
+        x->root = l->constant_roots[i];
+        return WF_OK;
+    }
+    while (l->blob->len % 64) buffer_append_char(l->blob, 0);
+    size_t offset = l->blob->len;
+    wf_error inner = {0};
+    wf_status status = constant_append(a, l->blob, &inner);
+    if (status != WF_OK) {
+        lowering_refuse(l, inner.message);
+        return status;
+    }
+    x->root = lowering_add_root(l, FUNCTION_CONSTANTS, affine_of(DIM_ONE, (int64_t)offset),
+                                affine_of(DIM_ONE, (int64_t)(l->blob->len - offset)));
+    size_t more = l->max_constants;
+    if (x->root < 0 || !lowering_grow((void **)&l->constant_roots, &more, l->n_constants, sizeof *l->constant_roots) ||
+        !GROW(l, constants, constants))
+        return error_memory(l->err, more);
+    l->constants[l->n_constants] = a;
+    l->constant_roots[l->n_constants++] = x->root;
+    return WF_OK;
+}
+
+// ---- values
+
+bool is_scalar_value(MlirValue v) { return !mlirTypeIsAShaped(mlirValueGetType(v)); }
+
+wf_status lowering_read_tensor(lowering *l, MlirValue v, tensor *x)
+{
+    for (size_t i = l->n_tensors; i-- > 0;) {
+        if (!mlirValueEqual(l->keys[i], v)) continue;
+        *x = l->tensors[i];
+        return WF_OK;
+    }
+    MlirAttribute a = constant_attribute_of(defining_op(v));
+    if (!a.ptr) return lowering_refuse(l, "uses a value that is not known here");
+    TRY(add_constant(l, a, x));
+    return lowering_add_tensor(l, v, x);
+}
+
+wf_status lowering_to_root(lowering *l, MlirValue v, tensor *x)
+{
+    TRY(lowering_read_tensor(l, v, x));
+    TRY(lowering_to_memory(l, x));
+    if (!x->offset) return WF_OK;
+    tensor moved;
+    TRY(lowering_new_tensor(l, mlirValueGetType(v), 0, &moved));
+    TRY(lowering_copy(l, x, &moved));
+    *x = moved;
+    return WF_OK;
+}

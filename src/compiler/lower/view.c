@@ -1,0 +1,218 @@
+// Reshapes and slices are views; tensors that are put together from parts are copies into slices.
+#include <string.h>
+
+#include "compiler/lower/lowering.h"
+
+// Strides of the same elements in another shape, where no copy is needed: sizes are matched from the left in groups of
+// equal product, and within a group the old dimensions must follow each other in memory.
+static bool view_as(tensor *x, const tensor *shape)
+{
+    int64_t strides[MAX_RANK];
+    int from = 0, to = 0;
+    if (!tensor_count(x)) return false;
+    while (from < x->rank || to < shape->rank) {
+        int first = from, start = to;
+        int64_t old = from < x->rank ? x->dims[from++] : 1, now = to < shape->rank ? shape->dims[to++] : 1;
+        while (old != now) {
+            if (old < now && from == x->rank) return false;
+            if (old > now && to == shape->rank) return false;
+            if (old < now)
+                old *= x->dims[from++];
+            else
+                now *= shape->dims[to++];
+        }
+        int64_t stride = 1, last = -1; // last: the innermost old dimension that is no 1
+        for (int d = first; d < from; d++)
+            if (x->dims[d] != 1) last = d;
+        if (last >= 0) stride = x->strides[last];
+        int64_t expected = stride;
+        for (int d = from; d-- > first;) {
+            if (x->dims[d] == 1) continue;
+            if (x->strides[d] != expected) return false;
+            expected *= x->dims[d];
+        }
+        for (int d = to; d-- > start;) {
+            strides[d] = stride;
+            stride *= shape->dims[d];
+        }
+    }
+    x->rank = shape->rank;
+    memcpy(x->dims, shape->dims, sizeof x->dims);
+    memcpy(x->strides, strides, sizeof x->strides);
+    return true;
+}
+
+wf_status lower_reshape(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    tensor x, shape;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &shape));
+    if (tensor_count(&x) != tensor_count(&shape)) return lowering_refuse(l, "changes the number of elements");
+    if (x.place == PLACE_MEMORY && !tensor_is_contiguous(&x) && view_as(&x, &shape))
+        return lowering_add_tensor(l, y, &x);
+    if (x.place == PLACE_MEMORY) TRY(lowering_to_memory(l, &x));
+    memcpy(x.dims, shape.dims, sizeof x.dims);
+    memcpy(x.strides, shape.strides, sizeof x.strides);
+    x.rank = shape.rank;
+    return lowering_add_tensor(l, y, &x);
+}
+
+wf_status lower_alias(lowering *l)
+{
+    tensor x;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    return lowering_add_tensor(l, mlirOperationGetResult(l->op, 0), &x);
+}
+
+wf_status lower_columns(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    tensor x;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    x.offset += op_int(l->op, "first", 0);
+    x.dims[x.rank - 1] = dim_of(y, x.rank - 1);
+    return lowering_add_tensor(l, y, &x);
+}
+
+// Entry d of an array of fixed numbers, in which those that are operands count as INT64_MIN: constants are looked up.
+// *operand is the next operand. INT64_MIN: it is computed.
+static int64_t mixed_number(lowering *l, MlirAttribute numbers, intptr_t d, intptr_t *operand)
+{
+    int64_t n = mlirDenseI64ArrayGetElement(numbers, d);
+    if (n != INT64_MIN || *operand >= mlirOperationGetNumOperands(l->op)) return n;
+    MlirAttribute a = constant_attribute_of(defining_op(mlirOperationGetOperand(l->op, (*operand)++)));
+    return a.ptr && mlirAttributeIsAInteger(a) ? mlirIntegerAttrGetValueInt(a) : INT64_MIN;
+}
+
+// The part of `x` that an op with static_offsets, static_sizes and static_strides means. Sizes of 1 are dropped until
+// the rank is that of `shape`.
+static wf_status take_slice(lowering *l, intptr_t operand, const tensor *x, const tensor *shape, tensor *part)
+{
+    int64_t offset_of[MAX_RANK], size_of[MAX_RANK], stride_of[MAX_RANK];
+    MlirAttribute offsets = op_attribute(l->op, "static_offsets"), sizes = op_attribute(l->op, "static_sizes"),
+                  strides = op_attribute(l->op, "static_strides");
+    if (!offsets.ptr || !sizes.ptr || !strides.ptr || mlirDenseArrayGetNumElements(offsets) != x->rank)
+        return lowering_refuse(l, "cannot be compiled");
+    for (int d = 0; d < x->rank; d++) offset_of[d] = mixed_number(l, offsets, d, &operand);
+    for (int d = 0; d < x->rank; d++) size_of[d] = mixed_number(l, sizes, d, &operand);
+    for (int d = 0; d < x->rank; d++) stride_of[d] = mixed_number(l, strides, d, &operand);
+    *part = *x;
+    part->rank = 0;
+    for (int d = 0; d < x->rank; d++) {
+        int64_t offset = offset_of[d], size = size_of[d], stride = stride_of[d], last;
+        if (offset < 0 || size < 0 || stride < 1) return lowering_refuse(l, "has an offset that is computed");
+        if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
+            (size && last >= x->dims[d]))
+            return lowering_refuse(l, "reaches beyond its operand");
+        if (size) part->offset += offset * x->strides[d];
+        bool matches = part->rank < shape->rank && shape->dims[part->rank] == size;
+        if (!matches && size == 1) continue; // which of several sizes of 1 is dropped makes no difference
+        if (!matches) return lowering_refuse(l, "has a shape that does not fit its sizes");
+        part->dims[part->rank] = size;
+        part->strides[part->rank++] = x->strides[d] * stride;
+    }
+    return part->rank == shape->rank ? WF_OK : lowering_refuse(l, "has a shape that does not fit its sizes");
+}
+
+wf_status lower_extract_slice(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    tensor x, shape, part;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &shape));
+    TRY(take_slice(l, 1, &x, &shape, &part));
+    return lowering_add_tensor(l, y, &part);
+}
+
+// A chain of insertions into one tensor writes into one buffer, when nobody looks at the steps between.
+static bool owns_buffer(const lowering *l, MlirValue v, const tensor *x)
+{
+    return x->place == PLACE_MEMORY && op_is(defining_op(v), "tensor.insert_slice") && has_one_use(v) &&
+           l->roots[x->root].area == FUNCTION_ARENA;
+}
+
+wf_status lower_insert_slice(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0), into = mlirOperationGetOperand(l->op, 1);
+    tensor x, whole, result, part;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    TRY(lowering_read_tensor(l, into, &whole));
+    if (owns_buffer(l, into, &whole)) {
+        result = whole;
+    } else {
+        TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+        if (whole.place != PLACE_EMPTY) TRY(lowering_copy(l, &whole, &result));
+    }
+    TRY(take_slice(l, 2, &result, &x, &part));
+    if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &part));
+    return lowering_add_tensor(l, y, &result);
+}
+
+wf_status lower_concat(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    tensor result;
+    int64_t axis = op_int(l->op, "dim", -1), at = 0;
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    if (axis < 0 || axis >= result.rank) return lowering_refuse(l, "has no such axis");
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(l->op); i++) {
+        tensor x, part = result;
+        TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, i), &x));
+        if (x.rank != result.rank || at + x.dims[axis] > result.dims[axis])
+            return lowering_refuse(l, "has operands that do not fit");
+        part.dims[axis] = x.dims[axis];
+        part.offset = at * result.strides[axis];
+        at += x.dims[axis];
+        if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &part));
+    }
+    return lowering_add_tensor(l, y, &result);
+}
+
+wf_status lower_pad(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    MlirAttribute low = op_attribute(l->op, "static_low"), high = op_attribute(l->op, "static_high");
+    MlirOperation yield = mlirBlockGetTerminator(mlirRegionGetFirstBlock(mlirOperationGetRegion(l->op, 0)));
+    tensor x, result, padding;
+    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    if (!low.ptr || !high.ptr || mlirDenseArrayGetNumElements(low) != x.rank)
+        return lowering_refuse(l, "cannot be compiled");
+    int64_t before_of[MAX_RANK], after_of[MAX_RANK];
+    intptr_t operand = 1;
+    for (int d = 0; d < x.rank; d++) before_of[d] = mixed_number(l, low, d, &operand);
+    for (int d = 0; d < x.rank; d++) after_of[d] = mixed_number(l, high, d, &operand);
+    padding = result;
+    padding.place = PLACE_SPLAT;
+    padding.root = -1;
+    padding.scalar = mlirOperationGetOperand(yield, 0);
+    if (!defining_op(padding.scalar).ptr) return lowering_refuse(l, "has padding that depends on the place");
+    tensor part = result;
+    for (int d = 0; d < x.rank; d++) {
+        int64_t before = before_of[d], after = after_of[d];
+        if (before < 0 || after < 0 || before + x.dims[d] + after != result.dims[d])
+            return lowering_refuse(l, "has an amount that is negative or computed");
+        part.offset += before * result.strides[d];
+        part.dims[d] = x.dims[d];
+    }
+    TRY(lowering_copy(l, &padding, &result));
+    if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &part));
+    return lowering_add_tensor(l, y, &result);
+}
+
+wf_status lower_from_elements(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    tensor result;
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    intptr_t n = mlirOperationGetNumOperands(l->op);
+    if (n > 64) return lowering_refuse(l, "has more than 64 elements");
+    for (intptr_t i = 0; i < n; i++) {
+        tensor one = {.place = PLACE_SPLAT, .element = result.element, .root = -1};
+        tensor slot = {.place = PLACE_MEMORY, .element = result.element, .root = result.root, .offset = i};
+        one.scalar = mlirOperationGetOperand(l->op, i);
+        TRY(lowering_copy(l, &one, &slot));
+    }
+    return lowering_add_tensor(l, y, &result);
+}
