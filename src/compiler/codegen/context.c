@@ -101,6 +101,14 @@ void compiler_context_watch(compiler_context *c, wf_error *err)
     c->has_error = false;
 }
 
+wf_status compiler_context_end_watch(compiler_context *c, bool good, const char *reason, wf_error *err)
+{
+    bool seen = c->has_error;
+    compiler_context_watch(c, NULL);
+    if (good) return WF_OK;
+    return seen ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "%s", reason);
+}
+
 wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err)
 {
     compiler_context_watch(c, err);

@@ -23,6 +23,9 @@ void compiler_context_destroy(compiler_context *c);
 // From here on the first error diagnostic is kept in err as "location: message".
 void compiler_context_watch(compiler_context *c, wf_error *err);
 
+// The end of watching: WF_OK when `good`; else WF_ERROR_COMPILE with what was seen, or `reason` where nothing was.
+wf_status compiler_context_end_watch(compiler_context *c, bool good, const char *reason, wf_error *err);
+
 // Runs a textual pass pipeline on a module: "builtin.module(convert-scf-to-cf,...)".
 wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err);
 

@@ -128,9 +128,7 @@ static wf_status translate(compiler_context *c, MlirModule module, translation *
     t->context = LLVMContextCreate();
     compiler_context_watch(c, err);
     t->module = mlirTranslateModuleToLLVMIR(mlirModuleGetOperation(module), t->context);
-    compiler_context_watch(c, NULL);
-    if (t->module) return WF_OK;
-    return c->has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "translation to LLVM IR failed");
+    return compiler_context_end_watch(c, t->module != NULL, "translation to LLVM IR failed", err);
 }
 
 static wf_status finish(translation *t, const cpu_features *cpu, buffer *object, buffer *assembly, wf_error *err)
@@ -247,9 +245,7 @@ static wf_status compile_part(part *p, const cpu_features *cpu, wf_error *err)
     TRY(compiler_context_create(&c, err));
     compiler_context_watch(&c, err);
     MlirModule module = mlirModuleCreateParse(c.mlir, mlirStringRefCreate(p->bytecode.data, p->bytecode.len));
-    compiler_context_watch(&c, NULL);
-    wf_status status = WF_OK;
-    if (!module.ptr) status = c.has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "invalid kernels");
+    wf_status status = compiler_context_end_watch(&c, module.ptr != NULL, "invalid kernels", err);
     if (status == WF_OK) status = object_emit(&c, module, cpu, &p->object, NULL, err);
     if (module.ptr) mlirModuleDestroy(module);
     compiler_context_destroy(&c);
@@ -284,9 +280,7 @@ static wf_status verify(compiler_context *c, MlirModule module, wf_error *err)
 {
     compiler_context_watch(c, err);
     bool good = mlirOperationVerify(mlirModuleGetOperation(module));
-    compiler_context_watch(c, NULL);
-    if (good) return WF_OK;
-    return c->has_error ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "invalid kernels");
+    return compiler_context_end_watch(c, good, "invalid kernels", err);
 }
 
 wf_status program_emit(compiler_context *c, const plan *plan_of, MlirModule kernels, const cpu_features *cpu,
