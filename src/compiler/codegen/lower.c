@@ -6,7 +6,7 @@
 
 #include "compiler/codegen/lower_parts.h"
 #include "compiler/kernel/embed.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/linear.h"
 #include "compiler/kernel/norm.h"
 #include "compiler/kernel/q8.h"

@@ -4,7 +4,7 @@
 #include "compiler/codegen/lower_parts.h"
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/attention_apart.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/rope.h"
 
 BUILD_WRAPPER(rope_build, rope_kernel)
