@@ -405,10 +405,9 @@ static void make_plan(fixture *f)
     }
     f->p = (plan){.architecture = "llama",
                   .name = "test",
-                  .kv_type = "f16",
+                  .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16},
                   .n_vocab = 1,
                   .n_ctx_train = 64,
-                  .n_layer = 1,
                   .n_embd = 1,
                   .weights_bytes = end + 100,
                   .n_weights = N_MODEL_WEIGHTS,

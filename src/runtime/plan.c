@@ -20,7 +20,7 @@
 #include "base/checked.h"
 #include "runtime/plan_check.h"
 
-enum { CONTEXT_STEP = 64, ALIGNMENT = 64, N_CORNERS = 16 };
+enum { ALIGNMENT = 64, N_CORNERS = 16 };
 
 static const int64_t COEFFICIENT_LIMIT = (int64_t)1 << 48;
 static const int64_t SIZE_LIMIT = (int64_t)1 << 31; // of vocabulary, context, layers: all are 32-bit numbers in kernels
@@ -168,7 +168,7 @@ static bool is_zero(const affine *a)
 
 static void corner_dims(int corner, int64_t n_ctx_max, int64_t dims[DIM_COUNT])
 {
-    int64_t n_ctx = corner & 1 ? n_ctx_max : CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
+    int64_t n_ctx = corner & 1 ? n_ctx_max : KV_CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
     plan_dims(n_tokens, corner & 4 ? n_ctx - n_tokens : 0, corner & 8 ? n_tokens : 0, n_ctx, dims);
 }
 
@@ -179,16 +179,13 @@ static wf_status fail(const checker *c, const char *reason)
     return error_set(c->err, WF_ERROR_FORMAT, "%s: %s", c->name, reason);
 }
 
-static bool text_is(const char *text, const char *wanted) { return view_is(view_of(text), wanted); }
-
 static wf_status check_facts(const checker *c)
 {
     const plan *p = c->p;
-    if (!p->architecture || !p->name || !p->kv_type) return fail(c, "a name is missing");
-    if (!text_is(p->kv_type, "f16") && !text_is(p->kv_type, "f32"))
-        return error_set(c->err, WF_ERROR_FORMAT, "%s: KV cache of type '%.20s', not f16 or f32", c->name, p->kv_type);
-    const int64_t sizes[] = {p->n_vocab, p->n_ctx_train, p->n_layer, p->n_embd};
-    static const char *const NAMES[] = {"n_vocab", "n_ctx_train", "n_layer", "n_embd"};
+    if (!p->architecture || !p->name) return fail(c, "a name is missing");
+    if (!kv_layout_is_valid(&p->kv)) return fail(c, "the sizes of the KV cache are out of range");
+    const int64_t sizes[] = {p->n_vocab, p->n_ctx_train, p->n_embd};
+    static const char *const NAMES[] = {"n_vocab", "n_ctx_train", "n_embd"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] < 1 || sizes[i] >= SIZE_LIMIT)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: %s is %" PRId64, c->name, NAMES[i], sizes[i]);
@@ -220,21 +217,17 @@ static bool areas_at_corner(checker *c, int corner)
     areas[BASE_TOKENS] = 4 * dims[DIM_TOKENS];
     areas[BASE_ROWS] = 4 * dims[DIM_OUTPUTS];
     return eval_checked(&p->arena_bytes, dims, &areas[BASE_ARENA]) &&
-           eval_checked(&p->kv_bytes, dims, &areas[BASE_KV]) &&
+           multiply_checked(kv_position_bytes(&p->kv), dims[DIM_CONTEXT], &areas[BASE_KV]) &&
            multiply_checked(rope_row, dims[DIM_CONTEXT], &areas[BASE_ROPE]) &&
            multiply_checked(4 * dims[DIM_OUTPUTS], p->n_vocab, &areas[BASE_LOGITS]);
 }
 
-// A session sizes the arena by its largest batch and its context, the KV cache by its context alone.
+// A session sizes the arena by its largest batch and its context.
 static wf_status check_areas(checker *c)
 {
-    const int64_t *arena_c = c->p->arena_bytes.c, *kv_c = c->p->kv_bytes.c;
-    if (!coefficients_fit(&c->p->arena_bytes) || !coefficients_fit(&c->p->kv_bytes))
-        return fail(c, "the size of the arena or of the KV cache is out of range");
-    if (arena_c[DIM_PAST]) return fail(c, "the arena's size depends on n_past");
-    if (kv_c[DIM_TOKENS] || kv_c[DIM_PAST] || kv_c[DIM_OUTPUTS] || kv_c[DIM_PAIRS])
-        return fail(c, "the KV cache's size depends on more than n_ctx");
-    int64_t n_ctx_max = CONTEXT_STEP * divide_up(c->p->n_ctx_train, CONTEXT_STEP);
+    if (!coefficients_fit(&c->p->arena_bytes)) return fail(c, "the size of the arena is out of range");
+    if (c->p->arena_bytes.c[DIM_PAST]) return fail(c, "the arena's size depends on n_past");
+    int64_t n_ctx_max = kv_capacity(c->p->n_ctx_train);
     for (int i = 0; i < N_CORNERS; i++) {
         corner_dims(i, n_ctx_max, c->corners[i]);
         if (!areas_at_corner(c, i)) return fail(c, "the size of a memory area overflows");

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/status.h"
+#include "runtime/kv.h"
 #include "runtime/layout.h"
 
 // The dimensions that change from call to call. DIM_ONE is the constant term of an affine form.
@@ -21,7 +22,7 @@ typedef enum plan_dim {
     DIM_TOKENS,  // n_tokens: tokens of this call
     DIM_PAST,    // n_past: tokens already in the cache
     DIM_OUTPUTS, // n_outputs: tokens of this call whose logits are wanted
-    DIM_CONTEXT, // n_ctx: capacity of the KV cache, a multiple of 64
+    DIM_CONTEXT, // n_ctx: capacity of the KV cache, a multiple of KV_CONTEXT_STEP
     DIM_PAIRS,   // n_tokens * n_ctx: what holds a number for each token and position stays a linear form
     DIM_COUNT
 } plan_dim;
@@ -128,9 +129,8 @@ typedef struct plan_fusion {
 typedef struct plan {
     // facts that a session needs
     const char *architecture, *name;
-    int64_t n_vocab, n_ctx_train, n_layer, n_embd;
-    const char *kv_type;  // "f16" or "f32"
-    affine kv_bytes;      // of BASE_KV; in n_ctx
+    int64_t n_vocab, n_ctx_train, n_embd;
+    kv_layout kv;         // of BASE_KV
     affine arena_bytes;   // of BASE_ARENA; in n_tokens, n_outputs, n_ctx and n_tokens * n_ctx
     size_t weights_bytes; // of BASE_WEIGHTS
     uint32_t n_ropes;

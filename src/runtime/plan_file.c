@@ -1,9 +1,9 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN05"; the last two digits count versions of this format
+//     0    magic "WFPLAN06"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
-//     16   str architecture, name; i64 n_vocab, n_ctx_train, n_layer, n_embd; str kv_type
-//          affine kv_bytes, arena_bytes; u64 weights_bytes
+//     16   str architecture, name; i64 n_vocab, n_ctx_train, n_embd
+//          i64 kv.n_layer, kv.n_kv_heads, kv.head_dim; u32 kv.f32; affine arena_bytes; u64 weights_bytes
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
 //          u32 n_fusions, each: str name; u32 found, fused; str why
 //          u32 n_kernels, each: str name
@@ -34,7 +34,7 @@ enum {
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 4 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '5'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '6'};
 
 // ---- writing
 
@@ -120,10 +120,11 @@ void plan_write(const plan *p, buffer *out)
     put_text(&body, p->name);
     put_i64(&body, p->n_vocab);
     put_i64(&body, p->n_ctx_train);
-    put_i64(&body, p->n_layer);
     put_i64(&body, p->n_embd);
-    put_text(&body, p->kv_type);
-    put_affine(&body, &p->kv_bytes);
+    put_i64(&body, p->kv.n_layer);
+    put_i64(&body, p->kv.n_kv_heads);
+    put_i64(&body, p->kv.head_dim);
+    put_u32(&body, p->kv.f32);
     put_affine(&body, &p->arena_bytes);
     put_number(&body, p->weights_bytes, 8);
     put_u32(&body, p->n_ropes);
@@ -315,10 +316,11 @@ static void get_facts(reader *r, plan *p)
     p->name = get_text(r);
     p->n_vocab = get_i64(r);
     p->n_ctx_train = get_i64(r);
-    p->n_layer = get_i64(r);
     p->n_embd = get_i64(r);
-    p->kv_type = get_text(r);
-    p->kv_bytes = get_affine(r);
+    p->kv.n_layer = get_i64(r);
+    p->kv.n_kv_heads = get_i64(r);
+    p->kv.head_dim = get_i64(r);
+    p->kv.f32 = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
     p->arena_bytes = get_affine(r);
     p->weights_bytes = get_number(r, 8);
 }

@@ -17,7 +17,7 @@ static void evaluate(const plan *p)
     int64_t n_ctx = (p->n_ctx_train + 63) / 64 * 64;
     int64_t dims[DIM_COUNT];
     plan_dims(n_ctx, 0, n_ctx, n_ctx, dims);
-    int64_t arena_bytes = affine_eval(&p->arena_bytes, dims), kv_bytes = affine_eval(&p->kv_bytes, dims);
+    int64_t arena_bytes = affine_eval(&p->arena_bytes, dims), kv_end = kv_position_bytes(&p->kv) * dims[DIM_CONTEXT];
     for (uint32_t i = 0; i < p->n_calls; i++) {
         const plan_call *call = &p->calls[i];
         for (uint32_t b = 0; b < call->n_buffers; b++) {
@@ -25,7 +25,7 @@ static void evaluate(const plan *p)
             int64_t end = begin + affine_eval(&call->buffers[b].bytes, dims);
             expect(begin >= 0 && end >= begin);
             if (call->buffers[b].base == BASE_ARENA) expect(end <= arena_bytes);
-            if (call->buffers[b].base == BASE_KV) expect(end <= kv_bytes);
+            if (call->buffers[b].base == BASE_KV) expect(end <= kv_end);
             if (call->buffers[b].base == BASE_WEIGHTS) expect((size_t)end <= p->weights_bytes);
         }
         for (uint32_t d = 0; d < call->n_dims; d++) expect(affine_eval(&call->dims[d], dims) >= 0);

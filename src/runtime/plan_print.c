@@ -187,12 +187,12 @@ void plan_print(const plan *p, buffer *out)
     buffer_printf(out, " (");
     print_text(out, p->architecture);
     buffer_printf(out, "): %" PRId64 " layers, n_embd %" PRId64 ", n_vocab %" PRId64 ", context %" PRId64 "\n",
-                  p->n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
+                  p->kv.n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
     buffer_printf(out, "arena      ");
     affine_print(&p->arena_bytes, out);
     buffer_printf(out, " bytes\nkv         ");
-    affine_print(&p->kv_bytes, out);
-    buffer_printf(out, " bytes of %s\nrotations ", p->kv_type);
+    affine_print(&(affine){{[DIM_CONTEXT] = kv_position_bytes(&p->kv)}}, out);
+    buffer_printf(out, " bytes of %s\nrotations ", kv_type_name(&p->kv));
     for (uint32_t i = 0; i < p->n_ropes; i++)
         buffer_printf(out, "%s[n_ctx, %" PRId64 "]", i ? ", " : " ", p->ropes[i].n_dims);
     buffer_printf(out, "%s\nweights    %zu bytes\n\n", p->n_ropes ? "" : " none", p->weights_bytes);

@@ -103,10 +103,8 @@ static void make_sample(sample *s)
                   .name = "a small \x1b plan",
                   .n_vocab = 1000,
                   .n_ctx_train = 1000,
-                  .n_layer = 1,
                   .n_embd = 32,
-                  .kv_type = "f16",
-                  .kv_bytes = form(0, 0, 0, 128),
+                  .kv = {.n_layer = 1, .n_kv_heads = 2, .head_dim = 16},
                   .arena_bytes = form(0, 128, 128, 0),
                   .weights_bytes = 2432 + 256,
                   .n_ropes = 1,
@@ -220,13 +218,13 @@ static void test_refuses_bad_facts(void **state)
     (void)state;
     sample s;
     REFUSES(s.p.name = NULL, "name");
-    REFUSES(s.p.kv_type = "f64", "f64");
     REFUSES(s.p.n_vocab = 0, "n_vocab");
     REFUSES(s.p.n_ctx_train = INT64_MAX, "n_ctx_train");
     REFUSES(s.p.arena_bytes.c[DIM_PAST] = 64, "arena");
     REFUSES(s.p.arena_bytes.c[DIM_TOKENS] = -64, "arena");
-    REFUSES(s.p.kv_bytes.c[DIM_TOKENS] = 64, "KV cache");
-    REFUSES(s.p.kv_bytes.c[DIM_PAIRS] = 64, "KV cache");
+    REFUSES(s.p.kv.n_layer = 0, "KV cache");
+    REFUSES(s.p.kv.n_kv_heads = -1, "KV cache");
+    REFUSES(s.p.kv.head_dim = INT64_MAX, "KV cache");
     REFUSES(s.p.weights_bytes = SIZE_MAX, "weights_bytes");
     REFUSES(s.ropes[0].n_dims = 7, "rotation");
     REFUSES(s.ropes[0].magnitude = NAN, "rotation");

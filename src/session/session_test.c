@@ -70,7 +70,7 @@ static void sizes_that_overflow_are_refused(void **state)
     (void)state;
     session *s;
     wf_error err = {0};
-    fake.m.program.plan.kv_bytes.c[DIM_CONTEXT] = INT64_MAX / 2;
+    fake.m.program.plan.kv.n_layer = INT64_MAX / 256;
     assert_int_equal(session_create(&fake.m, fake.pool, 0, 0, &s, &err), WF_ERROR_MEMORY);
     assert_null(s);
 }
@@ -180,7 +180,7 @@ static void reserving_is_free(void **state)
 {
     (void)state;
     fake.m.program.plan.n_ctx_train = 1 << 20;
-    fake.m.program.plan.kv_bytes.c[DIM_CONTEXT] = 1 << 16;
+    fake.m.program.plan.kv.head_dim = 1 << 13;
     session *s = create(1 << 20, 0);
     int32_t token = 7;
     assert_int_equal(session_eval(s, &token, 1, 0, NULL), WF_OK);

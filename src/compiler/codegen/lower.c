@@ -376,9 +376,8 @@ static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf
 {
     out->architecture = arena_strdup(&out->memory, view_of(facts->architecture));
     out->name = arena_strdup(&out->memory, view_of(facts->name));
-    out->kv_type = arena_strdup(&out->memory, view_of(kv_f32 ? "f32" : "f16"));
     plan_rope *ropes = arena_alloc(&out->memory, facts->n_ropes, sizeof *ropes);
-    if (!out->architecture || !out->name || !out->kv_type || !ropes) return error_memory(err, 0);
+    if (!out->architecture || !out->name || !ropes) return error_memory(err, 0);
     for (uint32_t i = 0; i < facts->n_ropes; i++) {
         size_t n = (size_t)facts->ropes[i].n_dims / 2;
         double *inv_freq = arena_alloc(&out->memory, n, sizeof *inv_freq);
@@ -391,10 +390,8 @@ static wf_status copy_facts(const model_facts *facts, bool kv_f32, plan *out, wf
     out->ropes = ropes;
     out->n_vocab = facts->n_vocab;
     out->n_ctx_train = facts->n_ctx_train;
-    out->n_layer = facts->n_layer;
     out->n_embd = facts->n_embd;
-    out->kv_bytes =
-        affine_of(DIM_CONTEXT, facts->n_layer * kv_bytes_per_position(facts->n_kv_heads, facts->head_dim, kv_f32));
+    out->kv = facts_kv_layout(facts, kv_f32);
     return WF_OK;
 }
 
