@@ -1,6 +1,7 @@
 // welford info: what a model file holds, for people (text) or programs (--json).
 //
-// A file that was cut short after its header is shown as well; it then says how much is missing.
+// A file that was cut short after its header is shown as well; it then says how much is missing. One that `run` would
+// refuse is shown only on demand: that the verb succeeds says that the model can be run.
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <string.h>
@@ -18,7 +19,7 @@ enum {
 
 typedef struct info_options {
     const char *path;
-    bool tensors, json;
+    bool tensors, json, any;
 } info_options;
 
 typedef struct summary {
@@ -32,13 +33,14 @@ typedef struct summary {
 } summary;
 
 static const char HELP[] =
-    "Usage: welford info [--tensors] [--json] MODEL\n\n"
+    "Usage: welford info [--tensors] [--json] [--any] MODEL\n\n"
     "Shows what a GGUF file or a Hugging Face folder holds: sizes, tokenizer, metadata. Long texts and arrays are\n"
-    "abbreviated. A file that was cut short after its header is shown too. A model that cannot be run is refused at "
-    "the\n"
-    "end, with the reason.\n\n"
+    "abbreviated. A file that was cut short after its header is shown too; a model that `run` would refuse is "
+    "refused,\n"
+    "for the same reason.\n\n"
     "  --tensors  list the tensors as well; shapes are written [rows, columns]\n"
     "  --json     one JSON object; an array is {\"type\", \"count\", \"first\"}, `first` its first items\n"
+    "  --any      show a model that cannot be run, too, and why\n"
     "  --help     this text\n";
 
 static uint64_t add_saturated(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
@@ -343,13 +345,17 @@ static void print_json(const checkpoint *file, const summary *s, bool tensors)
 // -1 when the verb shall go on, else the exit code.
 static int parse_options(int argc, char **argv, info_options *options)
 {
-    static const struct option LONG[] = {
-        {"tensors", no_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option LONG[] = {{"tensors", no_argument, NULL, 't'},
+                                         {"json", no_argument, NULL, 'j'},
+                                         {"any", no_argument, NULL, 'a'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {0}};
     int exit_code = -1;
     for (int c; (c = tool_next_option(argc, argv, "", LONG, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 't': options->tensors = true; break;
         case 'j': options->json = true; break;
+        case 'a': options->any = true; break;
         }
     }
     if (exit_code >= 0) return exit_code;
@@ -391,10 +397,11 @@ int tool_info(int argc, char **argv)
     if (checkpoint_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
     summary s = summarise(file);
     find_refusal(options.path, file, &s);
-    if (options.json)
+    bool refused = s.refusal.status != WF_OK && !options.any;
+    if (!refused && options.json)
         print_json(file, &s, options.tensors);
-    else
+    else if (!refused)
         print_text(file, &s, options.tensors);
     checkpoint_close(file);
-    return s.refusal.status == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &s.refusal);
+    return refused ? tool_fail(argv[0], &s.refusal) : EXIT_SUCCESS;
 }
