@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/file.h"
 #include "session/generate.h"
 #include "tool/bench.h"
 #include "tool/model_path.h"
@@ -125,6 +126,7 @@ int64_t bench_longest(const bench_options *options)
 wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
                      model **m, wf_error *err)
 {
+    if (options->trace_path) TRY(file_check_output(options->trace_path, err));
     TRY(model_open(options->path, how, m, err));
     TRY(session_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
     return model_load(*m, pool, err);

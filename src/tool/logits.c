@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 
+#include "base/file.h"
 #include "format/npy.h"
 #include "session/engine.h"
 #include "session/generate.h"
@@ -94,6 +95,7 @@ static wf_status encode_prompt(const engine *e, view prompt, const logits_option
 static wf_status check_prompt(const engine *e, const logits_options *options, view prompt, token_list *ids,
                               wf_error *err)
 {
+    if (options->output) TRY(file_check_output(options->output, err));
     TRY(encode_prompt(e, prompt, options, ids, err));
     int64_t n_ctx = (int64_t)ids->count;
     TRY(generate_check_prompt(n_ctx, e->m->sizes.n_ctx_train, err));

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "runtime/cache.h"
 #include "session/conversation.h"
 #include "session/session_file.h"
@@ -210,6 +211,8 @@ static wf_status check_run(run_state *r, const wf_model_options *how, const view
     TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
     r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->sizes.n_ctx_train : o->n_ctx;
     TRY(session_check_sizes(&r->e.m->sizes, &r->n_ctx, o->n_batch, err));
+    if (o->trace) TRY(file_check_output(o->trace, err));
+    if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
     if (o->prompt_cache) TRY(session_file_check(&r->e, r->n_ctx, o->prompt_cache, err));
     if (prompt) return check_prompt(r, *prompt, err);
     return o->raw || !r->e.has_chat ? WF_OK : engine_check_chat(&r->e, err);

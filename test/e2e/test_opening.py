@@ -93,6 +93,10 @@ def test_template(welford, fresh_cache, model, path, tmp_path, template, reason)
     (["logits", "-p", "the cat is in the world " * 40, "MODEL"], 1, "has room for 256"),
     (["ppl", "-f", __file__, "-c", 257, "MODEL"], 2, "this model takes 1 to 256"),
     (["ppl", "-f", "/dev/null", "MODEL", "-c", 16], 2, "at least two chunks"),
+    (["run", "--prompt-cache", "/missing/file", "MODEL", "hi"], 1, "/missing/file: No such file"),
+    (["run", "--trace", "/", "MODEL", "hi"], 1, "/: Is a directory"),
+    (["logits", "-p", "hi", "-o", "/missing/file", "MODEL"], 1, "/missing/file: No such file"),
+    (["bench", "--trace", "/missing/file", "MODEL"], 1, "/missing/file: No such file"),
     (["bench", "-p", 250, "-n", 0, "-d", 7, "MODEL"], 2, "this model takes 1 to 256"),
     (["bench", "-p", 250, "-n", 0, "-d", 7, "--profile", "MODEL"], 2, "this model takes 1 to 256"),
 ])
