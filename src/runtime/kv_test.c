@@ -48,7 +48,7 @@ static void test_states(void **state)
     (void)state;
     const kv_layout kv = {.n_layer = 2, .n_kv_heads = 3, .head_dim = 20};
     enum { FROM = 128, TO = 64, N = 33, PARTS = 12 };
-    size_t from_bytes, to_bytes, kept = 48 * 32 * 2;
+    size_t from_bytes = 0, to_bytes = 0, kept = 48 * 32 * 2;
     assert_true(kv_bytes(&kv, FROM, &from_bytes) && kv_bytes(&kv, TO, &to_bytes));
     unsigned char *from = malloc(from_bytes), *to = malloc(to_bytes), *saved = malloc(kv_state_bytes(&kv, N));
     assert_true(from && to && saved);
