@@ -53,6 +53,24 @@ MODELS = {
         layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=3.0,
         rope_parameters=dict(full_attention=rope(1000000.0), sliding_attention=rope(10000.0)),
         tie_word_embeddings=True)),
+    # Heads of sizes that fill no whole vectors, or many: of their own (head_dim is not hidden_size / heads), in groups.
+    "heads_8": (transformers.LlamaConfig, dict(head_dim=8, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_36": (transformers.Qwen3Config, dict(head_dim=36, num_attention_heads=3, num_key_value_heads=1,
+                                                rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_80": (transformers.MistralConfig, dict(head_dim=80, num_attention_heads=2, num_key_value_heads=1,
+                                                  sliding_window=24, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_96": (transformers.LlamaConfig, dict(head_dim=96, num_attention_heads=2, num_key_value_heads=2,
+                                                num_hidden_layers=1, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_100": (transformers.LlamaConfig, dict(head_dim=100, num_attention_heads=2, num_key_value_heads=1,
+                                                 num_hidden_layers=1, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_112": (transformers.Qwen2Config, dict(hidden_size=112, num_attention_heads=1, num_key_value_heads=1, head_dim=112,
+                                                 num_hidden_layers=1, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_192": (transformers.LlamaConfig, dict(head_dim=192, num_attention_heads=1, num_key_value_heads=1,
+                                                 num_hidden_layers=1, rope_parameters=rope(), tie_word_embeddings=True)),
+    "heads_256": (transformers.Gemma3TextConfig, dict(
+        head_dim=256, num_attention_heads=1, num_key_value_heads=1, num_hidden_layers=1, sliding_window=16,
+        query_pre_attn_scalar=256, final_logit_softcapping=3.0,
+        rope_parameters=dict(full_attention=rope(1000000.0), sliding_attention=rope(10000.0)), tie_word_embeddings=True)),
 }
 
 

@@ -99,6 +99,21 @@ wf_status file_write_atomic(const char *path, const void *data, size_t bytes, wf
     return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(reason));
 }
 
+wf_status file_check_output(const char *path, wf_error *err)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    bool exists = !stat(path, &st);
+    const char *slash = strrchr(path, '/');
+    if (!strcmp(path, "-")) return WF_OK;
+    if (exists && S_ISDIR(st.st_mode)) return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(EISDIR));
+    int n = snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (n >= (int)sizeof folder) return error_set(err, WF_ERROR_IO, "%s: path too long", path);
+    // a plain file is replaced, for which its folder counts
+    if (!access(exists && !S_ISREG(st.st_mode) ? path : folder, W_OK)) return WF_OK;
+    return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
+}
+
 wf_status file_make_folder(const char *path, wf_error *err)
 {
     char prefix[PATH_MAX];

@@ -22,6 +22,9 @@ wf_status file_read(const char *path, char **data, size_t *bytes, wf_error *err)
 // then rename. Nothing is left behind on failure.
 wf_status file_write_atomic(const char *path, const void *data, size_t bytes, wf_error *err);
 
+// Whether a file could be written at `path`, without touching it: for results that take long to compute.
+wf_status file_check_output(const char *path, wf_error *err);
+
 // Creates the folder and its parents (mode 0777 less the umask); an existing folder is fine.
 wf_status file_make_folder(const char *path, wf_error *err);
 

@@ -53,7 +53,8 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
 
 WF_EXPORT compile_fn welford_compile;
 
-wf_status welford_compile(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err)
+wf_status welford_compile(const checkpoint *file, const compile_options *options, model_sizes *sizes, buffer *image,
+                          wf_error *err)
 {
     compiler_context c;
     TRY(check_options(options, err));
@@ -63,7 +64,8 @@ wf_status welford_compile(const checkpoint *file, const compile_options *options
     MlirModule module;
     wf_status status = frontend_graph(file, options->weights, &c, &memory, &facts, &module, err);
     if (status == WF_OK) {
-        status = compile_graph(&c, file, &facts, module, options, image, err);
+        *sizes = (model_sizes){facts.n_vocab, facts.n_ctx_train, facts_kv_layout(&facts, options->kv_f32)};
+        if (image) status = compile_graph(&c, file, &facts, module, options, image, err);
         mlirModuleDestroy(module);
     }
     arena_free(&memory);

@@ -4,8 +4,8 @@
 //   packs/KEY.wfpack      packed weights (runtime/pack.h)
 //   models/               downloaded checkpoints, which are never removed
 //
-// Entries appear by rename, so a reader sees whole files; a writer that died leaves KEY.SUFFIX.something behind, which
-// cache_clear removes with the rest.
+// Entries appear whole (base/draft.h, file_write_atomic). A writer that died may leave KEY.SUFFIX.something behind,
+// which cache_sweep removes.
 #define _GNU_SOURCE
 #include "runtime/cache.h"
 
@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/draft.h"
 #include "base/file.h"
 
 static const char PROGRAMS[] = "programs", PACKS[] = "packs", MODELS[] = "models";
@@ -69,6 +70,9 @@ static bool is_entry(const char *name)
     return digits == CACHE_KEY_CHARS - 1 && name[digits] == '.';
 }
 
+// KEY.SUFFIX.something
+static bool is_temporary(const char *name) { return is_entry(name) && strchr(name + CACHE_KEY_CHARS, '.'); }
+
 static wf_status fail_at(const char *folder, const char *kind, const char *name, wf_error *err)
 {
     return error_set(err, WF_ERROR_IO, "%s/%s%s%s: %s", folder, kind, *name ? "/" : "", name, strerror(errno));
@@ -113,3 +117,20 @@ static wf_status walk_all(bool remove, cache_usage *u, wf_error *err)
 wf_status cache_measure(cache_usage *usage, wf_error *err) { return walk_all(false, usage, err); }
 
 wf_status cache_clear(cache_usage *removed, wf_error *err) { return walk_all(true, removed, err); }
+
+static void sweep(const char *folder, const char *kind)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", folder, kind);
+    DIR *dir = n > 0 && (size_t)n < sizeof path ? opendir(path) : NULL;
+    if (!dir) return;
+    for (struct dirent *e; (e = readdir(dir));)
+        if (is_temporary(e->d_name) && draft_is_abandoned(dirfd(dir), e->d_name)) unlinkat(dirfd(dir), e->d_name, 0);
+    closedir(dir);
+}
+
+void cache_sweep(void)
+{
+    char folder[PATH_MAX];
+    if (cache_folder(folder, sizeof folder)) sweep(folder, PACKS);
+}

@@ -20,6 +20,9 @@ typedef struct cache_usage {
     size_t n_programs, n_packs, n_models, program_bytes, pack_bytes, model_bytes;
 } cache_usage;
 wf_status cache_measure(cache_usage *usage, wf_error *err);
+// Removes packs that a process was writing when it died.
+void cache_sweep(void);
+
 // Removes programs and packs (and left-over temporary files), not downloaded models.
 wf_status cache_clear(cache_usage *removed, wf_error *err);
 

@@ -2,7 +2,7 @@
 //
 // libwelford_compiler.so links MLIR and LLVM; nothing else does. It exports
 //
-//   welford_compile   compile_fn   a checkpoint to a program
+//   welford_compile   compile_fn   a checkpoint to a program, or only whether that can be
 //   welford_opt       opt_fn       a graph file through passes
 //   welford_list      list_fn      the tables of passes and rules
 //   welford_compile_function   compile_function_fn   a function of a graph file to a program on arrays
@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "runtime/array.h"
+#include "runtime/kv.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
@@ -25,8 +26,17 @@ typedef struct compile_options {
     const char *weights;        // the type that float matrices are packed in (pack_convert.h); NULL: as stored
 } compile_options;
 
-// Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`.
-typedef wf_status compile_fn(const checkpoint *file, const compile_options *options, buffer *image, wf_error *err);
+// What a session needs of a model that is known before it is compiled.
+typedef struct model_sizes {
+    int64_t n_vocab, n_ctx_train;
+    kv_layout kv;
+} model_sizes;
+
+// Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`. Everything that is refused,
+// options, fields, tensors that are missing or of other shapes and types, is refused before that begins, in
+// milliseconds; a NULL `image` asks for this part alone.
+typedef wf_status compile_fn(const checkpoint *file, const compile_options *options, model_sizes *sizes, buffer *image,
+                             wf_error *err);
 
 typedef struct opt_options {
     const char *name;           // of the graph file, for messages
@@ -58,11 +68,11 @@ typedef struct function_options {
 
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
 // stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
-// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
-// (runtime/program.h).
+// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program (runtime/program.h).
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
                                       uint32_t n_arguments, const array_shape *arguments,
-                                      const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
+                                      const char *const *argument_names, buffer *image, buffer *notes,
+                                      wf_error *err);
 
 // The calls of the ceilings' plan, by index.
 typedef enum ceiling_kind {
@@ -88,7 +98,7 @@ wf_status compiler_open(const char *function, compiler_door *door, wf_error *err
 void compiler_close(compiler_door *door);
 
 // Raised by hand whenever the same checkpoint would compile to another program.
-#define WELFORD_COMPILER_VERSION "4"
+#define WELFORD_COMPILER_VERSION "5"
 
 // What stands for the compiler in cache keys: its version, and size and time of modification of the library that would
 // be opened, so that a rebuilt compiler is never answered from an old cache.

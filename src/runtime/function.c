@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "runtime/cache.h"
 
 struct function {
     program own;
     const program *prog; // own, or the caller's
-    program_origin origin;
+    bool cached;
+    program_times compiled;
     executor *executor;
     int64_t dims[DIM_COUNT];
     unsigned char *arena;
@@ -98,14 +98,14 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
     *out = NULL;
     char key[CACHE_KEY_CHARS];
     compilation c = {s, notes};
-    const program_source source = {.make = compile,
-                                   .context = &c,
-                                   .key = !s->no_cache && make_key(s, key) ? key : NULL,
-                                   .make_anew = s->options.print_ir_after};
+    bool keep = !s->no_cache && make_key(s, key);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->prog = &f->own;
-    wf_status status = program_obtain(&source, &f->own, &f->origin, err);
+    // Who wants to see the compiler's graphs wants it to run.
+    f->cached = keep && !s->options.print_ir_after && program_find(key, &f->own);
+    wf_status status =
+        f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK)
         *out = f;
@@ -127,7 +127,7 @@ void function_close(function *f)
 // ---- calling
 
 const plan *function_plan(const function *f) { return &f->prog->plan; }
-const program_origin *function_origin(const function *f) { return &f->origin; }
+bool function_was_cached(const function *f) { return f->cached; }
 
 void function_shape(const function *f, uint32_t index, array_shape *shape)
 {

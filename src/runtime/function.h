@@ -26,7 +26,7 @@ wf_status function_open(const function_source *source, thread_pool *pool, buffer
 void function_close(function *f); // NULL is fine
 
 const plan *function_plan(const function *f);
-const program_origin *function_origin(const function *f);
+bool function_was_cached(const function *f);
 // The shape of an argument, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);
 

@@ -1,4 +1,4 @@
-// Opening a model: checkpoint, then program, then pack, each of the two from the cache where it can be.
+// Opening a model, from cheap to dear: model_open says whether it can be, model_load makes it so.
 //
 //   program key   XXH3-128 of: header of the checkpoint, compiler, CPU, options
 //   pack key      XXH3-128 of: header, compiler version, size, time of modification and a sample of the checkpoint's
@@ -19,22 +19,6 @@
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
-
-typedef struct compilation {
-    const checkpoint *file;
-    compile_options options;
-} compilation;
-
-static wf_status compile_program(void *context, buffer *image, wf_error *err)
-{
-    const compilation *c = context;
-    compiler_door door;
-    TRY(compiler_open("welford_compile", &door, err));
-    compile_fn *compile = (compile_fn *)(uintptr_t)door.function;
-    wf_status status = compile(c->file, &c->options, image, err);
-    compiler_close(&door);
-    return status;
-}
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -74,11 +58,6 @@ static void append_part_sample(view part, buffer *out)
     }
 }
 
-static void append_sample(const checkpoint *file, buffer *out)
-{
-    for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
-}
-
 // All that decides a pack's bytes; names end with a zero byte, so that no two tables look alike.
 static void append_weights(const plan *p, buffer *out)
 {
@@ -94,50 +73,108 @@ static void append_weights(const plan *p, buffer *out)
     }
 }
 
-static bool make_pack_key(const checkpoint *file, const plan *p, char key[CACHE_KEY_CHARS])
+// What tells this checkpoint from others: size, time of modification, a sample of the data.
+static void append_content(const checkpoint *file, buffer *out)
 {
     size_t bytes, header_bytes;
     checkpoint_bytes(file, &bytes, &header_bytes);
-    buffer facts = {0}, sample = {0}, weights = {0};
-    buffer_printf(&facts, "%zu %" PRId64, bytes, checkpoint_mtime_ns(file));
-    append_sample(file, &sample);
-    append_weights(p, &weights);
-    bool failed = facts.failed || sample.failed || weights.failed;
-    const view parts[] = {header_view(file), VIEW_LITERAL(WELFORD_COMPILER_VERSION), buffer_view(&facts),
-                          buffer_view(&sample), buffer_view(&weights)};
+    buffer_printf(out, "%zu %" PRId64 "\n", bytes, checkpoint_mtime_ns(file));
+    for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
+}
+
+// The checkpoint, this version of the compiler, and `more`.
+static bool make_content_key(const checkpoint *file, const buffer *more, char key[CACHE_KEY_CHARS])
+{
+    buffer content = {0};
+    append_content(file, &content);
+    bool failed = content.failed || more->failed;
+    const view parts[] = {header_view(file), VIEW_LITERAL(WELFORD_COMPILER_VERSION), buffer_view(&content),
+                          buffer_view(more)};
     if (!failed) cache_key(parts, sizeof parts / sizeof *parts, key);
-    buffer_free(&facts);
-    buffer_free(&sample);
-    buffer_free(&weights);
+    buffer_free(&content);
     return !failed;
+}
+
+static bool make_pack_key(const checkpoint *file, const plan *p, char key[CACHE_KEY_CHARS])
+{
+    buffer weights = {0};
+    append_weights(p, &weights);
+    bool good = make_content_key(file, &weights, key);
+    buffer_free(&weights);
+    return good;
 }
 
 bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
 {
-    char weights[CACHE_KEY_CHARS];
-    if (!make_pack_key(m->file, &m->program.plan, weights)) return false;
-    const view parts[] = {view_of(weights), view_of(m->program.plan.kv_type)};
-    cache_key(parts, 2, identity);
-    return true;
+    const char *weights = m->options.weights;
+    buffer types = {0};
+    buffer_printf(&types, "weights=%s kv=%s", weights ? weights : "", kv_type_name(&m->sizes.kv));
+    bool good = make_content_key(m->file, &types, identity);
+    buffer_free(&types);
+    return good;
 }
 
 // --- program and pack ----------------------------------------------------------------------------------------------
 
-static wf_status open_program(model *m, const model_options *o, thread_pool *pool, wf_error *err)
+static compile_options compile_options_of(const model *m)
 {
-    compilation c = {.file = m->file,
-                     .options = {.n_threads = thread_pool_size(pool),
-                                 .kv_f32 = o->kv_f32,
-                                 .fuse = o->fuse,
-                                 .no_fuse = o->no_fuse,
-                                 .print_ir_after = o->print_ir_after,
-                                 .weights = o->weights}};
-    TRY(cpu_detect(&c.options.cpu, err));
+    const model_options *o = &m->options;
+    return (compile_options){.cpu = m->cpu,
+                             .n_threads = 1,
+                             .kv_f32 = o->kv_f32,
+                             .fuse = o->fuse,
+                             .no_fuse = o->no_fuse,
+                             .print_ir_after = o->print_ir_after,
+                             .weights = o->weights};
+}
+
+// `image` may be NULL: compile_fn.
+static wf_status call_compiler(model *m, const compile_options *options, buffer *image, wf_error *err)
+{
+    if (!m->door.library) TRY(compiler_open("welford_compile", &m->door, err));
+    compile_fn *compile = (compile_fn *)(uintptr_t)m->door.function;
+    return compile(m->file, options, &m->sizes, image, err);
+}
+
+static bool find_key(const model *m, const compile_options *options, char key[CACHE_KEY_CHARS])
+{
+    return !m->options.no_cache && make_program_key(m->file, options, key);
+}
+
+// A program in the cache has been through the compiler's checks; else only these are made.
+static wf_status find_program(model *m, wf_error *err)
+{
     char key[CACHE_KEY_CHARS];
-    bool cache = !o->no_cache && make_program_key(m->file, &c.options, key);
-    const program_source source = {
-        .make = compile_program, .context = &c, .key = cache ? key : NULL, .make_anew = o->print_ir_after};
-    return program_obtain(&source, &m->program, &m->program_origin, err);
+    const compile_options options = compile_options_of(m);
+    // Who wants to see the compiler's graphs wants it to run.
+    if (options.print_ir_after || !find_key(m, &options, key) || !program_find(key, &m->program))
+        return call_compiler(m, &options, NULL, err);
+    const plan *p = &m->program.plan;
+    m->sizes = (model_sizes){p->n_vocab, p->n_ctx_train, p->kv};
+    m->program_cached = true;
+    return WF_OK;
+}
+
+typedef struct compilation {
+    model *m;
+    compile_options options;
+} compilation;
+
+static wf_status make_image(void *context, buffer *image, wf_error *err)
+{
+    const compilation *c = context;
+    return call_compiler(c->m, &c->options, image, err);
+}
+
+static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
+{
+    char key[CACHE_KEY_CHARS];
+    compilation c = {m, compile_options_of(m)};
+    c.options.n_threads = thread_pool_size(pool);
+    bool keep = find_key(m, &c.options, key);
+    wf_status status = program_make(make_image, &c, keep ? key : NULL, &m->program, &m->compiled, err);
+    compiler_close(&m->door);
+    return status;
 }
 
 typedef struct packing {
@@ -152,12 +189,13 @@ static void report_packing(void *context, size_t done, size_t all)
     if (p->options->progress) p->options->progress(p->options->progress_context, "packing", done, all);
 }
 
-static wf_status open_pack(model *m, const model_options *o, thread_pool *pool, wf_error *err)
+static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
 {
     char key[CACHE_KEY_CHARS], path[PATH_MAX];
-    bool cache = !o->no_cache && make_pack_key(m->file, &m->program.plan, key) &&
+    bool cache = !m->options.no_cache && make_pack_key(m->file, &m->program.plan, key) &&
                  cache_path("packs", key, ".wfpack", path, sizeof path);
-    packing p = {.options = o};
+    packing p = {.options = &m->options};
+    if (cache) cache_sweep();
     m->pack_started = clock_seconds();
     TRY(pack_open(m->file, &m->program.plan, cache ? path : NULL, cache ? key : NULL, pool, report_packing, &p,
                   &m->pack, err));
@@ -175,16 +213,16 @@ static void print_tables(const plan *p, const model_options *options)
     buffer_free(&text);
 }
 
-wf_status model_open(const char *path, const model_options *options, thread_pool *pool, model **out, wf_error *err)
+wf_status model_open(const char *path, const model_options *options, model **out, wf_error *err)
 {
     *out = NULL;
     model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
+    m->options = *options;
     wf_status status;
+    TRY_GOTO(cpu_detect(&m->cpu, err), failed);
     TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
-    TRY_GOTO(open_program(m, options, pool, err), failed);
-    print_tables(&m->program.plan, options);
-    TRY_GOTO(open_pack(m, options, pool, err), failed);
+    TRY_GOTO(find_program(m, err), failed);
     *out = m;
     return WF_OK;
 failed:
@@ -192,9 +230,17 @@ failed:
     return status;
 }
 
+wf_status model_load(model *m, thread_pool *pool, wf_error *err)
+{
+    if (!m->program_cached) TRY(compile_program(m, pool, err));
+    print_tables(&m->program.plan, &m->options);
+    return load_pack(m, pool, err);
+}
+
 void model_close(model *m)
 {
     if (!m) return;
+    compiler_close(&m->door);
     pack_close(&m->pack);
     program_free(&m->program);
     if (m->file) checkpoint_close(m->file);

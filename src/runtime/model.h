@@ -18,20 +18,31 @@ typedef struct model_options {
 } model_options;
 
 typedef struct model {
+    // from model_open on
+    model_options options;
+    cpu_features cpu;
     checkpoint *file;
+    model_sizes sizes;
+    compiler_door door; // open when there is something to compile
+    // from model_load on
     program program;
     pack pack;
-    program_origin program_origin;
-    bool pack_cached;                  // came from the cache
+    bool program_cached, pack_cached;  // came from the cache
+    program_times compiled;
     double pack_started, pack_seconds; // CLOCK_MONOTONIC
 } model;
 
-// Opens a checkpoint: key from its header, CPU and options; program from the cache or from the compiler library
-// (dlopen'ed only then); pack from the cache or built by `pool`.
-wf_status model_open(const char *path, const model_options *options, thread_pool *pool, model **m, wf_error *err);
+// The cheap part: opens a checkpoint and says, in milliseconds, what can be said without compiling or packing it: all
+// reasons why it cannot be, and its sizes. Strings of the options must outlive the model.
+wf_status model_open(const char *path, const model_options *options, model **m, wf_error *err);
+
+// The dear part, once and before anything is computed: the program, from the cache or from the compiler library, then
+// the pack, from the cache or built by `pool`.
+wf_status model_load(model *m, thread_pool *pool, wf_error *err);
 void model_close(model *m);
 
-// 32 hex digits for what a KV cache depends on: the weights as packed, and the cache's type. False: out of memory.
+// 32 hex digits for what a KV cache depends on: the checkpoint, the types of its weights and of the cache. False: out
+// of memory.
 bool model_identity(const model *m, char identity[CACHE_KEY_CHARS]);
 
 #endif

@@ -17,9 +17,9 @@
 //     64    u64 XXH3-64 of bytes 0..63
 //     72    zeros to 4096, then the pack
 //
-// A file is written under a temporary name beside its own and renamed when it is complete, so that two processes do no
-// harm to each other. Nothing is synced to the disk: after a power failure a renamed file may hold zeros, which is what
-// the pieces' hashes are for (they cost what reading the pack once costs, and every page is mapped by it).
+// A file is a draft (base/draft.h) until it is complete, so that two processes do no harm to each other. Nothing is
+// synced to the disk: after a power failure a renamed file may hold zeros, which is what the pieces' hashes are for
+// (they cost what reading the pack once costs, and every page is mapped by it).
 //
 // Memory: the cache file's own pages are the pack. Pages of the checkpoint are let go piece by piece while it is
 // packed, so that a model is not counted twice.
@@ -36,11 +36,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <xxhash.h>
 
 #include "base/checked.h"
+#include "base/draft.h"
+#include "base/memory.h"
 #include "runtime/pack_convert.h"
 #include "runtime/pack_panel.h"
 
@@ -415,29 +418,55 @@ static bool map_cached(const char *path, const char *key, const plan *p, size_t 
     return true;
 }
 
-// Packs into a new file beside `path` and renames it. *out stays empty when the folder cannot be used or is full; only
-// what is wrong with the checkpoint is an error.
+// Packs into a draft of `path`. *out stays empty when the folder cannot be used or is full; only what is wrong with the
+// checkpoint is an error.
 static wf_status build_cached(job j, const char *path, const char *key, size_t map_bytes, pack *out, wf_error *err)
 {
-    char temporary[PATH_MAX];
+    draft file;
     unsigned char header[HEADER_BYTES];
     uint64_t hash = 0;
-    int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    if (n < 0 || n >= PATH_MAX) return WF_OK;
-    j.fd = mkostemp(temporary, O_CLOEXEC);
-    if (j.fd < 0) return WF_OK;
+    if (!draft_open(path, &file)) return WF_OK;
+    j.fd = file.fd;
     void *map = MAP_FAILED;
     wf_status status = job_pack(&j, &hash, err);
     if (status == WF_OK && !j.failed) {
         fill_header(header, key, plan_fixed_bytes(j.p, AREA_WEIGHTS), hash);
         if (write_all(j.fd, header, HEADER_BYTES, 0)) map = mmap(NULL, map_bytes, PROT_READ, MAP_SHARED, j.fd, 0);
     }
-    close(j.fd);
-    bool kept = map != MAP_FAILED && !rename(temporary, path);
-    if (!kept) unlink(temporary); // a map keeps its pages
-    if (map != MAP_FAILED)
+    if (map != MAP_FAILED) { // which keeps its pages when the file goes
+        bool kept = draft_publish(&file, path);
         *out = (pack){.data = (unsigned char *)map + HEADER_BYTES, .map = map, .map_bytes = map_bytes, .cached = kept};
+    }
+    draft_close(&file);
     return status;
+}
+
+// ---- room
+
+// Bytes that may be written to the folder of a file.
+static size_t free_on_disk(const char *path)
+{
+    char folder[PATH_MAX];
+    struct statvfs st;
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (statvfs(folder, &st)) return SIZE_MAX; // writing will tell
+    size_t bytes;
+    return checked_mul(st.f_bavail, st.f_frsize, &bytes) ? bytes : SIZE_MAX;
+}
+
+// Before a pack is held in memory: `disk` bytes are free where it would be kept (path NULL: it is not wanted there).
+static wf_status check_memory(const checkpoint *file, const char *path, size_t disk, size_t bytes, wf_error *err)
+{
+    size_t memory = memory_available();
+    if (memory >= bytes) return WF_OK;
+    if (!path)
+        return error_set(err, WF_ERROR_MEMORY, "%s: packing the weights needs %zu bytes of memory, %zu are available",
+                         checkpoint_path(file), bytes, memory);
+    return error_set(err, WF_ERROR_MEMORY,
+                     "%s: packing the weights needs %zu bytes in the folder %.*s, which has %zu free, or of memory, of "
+                     "which %zu are available",
+                     checkpoint_path(file), bytes, (int)(strrchr(path, '/') - path), path, disk, memory);
 }
 
 static wf_status build_in_memory(job j, size_t map_bytes, pack *out, wf_error *err)
@@ -469,8 +498,11 @@ wf_status pack_open(const checkpoint *file, const plan *p, const char *path, con
     if (!checked_add(plan_fixed_bytes(p, AREA_WEIGHTS), HEADER_BYTES, &map_bytes) || map_bytes > INT64_MAX)
         return error_memory(err, plan_fixed_bytes(p, AREA_WEIGHTS));
     if (path && map_cached(path, key, p, map_bytes, pool, out)) return WF_OK;
-    if (path) TRY(build_cached(j, path, key, map_bytes, out, err));
-    return out->map ? WF_OK : build_in_memory(j, map_bytes, out, err);
+    size_t disk = path ? free_on_disk(path) : 0;
+    if (disk >= map_bytes) TRY(build_cached(j, path, key, map_bytes, out, err));
+    if (out->map) return WF_OK;
+    TRY(check_memory(file, path, disk, map_bytes, err));
+    return build_in_memory(j, map_bytes, out, err);
 }
 
 void pack_close(pack *p)

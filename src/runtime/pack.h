@@ -21,10 +21,10 @@ wf_status pack_weight(const checkpoint *file, const plan_weight *weight, unsigne
 wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
                      void *context, unsigned char *out, wf_error *err);
 
-// Maps the pack from cache file `path`, or builds it: directly into a new mapped cache file (renamed into place when
-// complete), or into anonymous memory when `path` is NULL or the folder cannot be written or is full. `key` (32 hex
-// digits) is stored in the file's header and compared; a file of the wrong size, key or checksum of its header is
-// rebuilt.
+// Maps the pack from cache file `path`, or builds it: in a new cache file, or in memory when `path` is NULL or the
+// folder cannot be written or has no room for it. WF_ERROR_MEMORY: there is no room in memory either, which is known
+// before anything is packed. `key` (32 hex digits) is stored in the file's header and compared; a file of the wrong
+// size, key or checksum of its header is rebuilt.
 wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
 void pack_close(pack *p);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -407,15 +408,14 @@ static void make_plan(fixture *f)
     }
     f->p = (plan){.architecture = "llama",
                   .name = "test",
-                  .kv_type = "f16",
+                  .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16},
                   .n_vocab = 1,
                   .n_ctx_train = 64,
-                  .n_layer = 1,
                   .n_embd = 1,
                   .n_weights = N_MODEL_WEIGHTS,
                   .weights = f->weights};
     f->weights_bytes = end + 100;
-    plan_set_sequence(&f->p, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 0), f->weights_bytes, f->areas);
+    plan_set_sequence(&f->p, affine_of(DIM_ONE, 0), f->weights_bytes, f->areas);
 }
 
 static int set_up(void **state)
@@ -589,6 +589,45 @@ static void test_does_without_a_cache(void **state)
     assert_true(open_and_check(f, path, KEY, false));
 }
 
+static fsblkcnt_t free_blocks = 1 << 30; // of one byte
+
+// Stands in for the system's: packing asks it for the room in a folder.
+int statvfs(const char *path, struct statvfs *st)
+{
+    (void)path;
+    *st = (struct statvfs){.f_bsize = 1, .f_frsize = 1, .f_bavail = free_blocks};
+    return 0;
+}
+
+// A disk that is too small: the pack is held in memory. Too little memory as well: nothing is packed.
+static void test_without_room(void **state)
+{
+    const fixture *f = *state;
+    free_blocks = f->weights_bytes;
+    assert_true(open_and_check(f, f->pack_path, KEY, false));
+    assert_int_equal(n_files(f->folder), 1);
+
+    struct rlimit before, none;
+    wf_error err = {0};
+    pack k;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    none = before;
+    none.rlim_cur = 1 << 20; // less than is in use
+    assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+    wf_status on_disk = pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, &err), in_memory;
+    in_memory = pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, NULL, &k, NULL);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    char reason[128];
+    snprintf(reason, sizeof reason, "packing the weights needs %zu bytes in the folder ", f->weights_bytes + 4096);
+    if (on_disk != WF_ERROR_MEMORY || !strstr(err.message, reason) || !strstr(err.message, f->folder))
+        fail_msg("status %d: %s", (int)on_disk, err.message);
+    assert_int_equal(in_memory, WF_ERROR_MEMORY);
+    assert_int_equal(n_files(f->folder), 1);
+
+    free_blocks = 1 << 30;
+    assert_true(open_and_check(f, f->pack_path, KEY, true));
+}
+
 // A limit on the size of files stands for a full disk: writing fails halfway.
 static void test_survives_a_full_disk(void **state)
 {
@@ -663,6 +702,7 @@ int main(void)
         ON_MODEL(test_caches),
         ON_MODEL(test_rebuilds_what_is_damaged),
         ON_MODEL(test_does_without_a_cache),
+        ON_MODEL(test_without_room),
         ON_MODEL(test_survives_a_full_disk),
         ON_MODEL(test_two_processes_at_once),
         ON_MODEL(test_reports_a_wrong_checkpoint),

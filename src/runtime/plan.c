@@ -119,14 +119,14 @@ size_t plan_fixed_bytes(const plan *p, area_kind kind)
     return i < p->n_areas ? (size_t)p->areas[i].bytes.c[DIM_ONE] : 0;
 }
 
-void plan_set_sequence(plan *p, affine arena_bytes, affine kv_bytes, size_t weights_bytes, plan_area areas[BASE_COUNT])
+void plan_set_sequence(plan *p, affine arena_bytes, size_t weights_bytes, plan_area areas[BASE_COUNT])
 {
     int64_t rope_row = 0; // bytes of the rows of all rotation tables for one position
     for (uint32_t i = 0; i < p->n_ropes; i++) rope_row += 4 * p->ropes[i].n_dims;
     const plan_area all[BASE_COUNT] = {
         [BASE_ARENA] = {"arena", AREA_ARENA, arena_bytes},
         [BASE_WEIGHTS] = {"weights", AREA_WEIGHTS, affine_of(DIM_ONE, (int64_t)weights_bytes)},
-        [BASE_KV] = {"kv", AREA_STATE, kv_bytes},
+        [BASE_KV] = {"kv", AREA_STATE, affine_of(DIM_CONTEXT, kv_position_bytes(&p->kv))},
         [BASE_ROPE] = {"rope", AREA_TABLE, affine_of(DIM_CONTEXT, rope_row)},
         [BASE_TOKENS] = {"tokens", AREA_ARGUMENT, affine_of(DIM_TOKENS, 4)},
         [BASE_ROWS] = {"rows", AREA_ARGUMENT, affine_of(DIM_OUTPUTS, 4)},

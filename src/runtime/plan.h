@@ -21,6 +21,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "runtime/array.h"
+#include "runtime/kv.h"
 #include "runtime/layout.h"
 
 // ---- dims and forms
@@ -39,7 +40,7 @@ enum {
     DIM_TOKENS = 1, // n_tokens: tokens of this call
     DIM_PAST,       // n_past: tokens already in the cache
     DIM_OUTPUTS,    // n_outputs: tokens of this call whose logits are wanted
-    DIM_CONTEXT,    // n_ctx: capacity of the KV cache, a multiple of 64
+    DIM_CONTEXT,    // n_ctx: capacity of the KV cache, a multiple of KV_CONTEXT_STEP
     DIM_PAIRS,      // n_tokens * n_ctx: what holds a number for each token and position
     N_SEQUENCE_DIMS
 };
@@ -195,8 +196,8 @@ typedef struct plan {
     const char *name; // of the model or of the function
     // facts that the engine of a sequence program needs; architecture is NULL in a function, and the others are unset
     const char *architecture;
-    int64_t n_vocab, n_ctx_train, n_layer, n_embd;
-    const char *kv_type; // "f16" or "f32"
+    int64_t n_vocab, n_ctx_train, n_embd;
+    kv_layout kv; // of BASE_KV
     uint32_t n_ropes;
     const plan_rope *ropes;
 
@@ -230,9 +231,9 @@ size_t plan_fixed_bytes(const plan *p, area_kind kind);
 double plan_call_flops(const plan_call *call, const int64_t dims[DIM_COUNT]);
 double plan_call_bytes(const plan *p, const plan_call *call, const int64_t dims[DIM_COUNT]);
 
-// Gives a plan the dims and areas of a sequence program, whose other sizes follow from its facts (n_vocab, ropes). The
-// plan points to `areas` then.
-void plan_set_sequence(plan *p, affine arena_bytes, affine kv_bytes, size_t weights_bytes, plan_area areas[BASE_COUNT]);
+// Gives a plan the dims and areas of a sequence program, whose other sizes follow from its facts (n_vocab, kv, ropes).
+// The plan points to `areas` then.
+void plan_set_sequence(plan *p, affine arena_bytes, size_t weights_bytes, plan_area areas[BASE_COUNT]);
 
 // Checks what plan_read checks too: indices, forms, offsets inside their areas and aligned.
 wf_status plan_check(const plan *p, wf_error *err);

@@ -22,7 +22,7 @@
 
 #include "base/checked.h"
 
-enum { CONTEXT_STEP = 64, ALIGNMENT = 64, N_CORNERS = 16 };
+enum { ALIGNMENT = 64, N_CORNERS = 16 };
 
 static const int64_t COEFFICIENT_LIMIT = (int64_t)1 << 48;
 static const int64_t SIZE_LIMIT = (int64_t)1 << 31; // of vocabulary, context, layers: all are 32-bit numbers in kernels
@@ -123,7 +123,7 @@ static bool only_in(const affine *a, unsigned dims) // a bit a dim
 
 static void corner_dims(int corner, int64_t n_ctx_max, int64_t dims[DIM_COUNT])
 {
-    int64_t n_ctx = corner & 1 ? n_ctx_max : CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
+    int64_t n_ctx = corner & 1 ? n_ctx_max : KV_CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
     plan_dims(n_tokens, corner & 4 ? n_ctx - n_tokens : 0, corner & 8 ? n_tokens : 0, n_ctx, dims);
 }
 
@@ -152,11 +152,9 @@ static wf_status check_facts(const checker *c)
     const plan *p = c->p;
     if (!p->name) return fail(c, "a name is missing");
     if (!c->sequence) return p->n_ropes || p->n_weights ? fail(c, "a function with weights in a pack") : WF_OK;
-    if (!p->kv_type) return fail(c, "a name is missing");
-    if (!text_is(p->kv_type, "f16") && !text_is(p->kv_type, "f32"))
-        return error_set(c->err, WF_ERROR_FORMAT, "%s: KV cache of type '%.20s', not f16 or f32", c->name, p->kv_type);
-    const int64_t sizes[] = {p->n_vocab, p->n_ctx_train, p->n_layer, p->n_embd};
-    static const char *const NAMES[] = {"n_vocab", "n_ctx_train", "n_layer", "n_embd"};
+    if (!kv_layout_is_valid(&p->kv)) return fail(c, "the sizes of the KV cache are out of range");
+    const int64_t sizes[] = {p->n_vocab, p->n_ctx_train, p->n_embd};
+    static const char *const NAMES[] = {"n_vocab", "n_ctx_train", "n_embd"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] < 1 || sizes[i] >= SIZE_LIMIT)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: %s is out of range", c->name, NAMES[i]);
@@ -178,28 +176,24 @@ static wf_status check_ropes(const checker *c)
 
 static bool same_form(const affine *a, const affine *b) { return !memcmp(a, b, sizeof *a); }
 
-// The arena is sized by the largest batch and the context, the KV cache by the context alone; the rest follows.
+// The arena is sized by the largest batch and the context; the rest follows from the facts.
 static wf_status check_sequence_areas(checker *c)
 {
     const plan *p = c->p;
     enum { ARENA_DIMS = 1 << DIM_ONE | 1 << DIM_TOKENS | 1 << DIM_OUTPUTS | 1 << DIM_CONTEXT | 1 << DIM_PAIRS };
     if (p->n_areas != BASE_COUNT) return fail(c, "the areas are not those of a sequence");
-    const affine *arena_bytes = &p->areas[BASE_ARENA].bytes, *kv_bytes = &p->areas[BASE_KV].bytes,
-                 *weights = &p->areas[BASE_WEIGHTS].bytes;
+    const affine *arena_bytes = &p->areas[BASE_ARENA].bytes, *weights = &p->areas[BASE_WEIGHTS].bytes;
     plan same = *p;
     plan_area wanted[BASE_COUNT];
-    plan_set_sequence(&same, *arena_bytes, *kv_bytes, (size_t)weights->c[DIM_ONE], wanted);
+    plan_set_sequence(&same, *arena_bytes, (size_t)weights->c[DIM_ONE], wanted);
     for (int i = 0; i < BASE_COUNT; i++)
         if (!p->areas[i].name || !text_is(p->areas[i].name, wanted[i].name) || p->areas[i].kind != wanted[i].kind ||
             !same_form(&p->areas[i].bytes, &wanted[i].bytes))
             return fail(c, "the areas are not those of a sequence");
     if (weights->c[DIM_ONE] < 0) return fail(c, "the size of the weights is out of range");
-    if (!coefficients_fit(arena_bytes) || !coefficients_fit(kv_bytes))
-        return fail(c, "the size of the arena or of the KV cache is out of range");
+    if (!coefficients_fit(arena_bytes)) return fail(c, "the size of the arena is out of range");
     if (!only_in(arena_bytes, ARENA_DIMS)) return fail(c, "the arena's size depends on n_past");
-    if (!only_in(kv_bytes, 1 << DIM_ONE | 1 << DIM_CONTEXT))
-        return fail(c, "the KV cache's size depends on more than n_ctx");
-    int64_t n_ctx_max = CONTEXT_STEP * divide_up(p->n_ctx_train, CONTEXT_STEP);
+    int64_t n_ctx_max = kv_capacity(p->n_ctx_train);
     for (int i = 0; i < N_CORNERS; i++) {
         corner_dims(i, n_ctx_max, c->corners[i]);
         for (int a = 0; a < BASE_COUNT; a++)

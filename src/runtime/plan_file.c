@@ -4,7 +4,8 @@
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   u32 n_dims, each: str name; u32 factors[2]
 //          str name; u32 is_sequence
-//            of a sequence: str architecture, kv_type; i64 n_vocab, n_ctx_train, n_layer, n_embd
+//            of a sequence: str architecture; i64 n_vocab, n_ctx_train, n_embd, kv.n_layer, kv.n_kv_heads, kv.head_dim;
+//            u32 kv.f32
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
 //          u32 n_areas,   each: str name; u32 kind; affine bytes
 //          u32 n_arguments, n_results; u32 of both together, each: u32 type, n_dims; n_dims of: affine
@@ -133,11 +134,13 @@ static void put_facts(buffer *out, const plan *p)
     put_u32(out, plan_is_sequence(p));
     if (plan_is_sequence(p)) {
         put_text(out, p->architecture);
-        put_text(out, p->kv_type);
         put_i64(out, p->n_vocab);
         put_i64(out, p->n_ctx_train);
-        put_i64(out, p->n_layer);
         put_i64(out, p->n_embd);
+        put_i64(out, p->kv.n_layer);
+        put_i64(out, p->kv.n_kv_heads);
+        put_i64(out, p->kv.head_dim);
+        put_u32(out, p->kv.f32);
     }
     put_u32(out, p->n_ropes);
     for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(out, &p->ropes[i]);
@@ -399,11 +402,13 @@ static void get_facts(reader *r, plan *p)
     p->name = get_text(r);
     if (get_u32_to(r, 1, "a flag that is neither 0 nor 1")) {
         p->architecture = get_text(r);
-        p->kv_type = get_text(r);
         p->n_vocab = get_i64(r);
         p->n_ctx_train = get_i64(r);
-        p->n_layer = get_i64(r);
         p->n_embd = get_i64(r);
+        p->kv.n_layer = get_i64(r);
+        p->kv.n_kv_heads = get_i64(r);
+        p->kv.head_dim = get_i64(r);
+        p->kv.f32 = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
     }
     plan_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
     p->ropes = ropes;

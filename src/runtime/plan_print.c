@@ -204,7 +204,7 @@ static void print_head(const plan *p, buffer *out)
     buffer_printf(out, " (");
     print_text(out, p->architecture);
     buffer_printf(out, "): %" PRId64 " layers, n_embd %" PRId64 ", n_vocab %" PRId64 ", context %" PRId64 "\n",
-                  p->n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
+                  p->kv.n_layer, p->n_embd, p->n_vocab, p->n_ctx_train);
     buffer_printf(out, "rotations ");
     for (uint32_t i = 0; i < p->n_ropes; i++)
         buffer_printf(out, "%s[n_ctx, %" PRId64 "]", i ? ", " : " ", p->ropes[i].n_dims);
@@ -220,7 +220,7 @@ void plan_print(const plan *p, buffer *out)
         buffer_printf(out, "%-10s ", a->name);
         affine_print(&a->bytes, p->dims, out);
         buffer_printf(out, " bytes");
-        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", p->kv_type);
+        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", kv_type_name(&p->kv));
         buffer_append_char(out, '\n');
     }
     buffer_append_char(out, '\n');

@@ -106,9 +106,8 @@ static void make_sample(sample *s)
                   .name = "a small \x1b plan",
                   .n_vocab = 1000,
                   .n_ctx_train = 1000,
-                  .n_layer = 1,
                   .n_embd = 32,
-                  .kv_type = "f16",
+                  .kv = {.n_layer = 1, .n_kv_heads = 2, .head_dim = 16},
                   .n_ropes = 1,
                   .ropes = s->ropes,
                   .n_fusions = 1,
@@ -119,7 +118,7 @@ static void make_sample(sample *s)
                   .kernels = s->kernels,
                   .n_calls = N_CALLS,
                   .calls = s->calls};
-    plan_set_sequence(&s->p, form(0, 128, 128, 0), form(0, 0, 0, 128), 2432 + 256, s->areas);
+    plan_set_sequence(&s->p, form(0, 128, 128, 0), 2432 + 256, s->areas);
     memcpy(s->dims, plan_sequence_dims, sizeof s->dims);
     s->p.dims = s->dims;
 }
@@ -223,13 +222,14 @@ static void test_refuses_bad_facts(void **state)
     (void)state;
     sample s;
     REFUSES(s.p.name = NULL, "name");
-    REFUSES(s.p.kv_type = "f64", "f64");
     REFUSES(s.p.n_vocab = 0, "n_vocab");
     REFUSES(s.p.n_ctx_train = INT64_MAX, "n_ctx_train");
     REFUSES(s.areas[BASE_ARENA].bytes.c[DIM_PAST] = 64, "arena");
     REFUSES(s.areas[BASE_ARENA].bytes.c[DIM_TOKENS] = -64, "arena");
-    REFUSES(s.areas[BASE_KV].bytes.c[DIM_TOKENS] = 64, "KV cache");
-    REFUSES(s.areas[BASE_KV].bytes.c[DIM_PAIRS] = 64, "KV cache");
+    REFUSES(s.areas[BASE_KV].bytes.c[DIM_TOKENS] = 64, "areas");
+    REFUSES(s.p.kv.n_layer = 0, "KV cache");
+    REFUSES(s.p.kv.n_kv_heads = -1, "KV cache");
+    REFUSES(s.p.kv.head_dim = INT64_MAX, "KV cache");
     REFUSES(s.areas[BASE_WEIGHTS].bytes.c[DIM_ONE] = -1, "weights");
     REFUSES(s.ropes[0].n_dims = 7, "rotation");
     REFUSES(s.ropes[0].magnitude = NAN, "rotation");

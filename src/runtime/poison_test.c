@@ -40,7 +40,7 @@ static void test_lifetimes(void **state)
     };
     plan p = {.n_calls = 3, .calls = calls};
     plan_area areas[BASE_COUNT];
-    plan_set_sequence(&p, affine_of(DIM_TOKENS, 128), affine_of(DIM_CONTEXT, 0), 0, areas);
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 128), 0, areas);
     const int64_t dims[DIM_COUNT] = {1, 2, 0, 0, 64}; // two tokens: a is [0, 128), b is [128, 256)
     static const struct {
         uint32_t after;
@@ -67,7 +67,7 @@ static void test_partly_written(void **state)
     };
     plan p = {.n_calls = 3, .calls = calls};
     plan_area areas[BASE_COUNT];
-    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 0), 0, areas);
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), 0, areas);
     const int64_t dims[DIM_COUNT] = {1, 2, 0, 0, 64};
     for (uint32_t after = 0; after < 3; after++) {
         unsigned char memory[128] = {0};

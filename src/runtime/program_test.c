@@ -302,15 +302,14 @@ static plan make_plan(void)
         .name = "test",
         .n_vocab = 8,
         .n_ctx_train = 64,
-        .n_layer = 1,
         .n_embd = 64,
-        .kv_type = "f16",
+        .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16},
         .n_kernels = 2,
         .kernels = PLAN_KERNELS,
         .n_calls = 1,
         .calls = &CALL,
     };
-    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 64), 0, areas);
+    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), 0, areas);
     return p;
 }
 

@@ -37,12 +37,12 @@ wf_status wf_model_open(const char *path, const wf_model_options *options, wf_mo
     wf_model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
     wf_status status = engine_open(path, options, &m->e, err);
-    if (status != WF_OK) {
-        free(m);
-        return status;
-    }
-    *out = m;
-    return WF_OK;
+    if (status == WF_OK) status = engine_load(&m->e, err);
+    if (status == WF_OK)
+        *out = m;
+    else
+        wf_model_close(m);
+    return status;
 }
 
 void wf_model_close(wf_model *m)
@@ -63,7 +63,7 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .name = p->name ? p->name : "",
         .n_vocab = p->n_vocab,
         .n_ctx_train = p->n_ctx_train,
-        .n_layer = p->n_layer,
+        .n_layer = p->kv.n_layer,
         .n_embd = p->n_embd,
         .n_parameters = e->n_parameters,
         .file_bytes = file_bytes,
@@ -73,9 +73,9 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .add_bos = tokenizer_add_bos(e->t),
         .has_chat_template = e->has_chat,
         .n_threads = thread_pool_size(e->pool),
-        .program_cached = e->m->program_origin.cached,
+        .program_cached = e->m->program_cached,
         .pack_cached = e->m->pack_cached,
-        .compile_seconds = e->m->program_origin.seconds,
+        .compile_seconds = e->m->compiled.seconds,
         .pack_seconds = e->m->pack_seconds,
     };
 }

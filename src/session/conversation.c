@@ -46,14 +46,33 @@ static wf_status add_answer(conversation *c, const token_list *answer, wf_error 
     return status;
 }
 
+// Adds what the user says, and makes the prompt of it all.
+static wf_status begin_turn(conversation *c, const conversation_turn *turn, token_list *prompt, wf_error *err)
+{
+    if (json_array_append_new(c->messages, chat_message("user", turn->text))) return error_memory(err, turn->text.len);
+    return encode_turn(c, turn, prompt, err);
+}
+
+wf_status conversation_check(const engine *e, const char *system, const conversation_turn *turn, int64_t n_ctx,
+                             wf_error *err)
+{
+    conversation c;
+    token_list prompt = {0};
+    TRY(conversation_create(e, NULL, NULL, system, &c, err));
+    wf_status status = begin_turn(&c, turn, &prompt, err);
+    if (status == WF_OK) status = generate_check_prompt((int64_t)prompt.count, n_ctx, err);
+    token_list_free(&prompt);
+    conversation_free(&c);
+    return status;
+}
+
 wf_status conversation_say(conversation *c, const conversation_turn *turn, token_list *answer, wf_generation *result,
                            wf_error *err)
 {
     size_t n_before = json_array_size(c->messages);
-    if (json_array_append_new(c->messages, chat_message("user", turn->text))) return error_memory(err, turn->text.len);
     token_list prompt = {0}, ids = {0};
     wf_status status;
-    TRY_GOTO(encode_turn(c, turn, &prompt, err), done);
+    TRY_GOTO(begin_turn(c, turn, &prompt, err), done);
     generate_request request = {
         .s = c->s,
         .choose = c->choose,

@@ -35,6 +35,10 @@ typedef struct conversation_turn {
     void *context;
 } conversation_turn;
 
+// Before a model is loaded: whether a conversation in a context of n_ctx tokens can begin with `turn`.
+wf_status conversation_check(const engine *e, const char *system, const conversation_turn *turn, int64_t n_ctx,
+                             wf_error *err);
+
 // Says `text` and generates the answer; both join the messages, the answer also when it was stopped half-way. On
 // failure the messages are as before. `answer` (may be NULL) receives the answer's ids.
 wf_status conversation_say(conversation *c, const conversation_turn *turn, token_list *answer, wf_generation *result,

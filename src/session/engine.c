@@ -120,11 +120,11 @@ wf_status engine_open(const char *path, const wf_model_options *options, engine 
     model_options runtime_options = engine_model_options(options);
     wf_status status;
     TRY_GOTO(engine_create_pool(options->n_threads, &e->pool, err), failed);
-    TRY_GOTO(model_open(path, &runtime_options, e->pool, &e->m, err), failed);
+    TRY_GOTO(model_open(path, &runtime_options, &e->m, err), failed);
     TRY_GOTO(tokenizer_create(e->m->file, &e->t, err), failed);
-    if (tokenizer_count(e->t) > e->m->program.plan.n_vocab) {
+    if (tokenizer_count(e->t) > e->m->sizes.n_vocab) {
         status = error_set(err, WF_ERROR_FORMAT, "%s: %d tokens in the tokenizer, %lld in the model", path,
-                           tokenizer_count(e->t), (long long)e->m->program.plan.n_vocab);
+                           tokenizer_count(e->t), (long long)e->m->sizes.n_vocab);
         goto failed;
     }
     if (options->chat_template)
@@ -138,6 +138,8 @@ failed:
     engine_close(e);
     return status;
 }
+
+wf_status engine_load(engine *e, wf_error *err) { return model_load(e->m, e->pool, err); }
 
 void engine_close(engine *e)
 {
@@ -169,10 +171,15 @@ wf_status engine_encode(const engine *e, view text, bool parse_special, token_li
     return encode_with_bos(e, text, parse_special, NULL, 0, out, err);
 }
 
-wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
+wf_status engine_check_chat(const engine *e, wf_error *err)
 {
     if (!e->has_chat) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: no chat template", checkpoint_path(e->m->file));
-    if (!e->chat) return error_set(err, e->chat_error.status, "%s", e->chat_error.message);
+    return e->chat ? WF_OK : error_set(err, e->chat_error.status, "%s", e->chat_error.message);
+}
+
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
+{
+    TRY(engine_check_chat(e, err));
     buffer prompt = {0};
     size_t *blocked = NULL, n_blocked = 0;
     wf_status status;

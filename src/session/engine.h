@@ -1,4 +1,4 @@
-// An engine: all that a model file gives once it is open: program and pack, threads, tokenizer, chat template.
+// An engine: all that a model file gives: threads, tokenizer, chat template, and once it is loaded program and pack.
 #ifndef WELFORD_SESSION_ENGINE_H
 #define WELFORD_SESSION_ENGINE_H
 
@@ -21,9 +21,11 @@ typedef struct engine {
     int64_t n_parameters;
 } engine;
 
-// Opens everything. On failure *e is all zero and the error names the file. A chat template that cannot be used is no
+// The cheap part: checkpoint, tokenizer, chat template, and everything that is refused about them. On failure *e is all
+// zero and the error names the file. A chat template that cannot be used is no
 // failure here: plain completion needs none, so engine_encode_chat reports it.
 wf_status engine_open(const char *path, const wf_model_options *options, engine *e, wf_error *err);
+wf_status engine_load(engine *e, wf_error *err); // the dear part (model_load): before anything is evaluated
 void engine_close(engine *e);
 
 // n_threads <= 0: the usable cores. Turns the public options into the runtime's.
@@ -37,6 +39,9 @@ wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *opt
 
 // Appends the ids of a text, BOS first where the model wants it and it is not there.
 wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err);
+
+// Whether there is a chat template that can be used.
+wf_status engine_check_chat(const engine *e, wf_error *err);
 
 // Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
 // WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used.

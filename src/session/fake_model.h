@@ -125,9 +125,8 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .name = "fake",
         .n_vocab = FAKE_VOCAB,
         .n_ctx_train = FAKE_CTX,
-        .n_layer = 1,
         .n_embd = 8,
-        .kv_type = "f32",
+        .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 1, .f32 = true},
         .n_ropes = 1,
         .ropes = &f->rope,
         .n_kernels = 2,
@@ -135,8 +134,7 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .n_calls = 2,
         .calls = f->calls,
     };
-    plan_set_sequence(&f->m.program.plan, affine_of(DIM_TOKENS, 64), affine_of(DIM_CONTEXT, 8), sizeof f->script,
-                      f->areas);
+    plan_set_sequence(&f->m.program.plan, affine_of(DIM_TOKENS, 64), sizeof f->script, f->areas);
     f->m.program.kernels = f->kernels;
     f->m.pack.data = (const unsigned char *)f->script;
     for (int i = 0; i < FAKE_CAPACITY; i++) f->script[i] = FAKE_NOISE;

@@ -79,15 +79,20 @@ static wf_status send_rest(stream *out, wf_error *err)
     return WF_OK;
 }
 
+wf_status generate_check_prompt(int64_t n_prompt, int64_t n_ctx, wf_error *err)
+{
+    if (n_prompt < 1) return error_set(err, WF_ERROR_USAGE, "the prompt is empty");
+    if (n_prompt <= n_ctx) return WF_OK;
+    return error_set(err, WF_ERROR_LIMIT, "the prompt has %lld tokens, the context has room for %lld",
+                     (long long)n_prompt, (long long)n_ctx);
+}
+
 // Evaluates the prompt. Between parts of n_batch tokens the callback may stop it.
 static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_error *err)
 {
     const generate_request *r = out->request;
     session *s = r->s;
-    if (r->n_prompt < 1) return error_set(err, WF_ERROR_USAGE, "the prompt is empty");
-    if (r->n_prompt > session_context(s))
-        return error_set(err, WF_ERROR_LIMIT, "the prompt has %lld tokens, the context has room for %lld",
-                         (long long)r->n_prompt, (long long)session_context(s));
+    TRY(generate_check_prompt(r->n_prompt, session_context(s), err));
     int64_t reused = session_common_prefix(s, r->prompt, r->n_prompt);
     if (reused == r->n_prompt) reused--;
     TRY(session_truncate(s, reused, err));

@@ -8,9 +8,10 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/memory.h"
 #include "runtime/execute.h"
 
-enum { CONTEXT_UNIT = 64, ALIGNMENT = 64, KV_GROUP = 16 };
+enum { ALIGNMENT = 64 };
 
 // A piece of reserved virtual memory, zero where it was never written.
 typedef struct area {
@@ -23,7 +24,7 @@ struct session {
     thread_pool *pool;
     executor *executor;
     int64_t n_ctx;      // what the caller may use
-    int64_t n_capacity; // n_ctx rounded up to CONTEXT_UNIT: DIM_CONTEXT
+    int64_t n_capacity; // kv_capacity(n_ctx): DIM_CONTEXT
     int64_t n_batch, n_past;
     int64_t n_rope;    // rows of the rotation tables that are filled
     int64_t n_outputs; // rows of logits
@@ -66,25 +67,41 @@ static wf_status reserve_areas(session *s, wf_error *err)
     return area_reserve(&s->history, (size_t)s->n_ctx * sizeof(int32_t), err);
 }
 
+// Puts defaults in the place of 0, and refuses what is out of range.
+static wf_status choose_sizes(int64_t n_ctx_train, int64_t *n_ctx, int64_t *n_batch, wf_error *err)
+{
+    if (*n_ctx == 0) *n_ctx = n_ctx_train < SESSION_DEFAULT_CONTEXT ? n_ctx_train : SESSION_DEFAULT_CONTEXT;
+    if (*n_ctx < 1 || *n_ctx > n_ctx_train)
+        return error_set(err, WF_ERROR_USAGE, "a context of %" PRId64 " tokens: this model takes 1 to %" PRId64, *n_ctx,
+                         n_ctx_train);
+    if (*n_batch == 0) *n_batch = SESSION_DEFAULT_BATCH;
+    if (*n_batch < 1) return error_set(err, WF_ERROR_USAGE, "a batch of %" PRId64 " tokens", *n_batch);
+    if (*n_batch > *n_ctx) *n_batch = *n_ctx;
+    return WF_OK;
+}
+
+wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err)
+{
+    size_t bytes, memory = memory_total();
+    TRY(choose_sizes(m->n_ctx_train, n_ctx, &n_batch, err));
+    if (!kv_bytes(&m->kv, *n_ctx, &bytes)) bytes = SIZE_MAX;
+    if (bytes <= memory) return WF_OK;
+    return error_set(err, WF_ERROR_MEMORY,
+                     "a context of %" PRId64 " tokens needs %zu bytes of memory for keys and values, there are %zu",
+                     *n_ctx, bytes, memory);
+}
+
 wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **out,
                          wf_error *err)
 {
     *out = NULL;
-    int64_t n_ctx_train = m->program.plan.n_ctx_train;
-    if (n_ctx == 0) n_ctx = n_ctx_train < SESSION_DEFAULT_CONTEXT ? n_ctx_train : SESSION_DEFAULT_CONTEXT;
-    if (n_ctx < 1 || n_ctx > n_ctx_train)
-        return error_set(err, WF_ERROR_USAGE, "a context of %" PRId64 " tokens: this model takes 1 to %" PRId64, n_ctx,
-                         n_ctx_train);
-    if (n_batch == 0) n_batch = SESSION_DEFAULT_BATCH;
-    if (n_batch < 1) return error_set(err, WF_ERROR_USAGE, "a batch of %" PRId64 " tokens", n_batch);
-    if (n_batch > n_ctx) n_batch = n_ctx;
-
+    TRY(choose_sizes(m->program.plan.n_ctx_train, &n_ctx, &n_batch, err));
     session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(err, sizeof *s);
     s->m = m;
     s->pool = pool;
     s->n_ctx = n_ctx;
-    s->n_capacity = (n_ctx + CONTEXT_UNIT - 1) / CONTEXT_UNIT * CONTEXT_UNIT;
+    s->n_capacity = kv_capacity(n_ctx);
     s->n_batch = n_batch;
     wf_status status = reserve_areas(s, err);
     if (status == WF_OK) status = executor_create(&m->program, pool, &s->executor, err);
@@ -221,38 +238,23 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err)
     return WF_OK;
 }
 
-// Bytes of one position in one part.
-static size_t part_row_bytes(const session *s, int64_t n_parts)
+static const kv_layout *layout_of(const session *s) { return &s->m->program.plan.kv; }
+
+size_t session_state_bytes(const session *s, int64_t n) { return kv_state_bytes(layout_of(s), n); }
+
+void session_get_state(const session *s, unsigned char *state)
 {
-    return (size_t)(s->m->program.plan.areas[BASE_KV].bytes.c[DIM_CONTEXT] / n_parts);
+    kv_copy_out(layout_of(s), s->kv.data, s->n_ctx, s->n_past, state);
 }
 
-// Positions of a part that have to be kept for n tokens: keys lie in groups.
-static size_t kept_positions(int64_t n) { return (size_t)((n + KV_GROUP - 1) / KV_GROUP * KV_GROUP); }
-
-size_t session_state_bytes(const session *s, int64_t n_parts, int64_t n)
-{
-    return (size_t)n_parts * part_row_bytes(s, n_parts) * kept_positions(n);
-}
-
-void session_get_state(const session *s, int64_t n_parts, unsigned char *state)
-{
-    size_t row = part_row_bytes(s, n_parts), kept = row * kept_positions(s->n_past);
-    for (size_t i = 0; i < (size_t)n_parts; i++)
-        memcpy(state + i * kept, s->kv.data + i * row * (size_t)s->n_capacity, kept);
-}
-
-wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, int64_t n, const unsigned char *state,
-                            wf_error *err)
+wf_status session_set_state(session *s, const int32_t *tokens, int64_t n, const unsigned char *state, wf_error *err)
 {
     int64_t n_past = s->n_past;
     s->n_past = 0;
     wf_status status = n ? session_check(s, tokens, n, err) : WF_OK;
     s->n_past = status == WF_OK ? n : n_past;
     if (status != WF_OK) return status;
-    size_t row = part_row_bytes(s, n_parts), kept = row * kept_positions(n);
-    for (size_t i = 0; i < (size_t)n_parts; i++)
-        memcpy(s->kv.data + i * row * (size_t)s->n_capacity, state + i * kept, kept);
+    kv_copy_in(layout_of(s), s->kv.data, s->n_ctx, n, state);
     if (n) memcpy(s->history.data, tokens, (size_t)n * sizeof *tokens);
     s->n_outputs = 0;
     fill_rope(s, n);

@@ -15,6 +15,10 @@ typedef struct session session;
 
 enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
 
+// Before a model is loaded: what session_create would refuse, and a cache that is larger than all memory there is
+// (WF_ERROR_MEMORY). *n_ctx of 0 becomes what it stands for.
+wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err);
+
 // n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
 // n_batch: tokens evaluated in one walk over the plan; 0: 512. `m` and `pool` must outlive the session; a pool serves
 // one call at a time. WF_ERROR_USAGE for sizes out of range.
@@ -43,15 +47,13 @@ int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n
 // `observer` is called after every walk over the plan; NULL: no more.
 void session_observe(session *s, execute_observer *observer, void *context);
 
-// The state: ids and keys and values of the tokens in the cache, to be kept for later (session_file.h). `n_parts`: the
-// equal parts of the cache, 2 (K and V) of each head and layer; the beginning of each holds the first tokens
-// (compiler/kernel/kv.h), so that the state of n tokens is the same whatever the context's size.
-size_t session_state_bytes(const session *s, int64_t n_parts, int64_t n);        // of the keys and values of n tokens
-void session_get_state(const session *s, int64_t n_parts, unsigned char *state); // [session_state_bytes(.., n_past)]
+// The state: ids and keys and values of the tokens in the cache, to be kept for later (session_file.h). That of n
+// tokens is the same whatever the context's size.
+size_t session_state_bytes(const session *s, int64_t n);        // of the keys and values of n tokens
+void session_get_state(const session *s, unsigned char *state); // [session_state_bytes(s, n_past)]
 // Replaces the sequence. WF_ERROR_LIMIT when the context is smaller, WF_ERROR_USAGE for an id that is none: nothing has
 // changed then.
-wf_status session_set_state(session *s, int64_t n_parts, const int32_t *tokens, int64_t n, const unsigned char *state,
-                            wf_error *err);
+wf_status session_set_state(session *s, const int32_t *tokens, int64_t n, const unsigned char *state, wf_error *err);
 
 int64_t session_past(const session *s); // tokens in the cache
 int64_t session_context(const session *s);

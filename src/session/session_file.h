@@ -16,6 +16,9 @@
 // Writes the state of `s`, so that whoever reads sees the old file or the whole new one.
 wf_status session_save(const session *s, const engine *e, const char *path, wf_error *err);
 
+// What session_restore would refuse, before the model is loaded, for a context of n_ctx tokens.
+wf_status session_file_check(const engine *e, int64_t n_ctx, const char *path, wf_error *err);
+
 // Makes the session's sequence that of the file. *restored: false when there is no such file. WF_ERROR_FORMAT: damaged;
 // WF_ERROR_UNSUPPORTED: of another model; WF_ERROR_LIMIT: longer than the context. The session is as before then.
 wf_status session_restore(session *s, const engine *e, const char *path, bool *restored, wf_error *err);

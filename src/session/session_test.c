@@ -65,6 +65,28 @@ static void sizes_are_checked(void **state)
     session_free(NULL);
 }
 
+// Before there is a session: the same refusals, and a cache that no machine has the memory for.
+static void sizes_are_checked_before(void **state)
+{
+    (void)state;
+    model_sizes sizes = {.n_vocab = 8, .n_ctx_train = 1 << 30, .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16}};
+    int64_t n_ctx = 0;
+    wf_error err = {0};
+    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
+    assert_int_equal(n_ctx, SESSION_DEFAULT_CONTEXT);
+    n_ctx = sizes.n_ctx_train + 1;
+    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_USAGE);
+    n_ctx = 8;
+    assert_int_equal(session_check_sizes(&sizes, &n_ctx, -1, &err), WF_ERROR_USAGE);
+    sizes.kv = (kv_layout){.n_layer = 1000, .n_kv_heads = 1000, .head_dim = 1000};
+    n_ctx = sizes.n_ctx_train; // 2^62 bytes
+    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_MEMORY);
+    assert_non_null(strstr(err.message, "a context of 1073741824 tokens needs 4329327034368000000 bytes of memory"));
+    n_ctx = 1;
+    sizes.kv = (kv_layout){.n_layer = 1, .n_kv_heads = 1, .head_dim = 1000};
+    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
+}
+
 static void sizes_that_overflow_are_refused(void **state)
 {
     (void)state;
@@ -192,10 +214,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(sizes_are_checked),     TEST(sizes_that_overflow_are_refused),
-        TEST(chunks_change_nothing), TEST(calls_follow_each_other),
-        TEST(truncation_forgets),    TEST(context_limit),
-        TEST(arguments_are_checked), TEST(reserving_is_free),
+        TEST(sizes_are_checked),     TEST(sizes_that_overflow_are_refused), TEST(sizes_are_checked_before),
+        TEST(chunks_change_nothing), TEST(calls_follow_each_other),         TEST(truncation_forgets),
+        TEST(context_limit),         TEST(arguments_are_checked),           TEST(reserving_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,9 @@ static wf_status add_variant(ablation *a, const char *off, wf_error *err)
     snprintf(v->name, sizeof v->name, "%s", off);
     public_options.no_fuse = *off ? v->name : NULL;
     model_options options = engine_model_options(&public_options);
-    TRY(model_open(a->options->path, &options, a->pool, &v->m, err));
-    return session_create(v->m, a->pool, a->tests[0].n_depth + longest_test(a), a->options->n_batch, &v->s, err);
+    int64_t n_ctx = a->tests[0].n_depth + longest_test(a);
+    TRY(bench_open(a->options, &options, n_ctx, a->pool, &v->m, err));
+    return session_create(v->m, a->pool, n_ctx, a->options->n_batch, &v->s, err);
 }
 
 static wf_status open_variants(ablation *a, wf_error *err)

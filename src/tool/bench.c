@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/file.h"
 #include "session/generate.h"
 #include "tool/bench.h"
 #include "tool/model_path.h"
@@ -110,6 +111,27 @@ done:
     return status;
 }
 
+// ---- opening
+
+int64_t bench_longest(const bench_options *options)
+{
+    const int_list *lists[] = {&options->depths, &options->prompts, &options->answers};
+    int64_t most[3] = {0};
+    for (int l = 0; l < 3; l++)
+        for (int i = 0; i < lists[l]->count; i++)
+            if (lists[l]->items[i] > most[l]) most[l] = lists[l]->items[i];
+    return most[0] + (most[1] > most[2] ? most[1] : most[2]);
+}
+
+wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
+                     model **m, wf_error *err)
+{
+    if (options->trace_path) TRY(file_check_output(options->trace_path, err));
+    TRY(model_open(options->path, how, m, err));
+    TRY(session_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
+    return model_load(*m, pool, err);
+}
+
 // ---- printing
 
 typedef struct bench_report {
@@ -177,7 +199,7 @@ static void print_markdown(const bench_report *r, const bench_test *test)
 
 static void print_test(const bench_report *r, const bench_test *test)
 {
-    const char *kv_type = r->m->program.plan.kv_type;
+    const char *kv_type = kv_type_name(&r->m->program.plan.kv);
     if (r->format == FORMAT_MD) {
         print_markdown(r, test);
     } else if (r->format == FORMAT_CSV) {
@@ -237,7 +259,7 @@ static wf_status run_bench(bench_options *options, wf_error *err)
     TRY_GOTO(engine_create_pool(0, &pool, err), done);
     model_progress_set(&bar, &options->model);
     model_options runtime_options = engine_model_options(&options->model);
-    status = model_open(options->path, &runtime_options, pool, &m, err);
+    status = bench_open(options, &runtime_options, bench_longest(options), pool, &m, err);
     model_progress_end(&bar);
     if (status != WF_OK) goto done;
     if (options->trace_path) trace_model(options->events, m, options->events->origin, clock_seconds());

@@ -36,6 +36,11 @@ typedef struct bench_test {
     double mean, deviation;
 } bench_test;
 
+// Opens the model for sessions of up to n_ctx tokens: what can be refused, before anything is compiled or packed.
+wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
+                     model **m, wf_error *err);
+int64_t bench_longest(const bench_options *options); // tokens that the longest of its tests needs
+
 // Any tokens do: the arithmetic does not depend on them.
 void bench_fill_tokens(int32_t *tokens, int64_t n, int64_t n_vocab);
 

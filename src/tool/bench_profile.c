@@ -99,7 +99,7 @@ wf_status bench_profile(const bench_options *options, wf_error *err)
     model_options runtime_options = engine_model_options(&options->model);
     wf_status status;
     TRY_GOTO(engine_create_pool((int)options->threads.items[0], &pool, err), done);
-    TRY_GOTO(model_open(options->path, &runtime_options, pool, &m, err), done);
+    TRY_GOTO(bench_open(options, &runtime_options, bench_longest(options), pool, &m, err), done);
     TRY_GOTO(profile_tests(options, m, pool, tests, err), done);
     if (tests) {
         json_dumpf(tests, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

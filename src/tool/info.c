@@ -1,28 +1,25 @@
 // welford info: what a model file holds, for people (text) or programs (--json).
 //
-// A file that was cut short after its header is shown as well; it then says how much is missing.
+// A file that was cut short after its header is shown as well; it then says how much is missing. One that `run` would
+// refuse is shown only on demand: that the verb succeeds says that the model can be run.
 #define _GNU_SOURCE
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
-
-#include <utf8proc.h>
 
 #include "format/checkpoint_open.h"
 #include "session/engine.h"
+#include "tool/info_value.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 
 enum {
-    ITEMS_SHOWN = 8,  // of an array
-    TEXT_SHOWN = 72,  // bytes of a string in the text form
     NAME_COLUMN = 48, // widest column of names
     TYPE_LIMIT = 64,  // above every known tensor type
 };
 
 typedef struct info_options {
     const char *path;
-    bool tensors, json;
+    bool tensors, json, any;
 } info_options;
 
 typedef struct summary {
@@ -30,22 +27,21 @@ typedef struct summary {
     uint64_t end;                     // file offset of the last tensor's end, if there is one file
     uint64_t type_counts[TYPE_LIMIT]; // tensors of each type
     size_t file_bytes;
+    bool is_checked;       // it says what it is, and is whole: what follows is known
+    wf_error refusal;      // WF_OK: it can be run
+    wf_error chat_refusal; // WF_OK: its chat template, if there is one, can be used
 } summary;
 
 static const char HELP[] =
-    "Usage: welford info [--tensors] [--json] MODEL\n\n"
+    "Usage: welford info [--tensors] [--json] [--any] MODEL\n\n"
     "Shows what a GGUF file or a Hugging Face folder holds: sizes, tokenizer, metadata. Long texts and arrays are\n"
-    "abbreviated. A file that was cut short after its header is shown too.\n\n"
+    "abbreviated. A file that was cut short after its header is shown too; a model that `run` would refuse is "
+    "refused,\n"
+    "for the same reason.\n\n"
     "  --tensors  list the tensors as well; shapes are written [rows, columns]\n"
     "  --json     one JSON object; an array is {\"type\", \"count\", \"first\"}, `first` its first items\n"
+    "  --any      show a model that cannot be run, too, and why\n"
     "  --help     this text\n";
-
-static const char *const TYPE_NAMES[] = {
-    [METADATA_U8] = "u8",         [METADATA_I8] = "i8",       [METADATA_U16] = "u16", [METADATA_I16] = "i16",
-    [METADATA_U32] = "u32",       [METADATA_I32] = "i32",     [METADATA_F32] = "f32", [METADATA_BOOL] = "bool",
-    [METADATA_STRING] = "string", [METADATA_ARRAY] = "array", [METADATA_U64] = "u64", [METADATA_I64] = "i64",
-    [METADATA_F64] = "f64",
-};
 
 static uint64_t add_saturated(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
 
@@ -98,115 +94,6 @@ static uint64_t count_tokens(const checkpoint *file)
 {
     const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
     return tokens && tokens->type == METADATA_ARRAY ? tokens->count : 0;
-}
-
-// ---- strings of unknown content: invalid UTF-8 becomes U+FFFD, control characters are escaped
-
-// Prints the text up to about `limit` bytes, with JSON's escapes; `quotes` escapes '"' and '\' too.
-static void print_escaped(view text, size_t limit, bool quotes)
-{
-    size_t i = 0;
-    while (i < text.len && i < limit) {
-        utf8proc_int32_t c;
-        size_t left = text.len - i;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.data + i, (utf8proc_ssize_t)left, &c);
-        if (n <= 0) {
-            fputs("\xef\xbf\xbd", stdout);
-            i++;
-            continue;
-        }
-        bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (control)
-            printf("\\u%04x", (unsigned)c);
-        else if (quotes && (c == '"' || c == '\\'))
-            printf("\\%c", (char)c);
-        else
-            fwrite(text.data + i, 1, (size_t)n, stdout);
-        i += (size_t)n;
-    }
-}
-
-static void print_quoted(view text)
-{
-    putchar('"');
-    print_escaped(text, TEXT_SHOWN, true);
-    fputs(text.len > TEXT_SHOWN ? "…\"" : "\"", stdout);
-}
-
-static void print_text_string(view text)
-{
-    print_escaped(text, TEXT_SHOWN, false);
-    if (text.len > TEXT_SHOWN) printf("… (%zu bytes)", text.len);
-}
-
-// With as few digits as give the value back in its own type. JSON has no infinity and no nan.
-static void print_float(double value, metadata_type type, bool json)
-{
-    char text[32];
-    if (!isfinite(value)) {
-        fputs(json ? "null" : isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", stdout);
-        return;
-    }
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        double back = strtod(text, NULL);
-        if (type == METADATA_F32 ? (float)back == (float)value : back == value) break;
-    }
-    fputs(text, stdout);
-}
-
-static void print_item(const metadata_value *array, uint64_t i, bool json)
-{
-    if (array->item_type == METADATA_STRING) {
-        if (json)
-            print_json_string(stdout, array->strings[i]);
-        else
-            print_quoted(array->strings[i]);
-    } else if (array->item_type == METADATA_F32 || array->item_type == METADATA_F64) {
-        print_float(metadata_item_float(array, i), array->item_type, json);
-    } else if (array->item_type == METADATA_BOOL) {
-        fputs(metadata_item_int(array, i) ? "true" : "false", stdout);
-    } else {
-        printf("%" PRId64, metadata_item_int(array, i));
-    }
-}
-
-static void print_array(const metadata_value *array, bool json)
-{
-    uint64_t shown = array->count < ITEMS_SHOWN ? array->count : ITEMS_SHOWN;
-    if (json)
-        printf("{\"type\": \"%s\", \"count\": %" PRIu64 ", \"first\": ", TYPE_NAMES[array->item_type], array->count);
-    putchar('[');
-    for (uint64_t i = 0; i < shown; i++) {
-        if (i) fputs(", ", stdout);
-        print_item(array, i, json);
-    }
-    fputs(!json && shown < array->count ? ", …]" : "]", stdout);
-    if (json) putchar('}');
-    if (!json && shown < array->count) printf(" (%" PRIu64 " items)", array->count);
-}
-
-static void print_value(const metadata_value *value, bool json)
-{
-    switch (value->type) {
-    case METADATA_STRING:
-        if (json)
-            print_json_string(stdout, value->s);
-        else
-            print_text_string(value->s);
-        break;
-    case METADATA_ARRAY: print_array(value, json); break;
-    case METADATA_F32:
-    case METADATA_F64: print_float(value->f, value->type, json); break;
-    case METADATA_BOOL: fputs(value->u ? "true" : "false", stdout); break;
-    case METADATA_I8:
-    case METADATA_I16:
-    case METADATA_I32:
-    case METADATA_I64: printf("%" PRId64, value->i); break;
-    default: printf("%" PRIu64, value->u); break;
-    }
 }
 
 // [rows, columns]: the file's dimensions in reverse, the contiguous one last.
@@ -297,11 +184,23 @@ static void print_summary(const checkpoint *file, const summary *s)
     printf("%" PRId64 " tokens\n", find_context(file));
     print_tokenizer_line(file);
     print_label("chat template");
-    puts(find_string(file, "tokenizer.chat_template").len ? "yes" : "no");
+    fputs(find_string(file, "tokenizer.chat_template").len ? "yes" : "no", stdout);
+    if (s->chat_refusal.status != WF_OK) {
+        fputs(", but it cannot be used: ", stdout);
+        print_escaped(view_of(s->chat_refusal.message), SIZE_MAX, false);
+    }
+    putchar('\n');
     wf_sampler_options sampling;
     if (engine_sampler_options(file, &sampling, NULL) == WF_OK) {
         print_label("sampling");
         print_sampling(stdout, &sampling);
+        putchar('\n');
+    }
+    if (s->is_checked) {
+        print_label("runs");
+        bool has_text = checkpoint_find(file, "tokenizer.ggml.model");
+        fputs(s->refusal.status != WF_OK ? "no: " : has_text ? "yes" : "in bench only: there is no tokenizer", stdout);
+        print_escaped(view_of(s->refusal.message), SIZE_MAX, false);
         putchar('\n');
     }
     print_label("tensors");
@@ -332,7 +231,7 @@ static void print_metadata(const checkpoint *file)
         const metadata_value *value = checkpoint_value_at(file, i);
         bool is_array = value->type == METADATA_ARRAY;
         char type[16];
-        snprintf(type, sizeof type, "%s%s", TYPE_NAMES[is_array ? value->item_type : value->type],
+        snprintf(type, sizeof type, "%s%s", value_type_name(is_array ? value->item_type : value->type),
                  is_array ? "[]" : "");
         fputs("  ", stdout);
         print_name(value->key, width);
@@ -434,6 +333,8 @@ static void print_json(const checkpoint *file, const summary *s, bool tensors)
     }
     putchar('}');
     print_json_sampling(file);
+    if (s->is_checked) printf(", \"runs\": %s", s->refusal.status == WF_OK ? "true" : "false");
+    if (s->refusal.status != WF_OK) print_json_field("refusal", view_of(s->refusal.message));
     print_json_metadata(file);
     if (tensors) print_json_tensors(file);
     puts("}");
@@ -444,13 +345,17 @@ static void print_json(const checkpoint *file, const summary *s, bool tensors)
 // -1 when the verb shall go on, else the exit code.
 static int parse_options(int argc, char **argv, info_options *options)
 {
-    static const struct option LONG[] = {
-        {"tensors", no_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option LONG[] = {{"tensors", no_argument, NULL, 't'},
+                                         {"json", no_argument, NULL, 'j'},
+                                         {"any", no_argument, NULL, 'a'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {0}};
     int exit_code = -1;
     for (int c; (c = tool_next_option(argc, argv, "", LONG, HELP, &exit_code)) != -1;) {
         switch (c) {
         case 't': options->tensors = true; break;
         case 'j': options->json = true; break;
+        case 'a': options->any = true; break;
         }
     }
     if (exit_code >= 0) return exit_code;
@@ -458,6 +363,26 @@ static int parse_options(int argc, char **argv, info_options *options)
         return tool_fail_usage(argv[0], optind == argc ? "no model file given" : "more than one model file given");
     options->path = argv[optind];
     return -1;
+}
+
+// What keeps the model from being run, as opening it says: `run` would say the same. A file that names no architecture
+// claims to be no model; one without a tokenizer is good for `bench`.
+static void find_refusal(const char *path, const checkpoint *file, summary *s)
+{
+    model *m = NULL;
+    engine e = {0};
+    wf_status status;
+    if (!find_string(file, "general.architecture").len || s->end > s->file_bytes) return;
+    if (checkpoint_find(file, "tokenizer.ggml.model"))
+        status = engine_open(path, &(wf_model_options){.n_threads = 1}, &e, &s->refusal);
+    else
+        status = model_open(path, &(model_options){0}, &m, &s->refusal);
+    if (status == WF_OK) s->refusal = (wf_error){0};
+    if (e.has_chat && !e.chat) s->chat_refusal = e.chat_error;
+    s->is_checked = status != WF_ERROR_COMPILE && status != WF_ERROR_MEMORY; // else nobody knows
+    if (!s->is_checked) s->refusal = (wf_error){0};
+    model_close(m);
+    engine_close(&e);
 }
 
 int tool_info(int argc, char **argv)
@@ -471,10 +396,12 @@ int tool_info(int argc, char **argv)
     wf_error err;
     if (checkpoint_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
     summary s = summarise(file);
-    if (options.json)
+    find_refusal(options.path, file, &s);
+    bool refused = s.refusal.status != WF_OK && !options.any;
+    if (!refused && options.json)
         print_json(file, &s, options.tensors);
-    else
+    else if (!refused)
         print_text(file, &s, options.tensors);
     checkpoint_close(file);
-    return EXIT_SUCCESS;
+    return refused ? tool_fail(argv[0], &s.refusal) : EXIT_SUCCESS;
 }

@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 
+#include "base/file.h"
 #include "format/npy.h"
 #include "session/engine.h"
+#include "session/generate.h"
 #include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
@@ -68,7 +70,7 @@ static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab
 static wf_status read_ids(const engine *e, view prompt, token_list *ids, wf_error *err)
 {
     TRY(parse_token_ids(prompt, ids, err));
-    int64_t n_vocab = e->m->program.plan.n_vocab;
+    int64_t n_vocab = e->m->sizes.n_vocab;
     for (size_t i = 0; i < ids->count; i++)
         if (ids->ids[i] >= n_vocab)
             return error_set(err, WF_ERROR_USAGE, "token id %" PRId32 " is not in the vocabulary of %" PRId64,
@@ -89,24 +91,28 @@ static wf_status encode_prompt(const engine *e, view prompt, const logits_option
     return status;
 }
 
-static wf_status compute(const engine *e, const logits_options *options, view prompt, wf_error *err)
+// All that can be refused before the model is compiled and packed.
+static wf_status check_prompt(const engine *e, const logits_options *options, view prompt, token_list *ids,
+                              wf_error *err)
+{
+    if (options->output) TRY(file_check_output(options->output, err));
+    TRY(encode_prompt(e, prompt, options, ids, err));
+    int64_t n_ctx = (int64_t)ids->count;
+    TRY(generate_check_prompt(n_ctx, e->m->sizes.n_ctx_train, err));
+    return session_check_sizes(&e->m->sizes, &n_ctx, options->n_batch, err);
+}
+
+static wf_status compute(const engine *e, const logits_options *options, const token_list *ids, wf_error *err)
 {
     session *s = NULL;
-    token_list ids = {0};
+    int64_t n = (int64_t)ids->count, n_vocab = e->m->sizes.n_vocab;
     wf_status status;
-    TRY_GOTO(encode_prompt(e, prompt, options, &ids, err), done);
-    if (ids.count == 0) {
-        status = error_set(err, WF_ERROR_USAGE, "the prompt is empty");
-        goto done;
-    }
-    TRY_GOTO(session_create(e->m, e->pool, e->m->program.plan.n_ctx_train, options->n_batch, &s, err), done);
-    TRY_GOTO(session_eval(s, ids.ids, (int64_t)ids.count, (int64_t)ids.count - 1, err), done);
-    int64_t n_vocab = session_vocabulary(s);
+    TRY_GOTO(session_create(e->m, e->pool, n, options->n_batch, &s, err), done);
+    TRY_GOTO(session_eval(s, ids->ids, n, n - 1, err), done);
     if (options->output) TRY_GOTO(npy_write(options->output, NPY_F32, &n_vocab, 1, session_logits(s, 0), err), done);
     TRY_GOTO(print_top(e, session_logits(s, 0), n_vocab, options->top, err), done);
 done:
     session_free(s);
-    token_list_free(&ids);
     return status;
 }
 
@@ -115,12 +121,16 @@ static wf_status run_logits(logits_options *options, wf_error *err)
     char *data;
     view prompt;
     engine e = {0};
+    token_list ids = {0};
     model_progress bar;
     TRY(read_prompt(options->text, options->file, options->raw, &data, &prompt, err));
     model_progress_set(&bar, &options->model);
     wf_status status = engine_open(options->path, &options->model, &e, err);
+    if (status == WF_OK) status = check_prompt(&e, options, prompt, &ids, err);
+    if (status == WF_OK) status = engine_load(&e, err);
     model_progress_end(&bar);
-    if (status == WF_OK) status = compute(&e, options, prompt, err);
+    if (status == WF_OK) status = compute(&e, options, &ids, err);
+    token_list_free(&ids);
     engine_close(&e);
     free(data);
     return status;

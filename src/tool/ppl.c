@@ -81,12 +81,19 @@ static wf_status score_chunk(session *s, thread_pool *pool, const int32_t *token
     return WF_OK;
 }
 
+// All that can be refused before the model is compiled and packed.
+static wf_status check_text(const engine *e, view text, int64_t n_ctx, token_list *ids, wf_error *err)
+{
+    TRY(session_check_sizes(&e->m->sizes, &n_ctx, 0, err));
+    TRY(engine_encode(e, text, false, ids, err));
+    if ((int64_t)ids->count / n_ctx >= 2) return WF_OK;
+    return error_set(err, WF_ERROR_USAGE, "the text has %zu tokens: at least two chunks of %" PRId64 " are needed",
+                     ids->count, n_ctx);
+}
+
 static wf_status score_text(const engine *e, const token_list *ids, int64_t n_ctx, wf_error *err)
 {
     int64_t n_chunks = (int64_t)ids->count / n_ctx;
-    if (n_chunks < 2)
-        return error_set(err, WF_ERROR_USAGE, "the text has %zu tokens: at least two chunks of %" PRId64 " are needed",
-                         ids->count, n_ctx);
     session *s;
     TRY(session_create(e->m, e->pool, n_ctx, 0, &s, err));
     double *nll = calloc((size_t)n_ctx, sizeof *nll);
@@ -122,8 +129,9 @@ static wf_status run_ppl(ppl_options *options, wf_error *err)
     TRY(read_prompt(NULL, options->file, false, &data, &text, err));
     model_progress_set(&bar, &options->model);
     wf_status status = engine_open(options->path, &options->model, &e, err);
+    if (status == WF_OK) status = check_text(&e, text, options->n_ctx, &ids, err);
+    if (status == WF_OK) status = engine_load(&e, err);
     model_progress_end(&bar);
-    if (status == WF_OK) status = engine_encode(&e, text, false, &ids, err);
     if (status == WF_OK) status = score_text(&e, &ids, options->n_ctx, err);
     token_list_free(&ids);
     engine_close(&e);

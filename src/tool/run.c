@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "runtime/cache.h"
 #include "session/conversation.h"
 #include "session/session_file.h"
@@ -105,6 +106,7 @@ typedef struct run_state {
     const run_options *options;
     const char *program;
     engine e;
+    int64_t n_ctx;
     session *s;
     sampler *choose;
     conversation talk;
@@ -170,26 +172,76 @@ static void warn_uncached(const run_state *r)
             r->program, folder);
 }
 
-static wf_status open_run(run_state *r, wf_error *err)
+static conversation_turn make_turn(run_state *r, view text)
+{
+    const run_options *o = r->options;
+    return (conversation_turn){.text = text,
+                               .raw = o->raw,
+                               .n_max = o->n_max,
+                               .stops = o->stops,
+                               .n_stops = o->n_stops,
+                               .ignore_end = o->ignore_end,
+                               .callback = show_token,
+                               .context = r};
+}
+
+// A prompt that is too long for the context may fit in a larger one.
+static void advise_context(const run_state *r, wf_error *err)
+{
+    int64_t largest = r->e.m->sizes.n_ctx_train;
+    wf_error plain = *err;
+    if (err->status == WF_ERROR_LIMIT && r->n_ctx < largest)
+        error_set(err, plain.status, "%s (--ctx, up to %" PRId64 ")", plain.message, largest);
+}
+
+static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
+{
+    conversation_turn turn = make_turn(r, prompt);
+    wf_status status = conversation_check(&r->e, r->options->system, &turn, r->n_ctx, err);
+    if (status != WF_OK) advise_context(r, err);
+    return status;
+}
+
+// All that can be refused before the model is compiled and packed. `prompt` is NULL in a chat.
+static wf_status check_run(run_state *r, const wf_model_options *how, const view *prompt, wf_error *err)
+{
+    const run_options *o = r->options;
+    TRY(engine_open(o->path, how, &r->e, err));
+    TRY(choose_sampling(o, &r->e, &r->sampling, err));
+    TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
+    r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->sizes.n_ctx_train : o->n_ctx;
+    TRY(session_check_sizes(&r->e.m->sizes, &r->n_ctx, o->n_batch, err));
+    if (o->trace) TRY(file_check_output(o->trace, err));
+    if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
+    if (o->prompt_cache) TRY(session_file_check(&r->e, r->n_ctx, o->prompt_cache, err));
+    if (prompt) return check_prompt(r, *prompt, err);
+    return o->raw || !r->e.has_chat ? WF_OK : engine_check_chat(&r->e, err);
+}
+
+static wf_status load_run(run_state *r, wf_error *err)
+{
+    const run_options *o = r->options;
+    bool restored;
+    TRY(engine_load(&r->e, err));
+    TRY(session_create(r->e.m, r->e.pool, r->n_ctx, o->n_batch, &r->s, err));
+    if (o->trace) session_observe(r->s, trace_observe, &r->events);
+    if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
+    r->opened = true;
+    return conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err);
+}
+
+static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
 {
     const run_options *o = r->options;
     wf_model_options options = o->model;
     model_progress bar;
     double started = clock_seconds();
     model_progress_set(&bar, &options);
-    wf_status status = engine_open(o->path, &options, &r->e, err);
+    wf_status status = check_run(r, &options, prompt, err);
+    if (status == WF_OK) status = load_run(r, err);
     model_progress_end(&bar);
     TRY(status);
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
-    int64_t n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->program.plan.n_ctx_train : o->n_ctx;
-    TRY(session_create(r->e.m, r->e.pool, n_ctx, o->n_batch, &r->s, err));
-    if (o->trace) session_observe(r->s, trace_observe, &r->events);
-    bool restored;
-    if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
-    r->opened = true;
-    TRY(choose_sampling(o, &r->e, &r->sampling, err));
-    TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
-    TRY(conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err));
     if (!o->model.no_cache && !r->e.m->pack.cached) warn_uncached(r);
     if (!r->e.has_chat && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
@@ -214,31 +266,15 @@ static wf_status write_files(run_state *r, wf_error *err)
     return o->prompt_cache && r->opened ? session_save(r->s, &r->e, o->prompt_cache, err) : WF_OK;
 }
 
-// A prompt that is too long for the context may fit in a larger one.
-static void advise_context(const run_state *r, wf_error *err)
-{
-    int64_t largest = r->e.m->program.plan.n_ctx_train;
-    wf_error plain = *err;
-    if (session_context(r->s) < largest)
-        error_set(err, plain.status, "%s (--ctx, up to %" PRId64 ")", plain.message, largest);
-}
-
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
 {
     const run_options *o = r->options;
-    conversation_turn turn = {.text = text,
-                              .raw = o->raw,
-                              .n_max = o->n_max,
-                              .stops = o->stops,
-                              .n_stops = o->n_stops,
-                              .ignore_end = o->ignore_end,
-                              .callback = show_token,
-                              .context = r};
+    conversation_turn turn = make_turn(r, text);
     r->first_token = 0;
     r->began = false;
     double started = clock_seconds();
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
-    if (status == WF_ERROR_LIMIT) advise_context(r, err);
+    if (status != WF_OK) advise_context(r, err);
     if (r->began) answer_end(&r->out);
     if (o->trace && status == WF_OK) {
         double prefilled = started + g->prefill_seconds;
@@ -280,10 +316,10 @@ static void print_stats(const run_state *r, const wf_generation *g)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
                 r->first_token - r->process_start, g->first_token_seconds);
     fprintf(stderr, "memory       %.1f MB at the peak\n", (double)find_peak_memory() / 1e6);
-    if (m->program_origin.cached)
+    if (m->program_cached)
         fputs("program      from the cache\n", stderr);
     else
-        fprintf(stderr, "program      compiled in %.2f s\n", m->program_origin.seconds);
+        fprintf(stderr, "program      compiled in %.2f s\n", m->compiled.seconds);
     if (m->pack_cached)
         fputs("weights      from the cache\n", stderr);
     else
@@ -302,10 +338,9 @@ static json_t *describe_stats(const run_state *r, const wf_generation *g)
                      (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
                      (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
                      g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
-                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_origin.cached,
-                     "pack_cached", m->pack_cached, "compile_seconds", m->program_origin.seconds, "pack_seconds",
-                     m->pack_seconds, "threads", thread_pool_size(r->e.pool), "seed",
-                     (json_int_t)sampler_seed(r->choose));
+                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
+                     m->pack_cached, "compile_seconds", m->compiled.seconds, "pack_seconds", m->pack_seconds, "threads",
+                     thread_pool_size(r->e.pool), "seed", (json_int_t)sampler_seed(r->choose));
 }
 
 static json_t *describe_ids(const int32_t *ids, int64_t n)
@@ -339,7 +374,7 @@ static wf_status run_once(run_state *r, wf_error *err)
     token_list ids = {0};
     wf_generation g = {0};
     TRY(read_prompt(r->options->text, r->options->file, r->options->raw, &data, &prompt, err));
-    wf_status status = open_run(r, err);
+    wf_status status = open_run(r, &prompt, err);
     if (status == WF_OK) {
         interrupt_catch();
         status = answer(r, prompt, &ids, &g, err);
@@ -368,7 +403,7 @@ static void say(run_state *r, view text)
 
 static wf_status run_chat(run_state *r, wf_error *err)
 {
-    TRY(open_run(r, err));
+    TRY(open_run(r, NULL, err));
     interrupt_catch();
     line_reader *reader = line_reader_create("welford", interrupt_fd());
     if (!reader) return error_memory(err, 0);

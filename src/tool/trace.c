@@ -34,8 +34,7 @@ void trace_phase(trace *t, const char *name, double begin, double end)
 void trace_model(trace *t, const model *m, double begin, double end)
 {
     trace_phase(t, "open", begin, end);
-    const program_origin *o = &m->program_origin;
-    if (!o->cached) trace_phase(t, "compile", o->started, o->started + o->seconds);
+    if (!m->program_cached) trace_phase(t, "compile", m->compiled.started, m->compiled.started + m->compiled.seconds);
     trace_phase(t, m->pack_cached ? "map weights" : "pack", m->pack_started, m->pack_started + m->pack_seconds);
 }
 

@@ -82,11 +82,21 @@ def test_chunks_and_single_tokens(open_model, name):
         model.check("-b", batch, lengths=(64, 100))
 
 
-@pytest.mark.parametrize("name", ["llama_bias", "qwen2", "qwen3", "gemma3"])
+@pytest.mark.parametrize("name", ["llama_bias", "qwen2", "qwen3", "gemma3", "heads_36", "heads_100"])
 def test_without_fusions(open_model, name):
     model = open_model(name)
     for off in ("qkv", "rope-kv", "linear-swiglu", "attention", "attention,rope-kv", ",".join(FUSIONS)):
         model.check("--no-fuse", off, lengths=(7, 100))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("heads_")])
+def test_heads_of_other_cpus_and_caches(open_model, name):
+    """Vectors of 8; and keys and values in f16, which round a little."""
+    model = open_model(name)
+    model.welford.env["WELFORD_CPU"] = "haswell"
+    model.check(lengths=(7, 100))
+    model.check("-b", 1, lengths=(7,))
+    assert np.abs(model.logits(100, "--kv", "f16") - model.expected[-1]).max() < 0.02
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gemma3"])
@@ -176,7 +186,8 @@ def test_harmless_tensors(welford, tmp_path):
     ("expert_count", U32, 8, "expert_count"),
     ("logit_scale", F32_VALUE, 0.5, "logit_scale"),
     ("attention.causal", BOOL, False, "causal"),
-    ("attention.key_length", U32, 24, "heads"),
+    ("attention.key_length", U32, 600, "heads of 600 features"),
+    ("attention.key_length", U32, 24, "blk.0.attn_q.weight"),
 ])
 def test_fields(welford, tmp_path, key, type, value, part):
     model = tiny_llama()

@@ -210,6 +210,8 @@ static wf_status read_windows(const facts_reader *r, const architecture_facts *a
 
 // ---- all
 
+enum { MAX_HEAD_DIM = 512 }; // a tile of attention keeps 60 rows and more of them on the stack, twice
+
 static wf_status read_heads(const facts_reader *r, model_facts *m)
 {
     TRY(get_int(r, "attention.head_count", 1, 1024, &m->n_heads));
@@ -217,12 +219,13 @@ static wf_status read_heads(const facts_reader *r, model_facts *m)
     TRY(get_int_or(r, "attention.head_count_kv", 1, 1024, &m->n_kv_heads));
     if (m->n_heads % m->n_kv_heads) return refuse(r, "attention.head_count is no multiple of attention.head_count_kv");
     m->head_dim = m->n_embd / m->n_heads;
-    TRY(get_int_or(r, "attention.key_length", 1, 1024, &m->head_dim));
+    TRY(get_int_or(r, "attention.key_length", 1, 1 << 20, &m->head_dim));
     int64_t value_length = m->head_dim;
-    TRY(get_int_or(r, "attention.value_length", 1, 1024, &value_length));
+    TRY(get_int_or(r, "attention.value_length", 1, 1 << 20, &value_length));
     if (value_length != m->head_dim) return refuse(r, "attention.value_length differs from attention.key_length");
-    if (m->head_dim < 16 || m->head_dim % 16 || m->head_dim > 256)
-        return refuse(r, "heads must have 16 to 256 features, a multiple of 16");
+    if (m->head_dim < 1 || m->head_dim > MAX_HEAD_DIM)
+        return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: heads of %lld features are not supported: 1 to %d are",
+                         checkpoint_path(r->file), (long long)m->head_dim, MAX_HEAD_DIM);
     m->n_rot = m->head_dim;
     TRY(get_int_or(r, "rope.dimension_count", 2, m->head_dim, &m->n_rot));
     return m->n_rot % 2 ? refuse(r, "rope.dimension_count is odd") : WF_OK;

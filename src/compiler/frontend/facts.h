@@ -51,6 +51,11 @@ typedef struct model_facts {
     plan_rope ropes[2];
 } model_facts;
 
+static inline kv_layout facts_kv_layout(const model_facts *m, bool f32)
+{
+    return (kv_layout){m->n_layer, m->n_kv_heads, m->head_dim, f32};
+}
+
 // `memory` owns what the facts point to. A field that would change the model's meaning in a way that the graph does not
 // know is WF_ERROR_UNSUPPORTED by name.
 wf_status facts_read(const checkpoint *file, const architecture_facts *arch, arena *memory, model_facts *m,

@@ -120,7 +120,7 @@ static void emit_finish(const attention_emitter *e, value y)
     loop rows;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
     value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
-    value o = attention_row(e, e->o, rows.iv, 4 * e->k->head_dim), factor = div_f(b, const_f(b, b->f32, 1), sum);
+    value o = attention_row(e, e->o, rows.iv, 4 * e->row), factor = div_f(b, const_f(b, b->f32, 1), sum);
     value zero = const_f(b, b->f32, 0);
     if (e->k->zero_masked) factor = select_(b, cmp_f(b, CMP_EQ, sum, zero), zero, factor);
     attention_emit_scaled_row(e, o, o, splat(b, factor, n));
@@ -133,7 +133,7 @@ static void emit_parts(const attention_emitter *e, value parts)
 {
     builder *b = e->b;
     int n = b->target.lanes;
-    int64_t dims = e->k->head_dim, part_bytes = attention_part_bytes(dims);
+    int64_t dims = e->row, part_bytes = attention_part_bytes(e->k->head_dim);
     loop rows;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
     value token = div_i(b, rows.iv, e->group), head = rem_i(b, rows.iv, e->group);
@@ -173,14 +173,12 @@ static void emit_result(const attention_emitter *e, value out, value is_whole)
 
 void attention_build(builder *b, const attention_kernel *k, const char *name)
 {
-    assert(k->head_dim % 16 == 0 && (!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) &&
-           (k->mask || !k->zero_masked));
+    assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
     kernel_begin(b, name);
     attention_emitter e;
     attention_call_begin(&e, b, k);
-    int64_t dims = k->head_dim;
-    e.q = attention_scratch(&e, dims * 4);
-    e.o = attention_scratch(&e, dims * 4);
+    e.q = attention_scratch(&e, e.row * 4);
+    e.o = attention_scratch(&e, e.row * 4);
     e.s = attention_scratch(&e, KEYS * 4);
     e.l = attention_scratch(&e, b->target.lanes * 4);
     e.m = attention_scratch(&e, 4);
@@ -207,7 +205,7 @@ static void emit_merged_row(const attention_emitter *e, value part, value stride
 {
     builder *b = e->b;
     int n = b->target.lanes;
-    int64_t dims = e->k->head_dim;
+    int64_t dims = e->row;
     loop spans, cols;
     value start = const_f(b, b->f32, NO_MAXIMUM);
     loop_begin(b, &spans, const_i(b, 0), e->n_spans, 1, 1, &start);
@@ -232,10 +230,10 @@ void attention_merge_build(builder *b, const attention_kernel *k, const char *na
 {
     assert((!k->out_q8 || attention_can_q8(k)) && !k->mask && !k->batched);
     kernel_begin(b, name);
-    int64_t dims = k->head_dim, part_bytes = attention_part_bytes(dims);
+    int64_t part_bytes = attention_part_bytes(k->head_dim);
     attention_emitter e;
     attention_call_begin(&e, b, k);
-    e.o = scratch(b, e.group * dims * 4);
+    e.o = scratch(b, e.group * e.row * 4);
     e.n_tokens = const_i(b, 1);
     e.n_rows = const_i(b, e.group);
     value parts = operand(b, 0), y = operand(b, 1), stride = mul_i(b, e.all_tokens, k->n_heads * part_bytes);
@@ -247,7 +245,7 @@ void attention_merge_build(builder *b, const attention_kernel *k, const char *na
     attention_emit_zero_outputs(&e);
     loop_begin(b, &rows, const_i(b, 0), const_i(b, e.group), 1, 0, NULL);
     value part = attention_row(&e, parts, add(b, first, rows.iv), part_bytes);
-    emit_merged_row(&e, part, stride, attention_row(&e, e.o, rows.iv, 4 * dims));
+    emit_merged_row(&e, part, stride, attention_row(&e, e.o, rows.iv, 4 * e.row));
     loop_end(b, &rows, NULL);
     attention_emit_store(&e, attention_row(&e, y, token, attention_output_bytes(k)));
     loop_end(b, &tiles, NULL);

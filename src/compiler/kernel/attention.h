@@ -8,8 +8,10 @@
 //
 // A tile is a key head and a block of tokens; its rows are the block's tokens times the group's heads:
 //
-//     Q [rows][head_dim]  scaled        S [rows][64]  scores, then weights, of a block of 64 positions
-//     O [rows][head_dim]  accumulators  M, L, C [rows]  running maximum, running sum, correction of this block
+//     Q [rows][row]  scaled        S [rows][64]    scores, then weights, of a block of 64 positions
+//     O [rows][row]  accumulators  M, L, C [rows]  running maximum, running sum, correction of this block
+//
+// A row has head_dim features, and up to 15 more that may hold anything: it is as long as in the cache.
 //
 //     for each 64 positions:  S = Q K^T;  mask;  M' = max(M, S);  S = 2^(S - M');  C = 2^(M - M');  O = C O + S V
 //
@@ -28,6 +30,7 @@
 #define WELFORD_COMPILER_KERNEL_ATTENTION_H
 
 #include "compiler/kernel/builder.h"
+#include "runtime/kv.h"
 
 // attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
 // Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 span. Positions from n_past + n_tokens on may hold anything, even NaN.
@@ -40,7 +43,7 @@
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
     int64_t n_heads, n_kv_heads;
-    int64_t head_dim; // a multiple of 16
+    int64_t head_dim;
     double scale;
     bool kv_f32;
     bool out_q8;      // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
@@ -66,8 +69,8 @@ typedef struct attention_tiles {
     int64_t tokens;
 } attention_tiles;
 
-// Bytes of one token's and head's O [head_dim], M, L of a span.
-static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * head_dim + 64; }
+// Bytes of one token's and head's O [row], M, L of a span.
+static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * kv_row(head_dim) + 64; }
 
 // Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so
 // many.

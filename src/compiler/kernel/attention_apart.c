@@ -56,7 +56,7 @@ static value scores_block(const attention_emitter *e, value scores, value k0)
 
 static void begin(attention_emitter *e, builder *b, const attention_kernel *k, const char *name)
 {
-    assert(k->head_dim % 16 == 0 && !k->mask && !k->full && !k->batched && (!k->out_q8 || attention_can_q8(k)));
+    assert(!k->mask && !k->full && !k->batched && (!k->out_q8 || attention_can_q8(k)));
     kernel_begin(b, name);
     attention_call_begin(e, b, k);
 }
@@ -65,7 +65,7 @@ void attention_scores_build(builder *b, const attention_kernel *k, const char *n
 {
     attention_emitter e;
     begin(&e, b, k, name);
-    e.q = attention_scratch(&e, k->head_dim * 4);
+    e.q = attention_scratch(&e, e.row * 4);
     e.k_cache = operand(b, 1);
     value scores = operand(b, 2);
     loop tiles, blocks;
@@ -131,7 +131,7 @@ void attention_values_build(builder *b, const attention_kernel *k, const char *n
 {
     attention_emitter e;
     begin(&e, b, k, name);
-    e.o = attention_scratch(&e, k->head_dim * 4);
+    e.o = attention_scratch(&e, e.row * 4);
     e.c = attention_scratch(&e, 4);
     e.v_cache = operand(b, 1);
     loop tiles, rows, blocks;

@@ -17,7 +17,7 @@
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/ceiling.h"
 #include "compiler/kernel/harness.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/testing.h"
 #include "runtime/threads.h"
 

@@ -13,7 +13,7 @@
 
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/harness.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/testing.h"
 
 enum { CONTEXT = 192 };
@@ -58,7 +58,7 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
     int64_t dims = k->head_dim, n_kv = n->sequences * n->positions * k->n_kv_heads * dims,
             n_q = n->sequences * n->tokens * k->n_heads * dims,
             mask_rows = n->mask_sequences * n->mask_heads * n->mask_tokens;
-    size_t cache_bytes = (size_t)(n->sequences * k->n_kv_heads * CONTEXT * dims) * 4;
+    size_t cache_bytes = (size_t)(n->sequences * k->n_kv_heads * CONTEXT * kv_row(dims)) * 4;
     c.q = random_array(n_q, r);
     c.keys = random_array(n_kv, r);
     c.vals = random_array(n_kv, r);
@@ -70,9 +70,9 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
         for (int64_t p = 0; p < n->positions; p++) c.mask[i * CONTEXT + p] = choose_mask(kind, i, p, r);
     for (int64_t i = 0; i < n_kv; i++) {
         int64_t d = i % dims, head = i / dims % k->n_kv_heads, row = i / dims / k->n_kv_heads, p = row % n->positions;
-        int64_t at = (row / n->positions * k->n_kv_heads + head) * CONTEXT * dims;
-        memcpy(c.k_cache + 4 * (at + (p / KV_GROUP * dims + d) * KV_GROUP + p % KV_GROUP), &c.keys[i], 4);
-        memcpy(c.v_cache + 4 * (at + p * dims + d), &c.vals[i], 4);
+        int64_t padded = kv_row(dims), at = (row / n->positions * k->n_kv_heads + head) * CONTEXT * padded;
+        memcpy(c.k_cache + 4 * (at + (p / KV_GROUP * padded + d) * KV_GROUP + p % KV_GROUP), &c.keys[i], 4);
+        memcpy(c.v_cache + 4 * (at + p * padded + d), &c.vals[i], 4);
     }
     return c;
 }
@@ -190,7 +190,11 @@ static void test_forms(void **state)
     if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
     for (int i = 0; i < N; i++) {
         int form = FORMS[i];
-        kernels[i] = (attention_kernel){.n_heads = 6, .n_kv_heads = i % 2 ? 2 : 6, .head_dim = i % 3 ? 32 : 80};
+        kernels[i] = (attention_kernel){.n_heads = 6,
+                                        .n_kv_heads = i % 2 ? 2 : 6,
+                                        .head_dim = i % 3 == 1 ? 32
+                                                    : i % 3    ? 20
+                                                               : 80};
         kernels[i].scale = 0.25;
         kernels[i].kv_f32 = true;
         kernels[i].full = form & 1;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/q8.h"
 
@@ -33,10 +33,10 @@ static int accumulators(const kernel_target *target) { return target->registers 
 
 int attention_most_rows(const kernel_target *target) { return accumulators(target) / 2; }
 
-static attention_shape shape_for(const kernel_target *target, int rows, int64_t head_dim)
+static attention_shape shape_for(const kernel_target *target, int rows, int64_t row)
 {
     attention_shape s = {.rows = rows, .key_vectors = 1, .feature_vectors = 1};
-    int most = accumulators(target) / rows, features = (int)head_dim / target->lanes;
+    int most = accumulators(target) / rows, features = (int)row / target->lanes;
     while (2 * s.key_vectors <= most && 2 * s.key_vectors * target->lanes <= KEYS) s.key_vectors *= 2;
     for (int n = 2; n <= most && n <= 8; n++)
         if (features % n == 0) s.feature_vectors = n;
@@ -85,6 +85,7 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
                              .k = k,
                              .group = attention_group(k),
                              .element = kv_element_bytes(k->kv_f32),
+                             .row = kv_row(k->head_dim),
                              .tile_tokens = attention_tiles_for(k, &b->target).tokens,
                              .vf = vec(b, b->target.lanes, b->f32),
                              .half = vec(b, b->target.lanes, k->kv_f32 ? b->f32 : b->f16)};
@@ -99,7 +100,7 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->n_blocks = div_i(b, add_i(b, e->all_tokens, e->tile_tokens - 1), e->tile_tokens);
     e->first_span = div_u(b, first_seen(e, e->past), e->span);
     e->n_spans = sub(b, add_i(b, div_u(b, add_i(b, e->n_positions, -1), e->span), 1), e->first_span);
-    e->head_bytes = mul_i(b, e->n_ctx, kv_head_offset(1, k->head_dim, k->kv_f32));
+    e->head_bytes = mul_i(b, e->n_ctx, kv_row_bytes(k->head_dim, k->kv_f32));
 }
 
 value attention_count_tiles(const attention_emitter *e)
@@ -113,7 +114,7 @@ value attention_count_tiles(const attention_emitter *e)
 static void choose_span(attention_emitter *e)
 {
     builder *b = e->b;
-    int64_t row_bytes = e->k->head_dim * e->element;
+    int64_t row_bytes = e->row * e->element;
     value begin = mul(b, add(b, e->first_span, e->nth), e->span), end = add(b, begin, e->span);
     value seen = and_i(b, first_seen(e, e->position), -KEYS);
     e->from = max_s(b, seen, begin);
@@ -183,15 +184,15 @@ static void multiply(const attention_emitter *e, int rows, int n, value scalars,
 static void emit_products(const attention_emitter *e, const attention_shape *t, value keys, value next, value k0)
 {
     builder *b = e->b;
-    int n = t->key_vectors, lanes_ = b->target.lanes, step = n * lanes_, unroll = 2;
-    int64_t dims = e->k->head_dim;
+    int n = t->key_vectors, lanes_ = b->target.lanes, step = n * lanes_, unroll = e->k->head_dim % 2 ? 1 : 2;
+    int64_t dims = e->row; // what lies behind head_dim is not read: it may hold NaN
     loop rows, cols, features;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, t->rows, 0, NULL);
     value q_row = attention_row(e, e->q, rows.iv, 4 * dims), s_row = attention_row(e, e->s, rows.iv, 4 * KEYS);
     loop_begin(b, &cols, const_i(b, 0), visible_keys(e, rows.iv, t->rows, k0), step, 0, NULL);
     value key = at(b, keys, mul_i(b, cols.iv, dims * e->element), 0), acc[LOOP_MAX];
     for (int i = 0; i < t->rows * n; i++) acc[i] = const_f(b, e->vf, 0);
-    loop_begin(b, &features, const_i(b, 0), const_i(b, dims), unroll, t->rows * n, acc);
+    loop_begin(b, &features, const_i(b, 0), const_i(b, e->k->head_dim), unroll, t->rows * n, acc);
     memcpy(acc, features.args, sizeof acc);
     value k_at = at(b, key, mul_i(b, features.iv, KV_GROUP * e->element), 0);
     value q_at = at(b, q_row, mul_i(b, features.iv, 4), 0);
@@ -222,7 +223,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
 {
     builder *b = e->b;
     int n = t->feature_vectors, lanes_ = b->target.lanes;
-    int64_t dims = e->k->head_dim;
+    int64_t dims = e->row;
     loop rows, cols, positions;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, t->rows, 0, NULL);
     value o_row = attention_row(e, e->o, rows.iv, 4 * dims), s_row = attention_row(e, e->s, rows.iv, 4 * KEYS);
@@ -260,8 +261,8 @@ static void emit_either(const attention_emitter *e,
                         value part, value next, value k0)
 {
     builder *b = e->b;
-    attention_shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->k->head_dim);
-    attention_shape many = shape_for(&b->target, attention_most_rows(&b->target), e->k->head_dim);
+    attention_shape one = shape_for(&b->target, rows_of_one_token(e->k, &b->target), e->row);
+    attention_shape many = shape_for(&b->target, attention_most_rows(&b->target), e->row);
     one.prefetch = true;
     branch br;
     if_begin(b, &br, cmp_i(b, CMP_EQ, e->n_tokens, const_i(b, 1)), 0, NULL);
@@ -346,7 +347,7 @@ static void emit_hidden_where_needed(const attention_emitter *e, value k0)
 
 value attention_block(const attention_emitter *e, value part, value k0)
 {
-    return attention_row(e, part, k0, e->k->head_dim * e->element);
+    return attention_row(e, part, k0, e->row * e->element);
 }
 
 void attention_emit_scores(const attention_emitter *e, value k0, value next)
@@ -364,20 +365,39 @@ void attention_emit_outputs(const attention_emitter *e, value k0, value next)
 
 // ---- the rows of a tile, in and out
 
+// to[i] = from[i] * scale (null: 1) for n values, and no others.
+static void emit_copy(const attention_emitter *e, value from, value to, int64_t n, value scale)
+{
+    builder *b = e->b;
+    int64_t width = b->target.lanes, whole = n / width * width;
+    loop cols;
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, whole), width, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4), x = load(b, from, offset, 0, e->vf);
+    store(b, scale.ptr ? mul_f(b, x, splat(b, scale, (int)width)) : x, to, offset, 0);
+    loop_end(b, &cols, NULL);
+    for (int64_t i = whole; i < n; i += width) {
+        while (width > n - i) width /= 2;
+        x = load(b, from, (value){0}, 4 * i, vec(b, (int)width, b->f32));
+        store(b, scale.ptr ? mul_f(b, x, splat(b, scale, (int)width)) : x, to, (value){0}, 4 * i);
+    }
+}
+
+// The heads of a group lie side by side in q; where rows are longer than heads, they are moved apart.
 void attention_emit_queries(const attention_emitter *e, value q)
 {
     builder *b = e->b;
     const attention_kernel *k = e->k;
-    int64_t features = e->group * k->head_dim, row_bytes = 4 * k->n_heads * k->head_dim;
-    double scale = k->softcap != 0 ? k->scale / k->softcap : k->scale * attention_unit(k);
-    value q_tile = attention_row(e, attention_row(e, q, e->first_row, row_bytes), e->head, 4 * features);
-    loop tokens, cols;
+    int64_t row_bytes = 4 * k->n_heads * k->head_dim, runs = e->row == k->head_dim ? 1 : e->group;
+    int64_t run = e->group / runs * k->head_dim;
+    value scale = const_f(b, b->f32, k->softcap != 0 ? k->scale / k->softcap : k->scale * attention_unit(k));
+    value q_tile = attention_row(e, attention_row(e, q, e->first_row, row_bytes), e->head, 4 * e->group * k->head_dim);
+    loop tokens, heads;
     loop_begin(b, &tokens, const_i(b, 0), e->n_tokens, 1, 0, NULL);
-    value from = attention_row(e, q_tile, tokens.iv, row_bytes), to = attention_row(e, e->q, tokens.iv, 4 * features);
-    loop_begin(b, &cols, const_i(b, 0), const_i(b, features), b->target.lanes, 0, NULL);
-    value offset = mul_i(b, cols.iv, 4), x = load(b, from, offset, 0, e->vf);
-    store(b, mul_f(b, x, const_f(b, e->vf, scale)), to, offset, 0);
-    loop_end(b, &cols, NULL);
+    value from = attention_row(e, q_tile, tokens.iv, row_bytes);
+    value to = attention_row(e, e->q, tokens.iv, 4 * e->group * e->row);
+    loop_begin(b, &heads, const_i(b, 0), const_i(b, runs), 1, 0, NULL);
+    emit_copy(e, attention_row(e, from, heads.iv, 4 * run), attention_row(e, to, heads.iv, 4 * e->row), run, scale);
+    loop_end(b, &heads, NULL);
     loop_end(b, &tokens, NULL);
 }
 
@@ -385,7 +405,7 @@ void attention_emit_zero_outputs(const attention_emitter *e)
 {
     builder *b = e->b;
     loop cols;
-    loop_begin(b, &cols, const_i(b, 0), mul_i(b, e->n_rows, e->k->head_dim), b->target.lanes, 0, NULL);
+    loop_begin(b, &cols, const_i(b, 0), mul_i(b, e->n_rows, e->row), b->target.lanes, 0, NULL);
     store(b, const_f(b, e->vf, 0), e->o, mul_i(b, cols.iv, 4), 0);
     loop_end(b, &cols, NULL);
 }
@@ -394,7 +414,7 @@ void attention_emit_scaled_row(const attention_emitter *e, value from, value to,
 {
     builder *b = e->b;
     loop cols;
-    loop_begin(b, &cols, const_i(b, 0), const_i(b, e->k->head_dim), b->target.lanes, 0, NULL);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, e->row), b->target.lanes, 0, NULL);
     value offset = mul_i(b, cols.iv, 4);
     store(b, mul_f(b, load(b, from, offset, 0, e->vf), scale), to, offset, 0);
     loop_end(b, &cols, NULL);
@@ -405,24 +425,47 @@ int64_t attention_output_bytes(const attention_kernel *k)
     return k->out_q8 ? q8_row_bytes(k->n_heads * k->head_dim) : 4 * k->n_heads * k->head_dim;
 }
 
-void attention_emit_store(const attention_emitter *e, value y)
+// Moves the rows of O together, to head_dim features each. In this order none is overwritten before it is read: a row
+// goes down by as much as all before it have become shorter, and what whole vectors write behind it, the next
+// overwrites.
+static void emit_compact(const attention_emitter *e)
+{
+    builder *b = e->b;
+    loop rows, cols;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value from = attention_row(e, e->o, rows.iv, 4 * e->row), to = attention_row(e, e->o, rows.iv, 4 * e->k->head_dim);
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, e->row), b->target.lanes, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4);
+    store(b, load(b, from, offset, 0, e->vf), to, offset, 0);
+    loop_end(b, &cols, NULL);
+    loop_end(b, &rows, NULL);
+}
+
+static void emit_store_q8(const attention_emitter *e, value o_row, value y_row, value first, int64_t features)
 {
     builder *b = e->b;
     int n = b->target.lanes;
-    int64_t features = e->group * e->k->head_dim, all = e->k->n_heads * e->k->head_dim;
-    int step = e->k->out_q8 ? Q8_BLOCK : n;
-    value head_features = mul_i(b, e->head, features);
-    loop tokens, blocks;
+    loop blocks;
+    loop_begin(b, &blocks, const_i(b, 0), const_i(b, features), Q8_BLOCK, 0, NULL);
+    value from = mul_i(b, blocks.iv, 4), to = add(b, first, blocks.iv), x[Q8_BLOCK / 8];
+    for (int v = 0; v < Q8_BLOCK / n; v++) x[v] = load(b, o_row, from, 4 * v * n, e->vf);
+    q8_store_block(b, x, y_row, div_i(b, to, Q8_BLOCK), e->k->n_heads * e->k->head_dim);
+    loop_end(b, &blocks, NULL);
+}
+
+void attention_emit_store(const attention_emitter *e, value y)
+{
+    builder *b = e->b;
+    int64_t features = e->group * e->k->head_dim;
+    value first = mul_i(b, e->head, features);
+    loop tokens;
+    if (e->row != e->k->head_dim) emit_compact(e);
     loop_begin(b, &tokens, const_i(b, 0), e->n_tokens, 1, 0, NULL);
     value y_row = attention_row(e, y, tokens.iv, attention_output_bytes(e->k));
     value o_row = attention_row(e, e->o, tokens.iv, 4 * features);
-    loop_begin(b, &blocks, const_i(b, 0), const_i(b, features), step, 0, NULL);
-    value from = mul_i(b, blocks.iv, 4), to = add(b, head_features, blocks.iv), x[Q8_BLOCK / 8];
-    for (int v = 0; v < step / n; v++) x[v] = load(b, o_row, from, 4 * v * n, e->vf);
     if (e->k->out_q8)
-        q8_store_block(b, x, y_row, div_i(b, to, Q8_BLOCK), all);
+        emit_store_q8(e, o_row, y_row, first, features);
     else
-        store(b, x[0], y_row, mul_i(b, to, 4), 0);
-    loop_end(b, &blocks, NULL);
+        emit_copy(e, o_row, attention_row(e, y_row, first, 4), features, (value){0});
     loop_end(b, &tokens, NULL);
 }

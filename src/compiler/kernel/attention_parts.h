@@ -15,6 +15,7 @@ typedef struct attention_emitter {
     builder *b;
     const attention_kernel *k;
     int64_t group, element; // element: bytes of one in the cache
+    int64_t row;            // features of a row of Q, O, V
     int64_t tile_tokens;
     type vf, half;          // a vector of f32, the same as the cache holds it
     value q, s, o, m, l, c; // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
@@ -76,7 +77,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next);
 // O = C O + S V for that block.
 void attention_emit_outputs(const attention_emitter *e, value k0, value next);
 void attention_emit_zero_outputs(const attention_emitter *e); // O = 0
-// to[i] = from[i] * scale for a row of head_dim; from may be to.
+// to[i] = from[i] * scale for a row; from may be to.
 void attention_emit_scaled_row(const attention_emitter *e, value from, value to, value scale);
 // Rows of O to where they go: y is the row of the tile's first token.
 void attention_emit_store(const attention_emitter *e, value y);

@@ -18,7 +18,7 @@
 #include "base/half.h"
 #include "compiler/kernel/attention_apart.h"
 #include "compiler/kernel/harness.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/q8.h"
 #include "compiler/kernel/testing.h"
 
@@ -82,10 +82,10 @@ static call make_call(const attention_kernel *k, const kernel_fn *functions, con
     for (int64_t h = 0; h < k->n_kv_heads; h++)
         for (int64_t p = 0; p < n; p++)
             for (int64_t d = 0; d < dims; d++) {
-                int64_t i = (h * n + p) * dims + d, head = h * CONTEXT * dims;
-                int64_t k_at = head + (p / KV_GROUP * dims + d) * KV_GROUP + p % KV_GROUP;
+                int64_t row = kv_row(dims), i = (h * n + p) * dims + d, head = h * CONTEXT * row;
+                int64_t k_at = head + (p / KV_GROUP * row + d) * KV_GROUP + p % KV_GROUP;
                 c.keys[i] = put(&c, c.k_cache, k_at, random_normal(r));
-                c.vals[i] = put(&c, c.v_cache, head + p * dims + d, random_normal(r));
+                c.vals[i] = put(&c, c.v_cache, head + p * row + d, random_normal(r));
             }
     return c;
 }
@@ -358,6 +358,26 @@ static void test_shapes(void **state)
     check_kernels(*state, kernels, 25, 6, 3, 1);
 }
 
+// Heads that fill no whole vectors: rows of the cache are longer, and NaN behind them.
+static void test_odd_heads(void **state)
+{
+    static const struct {
+        int64_t group, dims;
+        bool f32, q8;
+    } shapes[] = {{1, 8, false, false},   {4, 8, true, true},     {3, 100, false, false}, {8, 100, false, true},
+                  {2, 112, false, true},  {1, 192, true, true},   {5, 15, false, false},  {1, 1, true, false},
+                  {2, 250, false, false}, {16, 20, false, false}, {1, 36, true, false},   {6, 72, false, false}};
+    enum { N = sizeof shapes / sizeof *shapes };
+    attention_kernel kernels[N];
+    for (int i = 0; i < N; i++) {
+        kernels[i] = basic(shapes[i].group, 2, shapes[i].dims);
+        kernels[i].kv_f32 = shapes[i].f32;
+        kernels[i].out_q8 = shapes[i].q8;
+        assert_true(!shapes[i].q8 || attention_can_q8(&kernels[i]));
+    }
+    check_kernels(*state, kernels, N, 3, 4, 1);
+}
+
 static void test_all_sizes(void **state)
 {
     attention_kernel kernels[] = {basic(3, 2, 64), basic(7, 1, 32)};
@@ -465,9 +485,10 @@ static void test_window_spans(void **state)
 
 int main(void)
 {
-    static const CMUnitTestFunction tests[] = {test_shapes,           test_all_sizes, test_forms,
+    static const CMUnitTestFunction tests[] = {test_shapes,           test_odd_heads, test_all_sizes, test_forms,
                                                test_windows_and_caps, test_sharp,     test_nan_query};
-    static const char *const names[] = {"shapes", "all_sizes", "forms", "windows_and_caps", "sharp", "nan_query"};
+    static const char *const names[] = {"shapes",           "odd_heads", "all_sizes", "forms",
+                                        "windows_and_caps", "sharp",     "nan_query"};
     enum { N = sizeof tests / sizeof *tests };
     struct CMUnitTest all[N * N_TEST_CPUS + 3];
     static char labels[N * N_TEST_CPUS][64];

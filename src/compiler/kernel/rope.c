@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 
 void rope_name(const rope_kernel *k, char name[96])
 {
@@ -86,7 +86,7 @@ static source normed(builder *b, value x, value gamma, int64_t head_dim, double 
 {
     enum { CHAINS = 2 };
     int n = b->target.lanes;
-    while (head_dim % (CHAINS * n)) n /= 2;
+    while (n > 1 && head_dim % (CHAINS * n)) n /= 2;
     type wide = vec(b, n, b->f64);
     value sums[CHAINS];
     for (int c = 0; c < CHAINS; c++) sums[c] = const_f(b, wide, 0);
@@ -170,12 +170,12 @@ static value table_row(builder *b, value table, value position, int64_t n_dims)
 // Where a token's key and value of one head go; cache is K or V.
 static value head_in_cache(builder *b, value cache, value head, value n_ctx, int64_t head_dim, bool f32)
 {
-    return at(b, cache, mul(b, mul_i(b, head, kv_head_offset(1, head_dim, f32)), n_ctx), 0);
+    return at(b, cache, mul(b, mul_i(b, head, kv_row_bytes(head_dim, f32)), n_ctx), 0);
 }
 
 static sink key_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
 {
-    value group = mul_i(b, div_i(b, position, KV_GROUP), head_dim * kv_key_stride(f32));
+    value group = mul_i(b, div_i(b, position, KV_GROUP), kv_row(head_dim) * kv_key_stride(f32));
     value lane = mul_i(b, rem_i(b, position, KV_GROUP), kv_element_bytes(f32));
     return (sink){at(b, head, add(b, group, lane), 0), f32 ? b->f32 : b->f16, kv_key_stride(f32)};
 }
@@ -183,7 +183,7 @@ static sink key_sink(builder *b, value head, value position, int64_t head_dim, b
 static sink value_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
 {
     int64_t bytes = kv_element_bytes(f32);
-    return (sink){at(b, head, mul_i(b, position, head_dim * bytes), 0), f32 ? b->f32 : b->f16, bytes};
+    return (sink){at(b, head, mul_i(b, position, kv_row_bytes(head_dim, f32)), 0), f32 ? b->f32 : b->f16, bytes};
 }
 
 static void loop_heads(builder *b, loop *l, int64_t n) { loop_begin(b, l, const_i(b, 0), const_i(b, n), 1, 0, NULL); }

@@ -53,7 +53,7 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name);
 // The norm alone. Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 y f32 [n_tokens, n_heads*head_dim], 2
 // gamma f32 [head_dim]. Sizes: 0 n_tokens, 1 stride of x in floats.
 typedef struct head_norm_kernel {
-    int64_t n_heads, head_dim; // head_dim a multiple of 16
+    int64_t n_heads, head_dim;
     double eps;
 } head_norm_kernel;
 

@@ -15,7 +15,7 @@
 
 #include "base/half.h"
 #include "compiler/kernel/harness.h"
-#include "compiler/kernel/kv.h"
+#include "runtime/kv.h"
 #include "compiler/kernel/testing.h"
 
 enum { CONTEXT = 128 };
@@ -79,7 +79,9 @@ static const shape SHAPES[] = {
     {9, 3, 64, 64, true, false, false},  {12, 2, 128, 128, false, false, false}, {4, 1, 80, 32, false, false, false},
     {5, 1, 80, 20, true, true, false},   {2, 2, 96, 96, false, true, false},     {4, 1, 256, 256, false, false, false},
     {4, 2, 128, 128, false, true, true}, {6, 2, 256, 256, false, false, true},   {6, 3, 48, 32, true, true, true},
-    {1, 1, 16, 2, true, false, false},   {1, 1, 48, 42, false, true, false},
+    {1, 1, 16, 2, true, false, false},   {1, 1, 48, 42, false, true, false},     {3, 1, 8, 8, false, false, true},
+    {4, 2, 100, 100, true, false, true}, {2, 2, 100, 50, false, true, false},    {3, 3, 15, 14, false, false, true},
+    {2, 1, 112, 28, false, false, true}, {1, 1, 192, 192, false, true, false},   {2, 2, 10, 6, true, true, true},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -171,7 +173,7 @@ static void check_caches(const shape *s, const float *qkv, int64_t stride, int64
                          const float *table, int64_t n_tokens, int64_t n_past, const unsigned char *k_cache,
                          const unsigned char *v_cache)
 {
-    int64_t dims = s->head_dim;
+    int64_t dims = s->head_dim, padded = kv_row(dims);
     double rounding = s->kv_f32 ? 0 : 0x1p-11;
     for (int64_t h = 0; h < s->n_kv_heads; h++)
         for (int64_t p = 0; p < CONTEXT; p++) {
@@ -181,10 +183,12 @@ static void check_caches(const shape *s, const float *qkv, int64_t stride, int64
             if (written)
                 rotate(row + k_at + h * dims, table ? table + p * s->n_dims : NULL, dims, table ? s->n_dims : 0,
                        s->interleaved, want);
-            for (int64_t d = 0; d < dims; d++) {
-                int64_t head = h * CONTEXT * dims, in_k = head + (p / KV_GROUP * dims + d) * KV_GROUP + p % KV_GROUP;
-                float k = read_cache(k_cache, in_k, s->kv_f32), v = read_cache(v_cache, head + p * dims + d, s->kv_f32);
-                if (!written) {
+            for (int64_t d = 0; d < padded; d++) {
+                int64_t head = h * CONTEXT * padded,
+                        in_k = head + (p / KV_GROUP * padded + d) * KV_GROUP + p % KV_GROUP;
+                float k = read_cache(k_cache, in_k, s->kv_f32),
+                      v = read_cache(v_cache, head + p * padded + d, s->kv_f32);
+                if (!written || d >= dims) {
                     assert_true(isnan(k) && isnan(v)); // as it was filled
                     continue;
                 }

@@ -7,8 +7,8 @@
 
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/attention_apart.h"
-#include "compiler/kernel/kv.h"
 #include "compiler/lower/lowering.h"
+#include "runtime/kv.h"
 
 BUILD_WRAPPER(attention_build, attention_kernel)
 BUILD_WRAPPER(attention_merge_build, attention_kernel)
@@ -148,12 +148,6 @@ typedef struct shape {
     int rank_mask;
 } shape;
 
-// Positions in rows of whole blocks.
-static int64_t context_of(const shape *n)
-{
-    return (n->positions + KV_CONTEXT_STEP - 1) / KV_CONTEXT_STEP * KV_CONTEXT_STEP;
-}
-
 static bool is_f32(MlirValue v) { return mlirTypeIsAF32(element_type_of(v)); }
 
 // Product of all sizes but the last two; 0 where one is not known, or too many.
@@ -211,7 +205,7 @@ static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
     *n = (shape){count_sequences(q), dim_of(q, rank - 2), dim_of(keys, rank_of(keys) - 2), {0}, 0};
     k->head_dim = features / k->n_heads;
     k->batched = n->sequences > 1;
-    if (features != k->n_heads * k->head_dim || k->head_dim < 16 || k->head_dim > 512 || k->head_dim % 16) return false;
+    if (features != k->n_heads * k->head_dim || k->head_dim > 512) return false;
     if (n->sequences < 1 || n->tokens < 1 || n->tokens >= 1 << 24 || n->positions < 1 || n->positions >= 1 << 24)
         return false;
     if (!k->full && n->positions < n->tokens) return false;
@@ -249,13 +243,14 @@ static void set_shape(tensor *x, int rank, const int64_t *dims, const int64_t *s
     memcpy(x->strides, strides, (size_t)rank * sizeof *strides);
 }
 
-// Of each sequence K [heads][n_ctx/16][head_dim][16], or V [heads][n_ctx][head_dim], from rows of heads * head_dim:
-// whole groups of positions, then those that are left.
+// Of each sequence K [heads][n_ctx/16][row][16], or V [heads][n_ctx][row], from rows of heads * head_dim: whole groups
+// of positions, then those that are left. What is behind head_dim stays as it is.
 static wf_status copy_cache(lowering *l, MlirValue v, const attention_kernel *k, bool keys, const shape *n, int *index)
 {
     tensor from, to;
-    int64_t n_ctx = context_of(n), row = k->n_kv_heads * k->head_dim, whole = n->positions / KV_GROUP;
-    TRY(new_array(l, v, n->sequences * n_ctx * row, &to));
+    int64_t n_ctx = kv_capacity(n->positions), row = k->n_kv_heads * k->head_dim, padded = kv_row(k->head_dim);
+    int64_t sequence = k->n_kv_heads * n_ctx * padded, whole = n->positions / KV_GROUP;
+    TRY(new_array(l, v, n->sequences * sequence, &to));
     *index = to.root;
     for (int part = 0; part < 2; part++) {
         int64_t groups = part ? 1 : whole, group = part ? n->positions % KV_GROUP : KV_GROUP,
@@ -264,12 +259,11 @@ static wf_status copy_cache(lowering *l, MlirValue v, const attention_kernel *k,
         TRY(see_contiguous(l, v, &from));
         const int64_t dims[] = {n->sequences, k->n_kv_heads, groups, group, k->head_dim};
         const int64_t rows[] = {n->positions * row, k->head_dim, group * row, row, 1};
-        const int64_t places[] = {n_ctx * row, n_ctx * k->head_dim, KV_GROUP * k->head_dim, keys ? 1 : k->head_dim,
-                                  keys ? KV_GROUP : 1};
+        const int64_t places[] = {sequence, n_ctx * padded, KV_GROUP * padded, keys ? 1 : padded, keys ? KV_GROUP : 1};
         set_shape(&from, 5, dims, rows);
         set_shape(&to, 5, dims, places);
         from.offset += first * row;
-        to.offset = first * k->head_dim;
+        to.offset = first * padded;
         TRY(lowering_copy(l, &from, &to));
     }
     return WF_OK;
@@ -280,7 +274,7 @@ static wf_status copy_cache(lowering *l, MlirValue v, const attention_kernel *k,
 static wf_status place_mask(lowering *l, MlirValue mask, const shape *n, int *index, int64_t strides[3])
 {
     tensor from, to;
-    const int64_t *size = n->mask, n_ctx = context_of(n);
+    const int64_t *size = n->mask, n_ctx = kv_capacity(n->positions);
     const int64_t whole[] = {size[1] * size[2] * n_ctx, size[2] * n_ctx, n_ctx, 1};
     const int64_t read[] = {size[1] * size[2] * size[3], size[2] * size[3], size[3], size[3] > 1};
     const int64_t dims[] = {size[0], size[1], size[2], n->positions};
@@ -320,7 +314,7 @@ static wf_status lower_given_attention(lowering *l)
     if (k.mask) call_reads(l, mask, 0);
     int64_t block = attention_tiles_for(&k, &l->b->target).tokens;
     call_tiles(c, affine_of(DIM_ONE, n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block)));
-    const int64_t sizes[] = {n.tokens,  n.positions - n.tokens, context_of(&n), 0, n.sequences, strides[0], strides[1],
+    const int64_t sizes[] = {n.tokens,  n.positions - n.tokens, kv_capacity(n.positions), 0, n.sequences, strides[0], strides[1],
                              strides[2]};
     for (int i = 0; i < (k.mask ? 8 : k.batched ? 5 : 4); i++) call_size(l, affine_of(DIM_ONE, sizes[i]));
     int64_t flops = 4 * k.n_heads * k.head_dim; // of a pair of a token and a position

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/kernel/kv.h"
 #include "compiler/lower/lowering.h"
 
 enum { ALIGNMENT = 64 };
@@ -166,9 +165,8 @@ static bool write_facts(lowering *l)
     plan *p = l->out;
     p->architecture = arena_strdup(&p->memory, view_of(facts->architecture));
     p->name = arena_strdup(&p->memory, view_of(facts->name));
-    p->kv_type = arena_strdup(&p->memory, view_of(l->o.kv_f32 ? "f32" : "f16"));
     plan_rope *ropes = arena_alloc(&p->memory, facts->n_ropes, sizeof *ropes);
-    if (!p->architecture || !p->name || !p->kv_type || !ropes) return false;
+    if (!p->architecture || !p->name || !ropes) return false;
     for (uint32_t i = 0; i < facts->n_ropes; i++) {
         size_t n = (size_t)facts->ropes[i].n_dims / 2;
         double *inv_freq = arena_alloc(&p->memory, n, sizeof *inv_freq);
@@ -181,19 +179,16 @@ static bool write_facts(lowering *l)
     p->ropes = ropes;
     p->n_vocab = facts->n_vocab;
     p->n_ctx_train = facts->n_ctx_train;
-    p->n_layer = facts->n_layer;
     p->n_embd = facts->n_embd;
+    p->kv = facts_kv_layout(facts, l->o.kv_f32);
     return true;
 }
 
 static bool write_sequence(lowering *l, affine arena_bytes)
 {
-    const model_facts *f = l->o.facts;
     plan_area *areas = arena_alloc(&l->out->memory, BASE_COUNT, sizeof *areas);
-    affine kv_bytes =
-        affine_of(DIM_CONTEXT, f->n_layer * kv_bytes_per_position(f->n_kv_heads, f->head_dim, l->o.kv_f32));
     if (!areas || !write_facts(l)) return false;
-    plan_set_sequence(l->out, arena_bytes, kv_bytes, l->weights_bytes, areas);
+    plan_set_sequence(l->out, arena_bytes, l->weights_bytes, areas);
     return true;
 }
 

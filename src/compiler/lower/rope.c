@@ -1,9 +1,9 @@
 // Rotations, and the way of keys and values into the cache (kernel/rope.h).
 #include <stdio.h>
 
-#include "compiler/kernel/kv.h"
 #include "compiler/kernel/rope.h"
 #include "compiler/lower/lowering.h"
+#include "runtime/kv.h"
 
 BUILD_WRAPPER(rope_build, rope_kernel)
 BUILD_WRAPPER(kv_store_build, kv_store_kernel)

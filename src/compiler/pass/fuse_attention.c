@@ -13,7 +13,7 @@ static const char *fuse(MlirOperation op)
     MlirValue q = mlirOperationGetOperand(op, 0);
     if (rank_of(q) < 2 || n_heads < 1 || n_kv_heads < 1 || n_heads % n_kv_heads) return "heads that make no groups";
     int64_t features = dim_of(q, rank_of(q) - 1);
-    if (features < 1 || features % (16 * n_heads)) return "features of a head are no multiple of 16";
+    if (features < 1 || features % n_heads) return "features that make no heads";
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
         if (!mlirTypeIsAF32(element_type_of(mlirOperationGetOperand(op, i)))) return "values that are not f32";
     op_builder b = op_builder_before(op);
