@@ -91,19 +91,46 @@ static void assign(jinja_run *r, const jinja_node *target, jinja_value v)
 
 // ---- expressions
 
+// Evaluates the arguments whose name is `name` (see jinja_node), or with NULL those with a name of their own, and
+// unpacks those of "*" into `positional` and of "**" into `named`.
+static void add_args(jinja_run *r, const jinja_node *n, const char *name, jinja_list *positional, jinja_dict *named)
+{
+    for (size_t i = 0; i < n->n_items; i++) {
+        view own = n->arg_names[i];
+        bool has_name = own.len && own.data[0] != '*';
+        if (name ? !view_is(own, name) : !has_name) continue;
+        jinja_value v = eval(r, n->items[i]);
+        r->line = n->line;
+        if (has_name) {
+            jinja_dict_set(r, named, jinja_str(jinja_string_new(r, own.data, own.len)), v);
+        } else if (!own.len) {
+            jinja_list_add(r, positional, v);
+        } else if (own.len == 1) {
+            const jinja_list *list = jinja_iterate(r, v);
+            for (size_t k = 0; k < list->n; k++) jinja_list_add(r, positional, list->items[k]);
+        } else {
+            if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+            if (v.kind != JINJA_DICT) jinja_fail(r, WF_ERROR_FORMAT, "** needs a dict, not %s", jinja_type_name(v));
+            for (size_t k = 0; k < v.dict->n; k++) {
+                if (v.dict->keys[k].kind != JINJA_STRING || jinja_dict_find(r, named, v.dict->keys[k]))
+                    jinja_fail(r, WF_ERROR_FORMAT, "** with a key that is no string or was given before");
+                jinja_dict_set(r, named, v.dict->keys[k], v.dict->values[k]);
+            }
+        }
+    }
+}
+
 static jinja_args eval_args(jinja_run *r, const jinja_node *n)
 {
-    jinja_value *values = jinja_alloc(r, n->n_items, sizeof *values);
-    jinja_args args = {.items = values};
-    for (size_t i = 0; i < n->n_items; i++) {
-        values[i] = eval(r, n->items[i]);
-        if (!n->arg_names[i].len) args.n++;
-    }
-    args.n_named = n->n_items - args.n;
-    args.names = n->arg_names + args.n;
-    args.named = values + args.n;
-    r->line = n->line;
-    return args;
+    if (!n->n_items) return (jinja_args){0};
+    jinja_list positional = {0};
+    jinja_dict named = {0};
+    static const char *const order[] = {"", "*", NULL, "**"};
+    for (size_t i = 0; i < 4; i++) add_args(r, n, order[i], &positional, &named);
+    view *names = jinja_alloc(r, named.n, sizeof *names);
+    for (size_t i = 0; i < named.n; i++) names[i] = jinja_string_view(named.keys[i].string);
+    return (jinja_args){
+        .items = positional.items, .n = positional.n, .names = names, .named = named.values, .n_named = named.n};
 }
 
 static jinja_value eval_list(jinja_run *r, const jinja_node *n)
@@ -197,17 +224,18 @@ static jinja_value eval_test(jinja_run *r, const jinja_node *n)
     return jinja_bool(n->test(r, v, &args));
 }
 
-static jinja_value eval_call(jinja_run *r, const jinja_node *n, const jinja_value *caller)
+static jinja_value eval_call(jinja_run *r, const jinja_node *n)
 {
     jinja_value f = eval(r, n->a);
     jinja_args args = eval_args(r, n);
-    if (caller && f.kind == JINJA_MACRO) {
-        jinja_macro *with_caller = jinja_alloc(r, 1, sizeof *with_caller);
-        *with_caller = *f.macro;
-        with_caller->caller = caller;
-        f.macro = with_caller;
-    }
     return jinja_call(r, f, &args);
+}
+
+static jinja_value new_macro(jinja_run *r, const jinja_node *n)
+{
+    jinja_macro *m = jinja_alloc(r, 1, sizeof *m);
+    *m = (jinja_macro){.node = n, .scope = r->scope};
+    return (jinja_value){.kind = JINJA_MACRO, .macro = m};
 }
 
 static jinja_value eval_inside(jinja_run *r, const jinja_node *n)
@@ -245,7 +273,8 @@ static jinja_value eval_inside(jinja_run *r, const jinja_node *n)
         r->line = n->line;
         return jinja_get_item(r, a, b);
     case NODE_SLICE: return eval_slice(r, n);
-    case NODE_CALL: return eval_call(r, n, NULL);
+    case NODE_CALL: return eval_call(r, n);
+    case NODE_MACRO: return new_macro(r, n); // of a call block
     case NODE_FILTER: return call_filter(r, n, eval(r, n->a));
     case NODE_TEST: return eval_test(r, n);
     default: jinja_fail(r, WF_ERROR_FORMAT, "a statement where a value belongs");
@@ -264,24 +293,6 @@ static jinja_value eval(jinja_run *r, const jinja_node *n)
 
 // ---- macros
 
-// Parameter `i` of a call: positional, else named, else the default, which sees the parameters before it.
-static jinja_value bind_parameter(jinja_run *r, const jinja_node *macro, const jinja_args *args, size_t i)
-{
-    if (i < args->n) return args->items[i];
-    for (size_t k = 0; k < args->n_named; k++)
-        if (view_equal(args->names[k], macro->arg_names[i])) return args->named[k];
-    if (macro->items[i]) return eval(r, macro->items[i]);
-    view name = macro->arg_names[i];
-    return jinja_undefined(jinja_string_new(r, name.data, name.len), JINJA_UNDEFINED);
-}
-
-static bool has_parameter(const jinja_node *macro, view name)
-{
-    for (size_t i = 0; i < macro->n_items; i++)
-        if (view_equal(macro->arg_names[i], name)) return true;
-    return false;
-}
-
 static jinja_string *render_block(jinja_run *r, const jinja_node *body, flow *f)
 {
     jinja_text t = {0}, *out = r->out;
@@ -291,24 +302,81 @@ static jinja_string *render_block(jinja_run *r, const jinja_node *body, flow *f)
     return jinja_text_end(r, &t);
 }
 
-static jinja_value call_macro(jinja_run *r, const jinja_macro *m, const jinja_args *args)
+// Binds what is left of a call's arguments after the parameters to varargs, kwargs and caller; `used` marks the named
+// ones that are parameters'.
+static void bind_specials(jinja_run *r, const jinja_node *macro, const jinja_args *args, const bool *used)
 {
-    const jinja_node *macro = m->node;
-    jinja_scope *outer = r->scope;
-    flow f;
-    if (args->n > macro->n_items)
+    jinja_value varargs = jinja_seq(JINJA_TUPLE, jinja_list_new(r));
+    jinja_value kwargs = {.kind = JINJA_DICT, .dict = jinja_dict_new(r)};
+    jinja_value caller = jinja_undefined(jinja_literal(r, "caller").string, JINJA_UNDEFINED);
+    for (size_t i = macro->n_items; i < args->n; i++) jinja_list_add(r, varargs.list, args->items[i]);
+    for (size_t k = 0; k < args->n_named; k++) {
+        view name = args->names[k];
+        if (used[k]) continue;
+        if ((macro->specials & JINJA_CALLER) && view_is(name, "caller"))
+            caller = args->named[k];
+        else if (macro->specials & JINJA_KWARGS)
+            jinja_dict_set(r, kwargs.dict, jinja_str(jinja_string_new(r, name.data, name.len)), args->named[k]);
+        else
+            jinja_fail(r, WF_ERROR_FORMAT, "macro '%.*s' takes no argument '%.*s'", VIEW_ARG(macro->name),
+                       VIEW_ARG(name));
+    }
+    if (varargs.list->n && !(macro->specials & JINJA_VARARGS))
         jinja_fail(r, WF_ERROR_FORMAT, "macro '%.*s' takes not more than %zu arguments", VIEW_ARG(macro->name),
                    macro->n_items);
-    for (size_t k = 0; k < args->n_named; k++)
-        if (!has_parameter(macro, args->names[k]))
-            jinja_fail(r, WF_ERROR_FORMAT, "macro '%.*s' has no parameter '%.*s'", VIEW_ARG(macro->name),
-                       VIEW_ARG(args->names[k]));
-    jinja_scope *scope = push_scope(r, m->scope);
-    for (size_t i = 0; i < macro->n_items; i++) bind(r, scope, macro->arg_names[i], bind_parameter(r, macro, args, i));
-    if (m->caller) bind(r, scope, VIEW_LITERAL("caller"), *m->caller);
-    jinja_string *text = render_block(r, macro->c, &f);
+    if (macro->specials & JINJA_VARARGS) bind(r, r->scope, VIEW_LITERAL("varargs"), varargs);
+    if (macro->specials & JINJA_KWARGS) bind(r, r->scope, VIEW_LITERAL("kwargs"), kwargs);
+    if (macro->specials & JINJA_CALLER) bind(r, r->scope, VIEW_LITERAL("caller"), caller);
+}
+
+// Binds the parameters: positional, else named, else the default, which sees the parameters before it.
+static void bind_parameters(jinja_run *r, const jinja_node *macro, const jinja_args *args)
+{
+    bool *used = jinja_alloc(r, args->n_named, sizeof *used);
+    const jinja_value **given = jinja_alloc(r, macro->n_items, sizeof *given);
+    for (size_t i = 0; i < macro->n_items; i++) {
+        if (i < args->n) given[i] = &args->items[i];
+        for (size_t k = 0; k < args->n_named && !given[i]; k++) {
+            if (!view_equal(args->names[k], macro->arg_names[i])) continue;
+            given[i] = &args->named[k];
+            used[k] = true;
+        }
+    }
+    bind_specials(r, macro, args, used);
+    for (size_t i = 0; i < macro->n_items; i++) {
+        view name = macro->arg_names[i];
+        jinja_value v = given[i]          ? *given[i]
+                        : macro->items[i] ? eval(r, macro->items[i])
+                                          : jinja_undefined(jinja_string_new(r, name.data, name.len), JINJA_UNDEFINED);
+        bind(r, r->scope, name, v);
+    }
+}
+
+static jinja_value call_macro(jinja_run *r, const jinja_macro *m, const jinja_args *args)
+{
+    jinja_scope *outer = r->scope;
+    flow f;
+    push_scope(r, m->scope);
+    bind_parameters(r, m->node, args);
+    jinja_string *text = render_block(r, m->node->c, &f);
     r->scope = outer;
     return jinja_str(text);
+}
+
+static flow run_loop(jinja_run *r, const jinja_node *n, jinja_scope *outer, jinja_value items, size_t depth);
+
+// loop(items): the loop's text for other items, one deeper.
+static jinja_value call_loop(jinja_run *r, const jinja_loop *loop, const jinja_args *args)
+{
+    jinja_text t = {0}, *out = r->out;
+    jinja_scope *scope = r->scope;
+    if (!loop->node->value.boolean) jinja_fail(r, WF_ERROR_FORMAT, "the loop must be marked 'recursive' to be called");
+    if (args->n + args->n_named != 1) jinja_fail(r, WF_ERROR_FORMAT, "loop takes one argument");
+    r->out = &t;
+    run_loop(r, loop->node, loop->scope, *jinja_need_arg(r, args, 0, "iterable"), loop->depth + 1);
+    r->out = out;
+    r->scope = scope;
+    return jinja_str(jinja_text_end(r, &t));
 }
 
 jinja_value jinja_call(jinja_run *r, jinja_value f, const jinja_args *args)
@@ -319,18 +387,12 @@ jinja_value jinja_call(jinja_run *r, jinja_value f, const jinja_args *args)
     case JINJA_MACRO: v = call_macro(r, f.macro, args); break;
     case JINJA_FUNCTION: v = f.function->call(r, args); break;
     case JINJA_METHOD: v = jinja_call_method(r, f.method, args); break;
+    case JINJA_LOOP: v = call_loop(r, f.loop, args); break;
     case JINJA_UNDEFINED: jinja_fail_undefined(r, f);
     default: jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be called", jinja_type_name(f));
     }
     jinja_leave(r);
     return v;
-}
-
-static jinja_value new_macro(jinja_run *r, const jinja_node *n)
-{
-    jinja_macro *m = jinja_alloc(r, 1, sizeof *m);
-    *m = (jinja_macro){.node = n, .scope = r->scope};
-    return (jinja_value){.kind = JINJA_MACRO, .macro = m};
 }
 
 // ---- statements
@@ -373,22 +435,21 @@ static const jinja_list *filter_items(jinja_run *r, const jinja_node *n, const j
     return kept;
 }
 
-static flow execute_for(jinja_run *r, const jinja_node *n)
+// A break or continue in the else part means the loop around.
+static flow run_loop(jinja_run *r, const jinja_node *n, jinja_scope *outer, jinja_value items, size_t depth)
 {
-    jinja_scope *outer = r->scope;
-    const jinja_list *list = jinja_iterate(r, eval(r, n->b));
+    const jinja_list *list = jinja_iterate(r, items);
     flow f = FLOW_NEXT;
-    r->line = n->line;
+    r->scope = outer;
     if (n->c) list = filter_items(r, n, list);
-    if (!list->n) {
-        if (!n->items[1]) return FLOW_NEXT;
+    if (!list->n && n->items[1]) {
         push_scope(r, outer);
         f = execute(r, n->items[1]);
         r->scope = outer;
         return f;
     }
     jinja_loop *loop = jinja_alloc(r, 1, sizeof *loop);
-    *loop = (jinja_loop){.list = list, .changed = {.kind = JINJA_SLICE}};
+    *loop = (jinja_loop){.node = n, .scope = outer, .list = list, .depth = depth, .changed = {.kind = JINJA_SLICE}};
     for (; loop->index < list->n && f != FLOW_BREAK; loop->index++) {
         push_scope(r, outer);
         bind(r, r->scope, VIEW_LITERAL("loop"), (jinja_value){.kind = JINJA_LOOP, .loop = loop});
@@ -397,6 +458,13 @@ static flow execute_for(jinja_run *r, const jinja_node *n)
     }
     r->scope = outer;
     return FLOW_NEXT;
+}
+
+static flow execute_for(jinja_run *r, const jinja_node *n)
+{
+    jinja_value items = eval(r, n->b);
+    r->line = n->line;
+    return run_loop(r, n, r->scope, items, 0);
 }
 
 static flow execute_with(jinja_run *r, const jinja_node *n)
@@ -415,9 +483,7 @@ static flow execute_with(jinja_run *r, const jinja_node *n)
 
 static flow execute_call_block(jinja_run *r, const jinja_node *n)
 {
-    jinja_value *caller = jinja_alloc(r, 1, sizeof *caller);
-    *caller = new_macro(r, n->b);
-    jinja_print(r, r->out, eval_call(r, n->a, caller));
+    jinja_print(r, r->out, eval_call(r, n->a));
     return FLOW_NEXT;
 }
 

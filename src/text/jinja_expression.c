@@ -18,28 +18,39 @@ static jinja_node *new_const(jinja_parser *p, jinja_value value)
     return n;
 }
 
-// (a, b=c): the arguments of a call, filter or test.
+// What stands before an argument: nothing, "name=", "*" or "**"; gives the name, "*" or "**".
+static view parse_argument_name(jinja_parser *p)
+{
+    view name = PARSER_NO_NAME;
+    bool named = p->token->kind == TOKEN_NAME && p->token[1].kind == TOKEN_OPERATOR && view_is(p->token[1].text, "=");
+    if (!named && !parser_is_op(p, "*") && !parser_is_op(p, "**")) return name;
+    name = p->token->text;
+    parser_next(p);
+    if (named) parser_next(p);
+    return name;
+}
+
+// Positional ones first, then named ones and one "*", then one "**"; no name twice.
+static void check_argument_order(const jinja_parser *p, const jinja_node *n, view name)
+{
+    for (size_t i = 0; i < n->n_items; i++) {
+        view before = n->arg_names[i];
+        if (view_is(before, "**") || (before.len && !name.len) || (name.len && view_equal(before, name)))
+            jinja_fail(p->r, WF_ERROR_FORMAT, "argument after one that must follow it, or given twice");
+    }
+}
+
+// (a, b=c, *d, **e): the arguments of a call, filter or test.
 static void parse_arguments(jinja_parser *p, jinja_node *n)
 {
-    bool named = false;
     parser_expect_op(p, "(");
     while (!parser_is_op(p, ")")) {
         if (n->n_items) {
             parser_expect_op(p, ",");
             if (parser_is_op(p, ")")) break;
         }
-        if (parser_is_op(p, "*") || parser_is_op(p, "**"))
-            jinja_fail(p->r, WF_ERROR_UNSUPPORTED, "* and ** in a call's arguments");
-        view name = PARSER_NO_NAME;
-        bool has_name =
-            p->token->kind == TOKEN_NAME && p->token[1].kind == TOKEN_OPERATOR && view_is(p->token[1].text, "=");
-        if (has_name) {
-            name = parser_expect_name(p);
-            parser_next(p);
-        } else if (named) {
-            jinja_fail(p->r, WF_ERROR_FORMAT, "positional argument after a named one");
-        }
-        named |= has_name;
+        view name = parse_argument_name(p);
+        check_argument_order(p, n, name);
         parser_add(p, n, jinja_parse_expression(p), name);
     }
     parser_expect_op(p, ")");
@@ -108,6 +119,7 @@ static jinja_node *parse_name(jinja_parser *p)
     } else {
         n = parser_node(p, NODE_NAME, NULL, NULL);
         parser_set_name(p, n, name);
+        p->specials |= jinja_special_parameter(name) & ~p->assigned;
     }
     parser_next(p);
     return n;

@@ -125,14 +125,15 @@ typedef struct jinja_method {
 } jinja_method;
 
 typedef struct jinja_macro {
-    const jinja_node *node;    // name, parameters, body
-    jinja_scope *scope;        // where it was defined
-    const jinja_value *caller; // the block that {% call %} hands over
+    const jinja_node *node; // name, parameters, body
+    jinja_scope *scope;     // where it was defined
 } jinja_macro;
 
 typedef struct jinja_loop {
+    const jinja_node *node;
+    jinja_scope *scope; // around the loop
     const jinja_list *list;
-    size_t index;
+    size_t index, depth; // depth: of recursion, from 0
     jinja_value changed; // last argument of loop.changed()
 } jinja_loop;
 
@@ -192,12 +193,12 @@ typedef enum jinja_node_kind {
     NODE_TEXT,         // value
     NODE_PRINT,        // a
     NODE_IF,           // items: condition, body, condition, body, ...; c: else or NULL
-    NODE_FOR,          // a: target; b: sequence; c: filter or NULL; items: body, else or NULL
+    NODE_FOR,          // a: target; b: sequence; c: filter or NULL; items: body, else or NULL; value: recursive
     NODE_SET,          // a: target; b: value
     NODE_SET_BLOCK,    // a: target; b: filter chain or NULL; c: body
     NODE_FILTER_BLOCK, // b: filter chain; c: body
-    NODE_MACRO,        // name; items: defaults or NULL; arg_names: parameters; c: body
-    NODE_CALL_BLOCK,   // a: the call; b: a NODE_MACRO
+    NODE_MACRO,        // specials; name; items: defaults or NULL; arg_names: parameters; c: body
+    NODE_CALL_BLOCK,   // a: the call, whose argument `caller` is the block's NODE_MACRO
     NODE_WITH,         // items: target, value, ...; c: body
     NODE_BREAK,
     NODE_CONTINUE,
@@ -221,6 +222,9 @@ typedef enum jinja_op {
     OP_NOT_IN,
 } jinja_op;
 
+// What a macro may read beyond its parameters.
+typedef enum jinja_special { JINJA_CALLER = 1, JINJA_VARARGS = 2, JINJA_KWARGS = 4 } jinja_special;
+
 struct jinja_node {
     jinja_node_kind kind;
     jinja_op op;
@@ -231,7 +235,8 @@ struct jinja_node {
     jinja_node *a, *b, *c;
     jinja_node **items;
     size_t n_items, items_capacity;
-    view *arg_names; // of calls: one an item, empty for positional ones
+    view *arg_names;   // of calls: one an item, empty for positional ones, "*" and "**" for those to unpack
+    unsigned specials; // of macros
     jinja_op *ops;
     union {
         jinja_filter_fn *filter; // NULL: unknown, an error once it is called
