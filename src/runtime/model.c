@@ -158,7 +158,7 @@ static wf_status open_program(model *m, const model_options *o, thread_pool *poo
     wf_status status = compile_program(m->file, &options, &image, err);
     m->compile_seconds = clock_seconds() - m->compile_started;
     if (status == WF_OK) status = load_compiled_program(&image, &m->program, err);
-    if (status == WF_OK && cache) file_write_atomic(path, image.data, image.len, NULL); // without it: no cache
+    if (status == WF_OK && cache) file_write(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);
     return status;
 }

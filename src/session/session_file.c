@@ -58,7 +58,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
     session_get_state(s, n_parts, data + offset);
     uint64_t checksum = XXH3_64bits(data + HASHED, bytes - HASHED);
     memcpy(data + CHECKSUM, &checksum, sizeof checksum);
-    wf_status status = file_write_atomic(path, data, bytes, err);
+    wf_status status = file_write(path, data, bytes, err);
     free(data);
     return status;
 }
@@ -106,7 +106,9 @@ wf_status session_restore(session *s, const engine *e, const char *path, bool *r
     struct stat st;
     file_map map;
     *restored = false;
-    if (stat(path, &st) && errno == ENOENT) return WF_OK;
+    bool there = !stat(path, &st);
+    if (!there && errno == ENOENT) return WF_OK;
+    if (there && !S_ISDIR(st.st_mode) && !st.st_size) return WF_OK; // empty, or a device to write to
     TRY(file_map_open(path, &map, err));
     wf_status status = take_state(s, e, &map, path, err);
     file_map_close(&map);

@@ -178,6 +178,7 @@ FILTER(filter_int)
     double f;
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
     if (base < 2 || base > 36) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base %lld", (long long)base);
+    if (v.kind == JINJA_BIG) return v;
     if (jinja_integer(v, &i)) return jinja_int(i);
     if (v.kind == JINJA_STRING && parse_int(r, v.string, base, &i)) return jinja_int(i);
     bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f);

@@ -45,6 +45,7 @@ typedef enum jinja_kind {
     JINJA_NONE,
     JINJA_BOOL,
     JINJA_INT,
+    JINJA_BIG, // an integer of the context beyond 64 bits: .string, its digits; printed, compared, not computed with
     JINJA_FLOAT,
     JINJA_STRING,
     JINJA_LIST,

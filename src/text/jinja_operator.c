@@ -133,6 +133,7 @@ jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b
     double x, y;
     if (op == OP_MOD && a.kind == JINJA_STRING) return jinja_format(r, a.string, b);
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return integer_op(r, op, i, j);
+    if (a.kind == JINJA_BIG || b.kind == JINJA_BIG) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
     if (jinja_number(a, &x) && jinja_number(b, &y)) return float_op(r, op, x, y);
     if (op == OP_ADD && a.kind == JINJA_STRING && b.kind == JINJA_STRING) return add_strings(r, a.string, b.string);
     if (op == OP_ADD && a.kind == b.kind && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE)) return add_lists(r, a, b);

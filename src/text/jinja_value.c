@@ -82,15 +82,25 @@ void jinja_dict_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
 const char *jinja_type_name(jinja_value v)
 {
     static const char *const names[] = {
-        [JINJA_UNDEFINED] = "Undefined", [JINJA_NONE] = "NoneType",
-        [JINJA_BOOL] = "bool",           [JINJA_INT] = "int",
-        [JINJA_FLOAT] = "float",         [JINJA_STRING] = "str",
-        [JINJA_LIST] = "list",           [JINJA_TUPLE] = "tuple",
-        [JINJA_RANGE] = "range",         [JINJA_VIEW] = "dict view",
-        [JINJA_ITERATOR] = "generator",  [JINJA_DICT] = "dict",
-        [JINJA_NAMESPACE] = "Namespace", [JINJA_MACRO] = "Macro",
-        [JINJA_FUNCTION] = "function",   [JINJA_METHOD] = "method",
-        [JINJA_LOOP] = "LoopContext",    [JINJA_SLICE] = "slice",
+        [JINJA_UNDEFINED] = "Undefined",
+        [JINJA_NONE] = "NoneType",
+        [JINJA_BOOL] = "bool",
+        [JINJA_INT] = "int",
+        [JINJA_BIG] = "int",
+        [JINJA_FLOAT] = "float",
+        [JINJA_STRING] = "str",
+        [JINJA_LIST] = "list",
+        [JINJA_TUPLE] = "tuple",
+        [JINJA_RANGE] = "range",
+        [JINJA_VIEW] = "dict view",
+        [JINJA_ITERATOR] = "generator",
+        [JINJA_DICT] = "dict",
+        [JINJA_NAMESPACE] = "Namespace",
+        [JINJA_MACRO] = "Macro",
+        [JINJA_FUNCTION] = "function",
+        [JINJA_METHOD] = "method",
+        [JINJA_LOOP] = "LoopContext",
+        [JINJA_SLICE] = "slice",
     };
     return names[v.kind];
 }
@@ -153,6 +163,8 @@ bool jinja_number(jinja_value v, double *f)
         *f = v.real;
     else if (jinja_integer(v, &i))
         *f = (double)i;
+    else if (v.kind == JINJA_BIG)
+        *f = strtod(v.string->data, NULL); // zero-terminated, as JSON strings are
     else
         return false;
     return true;
@@ -228,6 +240,8 @@ static bool equal_inside(jinja_run *r, jinja_value a, jinja_value b)
     double x, y;
     int64_t i, j;
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return i == j;
+    if (a.kind == JINJA_BIG && b.kind == JINJA_BIG)
+        return view_equal(jinja_string_view(a.string), jinja_string_view(b.string));
     if (jinja_number(a, &x) && jinja_number(b, &y)) return x == y;
     if (a.kind != b.kind) return false;
     switch (a.kind) {
@@ -386,6 +400,7 @@ static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
     case JINJA_NONE: jinja_text_add_literal(r, t, "None"); break;
     case JINJA_BOOL: jinja_text_add_literal(r, t, v.boolean ? "True" : "False"); break;
     case JINJA_INT: jinja_text_add_int(r, t, v.integer); break;
+    case JINJA_BIG: jinja_text_add_string(r, t, v.string); break;
     case JINJA_FLOAT: jinja_text_add_float(r, t, v.real); break;
     case JINJA_STRING:
         if (v.string->markup) jinja_text_add_literal(r, t, "Markup(");
