@@ -169,7 +169,7 @@ wf_status engine_encode(const engine *e, view text, bool parse_special, token_li
     return encode_with_bos(e, text, parse_special, NULL, 0, out, err);
 }
 
-wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, bool *text_lost, wf_error *err)
 {
     if (!e->has_chat) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: no chat template", checkpoint_path(e->m->file));
     if (!e->chat) return error_set(err, e->chat_error.status, "%s", e->chat_error.message);
@@ -179,6 +179,7 @@ wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list
     TRY_GOTO(
         chat_template_apply(e->chat, messages, true, e->specials, e->n_specials, &prompt, &blocked, &n_blocked, err),
         done);
+    if (text_lost) *text_lost = chat_prompt_lacks_text(buffer_view(&prompt), messages);
     TRY_GOTO(encode_with_bos(e, buffer_view(&prompt), true, blocked, n_blocked, out, err), done);
 done:
     free(blocked);
