@@ -64,6 +64,10 @@ static bool own_attribute(jinja_run *r, jinja_value v, const jinja_string *name,
     }
     if (v.kind == JINJA_LOOP && loop_attribute(v.loop, n, found)) return true;
     if (v.kind == JINJA_MACRO) return macro_attribute(r, v.macro->node, n, found);
+    if (v.kind == JINJA_CYCLER && view_is(n, "current")) {
+        *found = v.cycle->items[v.cycle->next];
+        return true;
+    }
     if (!jinja_has_method(v, n)) return false;
     jinja_method *m = jinja_alloc(r, 1, sizeof *m);
     *m = (jinja_method){.self = v, .name = n};

@@ -212,7 +212,7 @@ static jinja_value call_filter(jinja_run *r, const jinja_node *n, jinja_value v)
     r->line = n->line;
     if (!n->filter) jinja_fail(r, WF_ERROR_UNSUPPORTED, "filter '%.*s'", VIEW_ARG(n->name));
     jinja_args args = eval_args(r, n);
-    return n->filter(r, v, &args);
+    return jinja_apply_filter(r, n->filter, v, &args);
 }
 
 static jinja_value eval_test(jinja_run *r, const jinja_node *n)
@@ -221,7 +221,7 @@ static jinja_value eval_test(jinja_run *r, const jinja_node *n)
     r->line = n->line;
     if (!n->test) jinja_fail(r, WF_ERROR_UNSUPPORTED, "test '%.*s'", VIEW_ARG(n->name));
     jinja_args args = eval_args(r, n);
-    return jinja_bool(n->test(r, v, &args));
+    return jinja_bool(jinja_apply_test(r, n->test, v, &args));
 }
 
 static jinja_value eval_call(jinja_run *r, const jinja_node *n)
@@ -385,7 +385,15 @@ jinja_value jinja_call(jinja_run *r, jinja_value f, const jinja_args *args)
     jinja_enter(r);
     switch (f.kind) {
     case JINJA_MACRO: v = call_macro(r, f.macro, args); break;
-    case JINJA_FUNCTION: v = f.function->call(r, args); break;
+    case JINJA_FUNCTION:
+        jinja_check_args(r, f.function->name, f.function->parameters, args);
+        v = f.function->call(r, args);
+        break;
+    case JINJA_JOINER:
+        jinja_check_args(r, "joiner", "", args);
+        v = f.cycle->items[f.cycle->next];
+        f.cycle->next = 1;
+        break;
     case JINJA_METHOD: v = jinja_call_method(r, f.method, args); break;
     case JINJA_LOOP: v = call_loop(r, f.loop, args); break;
     case JINJA_UNDEFINED: jinja_fail_undefined(r, f);

@@ -59,6 +59,8 @@ typedef enum jinja_kind {
     JINJA_FUNCTION, // a global function
     JINJA_METHOD,   // a method with its object
     JINJA_LOOP,     // the variable `loop`
+    JINJA_CYCLER,   // .cycle
+    JINJA_JOINER,   // .cycle
     JINJA_SLICE,    // .slice, only ever a subscript
 } jinja_kind;
 
@@ -87,6 +89,7 @@ typedef struct jinja_value {
         const struct jinja_function *function;
         const struct jinja_method *method;
         struct jinja_loop *loop;
+        struct jinja_cycle *cycle;
         const struct jinja_value *slice; // start, stop, step; none where left out
     };
 } jinja_value;
@@ -118,7 +121,14 @@ typedef bool jinja_test_fn(jinja_run *r, jinja_value v, const jinja_args *args);
 typedef struct jinja_function {
     const char *name;
     jinja_value (*call)(jinja_run *r, const jinja_args *args);
+    const char *parameters; // jinja_check_args
 } jinja_function;
+
+// cycler(...) and joiner(...): the items to give in turn.
+typedef struct jinja_cycle {
+    const jinja_value *items;
+    size_t n, next;
+} jinja_cycle;
 
 typedef struct jinja_method {
     jinja_value self;
@@ -240,8 +250,8 @@ struct jinja_node {
     unsigned specials; // of macros
     jinja_op *ops;
     union {
-        jinja_filter_fn *filter; // NULL: unknown, an error once it is called
-        jinja_test_fn *test;
+        const struct jinja_filter_row *filter; // NULL: unknown, an error once it is called
+        const struct jinja_test_row *test;
     };
 };
 
@@ -325,6 +335,7 @@ jinja_string *jinja_string_strip(jinja_run *r, const jinja_string *s, const jinj
 jinja_string *jinja_string_replace(jinja_run *r, const jinja_string *s, const jinja_string *from,
                                    const jinja_string *to, int64_t count);
 jinja_string *jinja_string_escape(jinja_run *r, const jinja_string *s); // HTML
+jinja_string *jinja_string_center(jinja_run *r, const jinja_string *s, int64_t width, const jinja_string *fill);
 // Byte offset of `needle` in s at or after `from`; SIZE_MAX when there is none.
 size_t jinja_string_find(jinja_run *r, const jinja_string *s, const jinja_string *needle, size_t from);
 jinja_list *jinja_string_split_lines(jinja_run *r, const jinja_string *s, bool keep_ends);
@@ -368,6 +379,7 @@ void jinja_text_add_int(jinja_run *r, jinja_text *t, int64_t i);
 void jinja_text_add_float(jinja_run *r, jinja_text *t, double f);
 jinja_value jinja_from_json(jinja_run *r, const json_t *j, bool foreign);
 jinja_value jinja_filter_tojson(jinja_run *r, jinja_value v, const jinja_args *args);
+jinja_value jinja_filter_items(jinja_run *r, jinja_value v, const jinja_args *args);
 
 // ---- operations
 
@@ -379,8 +391,11 @@ jinja_value jinja_call_method(jinja_run *r, const jinja_method *m, const jinja_a
 jinja_value jinja_format(jinja_run *r, const jinja_string *format, jinja_value args); // the operator %
 const jinja_function *jinja_find_function(view name);
 bool jinja_has_method(jinja_value v, view name);
-jinja_filter_fn *jinja_find_filter(view name);
-jinja_test_fn *jinja_find_test(view name);
+
+// Fails unless `args` fit `parameters`, words such as "old new count?": "?" marks one that may be left out, "/" stands
+// before those that have no name to callers, "*" and "**" for any more positional and named ones. `function` is a name
+// for the message.
+void jinja_check_args(jinja_run *r, const char *function, const char *parameters, const jinja_args *args);
 
 // Argument `index` or, where there are fewer, the one named `name`; NULL when absent.
 const jinja_value *jinja_arg(const jinja_args *args, size_t index, const char *name);
@@ -392,12 +407,22 @@ const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_
 const jinja_string *jinja_need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name);
 const jinja_value *jinja_need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name);
 
-// A filter's function, and tables of them, which end with a NULL.
+// Filters and tests with their parameters (jinja_check_args), in tables that end with a NULL.
 #define FILTER(name) static jinja_value name(jinja_run *r, jinja_value v, const jinja_args *args)
 typedef struct jinja_filter_row {
     const char *name;
     jinja_filter_fn *filter;
+    const char *parameters;
 } jinja_filter_row;
-extern const jinja_filter_row jinja_text_filters[];
+typedef struct jinja_test_row {
+    const char *name;
+    jinja_test_fn *test;
+    const char *parameters;
+} jinja_test_row;
+extern const jinja_filter_row jinja_text_filters[], jinja_number_filters[], jinja_html_filters[], jinja_wrap_filters[];
+const jinja_filter_row *jinja_find_filter(view name); // NULL: unknown
+const jinja_test_row *jinja_find_test(view name);
+jinja_value jinja_apply_filter(jinja_run *r, const jinja_filter_row *row, jinja_value v, const jinja_args *args);
+bool jinja_apply_test(jinja_run *r, const jinja_test_row *row, jinja_value v, const jinja_args *args);
 
 #endif

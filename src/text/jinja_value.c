@@ -100,6 +100,8 @@ const char *jinja_type_name(jinja_value v)
         [JINJA_FUNCTION] = "function",
         [JINJA_METHOD] = "method",
         [JINJA_LOOP] = "LoopContext",
+        [JINJA_CYCLER] = "Cycler",
+        [JINJA_JOINER] = "Joiner",
         [JINJA_SLICE] = "slice",
     };
     return names[v.kind];

@@ -1,0 +1,146 @@
+// Filters of numbers; see jinja_filter.c.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "text/jinja_internal.h"
+
+// An int in `base`, as Python's int() reads it: white space around, a sign, single underscores.
+static bool parse_int(jinja_run *r, const jinja_string *s, int64_t base, int64_t *result)
+{
+    s = jinja_string_strip(r, s, NULL, true, true);
+    size_t pos = s->len && (s->data[0] == '-' || s->data[0] == '+');
+    bool negative = pos && s->data[0] == '-', digit_before = false;
+    int64_t value = 0;
+    char letter = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
+    if (letter && s->len > pos + 2 && s->data[pos] == '0' && (s->data[pos + 1] | 32) == letter) pos += 2;
+    for (; pos < s->len; pos++) {
+        char c = s->data[pos];
+        if (c == '_' && digit_before && pos + 1 < s->len) {
+            digit_before = false;
+            continue;
+        }
+        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
+        if (digit >= base) return false;
+        digit_before = true;
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, digit, &value))
+            jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    }
+    if (!digit_before) return false;
+    if (!negative && __builtin_sub_overflow(0, value, &value))
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    *result = value;
+    return true;
+}
+
+// A float as Python's float() reads it; hexadecimal and nan(...), which C reads too, are none.
+static bool parse_float(jinja_run *r, const jinja_string *s, double *result)
+{
+    s = jinja_string_strip(r, s, NULL, true, true);
+    char text[64], *end;
+    static const char *const words[] = {"inf", "infinity", "nan"};
+    if (!s->len || s->len >= sizeof text) return false;
+    memcpy(text, s->data, s->len);
+    text[s->len] = 0;
+    const jinja_string *digits = text[0] == '-' || text[0] == '+' ? jinja_string_slice(r, s, 1, s->len) : s;
+    bool plain = strspn(text, "+-.0123456789eE") == s->len;
+    for (size_t i = 0; i < 3; i++)
+        plain |= view_is(jinja_string_view(jinja_string_case(r, digits, CASE_LOWER)), words[i]);
+    *result = plain ? strtod(text, &end) : 0;
+    return plain && *end == 0 && end != text;
+}
+
+FILTER(filter_int)
+{
+    const jinja_value *fallback = jinja_arg(args, 0, "default");
+    int64_t i, base = jinja_arg_int(r, args, 1, "base", 10);
+    double f;
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    if (base < 2 || base > 36) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base %lld", (long long)base);
+    if (v.kind == JINJA_BIG) return v;
+    if (jinja_integer(v, &i)) return jinja_int(i);
+    if (v.kind == JINJA_STRING && parse_int(r, v.string, base, &i)) return jinja_int(i);
+    bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f);
+    if (!read || isnan(f) || isinf(f)) return fallback ? *fallback : jinja_int(0);
+    if (fabs(f) >= 9.2e18) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    return jinja_int((int64_t)f);
+}
+
+FILTER(filter_float)
+{
+    const jinja_value *fallback = jinja_arg(args, 0, "default");
+    double f;
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    if (v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f)) return jinja_float(f);
+    return fallback ? *fallback : jinja_float(0);
+}
+
+FILTER(filter_abs)
+{
+    int64_t i;
+    (void)args;
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    if (v.kind == JINJA_FLOAT) return jinja_float(fabs(v.real));
+    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "abs of %s", jinja_type_name(v));
+    if (i == INT64_MIN) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    return jinja_int(i < 0 ? -i : i);
+}
+
+// "common" rounds the exact decimal value, ties to even, as printf and Python do.
+FILTER(filter_round)
+{
+    int64_t precision = jinja_arg_int(r, args, 0, "precision", 0);
+    const jinja_string *method = jinja_arg_string(r, args, 1, "method");
+    view how = method ? jinja_string_view(method) : VIEW_LITERAL("common");
+    char text[400];
+    double f;
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    if (!jinja_number(v, &f)) jinja_fail(r, WF_ERROR_FORMAT, "round of %s", jinja_type_name(v));
+    if (precision < 0 || precision > 30)
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "round to %lld digits", (long long)precision);
+    if (view_is(how, "common")) {
+        if (v.kind != JINJA_FLOAT) return v.kind == JINJA_BOOL ? jinja_int(v.boolean) : v;
+        if (isnan(f) || isinf(f)) return v;
+        snprintf(text, sizeof text, "%.*f", (int)precision, f);
+        return jinja_float(strtod(text, NULL));
+    }
+    if (!view_is(how, "ceil") && !view_is(how, "floor"))
+        jinja_fail(r, WF_ERROR_FORMAT, "round: method must be common, ceil or floor");
+    double scale = pow(10, (double)precision), scaled = f * scale;
+    return jinja_float((view_is(how, "ceil") ? ceil(scaled) : floor(scaled)) / scale);
+}
+
+// In the largest unit that leaves 1 or more.
+FILTER(filter_filesizeformat)
+{
+    static const char *const units[][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
+                                           {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
+    bool binary = jinja_arg_bool(r, args, 0, "binary", false);
+    double bytes, base = binary ? 1024 : 1000;
+    size_t unit = 0;
+    jinja_text t = {0};
+    char number[400];
+    if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
+    bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &bytes) : jinja_number(v, &bytes);
+    if (!read) jinja_fail(r, WF_ERROR_FORMAT, "filesizeformat of %s", jinja_type_name(v));
+    if (bytes == 1) return jinja_literal(r, "1 Byte");
+    if (bytes < base) {
+        if (isinf(bytes)) jinja_fail(r, WF_ERROR_FORMAT, "filesizeformat of no finite number");
+        snprintf(number, sizeof number, "%.0f Bytes", trunc(bytes) + 0.0);
+    } else {
+        double size = base * base;
+        while (unit < 7 && !(bytes < size)) unit++, size *= base;
+        snprintf(number, sizeof number, "%.1f %s", base * bytes / size, units[binary][unit]);
+    }
+    jinja_text_add_literal(r, &t, number);
+    return jinja_str(jinja_text_end(r, &t));
+}
+
+const jinja_filter_row jinja_number_filters[] = {
+    {"abs", filter_abs, ""},
+    {"filesizeformat", filter_filesizeformat, "binary?"},
+    {"float", filter_float, "default?"},
+    {"int", filter_int, "default? base?"},
+    {"round", filter_round, "precision? method?"},
+    {NULL, NULL, NULL},
+};
