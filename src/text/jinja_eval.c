@@ -157,10 +157,10 @@ static jinja_value eval_sign(jinja_run *r, const jinja_node *n)
     r->line = n->line;
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
     if (v.kind == JINJA_FLOAT) return jinja_float(n->kind == NODE_NEGATE ? -v.real : v.real);
-    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "%s has no sign", jinja_type_name(v));
-    if (n->kind == NODE_NEGATE && __builtin_sub_overflow(0, i, &i))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int(i);
+    if (v.kind != JINJA_BIG && !jinja_integer(v, &i))
+        jinja_fail(r, WF_ERROR_FORMAT, "%s has no sign", jinja_type_name(v));
+    if (n->kind == NODE_NEGATE) return jinja_negate(r, v);
+    return v.kind == JINJA_BIG ? v : jinja_int(i);
 }
 
 static bool compare(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
@@ -489,9 +489,16 @@ static flow execute_with(jinja_run *r, const jinja_node *n)
     return f;
 }
 
+// What a block of a filter or a call prints must be a string.
+static void print_text(jinja_run *r, jinja_value v)
+{
+    if (v.kind != JINJA_STRING) jinja_fail(r, WF_ERROR_FORMAT, "the block gives no text but %s", jinja_type_name(v));
+    jinja_text_add_string(r, r->out, v.string);
+}
+
 static flow execute_call_block(jinja_run *r, const jinja_node *n)
 {
-    jinja_print(r, r->out, eval_call(r, n->a));
+    print_text(r, eval_call(r, n->a));
     return FLOW_NEXT;
 }
 
@@ -513,7 +520,7 @@ static flow execute_inside(jinja_run *r, const jinja_node *n)
     case NODE_FOR: return execute_for(r, n);
     case NODE_SET: assign(r, n->a, eval(r, n->b)); break;
     case NODE_SET_BLOCK: assign(r, n->a, filtered_block(r, n, &f)); break;
-    case NODE_FILTER_BLOCK: jinja_print(r, r->out, filtered_block(r, n, &f)); break;
+    case NODE_FILTER_BLOCK: print_text(r, filtered_block(r, n, &f)); break;
     case NODE_MACRO: bind(r, r->scope, n->name, new_macro(r, n)); break;
     case NODE_CALL_BLOCK: return execute_call_block(r, n);
     case NODE_WITH: return execute_with(r, n);

@@ -143,6 +143,7 @@ static jinja_node *parse_primary(jinja_parser *p)
     case TOKEN_NAME: return parse_name(p);
     case TOKEN_STRING: return parse_strings(p);
     case TOKEN_INT: n = new_const(p, jinja_int(p->token->integer)); break;
+    case TOKEN_BIG: n = new_const(p, jinja_integer_of(p->r, p->token->text)); break;
     case TOKEN_FLOAT: n = new_const(p, jinja_float(p->token->real)); break;
     default: break;
     }
@@ -232,6 +233,7 @@ static bool begins_test_argument(const jinja_parser *p)
     switch (p->token->kind) {
     case TOKEN_STRING:
     case TOKEN_INT:
+    case TOKEN_BIG:
     case TOKEN_FLOAT: return true;
     case TOKEN_NAME: return !parser_is_word(p, "else") && !parser_is_word(p, "or") && !parser_is_word(p, "and");
     default: return parser_is_op(p, "(") || parser_is_op(p, "[") || parser_is_op(p, "{");

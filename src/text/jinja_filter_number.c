@@ -6,14 +6,19 @@
 #include "text/jinja_internal.h"
 
 // An int in `base`, as Python's int() reads it: white space around, a sign, single underscores.
-static bool parse_int(jinja_run *r, const jinja_string *s, int64_t base, int64_t *result)
+static bool parse_int(jinja_run *r, const jinja_string *s, int64_t base, jinja_value *result)
 {
     s = jinja_string_strip(r, s, NULL, true, true);
-    size_t pos = s->len && (s->data[0] == '-' || s->data[0] == '+');
-    bool negative = pos && s->data[0] == '-', digit_before = false;
+    size_t pos = s->len && (s->data[0] == '-' || s->data[0] == '+'), len = 0;
+    bool negative = pos && s->data[0] == '-', digit_before = false, overflow = false;
     int64_t value = 0;
     char letter = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
-    if (letter && s->len > pos + 2 && s->data[pos] == '0' && (s->data[pos + 1] | 32) == letter) pos += 2;
+    char *digits = jinja_alloc(r, s->len + 2, 1);
+    if (letter && s->len > pos + 2 && s->data[pos] == '0' && (s->data[pos + 1] | 32) == letter) {
+        pos += 2;
+        pos += s->data[pos] == '_';
+    }
+    if (negative) digits[len++] = '-';
     for (; pos < s->len; pos++) {
         char c = s->data[pos];
         if (c == '_' && digit_before && pos + 1 < s->len) {
@@ -23,13 +28,13 @@ static bool parse_int(jinja_run *r, const jinja_string *s, int64_t base, int64_t
         int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
         if (digit >= base) return false;
         digit_before = true;
-        if (__builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, digit, &value))
-            jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+        digits[len++] = c;
+        overflow |= __builtin_mul_overflow(value, base, &value) || __builtin_sub_overflow(value, digit, &value);
     }
     if (!digit_before) return false;
-    if (!negative && __builtin_sub_overflow(0, value, &value))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    *result = value;
+    overflow |= !negative && __builtin_sub_overflow(0, value, &value);
+    if (overflow && base != 10) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    *result = overflow ? jinja_integer_of(r, (view){digits, len}) : jinja_int(value);
     return true;
 }
 
@@ -54,16 +59,18 @@ FILTER(filter_int)
 {
     const jinja_value *fallback = jinja_arg(args, 0, "default");
     int64_t i, base = jinja_arg_int(r, args, 1, "base", 10);
+    jinja_value result;
     double f;
+    char digits[400];
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
-    if (base < 2 || base > 36) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base %lld", (long long)base);
     if (v.kind == JINJA_BIG) return v;
     if (jinja_integer(v, &i)) return jinja_int(i);
-    if (v.kind == JINJA_STRING && parse_int(r, v.string, base, &i)) return jinja_int(i);
+    if (v.kind == JINJA_STRING && base == 0) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base 0");
+    if (v.kind == JINJA_STRING && base >= 2 && base <= 36 && parse_int(r, v.string, base, &result)) return result;
     bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f);
     if (!read || isnan(f) || isinf(f)) return fallback ? *fallback : jinja_int(0);
-    if (fabs(f) >= 9.2e18) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int((int64_t)f);
+    snprintf(digits, sizeof digits, "%.0f", trunc(f));
+    return jinja_integer_of(r, view_of(digits));
 }
 
 FILTER(filter_float)
@@ -77,13 +84,14 @@ FILTER(filter_float)
 
 FILTER(filter_abs)
 {
-    int64_t i;
+    int64_t i = 0;
     (void)args;
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
     if (v.kind == JINJA_FLOAT) return jinja_float(fabs(v.real));
-    if (!jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "abs of %s", jinja_type_name(v));
-    if (i == INT64_MIN) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-    return jinja_int(i < 0 ? -i : i);
+    bool big = v.kind == JINJA_BIG;
+    if (!big && !jinja_integer(v, &i)) jinja_fail(r, WF_ERROR_FORMAT, "abs of %s", jinja_type_name(v));
+    bool negative = big ? v.string->data[0] == '-' : i < 0;
+    return negative ? jinja_negate(r, v) : big ? v : jinja_int(i);
 }
 
 // "common" rounds the exact decimal value, ties to even, as printf and Python do.

@@ -45,7 +45,8 @@ typedef enum jinja_kind {
     JINJA_NONE,
     JINJA_BOOL,
     JINJA_INT,
-    JINJA_BIG, // an integer of the context beyond 64 bits: .string, its digits; printed, compared, not computed with
+    JINJA_BIG, // an integer beyond 64 bits: .string, its digits without zeros before them, zero-terminated; not
+               // computed with
     JINJA_FLOAT,
     JINJA_STRING,
     JINJA_LIST,
@@ -160,6 +161,7 @@ typedef enum jinja_token_kind {
     TOKEN_NAME,
     TOKEN_STRING, // text without quotes, escapes undone
     TOKEN_INT,
+    TOKEN_BIG, // an integer beyond 64 bits: text, its digits
     TOKEN_FLOAT,
     TOKEN_OPERATOR,
 } jinja_token_kind;
@@ -353,6 +355,8 @@ static inline jinja_value jinja_seq(jinja_kind kind, jinja_list *l)
 }
 jinja_value jinja_undefined(const jinja_string *name, jinja_kind of);
 jinja_value jinja_literal(jinja_run *r, const char *s);
+// An integer in decimal digits, "-" before them or not: JINJA_BIG only where 64 bits do not hold it. Copies.
+jinja_value jinja_integer_of(jinja_run *r, view digits);
 
 jinja_list *jinja_list_new(jinja_run *r);
 void jinja_list_add(jinja_run *r, jinja_list *l, jinja_value v);
@@ -383,6 +387,7 @@ jinja_value jinja_filter_items(jinja_run *r, jinja_value v, const jinja_args *ar
 
 // ---- operations
 
+jinja_value jinja_negate(jinja_run *r, jinja_value v); // of an integer
 jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b);
 jinja_value jinja_get_attr(jinja_run *r, jinja_value v, const jinja_string *name); // v.name
 jinja_value jinja_get_item(jinja_run *r, jinja_value v, jinja_value key);          // v[key]

@@ -33,7 +33,7 @@ static jinja_value number_from_json(jinja_run *r, view text)
 {
     bool digits = text.data[text.len - 1] >= '0' && text.data[text.len - 1] <= '9';
     if (!digits) return jinja_float(strtod(text.data, NULL)); // NaN, Infinity
-    return (jinja_value){.kind = JINJA_BIG, .string = jinja_string_new(r, text.data, text.len)};
+    return jinja_integer_of(r, text);
 }
 
 static jinja_value dict_from_json(jinja_run *r, const json_t *j, bool foreign)

@@ -126,13 +126,27 @@ static bool can_repeat(jinja_value v)
     return v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE;
 }
 
+jinja_value jinja_negate(jinja_run *r, jinja_value v)
+{
+    static const char least[] = "9223372036854775808"; // - INT64_MIN
+    int64_t i = 0;
+    jinja_text t = {0};
+    if (jinja_integer(v, &i)) return i == INT64_MIN ? jinja_integer_of(r, view_of(least)) : jinja_int(-i);
+    bool negative = v.string->data[0] == '-';
+    if (!negative) jinja_text_add_literal(r, &t, "-");
+    jinja_text_add_string(r, &t, jinja_string_slice(r, v.string, negative, v.string->len));
+    return jinja_integer_of(r, (view){t.data, t.len});
+}
+
 jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
 {
     int64_t i, j;
     double x, y;
     if (op == OP_MOD && a.kind == JINJA_STRING) return jinja_format(r, a.string, b);
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return integer_op(r, op, i, j);
-    if (a.kind == JINJA_BIG || b.kind == JINJA_BIG) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    bool one_real = a.kind == JINJA_FLOAT || b.kind == JINJA_FLOAT;
+    if ((a.kind == JINJA_BIG || b.kind == JINJA_BIG) && jinja_number(a, &x) && jinja_number(b, &y) && !one_real)
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "arithmetic on an integer beyond 64 bits");
     if (jinja_number(a, &x) && jinja_number(b, &y)) return float_op(r, op, x, y);
     if (op == OP_ADD && a.kind == JINJA_STRING && b.kind == JINJA_STRING) return add_strings(r, a.string, b.string);
     if (op == OP_ADD && a.kind == b.kind && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE)) return add_lists(r, a, b);

@@ -1,6 +1,7 @@
 // The operator % of strings, which formats as C's printf does; https://docs.python.org/3/library/stdtypes.html
 // #printf-style-string-formatting.
 #include <math.h>
+#include <stdio.h>
 
 #include "text/jinja_format.h"
 
@@ -88,8 +89,9 @@ static void add_number(percent *p, jinja_text *t, format_spec *spec, char letter
         jinja_fail(p->r, WF_ERROR_FORMAT, "format '%c' needs a number, not %s", letter, jinja_type_name(v));
     if (decimal && v.kind == JINJA_FLOAT) {
         if (isnan(f) || isinf(f)) jinja_fail(p->r, WF_ERROR_FORMAT, "format '%c' of no finite number", letter);
-        if (!(fabs(f) < 9e18)) jinja_fail(p->r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-        v = jinja_int((int64_t)f);
+        char digits[400];
+        snprintf(digits, sizeof digits, "%.0f", trunc(f));
+        v = jinja_integer_of(p->r, view_of(digits));
     }
     if (!real && jinja_integer(v, &i)) v = jinja_int(i); // of true
     spec->type = decimal ? 'd' : letter;

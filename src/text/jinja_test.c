@@ -115,7 +115,16 @@ static void test_numbers_of_any_size(void **state)
     expect_text("{{ n == n }} {{ n == m }} {{ n > 5 }} {{ m < 5 }} {{ n is number }} {{ n is integer }} "
                 "{{ n is string }} {{ n is mapping }} {{ f is float }} {{ 1 if n else 0 }}",
                 JSON, "True False True True True True False False True 1");
-    expect_failure("{{ n + 1 }}", JSON, WF_ERROR_UNSUPPORTED, "test: line 1: integer beyond 64 bits");
+    expect_failure("{{ n + 1 }}", JSON, WF_ERROR_UNSUPPORTED, "test: line 1: arithmetic on an integer beyond 64 bits");
+    expect_text("{{ n > m }} {{ n < 1 }} {{ m < n }} {{ [n, m, 5]|sort }} {{ m|abs }} {{ -n }} {{ -m }}", JSON,
+                "True False True [-9223372036854775809, 5, 1000000000000000019884624838656] 9223372036854775809 "
+                "-1000000000000000019884624838656 9223372036854775809");
+    expect_text(
+        "{{ 123_456_789_012_345_678_901 }} {{ -9223372036854775808 }} {{ 1e30|int }} {{ '00099999999999999999999'"
+        "|int }} {{ '%d' % 1e22 }} {{ '{:,}'.format(n) }} {{ n == 5 }} {{ n * 0.5 }}",
+        JSON,
+        "123456789012345678901 -9223372036854775808 1000000000000000019884624838656 99999999999999999999 "
+        "10000000000000000000000 1,000,000,000,000,000,019,884,624,838,656 False 5e+29");
 }
 
 static void test_messages_name_line_and_reason(void **state)

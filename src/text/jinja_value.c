@@ -1,4 +1,5 @@
 // Values as Python sees them: truth, equality, order, str() and repr(), and JSON in both directions.
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,21 @@ jinja_value jinja_undefined(const jinja_string *name, jinja_kind of)
 }
 
 jinja_value jinja_literal(jinja_run *r, const char *s) { return jinja_str(jinja_string_new(r, s, strlen(s))); }
+
+jinja_value jinja_integer_of(jinja_run *r, view digits)
+{
+    bool negative = digits.len && digits.data[0] == '-';
+    size_t zeros = negative;
+    while (zeros + 1 < digits.len && digits.data[zeros] == '0') zeros++;
+    size_t len = digits.len - zeros;
+    char *copy = jinja_alloc(r, len + 2, 1);
+    if (negative) copy[0] = '-';
+    memcpy(copy + negative, digits.data + zeros, len);
+    errno = 0;
+    long long small = strtoll(copy, NULL, 10);
+    if (errno != ERANGE) return jinja_int(small);
+    return (jinja_value){.kind = JINJA_BIG, .string = jinja_string_new(r, copy, len + negative)};
+}
 
 // ---- containers
 
@@ -244,6 +260,7 @@ static bool equal_inside(jinja_run *r, jinja_value a, jinja_value b)
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return i == j;
     if (a.kind == JINJA_BIG && b.kind == JINJA_BIG)
         return view_equal(jinja_string_view(a.string), jinja_string_view(b.string));
+    if ((a.kind == JINJA_BIG && jinja_integer(b, &j)) || (b.kind == JINJA_BIG && jinja_integer(a, &i))) return false;
     if (jinja_number(a, &x) && jinja_number(b, &y)) return x == y;
     if (a.kind != b.kind) return false;
     switch (a.kind) {
@@ -269,12 +286,29 @@ bool jinja_equal(jinja_run *r, jinja_value a, jinja_value b)
     return equal;
 }
 
+// The order of two integers of which one is big.
+static int big_order(jinja_value a, jinja_value b)
+{
+    bool a_negative = a.kind == JINJA_BIG && a.string->data[0] == '-';
+    if (b.kind != JINJA_BIG) return a_negative ? -1 : 1;
+    bool b_negative = b.string->data[0] == '-';
+    if (a.kind != JINJA_BIG) return b_negative ? 1 : -1;
+    if (a_negative != b_negative) return a_negative ? -1 : 1;
+    size_t m = a.string->len, n = b.string->len;
+    int order = m != n ? (m < n ? -1 : 1) : memcmp(a.string->data, b.string->data, n);
+    if (a_negative) order = -order;
+    return order < 0 ? -1 : order > 0;
+}
+
 int jinja_order(jinja_run *r, jinja_value a, jinja_value b)
 {
     double x, y;
     int64_t i, j;
     jinja_step(r, 1);
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return i < j ? -1 : i > j;
+    if ((a.kind == JINJA_BIG && (b.kind == JINJA_BIG || jinja_integer(b, &j))) ||
+        (b.kind == JINJA_BIG && jinja_integer(a, &i)))
+        return big_order(a, b);
     if (jinja_number(a, &x) && jinja_number(b, &y)) return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
     if (a.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, a);
     if (b.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, b);
