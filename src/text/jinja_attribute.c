@@ -34,7 +34,7 @@ static bool loop_attribute(const jinja_loop *loop, view name, jinja_value *v)
 static bool macro_attribute(jinja_run *r, const jinja_node *macro, view name, jinja_value *v)
 {
     if (view_is(name, "name")) {
-        *v = jinja_str(macro->name_string);
+        *v = macro->name_string ? jinja_str(macro->name_string) : jinja_none();
     } else if (view_is(name, "arguments")) {
         *v = jinja_seq(JINJA_TUPLE, jinja_list_new(r));
         for (size_t i = 0; i < macro->n_items; i++) {

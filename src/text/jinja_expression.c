@@ -218,11 +218,27 @@ static jinja_node *parse_postfix(jinja_parser *p, jinja_node *n)
     }
 }
 
+// The name of a filter or test, which may have dots in it (of extensions; welford has none).
+static void parse_dotted_name(jinja_parser *p, jinja_node *n)
+{
+    jinja_text name = {0};
+    view first = parser_expect_name(p);
+    parser_set_name(p, n, first);
+    if (!parser_is_op(p, ".")) return;
+    jinja_text_add(p->r, &name, first.data, first.len, NULL);
+    while (parser_skip_op(p, ".")) {
+        view part = parser_expect_name(p);
+        jinja_text_add_literal(p->r, &name, ".");
+        jinja_text_add(p->r, &name, part.data, part.len, NULL);
+    }
+    parser_set_name(p, n, (view){name.data, name.len});
+}
+
 // a | name(arguments), from the "|" on or, in a filter block, from the name on.
 jinja_node *jinja_parse_filter(jinja_parser *p, jinja_node *n)
 {
     jinja_node *filter = parser_node(p, NODE_FILTER, n, NULL);
-    parser_set_name(p, filter, parser_expect_name(p));
+    parse_dotted_name(p, filter);
     if (parser_is_op(p, "(")) parse_arguments(p, filter);
     filter->filter = jinja_find_filter(filter->name);
     return filter;
@@ -244,7 +260,7 @@ static jinja_node *parse_test(jinja_parser *p, jinja_node *n)
 {
     bool negated = parser_skip_word(p, "not");
     jinja_node *test = parser_node(p, NODE_TEST, n, NULL);
-    parser_set_name(p, test, parser_expect_name(p));
+    parse_dotted_name(p, test);
     test->test = jinja_find_test(test->name);
     if (parser_is_op(p, "(")) {
         parse_arguments(p, test);

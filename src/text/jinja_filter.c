@@ -166,14 +166,16 @@ static jinja_value sorted(jinja_run *r, keyed *a, size_t n, bool descending)
     return jinja_seq(JINJA_LIST, list);
 }
 
-// The values at "path,path,..." as a list.
-static jinja_value several_keys(jinja_run *r, const jinja_string *paths, jinja_value item, bool case_sensitive)
+// The values at "path,path,..." as a list, which like Python's compares no items that are equal.
+static jinja_value sort_key(jinja_run *r, const jinja_value *attribute, jinja_value item, bool case_sensitive)
 {
     jinja_list *keys = jinja_list_new(r);
+    bool named = attribute && attribute->kind == JINJA_STRING;
+    const jinja_string *paths = named ? attribute->string : jinja_literal(r, "").string;
     for (size_t begin = 0, end; begin <= paths->len; begin = end + 1) {
         for (end = begin; end < paths->len && paths->data[end] != ',';) end++;
         jinja_value name = jinja_str(jinja_string_slice(r, paths, begin, end));
-        attribute_path path = read_path(r, &name);
+        attribute_path path = read_path(r, named ? &name : attribute);
         jinja_list_add(r, keys, fold_case(r, follow_path(r, &path, item), case_sensitive));
     }
     return jinja_seq(JINJA_LIST, keys);
@@ -184,18 +186,10 @@ FILTER(filter_sort)
     bool descending = jinja_arg_bool(r, args, 0, "reverse", false),
          case_sensitive = jinja_arg_bool(r, args, 1, "case_sensitive", false);
     const jinja_value *attribute = jinja_arg(args, 2, "attribute");
-    bool several = attribute && attribute->kind == JINJA_STRING && attribute->string->len &&
-                   memchr(attribute->string->data, ',', attribute->string->len);
-    attribute_path path = {0};
-    if (!several) path = read_path(r, attribute);
     const jinja_list *list = jinja_iterate(r, v);
     keyed *a = jinja_alloc(r, list->n, sizeof *a);
-    for (size_t i = 0; i < list->n; i++) {
-        jinja_value item = list->items[i];
-        a[i].item = item;
-        a[i].key = several ? several_keys(r, attribute->string, item, case_sensitive)
-                           : fold_case(r, follow_path(r, &path, item), case_sensitive);
-    }
+    for (size_t i = 0; i < list->n; i++)
+        a[i] = (keyed){sort_key(r, attribute, list->items[i], case_sensitive), list->items[i]};
     return sorted(r, a, list->n, descending);
 }
 

@@ -58,13 +58,15 @@ static bool parse_float(jinja_run *r, const jinja_string *s, double *result)
 FILTER(filter_int)
 {
     const jinja_value *fallback = jinja_arg(args, 0, "default");
-    int64_t i, base = jinja_arg_int(r, args, 1, "base", 10);
+    const jinja_value *radix = jinja_arg(args, 1, "base");
+    int64_t i, base = 10;
     jinja_value result;
     double f;
     char digits[400];
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
     if (v.kind == JINJA_BIG) return v;
     if (jinja_integer(v, &i)) return jinja_int(i);
+    if (radix && !jinja_integer(*radix, &base)) base = -1; // int() fails then, and float() is tried
     if (v.kind == JINJA_STRING && base == 0) jinja_fail(r, WF_ERROR_UNSUPPORTED, "int with base 0");
     if (v.kind == JINJA_STRING && base >= 2 && base <= 36 && parse_int(r, v.string, base, &result)) return result;
     bool read = v.kind == JINJA_STRING ? parse_float(r, v.string, &f) : jinja_number(v, &f);
@@ -94,28 +96,53 @@ FILTER(filter_abs)
     return negative ? jinja_negate(r, v) : big ? v : jinja_int(i);
 }
 
-// "common" rounds the exact decimal value, ties to even, as printf and Python do.
+// An int to a multiple of 10^places, ties to even.
+static int64_t round_int(jinja_run *r, int64_t i, int64_t places)
+{
+    int64_t unit = 1, result;
+    if (places > 18) return 0;
+    while (places-- > 0) unit *= 10;
+    int64_t rest = i % unit, down;
+    if (rest < 0) rest += unit;
+    if (__builtin_sub_overflow(i, rest, &down)) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    bool up = rest > unit - rest || (rest == unit - rest && down / unit % 2 != 0);
+    if (__builtin_add_overflow(down, up ? unit : 0, &result))
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    return result;
+}
+
+// The exact decimal value, ties to even, as printf and Python round.
+static jinja_value round_common(jinja_run *r, jinja_value v, int64_t precision)
+{
+    char text[800];
+    int64_t i;
+    if (v.kind == JINJA_BIG && precision < 0) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    if (v.kind == JINJA_BIG) return v;
+    if (jinja_integer(v, &i)) return jinja_int(precision < 0 ? round_int(r, i, -precision) : i);
+    if (isnan(v.real) || isinf(v.real) || precision > 323) return v;
+    if (precision < -308) return jinja_float(copysign(0, v.real));
+    if (precision < 0) {
+        double unit = pow(10, (double)-precision);
+        return jinja_float(nearbyint(v.real / unit) * unit);
+    }
+    snprintf(text, sizeof text, "%.*f", (int)precision, v.real);
+    return jinja_float(strtod(text, NULL));
+}
+
 FILTER(filter_round)
 {
     int64_t precision = jinja_arg_int(r, args, 0, "precision", 0);
     const jinja_string *method = jinja_arg_string(r, args, 1, "method");
     view how = method ? jinja_string_view(method) : VIEW_LITERAL("common");
-    char text[400];
     double f;
     if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, v);
     if (!jinja_number(v, &f)) jinja_fail(r, WF_ERROR_FORMAT, "round of %s", jinja_type_name(v));
-    if (precision < 0 || precision > 30)
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "round to %lld digits", (long long)precision);
-    if (view_is(how, "common")) {
-        if (v.kind != JINJA_FLOAT) return v.kind == JINJA_BOOL ? jinja_int(v.boolean) : v;
-        if (isnan(f) || isinf(f)) return v;
-        snprintf(text, sizeof text, "%.*f", (int)precision, f);
-        return jinja_float(strtod(text, NULL));
-    }
-    if (!view_is(how, "ceil") && !view_is(how, "floor"))
-        jinja_fail(r, WF_ERROR_FORMAT, "round: method must be common, ceil or floor");
+    if (view_is(how, "common")) return round_common(r, v, precision);
+    bool up = view_is(how, "ceil");
+    if (!up && !view_is(how, "floor")) jinja_fail(r, WF_ERROR_FORMAT, "round: method must be common, ceil or floor");
     double scale = pow(10, (double)precision), scaled = f * scale;
-    return jinja_float((view_is(how, "ceil") ? ceil(scaled) : floor(scaled)) / scale);
+    if (isnan(scaled) || isinf(scaled)) jinja_fail(r, WF_ERROR_FORMAT, "round of no finite number");
+    return jinja_float((up ? ceil(scaled) : floor(scaled)) / scale + 0.0); // + 0: an int has no -0
 }
 
 // In the largest unit that leaves 1 or more.

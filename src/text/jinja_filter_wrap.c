@@ -42,20 +42,21 @@ FILTER(filter_truncate)
 {
     int64_t length = jinja_arg_int(r, args, 0, "length", 255), leeway = 5;
     bool kill_words = jinja_arg_bool(r, args, 1, "killwords", false);
-    const jinja_value *ending = jinja_arg(args, 2, "end"), *slack = jinja_arg(args, 3, "leeway");
-    const jinja_string *end = ending ? jinja_arg_string(r, args, 2, "end") : jinja_literal(r, "...").string;
+    const jinja_value *given = jinja_arg(args, 2, "end"), *slack = jinja_arg(args, 3, "leeway");
+    jinja_value end = given ? *given : jinja_literal(r, "...");
     if (slack && slack->kind != JINJA_NONE) leeway = jinja_arg_int(r, args, 3, "leeway", 5);
-    if (v.kind == JINJA_UNDEFINED && !ending) return jinja_literal(r, "");
-    if (v.kind != JINJA_STRING || !end) jinja_fail(r, WF_ERROR_FORMAT, "truncate of %s", jinja_type_name(v));
-    int64_t kept = length - (int64_t)jinja_count(end);
+    int64_t kept = length - jinja_length(r, end);
     if (kept < 0 || leeway < 0) jinja_fail(r, WF_ERROR_FORMAT, "truncate: the length is less than that of the end");
+    int64_t n_all = jinja_length(r, v);
+    if (n_all <= length || n_all - length <= leeway) return v; // whatever it is
+    if (v.kind != JINJA_STRING || end.kind != JINJA_STRING)
+        jinja_fail(r, WF_ERROR_FORMAT, "truncate of %s", jinja_type_name(v));
     characters c = read_characters(r, v.string);
-    if ((int64_t)c.n <= length || (int64_t)c.n - length <= leeway) return v;
     size_t n = (size_t)kept, word = n;
     while (!kill_words && word > 0 && c.cps[word - 1] != ' ') word--;
     jinja_text t = {0};
     jinja_text_add_string(r, &t, cut(r, &c, 0, word ? word - !kill_words : n));
-    jinja_text_add_string(r, &t, end);
+    jinja_text_add_string(r, &t, end.string);
     return jinja_str(jinja_text_end(r, &t));
 }
 

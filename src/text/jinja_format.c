@@ -57,7 +57,6 @@ static jinja_value find_field(braces *b, const jinja_string *field)
             v = jinja_get_item(b->r, v, index >= 0 ? jinja_int(index) : jinja_str(name)), pos++;
         else
             v = jinja_get_attr(b->r, v, name);
-        if (v.kind == JINJA_UNDEFINED) jinja_fail_undefined(b->r, v);
     }
     return v;
 }

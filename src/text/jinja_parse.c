@@ -147,7 +147,7 @@ static jinja_node *parse_macro(jinja_parser *p)
 static jinja_node *parse_call_block(jinja_parser *p)
 {
     jinja_node *n = parser_node(p, NODE_CALL_BLOCK, NULL, parser_node(p, NODE_MACRO, NULL, NULL));
-    parser_set_name(p, n->b, VIEW_LITERAL("caller"));
+    n->b->name = VIEW_LITERAL("caller"); // in messages; it has no name to the template
     if (parser_is_op(p, "(")) parse_parameters(p, n->b);
     n->a = jinja_parse_expression(p);
     if (n->a->kind != NODE_CALL) jinja_fail(p->r, WF_ERROR_FORMAT, "'call' needs a call");

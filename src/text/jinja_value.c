@@ -62,6 +62,7 @@ jinja_value *jinja_dict_find(jinja_run *r, const jinja_dict *d, jinja_value key)
 static bool is_hashable(jinja_run *r, jinja_value v)
 {
     if (v.kind == JINJA_LIST || v.kind == JINJA_DICT || v.kind == JINJA_SLICE) return false;
+    if (v.kind == JINJA_VIEW) return !strcmp(v.list->label, "dict_values");
     if (v.kind != JINJA_TUPLE) return true;
     jinja_enter(r);
     bool hashable = true;
@@ -461,7 +462,10 @@ static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
         break;
     case JINJA_MACRO:
         jinja_text_add_literal(r, t, "<Macro ");
-        repr_string(r, t, v.macro->node->name_string);
+        if (v.macro->node->name_string)
+            repr_string(r, t, v.macro->node->name_string);
+        else
+            jinja_text_add_literal(r, t, "anonymous");
         jinja_text_add_literal(r, t, ">");
         break;
     case JINJA_LOOP: {

@@ -34,6 +34,7 @@ CONTEXT = {
 class Generator:
     def __init__(self, seed):
         self.r = random.Random(seed)
+        self.oddity = self.r.choice([0, 0.04, 0.2])
 
     def pick(self, *options):
         return self.r.choice(options)
@@ -69,7 +70,7 @@ class Generator:
 
     def other(self, wanted, depth):
         """Mostly the wanted type."""
-        return self.any(depth - 1) if self.r.random() < 0.04 else wanted(depth - 1)
+        return self.any(depth - 1) if self.r.random() < self.oddity else wanted(depth - 1)
 
     def integer(self, depth):
         r = self.r
@@ -135,6 +136,7 @@ class Generator:
 
     def slice(self):
         part = lambda: self.maybe(str(self.r.randint(-8, 8)), 0.6)
+        # jinja2 folds slices of constants that cannot be sliced to undefined, where it fails on variables: not asked for
         return part() + ":" + part() + self.maybe(":" + self.maybe(self.pick("1", "2", "-1", "-2", "3"), 0.8), 0.4)
 
     def list(self, depth):
@@ -227,13 +229,15 @@ def run_jinja2(template: str):
 
 
 def has_address(text):
-    return text is not None and re.search(r"0x[0-9a-f]{6,}|&lt;(generator|bound|built-in|function)|<(generator|bound|built-in|function)|generator object|_generator|dict_iterator|<itertools|at 0X|bound method|TemplateDict", text) is not None
+    return text is not None and re.search(r"0x[0-9a-f]{6,}|&lt;(generator|bound|built-in|function)|<(generator|bound|built-in|function)|generator object|_generator|dict_iterator|<itertools|at 0X|GENERATOR|bound method|TemplateDict", text) is not None
 
 
 def compare(template: str):
     """None where both agree, "refused" where welford may refuse, else what differs."""
     want = run_jinja2(template)
     if has_address(want) or (want is not None and len(want) > 100000):
+        return None
+    if re.search(r"(\d|none|true|false)\[-?\d*:", template):
         return None
     got, message = run_welford(template)
     if got == want and (message is None or not message.startswith("exit")):
