@@ -3,11 +3,14 @@
 //     jinja_lex.c         source -> tokens          jinja_value.c        containers, truth, equality, order, printing
 //     jinja_parse.c       tokens -> tree            jinja_json.c         JSON in and out
 //     jinja_expression.c  ... of expressions        jinja_string.c       text: building, code points, case
-//     jinja_parser.c      ... what both need        jinja_operator.c     + - * / // % **
-//     jinja_eval.c        tree + context -> text    jinja_attribute.c    attributes, items, slices
-//     jinja.c             the public functions      jinja_method.c       methods
-//     jinja_is.c          tests ("is ...")          jinja_function.c     global functions, arguments of calls
-//     jinja_filter.c      filters, of sequences     jinja_filter_text.c  ... of text and numbers
+//     jinja_parser.c      ... what both need        jinja_operator.c     + - * / // **
+//     jinja_execute.c     tree + context -> text    jinja_percent.c      %, which formats
+//     jinja_eval.c        ... of expressions        jinja_format.c       str.format
+//     jinja_call.c        ... of calls              jinja_number.c       what both need
+//     jinja_scope.c       names                     jinja_attribute.c    attributes, items, slices
+//     jinja_arguments.c   arguments of calls        jinja_method*.c      methods
+//     jinja_function.c    global functions          jinja_filter*.c      filters
+//     jinja.c             the public functions      jinja_is.c           tests ("is ...")
 //
 // Memory: a compile and a render own one arena each; nothing is freed singly. Errors: jinja_fail fills the error and
 // jumps back to the entry (jinja_try), as Lua does; between the two nothing is held that the arena or the run does not
