@@ -18,9 +18,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "golden" / "jinja_cases.json"
-# What welford refuses by name though Python computes it.
+# What welford refuses by name though Python computes it; slices of constants that have none, which jinja2's optimizer
+# makes undefined where it fails on the same values of variables.
 REFUSED = re.compile(r"beyond 64 bits|complex number|filter '(pprint|random|urlize)'|method '(encode|translate|maketrans)'"
-                     r"|more than|printing a part of a range|grows beyond|wider than")
+                     r"|cannot be sliced|more than|printing a part of a range|grows beyond|wider than")
 
 CONTEXT = {
     "s": "Hello, World! it's <b>x</b> & y-z", "u": "Straße éÀ 東京 🙂 ǆ", "w": "  two  words\n and\tmore \n", "e": "", "d1": "42", "dash": "a-b--c well-known x_1",
@@ -66,7 +67,7 @@ class Generator:
         return self.pick(self.integer, self.real, self.string, self.list, self.dict, self.boolean, self.sundry)(depth)
 
     def sundry(self, depth):
-        return self.pick("none", "undefined_name", "nested.k", "nested.nothing", "range(3)", "d.items()", "d.keys()", "(1, 2)", "('a',)", "()", "mixed", "namespace(a=1)", "people[0]", "people", "l|map('string')")
+        return self.pick("none", "undefined_name", "nested.k", "nested.nothing", "range(3)", "d.items()", "d.keys()", "(1, 2)", "('a',)", "()", "mixed", "namespace(a=1)", "people[0]", "people", "(l|map('string'))")
 
     def other(self, wanted, depth):
         """Mostly the wanted type."""
@@ -132,16 +133,15 @@ class Generator:
             lambda: f"{json.dumps(self.format_string())}.format({A()}, {A()}, {A()})", lambda: f"{json.dumps(self.format_string())}.format({self.pick(self.integer, self.real, self.string)(depth - 1)}, {self.pick(self.integer, self.real, self.string)(0)}, {self.integer(0)})",
             lambda: f"{json.dumps(self.pick('{a[b]}', '{0.name}', '{a.b}', '{0}{a}', '{0[0]}', '{a:>{0}}', '{0:{a}}', '{1}', '{', '}', '{0}{}', '{0!x}'))}.format({self.pick(A(), '5', 'people')}, a={self.pick('d', A(), S())})",
             lambda: f"{S()}[{self.slice()}]", lambda: f"{S()}[{I()}]", lambda: f"({self.other(self.list, depth)}|join({self.args(L(), 'attribute=' + chr(39) + 'name' + chr(39))}))",
-            lambda: f"({S()} if {self.boolean(depth - 1)}{self.maybe(' else ' + S(), 0.8)})", lambda: f"({self.pick('ls', 'ls|list', S() + '.split()')}|{self.pick('first', 'last', 'max', 'min', 'join')})", lambda: f"({A()}|default({S()}, {self.pick('true', 'false')}))")()
+            lambda: f"({S()} if {self.boolean(depth - 1)}{self.maybe(' else ' + S(), 0.8)})", lambda: f"({self.pick('ls', '(ls|list)', S() + '.split()')}|{self.pick('first', 'last', 'max', 'min', 'join')})", lambda: f"({A()}|default({S()}, {self.pick('true', 'false')}))")()
 
     def slice(self):
         part = lambda: self.maybe(str(self.r.randint(-8, 8)), 0.6)
-        # jinja2 folds slices of constants that cannot be sliced to undefined, where it fails on variables: not asked for
         return part() + ":" + part() + self.maybe(":" + self.maybe(self.pick("1", "2", "-1", "-2", "3"), 0.8), 0.4)
 
     def list(self, depth):
         if depth <= 0 or self.r.random() < 0.25:
-            return self.pick("l", "ls", "mixed", "el", "[1, 2]", "['a', 'b']", "range(4)|list", "(1, 2)", "people", "d.keys()|list", "[[1, 2], [0]]", "range(1, 9, 3)")
+            return self.pick("l", "ls", "mixed", "el", "[1, 2]", "['a', 'b']", "(range(4)|list)", "(1, 2)", "people", "(d.keys()|list)", "[[1, 2], [0]]", "range(1, 9, 3)")
         L, S, A = (lambda: self.other(self.list, depth)), (lambda: self.other(self.string, depth)), (lambda: self.any(depth - 1))
         test = self.pick("'odd'", "'string'", "'number'", "'none'", "'defined'", "'in', [1, 'a']", "'eq', 1", "'gt', 1", "'lower'", "'sameas', none", "'divisibleby', 2", "'upper'", "'mapping'", "'true'", "'ne', 2", "'iterable'", "'<', 3")
         return self.pick(
@@ -236,8 +236,6 @@ def compare(template: str):
     """None where both agree, "refused" where welford may refuse, else what differs."""
     want = run_jinja2(template)
     if has_address(want) or (want is not None and len(want) > 100000):
-        return None
-    if re.search(r"(\d|none|true|false)\[-?\d*:", template):
         return None
     got, message = run_welford(template)
     if got == want and (message is None or not message.startswith("exit")):
