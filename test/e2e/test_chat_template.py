@@ -649,6 +649,8 @@ a {%- raw -%}  {{ x }}  {%- endraw -%} b
 {% for x in [{'n': 1, 'c': [{'n': 2, 'c': [{'n': 3}]}]}, {'n': 4}] recursive %}{{ x.n }}:{{ loop.depth }}{{ loop.depth0 }}{{ loop.index }}[{{ loop(x.c) }}]{% else %}none{% endfor %}
 {% for x in [1, [2, [3, 4]], 5] recursive %}{% if x is number %}{{ x }}{{ loop.length }}{% else %}({{ loop(x) }}){% endif %}{% endfor %}
 {% for x in [1, 2] %}{% for y in [] %}{% else %}{% continue %}{% endfor %}no{% endfor %}{% for x in [1, 2] %}{{ x }}{% for y in [] %}{% else %}{% break %}{% endfor %}{% endfor %}
+{{ 'ß ŉ ﬁ ﬃ ᾳ ǆ ΐ'.upper() }} {{ 'ßa ŉa ﬁa ᾳa ǆa'.title() }} {{ 'ﬁn ǆ'.capitalize() }} {{ 'ß ﬁn'|title }} {{ 'İI'.lower() }} {{ 'ßﬁ'.swapcase() }} {{ 'ßﬁΣ'.casefold() }}
+{{ 'ΟΔΟΣ ΣΑΣ Σ ΑΣ. ΑΣ.Α'.lower() }} {{ 'ΟΔΟΣ'.capitalize() }} {{ 'ΟΔΟΣ ΟΔΟΣ'.title() }} {{ 'ΟΔΟΣ'|lower }} {{ 'ΟΔΟΣ'|title }}
 {{ 1.0 }} {{ 1e5 }} {{ 1.10 }} {{ 100000000000000000000.0 }} {{ 0.1 + 0.2 }} {{ 1/3 }} {{ 5 // 0.3 }} {{ 10 % 0.3 }} {{ -1 // 3 }} {{ 2 ** 0.5 }} {{ 1e22 }} {{ 123e-7 }}
 """.strip("\n").split("\n")
 
