@@ -43,6 +43,7 @@ static void bind_parameters(jinja_run *r, const jinja_node *macro, const jinja_a
     bool *used = jinja_alloc(r, args->n_named, sizeof *used);
     const jinja_value **given = jinja_alloc(r, macro->n_items, sizeof *given);
     for (size_t i = 0; i < macro->n_items; i++) {
+        jinja_step(r, args->n_named / 8);
         if (i < args->n) given[i] = &args->items[i];
         for (size_t k = 0; k < args->n_named && !given[i]; k++) {
             if (!view_equal(args->names[k], macro->arg_names[i])) continue;

@@ -82,5 +82,7 @@ jinja_string *jinja_string_case(jinja_run *r, const jinja_string *s, jinja_case 
         if (!is_ignorable(cp)) after_letter = jinja_has_case(cp);
         first = how == CASE_TITLE && splits_words(cp);
     }
-    return jinja_text_end(r, &t);
+    jinja_string *changed = jinja_text_end(r, &t);
+    changed->markup = s->markup;
+    return changed;
 }

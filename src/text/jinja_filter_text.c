@@ -18,8 +18,11 @@ FILTER(filter_lower)
 }
 FILTER(filter_title)
 {
+    const jinja_string *s = jinja_to_string(r, v);
     (void)args;
-    return strings_case(r, v, CASE_TITLE);
+    jinja_string plain = *s; // jinja2 joins words, which gives no markup
+    plain.markup = false;
+    return jinja_str(jinja_string_case(r, &plain, CASE_TITLE));
 }
 FILTER(filter_capitalize)
 {

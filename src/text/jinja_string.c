@@ -61,6 +61,7 @@ jinja_string *jinja_string_slice(jinja_run *r, const jinja_string *s, size_t beg
 {
     jinja_string *cut = jinja_string_new(r, s->data + begin, end > begin ? end - begin : 0);
     if (s->origin) cut->origin = s->origin + begin;
+    cut->markup = s->markup;
     return cut;
 }
 

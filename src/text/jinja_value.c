@@ -223,7 +223,9 @@ jinja_list *jinja_iterate(jinja_run *r, jinja_value v)
         list = jinja_list_new(r);
         for (size_t pos = 0, used; pos < v.string->len; pos += used) {
             jinja_code_point(v.string->data + pos, v.string->len - pos, &used);
-            jinja_list_add(r, list, jinja_str(jinja_string_slice(r, v.string, pos, pos + used)));
+            jinja_string *one = jinja_string_slice(r, v.string, pos, pos + used);
+            one->markup = false; // only subscripts and methods keep it
+            jinja_list_add(r, list, jinja_str(one));
         }
         return list;
     case JINJA_DICT:
