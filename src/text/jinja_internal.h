@@ -377,6 +377,7 @@ bool jinja_integer(jinja_value v, int64_t *i); // INT, BOOL
 bool jinja_equal(jinja_run *r, jinja_value a, jinja_value b);
 int jinja_order(jinja_run *r, jinja_value a, jinja_value b); // -1, 0, 1; 2: unordered (nan); fails like Python's <
 bool jinja_contains(jinja_run *r, jinja_value container, jinja_value item);
+bool jinja_is_hashable(jinja_run *r, jinja_value v);
 int64_t jinja_length(jinja_run *r, jinja_value v);
 jinja_list *jinja_iterate(jinja_run *r, jinja_value v); // the items in order; not to be changed; ends an iterator
 const jinja_string *jinja_to_string(jinja_run *r, jinja_value v);

@@ -46,8 +46,16 @@ KIND_TEST(is_less, jinja_order(r, v, operand(args)) < 0)
 KIND_TEST(is_greater, jinja_order(r, v, operand(args)) == 1)
 KIND_TEST(is_at_most, jinja_order(r, v, operand(args)) <= 0)
 KIND_TEST(is_at_least, jinja_order(r, operand(args), v) <= 0)
-KIND_TEST(is_filter, v.kind == JINJA_STRING && jinja_find_filter(jinja_string_view(v.string)) != NULL)
-KIND_TEST(is_test, v.kind == JINJA_STRING && jinja_find_test(jinja_string_view(v.string)) != NULL)
+
+// Whether there is a filter or test of that name: as Python looks it up, with a value that may be a key.
+static const jinja_string *name_of(jinja_run *r, jinja_value v)
+{
+    if (!jinja_is_hashable(r, v)) jinja_fail(r, WF_ERROR_FORMAT, "%s is no name", jinja_type_name(v));
+    return v.kind == JINJA_STRING ? v.string : jinja_literal(r, "").string;
+}
+
+KIND_TEST(is_filter, jinja_find_filter(jinja_string_view(name_of(r, v))) != NULL)
+KIND_TEST(is_test, jinja_find_test(jinja_string_view(name_of(r, v))) != NULL)
 
 // The same object: equal for the few that Python keeps once, else the same place in memory.
 TEST(is_same)

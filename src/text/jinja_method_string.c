@@ -94,31 +94,23 @@ METHOD(string_rsplit)
     return do_rsplit(r, self.string, jinja_arg_string(r, args, 0, "sep"), jinja_arg_int(r, args, 1, "maxsplit", -1));
 }
 
-METHOD(string_partition)
+// What stands before the separator, it, and what stands behind; without one all of the string on the side that the
+// search ends at.
+static jinja_value partition(jinja_run *r, const jinja_string *s, const jinja_string *separator, bool last)
 {
-    const jinja_string *s = self.string, *separator = jinja_need_string(r, args, 0, "sep");
     if (!separator->len) jinja_fail(r, WF_ERROR_FORMAT, "partition with an empty separator");
-    size_t hit = jinja_string_find(r, s, separator, 0), after = hit == SIZE_MAX ? s->len : hit + separator->len;
-    if (hit == SIZE_MAX) hit = s->len;
+    size_t hit = last ? find_last(r, s, separator, s->len) : jinja_string_find(r, s, separator, 0);
+    size_t begin = hit, end = hit + separator->len;
+    if (hit == SIZE_MAX) begin = end = last ? 0 : s->len;
     jinja_list *parts = jinja_list_new(r);
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, 0, hit)));
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, hit, after)));
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, after, s->len)));
+    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, 0, begin)));
+    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, begin, end)));
+    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, end, s->len)));
     return jinja_seq(JINJA_TUPLE, parts);
 }
 
-METHOD(string_rpartition)
-{
-    const jinja_string *s = self.string, *separator = jinja_need_string(r, args, 0, "sep");
-    if (!separator->len) jinja_fail(r, WF_ERROR_FORMAT, "rpartition with an empty separator");
-    size_t hit = find_last(r, s, separator, s->len), after = hit == SIZE_MAX ? 0 : hit + separator->len;
-    if (hit == SIZE_MAX) hit = 0;
-    jinja_list *parts = jinja_list_new(r);
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, 0, hit)));
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, hit, after)));
-    jinja_list_add(r, parts, jinja_str(jinja_string_slice(r, s, after, s->len)));
-    return jinja_seq(JINJA_TUPLE, parts);
-}
+METHOD(string_partition) { return partition(r, self.string, jinja_need_string(r, args, 0, "sep"), false); }
+METHOD(string_rpartition) { return partition(r, self.string, jinja_need_string(r, args, 0, "sep"), true); }
 
 METHOD(string_splitlines)
 {

@@ -59,21 +59,21 @@ jinja_value *jinja_dict_find(jinja_run *r, const jinja_dict *d, jinja_value key)
     return NULL;
 }
 
-static bool is_hashable(jinja_run *r, jinja_value v)
+bool jinja_is_hashable(jinja_run *r, jinja_value v)
 {
     if (v.kind == JINJA_LIST || v.kind == JINJA_DICT || v.kind == JINJA_SLICE) return false;
     if (v.kind == JINJA_VIEW) return !strcmp(v.list->label, "dict_values");
     if (v.kind != JINJA_TUPLE) return true;
     jinja_enter(r);
     bool hashable = true;
-    for (size_t i = 0; i < v.list->n; i++) hashable = hashable && is_hashable(r, v.list->items[i]);
+    for (size_t i = 0; i < v.list->n; i++) hashable = hashable && jinja_is_hashable(r, v.list->items[i]);
     jinja_leave(r);
     return hashable;
 }
 
 void jinja_dict_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
 {
-    if (!is_hashable(r, key)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(key));
+    if (!jinja_is_hashable(r, key)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(key));
     jinja_value *old = jinja_dict_find(r, d, key);
     if (old) {
         *old = v;
@@ -344,7 +344,8 @@ bool jinja_contains(jinja_run *r, jinja_value container, jinja_value item)
         return jinja_string_find(r, container.string, item.string, 0) != SIZE_MAX;
     }
     if (container.kind == JINJA_DICT) {
-        if (!is_hashable(r, item)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(item));
+        if (!jinja_is_hashable(r, item))
+            jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(item));
         return jinja_dict_find(r, container.dict, item) != NULL;
     }
     const jinja_list *list = jinja_iterate(r, container);
