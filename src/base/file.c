@@ -73,30 +73,112 @@ wf_status file_read(const char *path, char **data, size_t *bytes, wf_error *err)
     return WF_OK;
 }
 
-wf_status file_write_atomic(const char *path, const void *data, size_t bytes, wf_error *err)
+// ---- writing
+
+// 0, or errno.
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    while (bytes) {
+        ssize_t written = write(fd, data, bytes);
+        if (written >= 0)
+            data += written, bytes -= (size_t)written;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+static int close_after(int fd, int reason) { return close(fd) && !reason ? errno : reason; }
+
+// Into what is there: a device, a FIFO, a file in a folder that may not be written to.
+static int write_through(const char *path, const char *data, size_t bytes)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
+    return fd < 0 ? errno : close_after(fd, write_all(fd, data, bytes));
+}
+
+// The name that a chain of symlinks ends in, which need not exist. 0, or errno.
+static int follow_links(const char *path, char target[PATH_MAX])
+{
+    enum { MAX_LINKS = 40 }; // as in Linux
+    if (snprintf(target, PATH_MAX, "%s", path) >= PATH_MAX) return ENAMETOOLONG;
+    for (int i = 0; i < MAX_LINKS; i++) {
+        char link[PATH_MAX];
+        ssize_t n = readlink(target, link, sizeof link - 1);
+        if (n < 0) return 0; // the end of the chain, or nothing there
+        link[n] = 0;
+        const char *slash = strrchr(target, '/');
+        size_t folder = link[0] == '/' || !slash ? 0 : (size_t)(slash - target) + 1;
+        if (folder + (size_t)n >= PATH_MAX) return ENAMETOOLONG;
+        memcpy(target + folder, link, (size_t)n + 1);
+    }
+    return ELOOP;
+}
+
+// A new file beside `path`, whose name tells whose it is where that is not too long.
+static int create_beside(const char *path, char temporary[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int fd = -1, folder = slash ? (int)(slash - path) + 1 : 0;
+    errno = ENAMETOOLONG;
+    if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) < PATH_MAX) fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd >= 0 || errno != ENAMETOOLONG) return fd;
+    if (snprintf(temporary, PATH_MAX, "%.*s.welford.XXXXXX", folder, path) >= PATH_MAX) return -1;
+    return mkostemp(temporary, O_CLOEXEC);
+}
+
+// Owner and mode of the file that is replaced; without one, mode 0666 less the umask.
+static int copy_owner(int fd, const struct stat *old)
+{
+    mode_t mask = umask(0), mode = 0666 & ~mask;
+    umask(mask);
+    if (old) mode = fchown(fd, old->st_uid, old->st_gid) ? old->st_mode & 0777 : old->st_mode & 07777;
+    return fchmod(fd, mode) ? errno : 0;
+}
+
+// `old`: of the plain file there, or NULL.
+static int replace(const char *path, const struct stat *old, const char *data, size_t bytes)
 {
     char temporary[PATH_MAX];
-    int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof temporary) return error_set(err, WF_ERROR_IO, "%s: path too long", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
-    const char *p = data;
-    int reason = 0;
-    while (bytes && !reason) {
-        ssize_t written = write(fd, p, bytes);
-        if (written >= 0)
-            p += written, bytes -= (size_t)written;
-        else if (errno != EINTR)
-            reason = errno;
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    if (!reason && fchmod(fd, 0666 & ~mask)) reason = errno;
-    if (close(fd) && !reason) reason = errno;
+    if (old && access(path, W_OK)) return errno; // a file that says it is not to be written to
+    int fd = create_beside(path, temporary);
+    if (fd < 0 && old && (errno == EACCES || errno == EPERM)) return write_through(path, data, bytes);
+    if (fd < 0) return errno;
+    int reason = write_all(fd, data, bytes);
+    if (!reason) reason = copy_owner(fd, old);
+    reason = close_after(fd, reason);
     if (!reason && rename(temporary, path)) reason = errno;
-    if (!reason) return WF_OK;
-    unlink(temporary);
-    return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(reason));
+    if (reason) unlink(temporary);
+    return reason;
+}
+
+// The descriptor of standard output or standard error when `path` is that, as /dev/stdout is; else -1.
+static int find_standard(const char *path, const struct stat *there)
+{
+    if (!strcmp(path, "-")) return STDOUT_FILENO;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat own;
+        if (there && !fstat(fd, &own) && own.st_dev == there->st_dev && own.st_ino == there->st_ino) return fd;
+    }
+    return -1;
+}
+
+wf_status file_write(const char *path, const void *data, size_t bytes, wf_error *err)
+{
+    char target[PATH_MAX];
+    struct stat st;
+    const struct stat *there = stat(path, &st) ? NULL : &st;
+    int standard = find_standard(path, there), reason;
+    if (standard >= 0) {
+        fflush(standard == STDOUT_FILENO ? stdout : stderr);
+        reason = write_all(standard, data, bytes);
+    } else if (there && !S_ISREG(st.st_mode)) {
+        reason = write_through(path, data, bytes);
+    } else {
+        reason = follow_links(path, target);
+        if (!reason) reason = replace(target, there, data, bytes);
+    }
+    return reason ? error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(reason)) : WF_OK;
 }
 
 wf_status file_check_output(const char *path, wf_error *err)

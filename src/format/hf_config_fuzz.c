@@ -30,11 +30,11 @@ static void check_config(checkpoint *file, const hf_config *config, const json_t
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
-    json_error_t reason;
-    json_t *root = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &reason);
+    json_t *root;
     checkpoint *file;
     hf_config config;
     wf_error err = {0};
+    if (json_read((view){(const char *)data, bytes}, "fuzz", JSON_RULES_PYTHON, &root, &err) != WF_OK) return 0;
     if (!json_is_object(root)) {
         json_decref(root);
         return 0;

@@ -1,21 +1,24 @@
+#define _GNU_SOURCE
 #include "format/json_file.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 
 wf_status json_file_open(const char *path, json_t **root, wf_error *err)
 {
     file_map map;
-    json_error_t reason;
+    view number;
     *root = NULL;
     TRY(file_map_open(path, &map, err));
-    *root = json_loadb(map.data ? (const char *)map.data : "", map.bytes, JSON_REJECT_DUPLICATES, &reason);
+    view text = {map.data ? (const char *)map.data : "", map.bytes};
+    wf_status status = json_read(text, path, JSON_RULES_PYTHON, root, err);
     file_map_close(&map);
-    if (!*root) return error_set(err, WF_ERROR_FORMAT, "%s: line %d: %s", path, reason.line, reason.text);
-    if (json_is_object(*root)) return WF_OK;
+    if (status != WF_OK) return status;
+    if (json_is_object(*root) && !json_is_wide(*root, &number)) return WF_OK;
     json_decref(*root);
     *root = NULL;
     return error_set(err, WF_ERROR_FORMAT, "%s: not a JSON object", path);
@@ -36,6 +39,10 @@ wf_status json_field_int(const json_fields *f, const char *name, int64_t min, in
 {
     const json_t *found = json_field(f, name);
     if (!found) return WF_OK;
+    view wide;
+    if (json_is_wide(found, &wide))
+        return error_set(f->err, WF_ERROR_FORMAT, "%s: field '%s': %.40s%s is not in %" PRId64 "..%" PRId64, f->path,
+                         name, wide.data, wide.len > 40 ? "..." : "", min, max);
     if (!json_is_integer(found)) return fail_type(f, name, "an integer");
     int64_t number = json_integer_value(found);
     if (number < min || number > max)
@@ -48,9 +55,10 @@ wf_status json_field_int(const json_fields *f, const char *name, int64_t min, in
 wf_status json_field_float(const json_fields *f, const char *name, double *value)
 {
     const json_t *found = json_field(f, name);
+    double number;
     if (!found) return WF_OK;
-    if (!json_is_number(found) || !isfinite(json_number_value(found))) return fail_type(f, name, "a number");
-    *value = json_number_value(found);
+    if (!json_number_of(found, &number) || !isfinite(number)) return fail_type(f, name, "a finite number");
+    *value = number;
     return WF_OK;
 }
 
@@ -75,8 +83,9 @@ wf_status json_field_string(const json_fields *f, const char *name, view *value)
 wf_status json_field_object(const json_fields *f, const char *name, json_t **value)
 {
     json_t *found = json_field(f, name);
+    view wide;
     if (!found) return WF_OK;
-    if (!json_is_object(found)) return fail_type(f, name, "an object");
+    if (!json_is_object(found) || json_is_wide(found, &wide)) return fail_type(f, name, "an object");
     *value = found;
     return WF_OK;
 }
@@ -92,7 +101,8 @@ wf_status json_field_array(const json_fields *f, const char *name, json_t **valu
 
 wf_status json_refuse(const json_fields *f, const char *name, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    view wide;
+    char *text = json_is_wide(value, &wide) ? strdup(wide.data) : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     wf_status status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: field '%.80s' = %.80s is not supported", f->path,
                                  name, text ? text : "?");
     free(text);

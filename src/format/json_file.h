@@ -1,13 +1,12 @@
-// JSON files of checkpoint folders: opened whole by jansson, their fields read with messages that name file and field.
+// JSON files of checkpoint folders: opened whole, their fields read with messages that name file and field.
 #ifndef WELFORD_FORMAT_JSON_FILE_H
 #define WELFORD_FORMAT_JSON_FILE_H
 
-#include <jansson.h>
-
 #include "base/status.h"
 #include "base/view.h"
+#include "format/json_read.h"
 
-// Reads a file that must hold a JSON object, no name in it twice. WF_ERROR_IO when it cannot be read, WF_ERROR_FORMAT
+// Reads a file that must hold a JSON object, by json_read. WF_ERROR_IO when it cannot be read, WF_ERROR_FORMAT
 // with path and line when it is not that. *root: json_decref it.
 wf_status json_file_open(const char *path, json_t **root, wf_error *err);
 

@@ -1,11 +1,8 @@
 #define _GNU_SOURCE
 #include "format/npy.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buffer.h"
 #include "base/checked.h"
@@ -56,16 +53,6 @@ static void write_header(npy_type type, const int64_t *dims, uint32_t n_dims, bu
     buffer_free(&header);
 }
 
-static wf_status write_through(const char *path, const buffer *content, wf_error *err)
-{
-    FILE *out = fopen(path, "wbe");
-    if (!out) return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool written = fwrite(content->data, 1, content->len, out) == content->len;
-    int reason = errno;
-    if (fclose(out) && written) written = false, reason = errno;
-    return written ? WF_OK : error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(reason));
-}
-
 wf_status npy_write(const char *path, npy_type type, const int64_t *dims, uint32_t n_dims, const void *data,
                     wf_error *err)
 {
@@ -75,14 +62,7 @@ wf_status npy_write(const char *path, npy_type type, const int64_t *dims, uint32
     buffer content = {0};
     write_header(type, dims, n_dims, &content);
     buffer_append(&content, data, bytes);
-    struct stat st;
-    wf_status status;
-    if (content.failed)
-        status = error_memory(err, bytes);
-    else if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        status = write_through(path, &content, err);
-    else
-        status = file_write_atomic(path, content.data, content.len, err);
+    wf_status status = content.failed ? error_memory(err, bytes) : file_write(path, content.data, content.len, err);
     buffer_free(&content);
     return status;
 }

@@ -11,10 +11,12 @@
 #include "format/safetensors.h"
 
 #include <inttypes.h>
-#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "format/json_read.h"
 
 enum { LENGTH_BYTES = 8, HEADER_LIMIT = 100000000 };
 
@@ -188,9 +190,11 @@ wf_status safetensors_parse(const unsigned char *data, size_t bytes, const char 
     if (n == 0 || data[LENGTH_BYTES] != '{')
         return error_set(err, WF_ERROR_FORMAT, "%s: offset 8: the header does not begin with '{'", name);
     out->header_bytes = LENGTH_BYTES + (size_t)n;
-    json_error_t reason;
-    json_t *header = json_loadb((const char *)data + LENGTH_BYTES, (size_t)n, JSON_REJECT_DUPLICATES, &reason);
-    if (!header) return error_set(err, WF_ERROR_FORMAT, "%s: header, byte %d: %s", name, reason.position, reason.text);
+    json_t *header;
+    view text = {(const char *)data + LENGTH_BYTES, (size_t)n};
+    char place[PATH_MAX + 16];
+    snprintf(place, sizeof place, "%s: header", name);
+    TRY(json_read(text, place, JSON_RULES_STRICT, &header, err));
     wf_status status = read_header(&r, header);
     json_decref(header);
     return status;

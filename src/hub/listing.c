@@ -76,11 +76,11 @@ static wf_status read_listing(const char *name, const json_t *root, hub_listing 
 
 wf_status hub_listing_parse(const char *name, view json, hub_listing *l, wf_error *err)
 {
-    json_error_t reason;
+    char place[HUB_NAME_BYTES + 32];
+    json_t *root;
     *l = (hub_listing){0};
-    json_t *root = json_loadb(json.data, json.len, JSON_REJECT_DUPLICATES, &reason);
-    if (!root)
-        return error_set(err, WF_ERROR_FORMAT, "%s: the hub's answer, line %d: %s", name, reason.line, reason.text);
+    snprintf(place, sizeof place, "%.*s: the hub's answer", HUB_NAME_BYTES, name);
+    TRY(json_read(json, place, JSON_RULES_PYTHON, &root, err));
     wf_status status = read_listing(name, root, l, err);
     json_decref(root);
     if (status != WF_OK) hub_listing_free(l);

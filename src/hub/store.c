@@ -58,7 +58,7 @@ wf_status hub_write_ref(const char *folder, const char *revision, const char *co
     if (hub_read_ref(folder, revision, before) && !strcmp(before, commit)) return WF_OK;
     snprintf(path, sizeof path, "%s/refs/%s", folder, revision);
     TRY(make_parent(path, err));
-    return file_write_atomic(path, commit, strlen(commit), err);
+    return file_write(path, commit, strlen(commit), err);
 }
 
 // ---- snapshots

@@ -4,7 +4,7 @@
 //   packs/KEY.wfpack      packed weights (runtime/pack.h)
 //   models/               downloaded checkpoints, which are never removed
 //
-// Entries appear whole (base/draft.h, file_write_atomic). A writer that died may leave KEY.SUFFIX.something behind,
+// Entries appear whole (base/draft.h, file_write). A writer that died may leave KEY.SUFFIX.something behind,
 // which cache_sweep removes.
 #define _GNU_SOURCE
 #include "runtime/cache.h"

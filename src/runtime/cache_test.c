@@ -41,7 +41,7 @@ static void put(const char *name, size_t bytes)
     char path[PATH_MAX], *data = calloc(bytes + 1, 1);
     assert_non_null(data);
     snprintf(path, sizeof path, "%s/%s", root, name);
-    assert_int_equal(file_write_atomic(path, data, bytes, NULL), WF_OK);
+    assert_int_equal(file_write(path, data, bytes, NULL), WF_OK);
     free(data);
 }
 
@@ -114,7 +114,7 @@ static void test_path(void **state)
     assert_true(cache_path("programs", "00ff", ".wfprog", path, sizeof path));
     snprintf(expected, sizeof expected, "%s/programs/00ff.wfprog", deep);
     assert_string_equal(path, expected);
-    assert_int_equal(file_write_atomic(path, "x", 1, NULL), WF_OK);
+    assert_int_equal(file_write(path, "x", 1, NULL), WF_OK);
 
     // No folder can be made below a file: no cache, and no crash.
     put("file", 3);
@@ -164,7 +164,7 @@ static void test_two_writers(void **state)
         for (int round = 0; round < ROUNDS; round++) {
             memset(data, 'a' + 2 * (round % 13) + i, BYTES);
             bad |= !cache_path("programs", "0123456789abcdef0123456789abcdef", ".wfprog", path, sizeof path);
-            bad |= file_write_atomic(path, data, BYTES, NULL) != WF_OK;
+            bad |= file_write(path, data, BYTES, NULL) != WF_OK;
         }
         free(data);
         _exit(bad);

@@ -32,7 +32,7 @@ static const char *in_root(const char *name)
 
 static void put(const char *name, const void *data, size_t bytes)
 {
-    assert_int_equal(file_write_atomic(in_root(name), data, bytes, NULL), WF_OK);
+    assert_int_equal(file_write(in_root(name), data, bytes, NULL), WF_OK);
 }
 
 static int run_command(const char *format, const char *a, const char *b)
@@ -258,14 +258,14 @@ static void test_damaged_program(void **state)
     const size_t cuts[] = {0, 1, 47, 48, 200, bytes - 1};
     size_t n_calls = 1;
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-        assert_int_equal(file_write_atomic(path, good, cuts[i], NULL), WF_OK);
+        assert_int_equal(file_write(path, good, cuts[i], NULL), WF_OK);
         assert_false(open_model((model_options){0}, 1).program_cached);
         assert_int_equal(count_calls(), ++n_calls);
         assert_true(open_model((model_options){0}, 1).program_cached); // rebuilt
     }
     for (size_t at = 0; at < bytes; at += bytes / 7) {
         good[at] = (char)(good[at] ^ 4);
-        assert_int_equal(file_write_atomic(path, good, bytes, NULL), WF_OK);
+        assert_int_equal(file_write(path, good, bytes, NULL), WF_OK);
         good[at] = (char)(good[at] ^ 4);
         assert_false(open_model((model_options){0}, 1).program_cached);
         assert_true(open_model((model_options){0}, 1).program_cached);

@@ -34,7 +34,7 @@ wf_status program_make(make_program *make, void *context, const char *key, progr
     times->seconds = clock_seconds() - times->started;
     if (status == WF_OK) status = load_made(&image, prog, err);
     if (status == WF_OK && key && find_path(key, path))
-        file_write_atomic(path, image.data, image.len, NULL); // without it: no cache
+        file_write(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);
     return status;
 }

@@ -142,7 +142,7 @@ wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_
     token_list list = {0};
     json_t *array = json_array();
     wf_status status = array ? build_messages(messages, n_messages, array, err) : error_memory(err, sizeof *array);
-    if (status == WF_OK) status = engine_encode_chat(&m->e, array, &list, err);
+    if (status == WF_OK) status = engine_encode_chat(&m->e, array, &list, NULL, err);
     json_decref(array);
     return give_ids(status, &list, ids, n_ids, err);
 }

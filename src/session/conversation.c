@@ -29,11 +29,12 @@ void conversation_reset(conversation *c)
     forget_messages(c, role && !strcmp(role, "system"));
 }
 
-static wf_status encode_turn(const conversation *c, const conversation_turn *turn, token_list *prompt, wf_error *err)
+static wf_status encode_turn(conversation *c, const conversation_turn *turn, token_list *prompt, wf_error *err)
 {
+    c->text_lost = false;
     if (turn->raw) return engine_encode(c->e, turn->text, true, prompt, err);
     if (!c->e->has_chat) return engine_encode(c->e, turn->text, false, prompt, err);
-    return engine_encode_chat(c->e, c->messages, prompt, err);
+    return engine_encode_chat(c->e, c->messages, prompt, &c->text_lost, err);
 }
 
 static wf_status add_answer(conversation *c, const token_list *answer, wf_error *err)

@@ -14,6 +14,7 @@ typedef struct conversation {
     session *s;
     sampler *choose;
     json_t *messages; // array of {"role", "content"}
+    bool text_lost;   // the prompt of the last turn does not hold what the user said
 } conversation;
 
 // `system` may be NULL. What it points to must outlive it.

@@ -177,7 +177,7 @@ wf_status engine_check_chat(const engine *e, wf_error *err)
     return e->chat ? WF_OK : error_set(err, e->chat_error.status, "%s", e->chat_error.message);
 }
 
-wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err)
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, bool *text_lost, wf_error *err)
 {
     TRY(engine_check_chat(e, err));
     buffer prompt = {0};
@@ -186,6 +186,7 @@ wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list
     TRY_GOTO(
         chat_template_apply(e->chat, messages, true, e->specials, e->n_specials, &prompt, &blocked, &n_blocked, err),
         done);
+    if (text_lost) *text_lost = chat_prompt_lacks_text(buffer_view(&prompt), messages);
     TRY_GOTO(encode_with_bos(e, buffer_view(&prompt), true, blocked, n_blocked, out, err), done);
 done:
     free(blocked);

@@ -44,8 +44,9 @@ wf_status engine_encode(const engine *e, view text, bool parse_special, token_li
 wf_status engine_check_chat(const engine *e, wf_error *err);
 
 // Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
-// WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used.
-wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, wf_error *err);
+// WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used. *text_lost (may
+// be NULL): chat_prompt_lacks_text.
+wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, bool *text_lost, wf_error *err);
 
 // A message {"role", "content"} for such an array; ill-formed UTF-8 in the text is repaired. NULL: out of memory.
 json_t *chat_message(const char *role, view content);

@@ -39,7 +39,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
     session_get_state(s, data + offset);
     uint64_t checksum = XXH3_64bits(data + HASHED, bytes - HASHED);
     memcpy(data + CHECKSUM, &checksum, sizeof checksum);
-    wf_status status = file_write_atomic(path, data, bytes, err);
+    wf_status status = file_write(path, data, bytes, err);
     free(data);
     return status;
 }
@@ -96,7 +96,9 @@ static wf_status open_saved(const engine *e, int64_t n_ctx, const char *path, sa
 {
     struct stat st;
     *out = (saved){0};
-    if (stat(path, &st) && errno == ENOENT) return WF_OK;
+    bool there = !stat(path, &st);
+    if (!there && errno == ENOENT) return WF_OK;
+    if (there && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return WF_OK; // a device to write to
     TRY(file_map_open(path, &out->map, err));
     wf_status status = read_state(e, n_ctx, path, out, err);
     if (status != WF_OK) file_map_close(&out->map);

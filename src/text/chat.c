@@ -1,14 +1,17 @@
 // Chat templates: the context that templates expect, and which special tokens in the result came from a message.
+#define _GNU_SOURCE // memmem
 #include "text/chat.h"
 
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "text/jinja.h"
+#include "text/utf8.h"
 
 struct chat_template {
     jinja_template *jinja;
     json_t *variables;
+    bool wants_parts; // prints no content that is a string, but prints a list of parts
 };
 
 wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *err)
@@ -37,28 +40,6 @@ wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *e
     return status;
 }
 
-wf_status chat_template_create(view source, const char *name, json_t *variables, chat_template **t, wf_error *err)
-{
-    *t = NULL;
-    chat_template *made = calloc(1, sizeof *made);
-    if (!made) return error_memory(err, sizeof *made);
-    made->variables = json_incref(variables);
-    wf_status status = jinja_compile(source, name, &made->jinja, err);
-    if (status == WF_OK)
-        *t = made;
-    else
-        chat_template_free(made);
-    return status;
-}
-
-void chat_template_free(chat_template *t)
-{
-    if (!t) return;
-    jinja_free(t->jinja);
-    json_decref(t->variables);
-    free(t);
-}
-
 static json_t *make_context(const chat_template *t, const json_t *messages, bool add_generation_prompt)
 {
     // Counting a reference writes to the value, but not to what a caller can see of it.
@@ -67,6 +48,99 @@ static json_t *make_context(const chat_template *t, const json_t *messages, bool
     if (context && json_object_update_missing(context, t->variables) == 0) return context;
     json_decref(context);
     return NULL;
+}
+
+// ---- parts: content as "text", or as [{"type": "text", "text": "text"}]
+
+// A message with its content as parts, where that is a string; else the message itself. A new reference.
+static json_t *message_in_parts(json_t *message)
+{
+    json_t *content = json_object_get(message, "content");
+    if (!json_is_string(content)) return json_incref(message);
+    json_t *made = json_copy(message);
+    if (!made || !json_object_set_new(made, "content", json_pack("[{s:s, s:O}]", "type", "text", "text", content)))
+        return made;
+    json_decref(made);
+    return NULL;
+}
+
+static json_t *messages_in_parts(const json_t *messages)
+{
+    json_t *made = json_array();
+    for (size_t i = 0; made && i < json_array_size(messages); i++) {
+        if (!json_array_append_new(made, message_in_parts(json_array_get(messages, i)))) continue;
+        json_decref(made);
+        made = NULL;
+    }
+    return made;
+}
+
+static bool holds(view text, view part) { return !part.len || memmem(text.data, text.len, part.data, part.len); }
+
+// As the filter trim does it.
+static view trim(view text)
+{
+    size_t begin = 0, end = 0, space, step;
+    utf8_kind kind;
+    while ((space = begin < text.len ? utf8_space_at(text, begin) : 0)) begin += space;
+    for (size_t pos = begin; pos < text.len; pos += step) {
+        space = utf8_space_at(text, pos);
+        step = space ? space : utf8_next(text, pos, &kind);
+        if (!space) end = pos + step;
+    }
+    return (view){text.data + begin, end > begin ? end - begin : 0};
+}
+
+// Whether the template prints the text of a lone user message. A template that refuses such a conversation does not.
+static bool prints_text(const chat_template *t, bool parts)
+{
+    static const char TEXT[] = "<the user's text>";
+    json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", TEXT);
+    json_t *shaped = parts ? messages_in_parts(messages) : json_incref(messages);
+    json_t *context = shaped ? make_context(t, shaped, false) : NULL;
+    buffer out = {0};
+    wf_error ignored;
+    bool found =
+        context && jinja_render(t->jinja, context, &out, &ignored) == WF_OK && holds(buffer_view(&out), view_of(TEXT));
+    buffer_free(&out);
+    json_decref(context);
+    json_decref(shaped);
+    json_decref(messages);
+    return found;
+}
+
+bool chat_prompt_lacks_text(view prompt, const json_t *messages)
+{
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const json_t *content = json_object_get(last, "content");
+    const char *role = json_string_value(json_object_get(last, "role"));
+    if (!role || strcmp(role, "user") || !json_is_string(content)) return false;
+    view text = {json_string_value(content), json_string_length(content)};
+    return !holds(prompt, trim(text));
+}
+
+wf_status chat_template_create(view source, const char *name, json_t *variables, chat_template **t, wf_error *err)
+{
+    *t = NULL;
+    chat_template *made = calloc(1, sizeof *made);
+    if (!made) return error_memory(err, sizeof *made);
+    made->variables = json_incref(variables);
+    wf_status status = jinja_compile(source, name, &made->jinja, err);
+    if (status != WF_OK) {
+        chat_template_free(made);
+        return status;
+    }
+    made->wants_parts = !prints_text(made, false) && prints_text(made, true);
+    *t = made;
+    return WF_OK;
+}
+
+void chat_template_free(chat_template *t)
+{
+    if (!t) return;
+    jinja_free(t->jinja);
+    json_decref(t->variables);
+    free(t);
 }
 
 // ---- specials: sorted, so that those that agree with the text so far are a range, which each byte narrows
@@ -146,7 +220,10 @@ wf_status chat_template_apply(const chat_template *t, const json_t *messages, bo
     if (blocked) *blocked = NULL;
     if (n_blocked) *n_blocked = 0;
     if (!json_is_array(messages)) return error_set(err, WF_ERROR_FORMAT, "the messages are not a JSON array");
-    json_t *context = make_context(t, messages, add_generation_prompt);
+    json_t *parts = t->wants_parts ? messages_in_parts(messages) : NULL;
+    if (t->wants_parts && !parts) return error_memory(err, 0);
+    json_t *context = make_context(t, parts ? parts : messages, add_generation_prompt);
+    json_decref(parts);
     if (!context) return error_memory(err, 0);
     buffer text = {0}, origin = {0};
     special_index index = {0};

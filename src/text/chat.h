@@ -21,7 +21,9 @@ wf_status chat_template_create(view source, const char *name, json_t *variables,
 void chat_template_free(chat_template *t);
 
 // Appends the prompt for `messages`, an array of {"role", "content", ...}, to `out`. The template sees its
-// variables, messages, add_generation_prompt, tools and documents (both none).
+// variables, messages, add_generation_prompt, tools and documents (both none). Content that is a string goes to a
+// template that prints only lists of parts, as those of models that see images do, as a list of one part of type
+// "text".
 //
 // `specials` are the texts of the model's special tokens, any order. Text that came from a message must not become one:
 // *blocked (the caller frees it; NULL when empty) receives, ascending, the byte offsets in `out` where a special's text
@@ -34,5 +36,10 @@ void chat_template_free(chat_template *t);
 wf_status chat_template_apply(const chat_template *t, const json_t *messages, bool add_generation_prompt,
                               const view *specials, size_t n_specials, buffer *out, size_t **blocked, size_t *n_blocked,
                               wf_error *err);
+
+// Whether the last message is a user's and its text, without the white space around it, does not stand in the prompt: a
+// template that leaves it out or changes it.
+bool chat_prompt_lacks_text(view prompt, const json_t *messages);
+#define CHAT_TEXT_LOST "warning: the chat template does not print the prompt as it was given"
 
 #endif

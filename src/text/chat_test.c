@@ -32,6 +32,57 @@ static chat_template *create(const char *source)
     return t;
 }
 
+// The prompt for one user message.
+static void expect_prompt(const char *source, const char *message, const char *expected)
+{
+    chat_template *t = create(source);
+    json_t *messages = json_pack("[o]", json_loads(message, 0, NULL));
+    buffer out = {0};
+    wf_error err;
+    assert_int_equal(chat_template_apply(t, messages, false, NULL, 0, &out, NULL, NULL, &err), WF_OK);
+    assert_string_equal(buffer_view(&out).data, expected);
+    buffer_free(&out);
+    json_decref(messages);
+    chat_template_free(t);
+}
+
+static void parts_for_templates_that_print_no_strings(void **state)
+{
+    (void)state;
+    static const char PARTS_ONLY[] = "{% for p in messages[0].content %}{% if p.type == 'text' %}{{ p.text }}"
+                                     "{% endif %}{% endfor %}{{ messages[0].name }}",
+                      EITHER[] = "{% if messages[0].content is string %}string{{ messages[0].content }}{% else %}"
+                                 "{{ messages[0].content[0].text }}{% endif %}",
+                      ATTRIBUTE[] = "{{ messages[0].content | map(attribute='text') | join }}";
+    const char *message = "{\"role\": \"user\", \"content\": \"hello\", \"name\": \"n\"}";
+    expect_prompt(PARTS_ONLY, message, "hellon");
+    expect_prompt(ATTRIBUTE, message, "hello");
+    expect_prompt(EITHER, message, "stringhello");
+    expect_prompt(PARTS_ONLY,
+                  "{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}, {\"type\": "
+                  "\"text\", \"text\": \"b\"}]}",
+                  "ab");
+    expect_prompt("{{ messages[0].role }}", message, "user");
+    expect_prompt("{{ messages[0].content is string }}", message, "True"); // prints neither: as it is
+}
+
+static void text_that_a_prompt_lacks(void **state)
+{
+    (void)state;
+    json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", " \u3000a b\u00a0\n");
+    assert_false(chat_prompt_lacks_text(view_of("<a b>"), messages));
+    assert_true(chat_prompt_lacks_text(view_of("<a  b>"), messages));
+    assert_true(chat_prompt_lacks_text((view){0}, messages));
+    json_object_set_new(json_array_get(messages, 0), "content", json_string(" "));
+    assert_false(chat_prompt_lacks_text(view_of("x"), messages));
+    json_object_set_new(json_array_get(messages, 0), "content", json_string("a"));
+    json_object_set_new(json_array_get(messages, 0), "role", json_string("assistant"));
+    assert_false(chat_prompt_lacks_text(view_of("x"), messages));
+    json_array_clear(messages);
+    assert_false(chat_prompt_lacks_text(view_of("x"), messages));
+    json_decref(messages);
+}
+
 // `marked` is the expected text with a backquote before every blocked offset.
 static void expect_blocked(const char *source, const char *content, const char *marked)
 {
@@ -188,6 +239,8 @@ static void test_bad_input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_for_templates_that_print_no_strings),
+        cmocka_unit_test(text_that_a_prompt_lacks),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_context),
         cmocka_unit_test(test_variables),

@@ -18,16 +18,38 @@ static bool loop_attribute(const jinja_loop *loop, view name, jinja_value *v)
         *v = jinja_bool(i == n - 1);
     else if (view_is(name, "length"))
         *v = jinja_int(n);
-    else if (view_is(name, "depth")) // recursive loops, which are not supported, would be deeper
-        *v = jinja_int(1);
+    else if (view_is(name, "depth"))
+        *v = jinja_int((int64_t)loop->depth + 1);
     else if (view_is(name, "depth0"))
-        *v = jinja_int(0);
+        *v = jinja_int((int64_t)loop->depth);
     else if (view_is(name, "previtem") && i > 0)
         *v = loop->list->items[i - 1];
     else if (view_is(name, "nextitem") && i < n - 1)
         *v = loop->list->items[i + 1];
     else
         return false;
+    return true;
+}
+
+static bool macro_attribute(jinja_run *r, const jinja_node *macro, view name, jinja_value *v)
+{
+    if (view_is(name, "name")) {
+        *v = macro->name_string ? jinja_str(macro->name_string) : jinja_none();
+    } else if (view_is(name, "arguments")) {
+        *v = jinja_seq(JINJA_TUPLE, jinja_list_new(r));
+        for (size_t i = 0; i < macro->n_items; i++) {
+            view parameter = macro->arg_names[i];
+            jinja_list_add(r, v->list, jinja_str(jinja_string_new(r, parameter.data, parameter.len)));
+        }
+    } else if (view_is(name, "catch_kwargs")) {
+        *v = jinja_bool(macro->specials & JINJA_KWARGS);
+    } else if (view_is(name, "catch_varargs")) {
+        *v = jinja_bool(macro->specials & JINJA_VARARGS);
+    } else if (view_is(name, "caller")) {
+        *v = jinja_bool(macro->specials & JINJA_CALLER);
+    } else {
+        return false;
+    }
     return true;
 }
 
@@ -41,8 +63,9 @@ static bool own_attribute(jinja_run *r, jinja_value v, const jinja_string *name,
         return item != NULL;
     }
     if (v.kind == JINJA_LOOP && loop_attribute(v.loop, n, found)) return true;
-    if (v.kind == JINJA_MACRO && view_is(n, "name")) {
-        *found = jinja_str(v.macro->node->name_string);
+    if (v.kind == JINJA_MACRO) return macro_attribute(r, v.macro->node, n, found);
+    if (v.kind == JINJA_CYCLER && view_is(n, "current")) {
+        *found = v.cycle->items[v.cycle->next];
         return true;
     }
     if (!jinja_has_method(v, n)) return false;

@@ -18,28 +18,39 @@ static jinja_node *new_const(jinja_parser *p, jinja_value value)
     return n;
 }
 
-// (a, b=c): the arguments of a call, filter or test.
+// What stands before an argument: nothing, "name=", "*" or "**"; gives the name, "*" or "**".
+static view parse_argument_name(jinja_parser *p)
+{
+    view name = PARSER_NO_NAME;
+    bool named = p->token->kind == TOKEN_NAME && p->token[1].kind == TOKEN_OPERATOR && view_is(p->token[1].text, "=");
+    if (!named && !parser_is_op(p, "*") && !parser_is_op(p, "**")) return name;
+    name = p->token->text;
+    parser_next(p);
+    if (named) parser_next(p);
+    return name;
+}
+
+// Positional ones first, then named ones and one "*", then one "**"; no name twice.
+static void check_argument_order(const jinja_parser *p, const jinja_node *n, view name)
+{
+    for (size_t i = 0; i < n->n_items; i++) {
+        view before = n->arg_names[i];
+        if (view_is(before, "**") || (before.len && !name.len) || (name.len && view_equal(before, name)))
+            jinja_fail(p->r, WF_ERROR_FORMAT, "argument after one that must follow it, or given twice");
+    }
+}
+
+// (a, b=c, *d, **e): the arguments of a call, filter or test.
 static void parse_arguments(jinja_parser *p, jinja_node *n)
 {
-    bool named = false;
     parser_expect_op(p, "(");
     while (!parser_is_op(p, ")")) {
         if (n->n_items) {
             parser_expect_op(p, ",");
             if (parser_is_op(p, ")")) break;
         }
-        if (parser_is_op(p, "*") || parser_is_op(p, "**"))
-            jinja_fail(p->r, WF_ERROR_UNSUPPORTED, "* and ** in a call's arguments");
-        view name = PARSER_NO_NAME;
-        bool has_name =
-            p->token->kind == TOKEN_NAME && p->token[1].kind == TOKEN_OPERATOR && view_is(p->token[1].text, "=");
-        if (has_name) {
-            name = parser_expect_name(p);
-            parser_next(p);
-        } else if (named) {
-            jinja_fail(p->r, WF_ERROR_FORMAT, "positional argument after a named one");
-        }
-        named |= has_name;
+        view name = parse_argument_name(p);
+        check_argument_order(p, n, name);
         parser_add(p, n, jinja_parse_expression(p), name);
     }
     parser_expect_op(p, ")");
@@ -108,6 +119,7 @@ static jinja_node *parse_name(jinja_parser *p)
     } else {
         n = parser_node(p, NODE_NAME, NULL, NULL);
         parser_set_name(p, n, name);
+        p->specials |= jinja_special_parameter(name) & ~p->assigned;
     }
     parser_next(p);
     return n;
@@ -131,6 +143,7 @@ static jinja_node *parse_primary(jinja_parser *p)
     case TOKEN_NAME: return parse_name(p);
     case TOKEN_STRING: return parse_strings(p);
     case TOKEN_INT: n = new_const(p, jinja_int(p->token->integer)); break;
+    case TOKEN_BIG: n = new_const(p, jinja_integer_of(p->r, p->token->text)); break;
     case TOKEN_FLOAT: n = new_const(p, jinja_float(p->token->real)); break;
     default: break;
     }
@@ -205,11 +218,27 @@ static jinja_node *parse_postfix(jinja_parser *p, jinja_node *n)
     }
 }
 
+// The name of a filter or test, which may have dots in it (of extensions; welford has none).
+static void parse_dotted_name(jinja_parser *p, jinja_node *n)
+{
+    jinja_text name = {0};
+    view first = parser_expect_name(p);
+    parser_set_name(p, n, first);
+    if (!parser_is_op(p, ".")) return;
+    jinja_text_add(p->r, &name, first.data, first.len, NULL);
+    while (parser_skip_op(p, ".")) {
+        view part = parser_expect_name(p);
+        jinja_text_add_literal(p->r, &name, ".");
+        jinja_text_add(p->r, &name, part.data, part.len, NULL);
+    }
+    parser_set_name(p, n, (view){name.data, name.len});
+}
+
 // a | name(arguments), from the "|" on or, in a filter block, from the name on.
 jinja_node *jinja_parse_filter(jinja_parser *p, jinja_node *n)
 {
     jinja_node *filter = parser_node(p, NODE_FILTER, n, NULL);
-    parser_set_name(p, filter, parser_expect_name(p));
+    parse_dotted_name(p, filter);
     if (parser_is_op(p, "(")) parse_arguments(p, filter);
     filter->filter = jinja_find_filter(filter->name);
     return filter;
@@ -220,6 +249,7 @@ static bool begins_test_argument(const jinja_parser *p)
     switch (p->token->kind) {
     case TOKEN_STRING:
     case TOKEN_INT:
+    case TOKEN_BIG:
     case TOKEN_FLOAT: return true;
     case TOKEN_NAME: return !parser_is_word(p, "else") && !parser_is_word(p, "or") && !parser_is_word(p, "and");
     default: return parser_is_op(p, "(") || parser_is_op(p, "[") || parser_is_op(p, "{");
@@ -230,7 +260,7 @@ static jinja_node *parse_test(jinja_parser *p, jinja_node *n)
 {
     bool negated = parser_skip_word(p, "not");
     jinja_node *test = parser_node(p, NODE_TEST, n, NULL);
-    parser_set_name(p, test, parser_expect_name(p));
+    parse_dotted_name(p, test);
     test->test = jinja_find_test(test->name);
     if (parser_is_op(p, "(")) {
         parse_arguments(p, test);

@@ -127,7 +127,7 @@ static jinja_value pair_of(jinja_run *r, jinja_value a, jinja_value b)
     return jinja_seq(JINJA_TUPLE, pair);
 }
 
-FILTER(filter_items)
+jinja_value jinja_filter_items(jinja_run *r, jinja_value v, const jinja_args *args)
 {
     jinja_list *pairs = jinja_list_new(r);
     (void)args;
@@ -166,19 +166,30 @@ static jinja_value sorted(jinja_run *r, keyed *a, size_t n, bool descending)
     return jinja_seq(JINJA_LIST, list);
 }
 
+// The values at "path,path,..." as a list, which like Python's compares no items that are equal.
+static jinja_value sort_key(jinja_run *r, const jinja_value *attribute, jinja_value item, bool case_sensitive)
+{
+    jinja_list *keys = jinja_list_new(r);
+    bool named = attribute && attribute->kind == JINJA_STRING;
+    const jinja_string *paths = named ? attribute->string : jinja_literal(r, "").string;
+    for (size_t begin = 0, end; begin <= paths->len; begin = end + 1) {
+        for (end = begin; end < paths->len && paths->data[end] != ',';) end++;
+        jinja_value name = jinja_str(jinja_string_slice(r, paths, begin, end));
+        attribute_path path = read_path(r, named ? &name : attribute);
+        jinja_list_add(r, keys, fold_case(r, follow_path(r, &path, item), case_sensitive));
+    }
+    return jinja_seq(JINJA_LIST, keys);
+}
+
 FILTER(filter_sort)
 {
     bool descending = jinja_arg_bool(r, args, 0, "reverse", false),
          case_sensitive = jinja_arg_bool(r, args, 1, "case_sensitive", false);
     const jinja_value *attribute = jinja_arg(args, 2, "attribute");
-    if (attribute && attribute->kind == JINJA_STRING && attribute->string->len &&
-        memchr(attribute->string->data, ',', attribute->string->len))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "sort by several attributes");
-    attribute_path path = read_path(r, attribute);
     const jinja_list *list = jinja_iterate(r, v);
     keyed *a = jinja_alloc(r, list->n, sizeof *a);
     for (size_t i = 0; i < list->n; i++)
-        a[i] = (keyed){fold_case(r, follow_path(r, &path, list->items[i]), case_sensitive), list->items[i]};
+        a[i] = (keyed){sort_key(r, attribute, list->items[i], case_sensitive), list->items[i]};
     return sorted(r, a, list->n, descending);
 }
 
@@ -242,19 +253,39 @@ static void fill_up(jinja_run *r, jinja_list *l, int64_t n, const jinja_value *f
 FILTER(filter_batch)
 {
     int64_t n = jinja_arg_int(r, args, 0, "linecount", 0);
-    const jinja_value *fill = jinja_arg(args, 1, "fill_with");
     const jinja_list *list = jinja_iterate(r, v);
-    jinja_list *batches = jinja_list_new(r), *batch = NULL;
-    if (n < 1) jinja_fail(r, WF_ERROR_UNSUPPORTED, "batch of %lld", (long long)n);
+    jinja_list *batches = jinja_list_new(r), *batch = jinja_list_new(r);
     for (size_t i = 0; i < list->n; i++) {
-        if (!batch || (int64_t)batch->n == n) {
-            batch = jinja_list_new(r);
+        if ((int64_t)batch->n == n) {
             jinja_list_add(r, batches, jinja_seq(JINJA_LIST, batch));
+            batch = jinja_list_new(r);
         }
         jinja_list_add(r, batch, list->items[i]);
     }
-    if (batch) fill_up(r, batch, n, fill);
+    if (batch->n) {
+        fill_up(r, batch, n, jinja_arg(args, 1, "fill_with"));
+        jinja_list_add(r, batches, jinja_seq(JINJA_LIST, batch));
+    }
     return jinja_seq(JINJA_ITERATOR, batches);
+}
+
+// So many lists of equal length, the first ones an item longer where it does not come out even.
+FILTER(filter_slice)
+{
+    int64_t n = jinja_arg_int(r, args, 0, "slices", 0);
+    const jinja_value *fill = jinja_arg(args, 1, "fill_with");
+    const jinja_list *list = jinja_iterate(r, v);
+    jinja_list *slices = jinja_list_new(r);
+    if (n == 0) jinja_fail(r, WF_ERROR_FORMAT, "slice into 0 lists");
+    size_t next = 0;
+    for (int64_t i = 0; i < n; i++) {
+        jinja_list *slice = jinja_list_new(r);
+        bool longer = i < (int64_t)list->n % n;
+        for (int64_t k = 0; k < (int64_t)list->n / n + longer; k++) jinja_list_add(r, slice, list->items[next++]);
+        if (!longer) fill_up(r, slice, (int64_t)slice->n + 1, fill);
+        jinja_list_add(r, slices, jinja_seq(JINJA_LIST, slice));
+    }
+    return jinja_seq(JINJA_ITERATOR, slices);
 }
 
 // The attribute only, never the item.
@@ -315,18 +346,24 @@ FILTER(filter_sum)
 
 // ---- map and select
 
-static jinja_filter_fn *named_filter(jinja_run *r, jinja_value name)
+jinja_value jinja_apply_filter(jinja_run *r, const jinja_filter_row *row, jinja_value v, const jinja_args *args)
+{
+    jinja_check_args(r, row->name, row->parameters, args);
+    return row->filter(r, v, args);
+}
+
+static const jinja_filter_row *named_filter(jinja_run *r, jinja_value name)
 {
     const jinja_string *s = jinja_to_string(r, name);
-    jinja_filter_fn *f = jinja_find_filter(jinja_string_view(s));
+    const jinja_filter_row *f = jinja_find_filter(jinja_string_view(s));
     if (!f) jinja_fail(r, WF_ERROR_UNSUPPORTED, "filter '%.*s'", VIEW_ARG(jinja_string_view(s)));
     return f;
 }
 
-static jinja_test_fn *named_test(jinja_run *r, jinja_value name)
+static const jinja_test_row *named_test(jinja_run *r, jinja_value name)
 {
     const jinja_string *s = jinja_to_string(r, name);
-    jinja_test_fn *f = jinja_find_test(jinja_string_view(s));
+    const jinja_test_row *f = jinja_find_test(jinja_string_view(s));
     if (!f) jinja_fail(r, WF_ERROR_UNSUPPORTED, "test '%.*s'", VIEW_ARG(jinja_string_view(s)));
     return f;
 }
@@ -342,10 +379,10 @@ FILTER(filter_map)
     const jinja_list *list = items_of(r, v);
     jinja_list *mapped = jinja_list_new(r);
     if (args->n) {
-        jinja_filter_fn *f = named_filter(r, args->items[0]);
+        const jinja_filter_row *f = named_filter(r, args->items[0]);
         jinja_args rest = args_from(args, 1);
         jinja_enter(r); // map("map", "map", ...)
-        for (size_t i = 0; i < list->n; i++) jinja_list_add(r, mapped, f(r, list->items[i], &rest));
+        for (size_t i = 0; i < list->n; i++) jinja_list_add(r, mapped, jinja_apply_filter(r, f, list->items[i], &rest));
         jinja_leave(r);
         return jinja_seq(JINJA_ITERATOR, mapped);
     }
@@ -368,13 +405,14 @@ static jinja_value choose(jinja_run *r, jinja_value v, const jinja_args *args, b
         path = read_path(r, &args->items[0]);
     }
     jinja_args rest = args_from(args, by_attribute);
-    jinja_test_fn *test = rest.n && rest.items ? named_test(r, rest.items[0]) : NULL;
+    const jinja_test_row *test = rest.n && rest.items ? named_test(r, rest.items[0]) : NULL;
     rest = args_from(&rest, 1);
     const jinja_list *list = items_of(r, v);
     for (size_t i = 0; i < list->n; i++) {
         jinja_value part = follow_path(r, &path, list->items[i]);
         jinja_step(r, 1);
-        if ((test ? test(r, part, &rest) : jinja_is_true(r, part)) == wanted) jinja_list_add(r, kept, list->items[i]);
+        if ((test ? jinja_apply_test(r, test, part, &rest) : jinja_is_true(r, part)) == wanted)
+            jinja_list_add(r, kept, list->items[i]);
     }
     return jinja_seq(JINJA_ITERATOR, kept);
 }
@@ -385,39 +423,41 @@ FILTER(filter_selectattr) { return choose(r, v, args, true, true); }
 FILTER(filter_rejectattr) { return choose(r, v, args, true, false); }
 
 static const jinja_filter_row sequence_filters[] = {
-    {"attr", filter_attr},
-    {"batch", filter_batch},
-    {"count", filter_length},
-    {"d", filter_default},
-    {"default", filter_default},
-    {"dictsort", filter_dictsort},
-    {"first", filter_first},
-    {"groupby", filter_groupby},
-    {"items", filter_items},
-    {"join", filter_join},
-    {"last", filter_last},
-    {"length", filter_length},
-    {"list", filter_list},
-    {"map", filter_map},
-    {"max", filter_max},
-    {"min", filter_min},
-    {"reject", filter_reject},
-    {"rejectattr", filter_rejectattr},
-    {"reverse", filter_reverse},
-    {"select", filter_select},
-    {"selectattr", filter_selectattr},
-    {"sort", filter_sort},
-    {"sum", filter_sum},
-    {"tojson", jinja_filter_tojson},
-    {"unique", filter_unique},
-    {NULL, NULL},
+    {"attr", filter_attr, "name"},
+    {"batch", filter_batch, "linecount fill_with?"},
+    {"count", filter_length, ""},
+    {"d", filter_default, "default_value? boolean?"},
+    {"default", filter_default, "default_value? boolean?"},
+    {"dictsort", filter_dictsort, "case_sensitive? by? reverse?"},
+    {"first", filter_first, ""},
+    {"groupby", filter_groupby, "attribute default? case_sensitive?"},
+    {"items", jinja_filter_items, ""},
+    {"join", filter_join, "d? attribute?"},
+    {"last", filter_last, ""},
+    {"length", filter_length, ""},
+    {"list", filter_list, ""},
+    {"map", filter_map, "* **"},
+    {"max", filter_max, "case_sensitive? attribute?"},
+    {"min", filter_min, "case_sensitive? attribute?"},
+    {"reject", filter_reject, "* **"},
+    {"rejectattr", filter_rejectattr, "* **"},
+    {"reverse", filter_reverse, ""},
+    {"select", filter_select, "* **"},
+    {"selectattr", filter_selectattr, "* **"},
+    {"slice", filter_slice, "slices fill_with?"},
+    {"sort", filter_sort, "reverse? case_sensitive? attribute?"},
+    {"sum", filter_sum, "attribute? start?"},
+    {"tojson", jinja_filter_tojson, "ensure_ascii? indent? separators? sort_keys?"},
+    {"unique", filter_unique, "case_sensitive? attribute?"},
+    {NULL, NULL, NULL},
 };
 
-jinja_filter_fn *jinja_find_filter(view name)
+const jinja_filter_row *jinja_find_filter(view name)
 {
-    static const jinja_filter_row *const tables[] = {sequence_filters, jinja_text_filters};
-    for (size_t i = 0; i < 2; i++)
+    static const jinja_filter_row *const tables[] = {sequence_filters, jinja_text_filters, jinja_number_filters,
+                                                     jinja_html_filters, jinja_wrap_filters};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const jinja_filter_row *row = tables[i]; row->name; row++)
-            if (view_is(name, row->name)) return row->filter;
+            if (view_is(name, row->name)) return row;
     return NULL;
 }

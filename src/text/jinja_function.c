@@ -1,66 +1,13 @@
-// Arguments of calls, and the global functions.
+// The global functions.
 #define _POSIX_C_SOURCE 200809L // localtime_r
 #include <stdio.h>
 #include <time.h>
 
 #include "text/jinja_internal.h"
 
-// ---- arguments
-
-const jinja_value *jinja_arg(const jinja_args *args, size_t index, const char *name)
-{
-    if (index < args->n) return &args->items[index];
-    for (size_t i = 0; i < args->n_named; i++)
-        if (view_is(args->names[i], name)) return &args->named[i];
-    return NULL;
-}
-
-bool jinja_arg_bool(jinja_run *r, const jinja_args *args, size_t index, const char *name, bool fallback)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    return v ? jinja_is_true(r, *v) : fallback;
-}
-
-int64_t jinja_arg_int(jinja_run *r, const jinja_args *args, size_t index, const char *name, int64_t fallback)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    int64_t i;
-    if (!v) return fallback;
-    if (!jinja_integer(*v, &i))
-        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be an int, not %s", name, jinja_type_name(*v));
-    return i;
-}
-
-const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    if (!v || v->kind == JINJA_NONE) return NULL;
-    if (v->kind != JINJA_STRING)
-        jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' must be a string, not %s", name, jinja_type_name(*v));
-    return v->string;
-}
-
-const jinja_string *jinja_need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_string *s = jinja_arg_string(r, args, index, name);
-    if (!s) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
-    return s;
-}
-
-const jinja_value *jinja_need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name)
-{
-    const jinja_value *v = jinja_arg(args, index, name);
-    if (!v) jinja_fail(r, WF_ERROR_FORMAT, "argument '%s' is missing", name);
-    return v;
-}
-
-// ---- global functions
-
 static jinja_value call_range(jinja_run *r, const jinja_args *args)
 {
     int64_t bounds[3] = {0, 0, 1};
-    if (args->n < 1 || args->n > 3 || args->n_named)
-        jinja_fail(r, WF_ERROR_FORMAT, "range takes one to three arguments");
     for (size_t i = 0; i < args->n; i++)
         if (!jinja_integer(args->items[i], &bounds[args->n == 1 ? 1 : i])) {
             if (args->items[i].kind == JINJA_UNDEFINED) jinja_fail_undefined(r, args->items[i]);
@@ -86,7 +33,6 @@ static jinja_value call_range(jinja_run *r, const jinja_args *args)
 static jinja_dict *make_dict(jinja_run *r, const jinja_args *args)
 {
     jinja_dict *d = jinja_dict_new(r);
-    if (args->n > 1) jinja_fail(r, WF_ERROR_FORMAT, "dict and namespace take at most one positional argument");
     if (args->n && args->items[0].kind == JINJA_DICT) {
         const jinja_dict *from = args->items[0].dict;
         for (size_t i = 0; i < from->n; i++) jinja_dict_set(r, d, from->keys[i], from->values[i]);
@@ -136,14 +82,43 @@ static jinja_value call_strftime_now(jinja_run *r, const jinja_args *args)
     return jinja_str(jinja_string_new(r, copy, len));
 }
 
+static jinja_value call_cycler(jinja_run *r, const jinja_args *args)
+{
+    jinja_cycle *c = jinja_alloc(r, 1, sizeof *c);
+    if (!args->n) jinja_fail(r, WF_ERROR_FORMAT, "cycler without items");
+    *c = (jinja_cycle){.items = args->items, .n = args->n};
+    return (jinja_value){.kind = JINJA_CYCLER, .cycle = c};
+}
+
+// A cycle that gives nothing first, then the separator for ever.
+static jinja_value call_joiner(jinja_run *r, const jinja_args *args)
+{
+    const jinja_value *separator = jinja_arg(args, 0, "sep");
+    jinja_value *items = jinja_alloc(r, 2, sizeof *items);
+    jinja_cycle *c = jinja_alloc(r, 1, sizeof *c);
+    items[0] = jinja_literal(r, "");
+    items[1] = separator ? *separator : jinja_literal(r, ", ");
+    *c = (jinja_cycle){.items = items, .n = 2};
+    return (jinja_value){.kind = JINJA_JOINER, .cycle = c};
+}
+
+static jinja_value call_lipsum(jinja_run *r, const jinja_args *args)
+{
+    (void)args;
+    jinja_fail(r, WF_ERROR_UNSUPPORTED, "function 'lipsum', which gives random text");
+}
+
 const jinja_function *jinja_find_function(view name)
 {
     static const jinja_function functions[] = {
-        {"range", call_range},
-        {"dict", call_dict},
-        {"namespace", call_namespace},
-        {"raise_exception", call_raise_exception},
-        {"strftime_now", call_strftime_now},
+        {"range", call_range, "/ start stop? step?"},
+        {"dict", call_dict, "/ items? **"},
+        {"namespace", call_namespace, "/ items? **"},
+        {"cycler", call_cycler, "*"},
+        {"joiner", call_joiner, "sep?"},
+        {"raise_exception", call_raise_exception, "message"},
+        {"strftime_now", call_strftime_now, "format"},
+        {"lipsum", call_lipsum, "* **"},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         if (view_is(name, functions[i].name)) return &functions[i];

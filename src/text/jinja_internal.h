@@ -3,11 +3,14 @@
 //     jinja_lex.c         source -> tokens          jinja_value.c        containers, truth, equality, order, printing
 //     jinja_parse.c       tokens -> tree            jinja_json.c         JSON in and out
 //     jinja_expression.c  ... of expressions        jinja_string.c       text: building, code points, case
-//     jinja_parser.c      ... what both need        jinja_operator.c     + - * / // % **
-//     jinja_eval.c        tree + context -> text    jinja_attribute.c    attributes, items, slices
-//     jinja.c             the public functions      jinja_method.c       methods
-//     jinja_is.c          tests ("is ...")          jinja_function.c     global functions, arguments of calls
-//     jinja_filter.c      filters, of sequences     jinja_filter_text.c  ... of text and numbers
+//     jinja_parser.c      ... what both need        jinja_operator.c     + - * / // **
+//     jinja_execute.c     tree + context -> text    jinja_percent.c      %, which formats
+//     jinja_eval.c        ... of expressions        jinja_format.c       str.format
+//     jinja_call.c        ... of calls              jinja_number.c       what both need
+//     jinja_scope.c       names                     jinja_attribute.c    attributes, items, slices
+//     jinja_arguments.c   arguments of calls        jinja_method*.c      methods
+//     jinja_function.c    global functions          jinja_filter*.c      filters
+//     jinja.c             the public functions      jinja_is.c           tests ("is ...")
 //
 // Memory: a compile and a render own one arena each; nothing is freed singly. Errors: jinja_fail fills the error and
 // jumps back to the entry (jinja_try), as Lua does; between the two nothing is held that the arena or the run does not
@@ -45,6 +48,8 @@ typedef enum jinja_kind {
     JINJA_NONE,
     JINJA_BOOL,
     JINJA_INT,
+    JINJA_BIG, // an integer beyond 64 bits: .string, its digits without zeros before them, zero-terminated; not
+               // computed with
     JINJA_FLOAT,
     JINJA_STRING,
     JINJA_LIST,
@@ -58,6 +63,8 @@ typedef enum jinja_kind {
     JINJA_FUNCTION, // a global function
     JINJA_METHOD,   // a method with its object
     JINJA_LOOP,     // the variable `loop`
+    JINJA_CYCLER,   // .cycle
+    JINJA_JOINER,   // .cycle
     JINJA_SLICE,    // .slice, only ever a subscript
 } jinja_kind;
 
@@ -86,6 +93,7 @@ typedef struct jinja_value {
         const struct jinja_function *function;
         const struct jinja_method *method;
         struct jinja_loop *loop;
+        struct jinja_cycle *cycle;
         const struct jinja_value *slice; // start, stop, step; none where left out
     };
 } jinja_value;
@@ -117,7 +125,14 @@ typedef bool jinja_test_fn(jinja_run *r, jinja_value v, const jinja_args *args);
 typedef struct jinja_function {
     const char *name;
     jinja_value (*call)(jinja_run *r, const jinja_args *args);
+    const char *parameters; // jinja_check_args
 } jinja_function;
+
+// cycler(...) and joiner(...): the items to give in turn.
+typedef struct jinja_cycle {
+    const jinja_value *items;
+    size_t n, next;
+} jinja_cycle;
 
 typedef struct jinja_method {
     jinja_value self;
@@ -125,14 +140,15 @@ typedef struct jinja_method {
 } jinja_method;
 
 typedef struct jinja_macro {
-    const jinja_node *node;    // name, parameters, body
-    jinja_scope *scope;        // where it was defined
-    const jinja_value *caller; // the block that {% call %} hands over
+    const jinja_node *node; // name, parameters, body
+    jinja_scope *scope;     // where it was defined
 } jinja_macro;
 
 typedef struct jinja_loop {
+    const jinja_node *node;
+    jinja_scope *scope; // around the loop
     const jinja_list *list;
-    size_t index;
+    size_t index, depth; // depth: of recursion, from 0
     jinja_value changed; // last argument of loop.changed()
 } jinja_loop;
 
@@ -148,6 +164,7 @@ typedef enum jinja_token_kind {
     TOKEN_NAME,
     TOKEN_STRING, // text without quotes, escapes undone
     TOKEN_INT,
+    TOKEN_BIG, // an integer beyond 64 bits: text, its digits
     TOKEN_FLOAT,
     TOKEN_OPERATOR,
 } jinja_token_kind;
@@ -192,12 +209,12 @@ typedef enum jinja_node_kind {
     NODE_TEXT,         // value
     NODE_PRINT,        // a
     NODE_IF,           // items: condition, body, condition, body, ...; c: else or NULL
-    NODE_FOR,          // a: target; b: sequence; c: filter or NULL; items: body, else or NULL
+    NODE_FOR,          // a: target; b: sequence; c: filter or NULL; items: body, else or NULL; value: recursive
     NODE_SET,          // a: target; b: value
     NODE_SET_BLOCK,    // a: target; b: filter chain or NULL; c: body
     NODE_FILTER_BLOCK, // b: filter chain; c: body
-    NODE_MACRO,        // name; items: defaults or NULL; arg_names: parameters; c: body
-    NODE_CALL_BLOCK,   // a: the call; b: a NODE_MACRO
+    NODE_MACRO,        // specials; name; items: defaults or NULL; arg_names: parameters; c: body
+    NODE_CALL_BLOCK,   // a: the call, whose argument `caller` is the block's NODE_MACRO
     NODE_WITH,         // items: target, value, ...; c: body
     NODE_BREAK,
     NODE_CONTINUE,
@@ -221,6 +238,9 @@ typedef enum jinja_op {
     OP_NOT_IN,
 } jinja_op;
 
+// What a macro may read beyond its parameters.
+typedef enum jinja_special { JINJA_CALLER = 1, JINJA_VARARGS = 2, JINJA_KWARGS = 4 } jinja_special;
+
 struct jinja_node {
     jinja_node_kind kind;
     jinja_op op;
@@ -231,11 +251,12 @@ struct jinja_node {
     jinja_node *a, *b, *c;
     jinja_node **items;
     size_t n_items, items_capacity;
-    view *arg_names; // of calls: one an item, empty for positional ones
+    view *arg_names;   // of calls: one an item, empty for positional ones, "*" and "**" for those to unpack
+    unsigned specials; // of macros
     jinja_op *ops;
     union {
-        jinja_filter_fn *filter; // NULL: unknown, an error once it is called
-        jinja_test_fn *test;
+        const struct jinja_filter_row *filter; // NULL: unknown, an error once it is called
+        const struct jinja_test_row *test;
     };
 };
 
@@ -319,6 +340,7 @@ jinja_string *jinja_string_strip(jinja_run *r, const jinja_string *s, const jinj
 jinja_string *jinja_string_replace(jinja_run *r, const jinja_string *s, const jinja_string *from,
                                    const jinja_string *to, int64_t count);
 jinja_string *jinja_string_escape(jinja_run *r, const jinja_string *s); // HTML
+jinja_string *jinja_string_center(jinja_run *r, const jinja_string *s, int64_t width, const jinja_string *fill);
 // Byte offset of `needle` in s at or after `from`; SIZE_MAX when there is none.
 size_t jinja_string_find(jinja_run *r, const jinja_string *s, const jinja_string *needle, size_t from);
 jinja_list *jinja_string_split_lines(jinja_run *r, const jinja_string *s, bool keep_ends);
@@ -336,6 +358,8 @@ static inline jinja_value jinja_seq(jinja_kind kind, jinja_list *l)
 }
 jinja_value jinja_undefined(const jinja_string *name, jinja_kind of);
 jinja_value jinja_literal(jinja_run *r, const char *s);
+// An integer in decimal digits, "-" before them or not: JINJA_BIG only where 64 bits do not hold it. Copies.
+jinja_value jinja_integer_of(jinja_run *r, view digits);
 
 jinja_list *jinja_list_new(jinja_run *r);
 void jinja_list_add(jinja_run *r, jinja_list *l, jinja_value v);
@@ -353,6 +377,7 @@ bool jinja_integer(jinja_value v, int64_t *i); // INT, BOOL
 bool jinja_equal(jinja_run *r, jinja_value a, jinja_value b);
 int jinja_order(jinja_run *r, jinja_value a, jinja_value b); // -1, 0, 1; 2: unordered (nan); fails like Python's <
 bool jinja_contains(jinja_run *r, jinja_value container, jinja_value item);
+bool jinja_is_hashable(jinja_run *r, jinja_value v);
 int64_t jinja_length(jinja_run *r, jinja_value v);
 jinja_list *jinja_iterate(jinja_run *r, jinja_value v); // the items in order; not to be changed; ends an iterator
 const jinja_string *jinja_to_string(jinja_run *r, jinja_value v);
@@ -362,9 +387,11 @@ void jinja_text_add_int(jinja_run *r, jinja_text *t, int64_t i);
 void jinja_text_add_float(jinja_run *r, jinja_text *t, double f);
 jinja_value jinja_from_json(jinja_run *r, const json_t *j, bool foreign);
 jinja_value jinja_filter_tojson(jinja_run *r, jinja_value v, const jinja_args *args);
+jinja_value jinja_filter_items(jinja_run *r, jinja_value v, const jinja_args *args);
 
 // ---- operations
 
+jinja_value jinja_negate(jinja_run *r, jinja_value v); // of an integer
 jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b);
 jinja_value jinja_get_attr(jinja_run *r, jinja_value v, const jinja_string *name); // v.name
 jinja_value jinja_get_item(jinja_run *r, jinja_value v, jinja_value key);          // v[key]
@@ -373,8 +400,11 @@ jinja_value jinja_call_method(jinja_run *r, const jinja_method *m, const jinja_a
 jinja_value jinja_format(jinja_run *r, const jinja_string *format, jinja_value args); // the operator %
 const jinja_function *jinja_find_function(view name);
 bool jinja_has_method(jinja_value v, view name);
-jinja_filter_fn *jinja_find_filter(view name);
-jinja_test_fn *jinja_find_test(view name);
+
+// Fails unless `args` fit `parameters`, words such as "old new count?": "?" marks one that may be left out, "/" stands
+// before those that have no name to callers, "*" and "**" for any more positional and named ones. `function` is a name
+// for the message.
+void jinja_check_args(jinja_run *r, const char *function, const char *parameters, const jinja_args *args);
 
 // Argument `index` or, where there are fewer, the one named `name`; NULL when absent.
 const jinja_value *jinja_arg(const jinja_args *args, size_t index, const char *name);
@@ -386,12 +416,22 @@ const jinja_string *jinja_arg_string(jinja_run *r, const jinja_args *args, size_
 const jinja_string *jinja_need_string(jinja_run *r, const jinja_args *args, size_t index, const char *name);
 const jinja_value *jinja_need_arg(jinja_run *r, const jinja_args *args, size_t index, const char *name);
 
-// A filter's function, and tables of them, which end with a NULL.
+// Filters and tests with their parameters (jinja_check_args), in tables that end with a NULL.
 #define FILTER(name) static jinja_value name(jinja_run *r, jinja_value v, const jinja_args *args)
 typedef struct jinja_filter_row {
     const char *name;
     jinja_filter_fn *filter;
+    const char *parameters;
 } jinja_filter_row;
-extern const jinja_filter_row jinja_text_filters[];
+typedef struct jinja_test_row {
+    const char *name;
+    jinja_test_fn *test;
+    const char *parameters;
+} jinja_test_row;
+extern const jinja_filter_row jinja_text_filters[], jinja_number_filters[], jinja_html_filters[], jinja_wrap_filters[];
+const jinja_filter_row *jinja_find_filter(view name); // NULL: unknown
+const jinja_test_row *jinja_find_test(view name);
+jinja_value jinja_apply_filter(jinja_run *r, const jinja_filter_row *row, jinja_value v, const jinja_args *args);
+bool jinja_apply_test(jinja_run *r, const jinja_test_row *row, jinja_value v, const jinja_args *args);
 
 #endif

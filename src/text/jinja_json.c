@@ -1,7 +1,9 @@
 // JSON as values, and values as JSON: the context of a render, the filter tojson.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "format/json_read.h"
 #include "text/jinja_internal.h"
 
 // ---- JSON in
@@ -25,6 +27,13 @@ static jinja_value string_from_json(jinja_run *r, const char *text, size_t len, 
         s->origin = origin;
     }
     return jinja_str(s);
+}
+
+static jinja_value number_from_json(jinja_run *r, view text)
+{
+    bool digits = text.data[text.len - 1] >= '0' && text.data[text.len - 1] <= '9';
+    if (!digits) return jinja_float(strtod(text.data, NULL)); // NaN, Infinity
+    return jinja_integer_of(r, text);
 }
 
 static jinja_value dict_from_json(jinja_run *r, const json_t *j, bool foreign)
@@ -54,13 +63,14 @@ jinja_value jinja_from_json(jinja_run *r, const json_t *j, bool foreign)
     jinja_step(r, 1);
     jinja_enter(r);
     jinja_value v = jinja_none();
+    view number;
     switch (j ? json_typeof(j) : JSON_NULL) {
     case JSON_TRUE: v = jinja_bool(true); break;
     case JSON_FALSE: v = jinja_bool(false); break;
     case JSON_INTEGER: v = jinja_int(json_integer_value(j)); break;
     case JSON_REAL: v = jinja_float(json_real_value(j)); break;
     case JSON_STRING: v = string_from_json(r, json_string_value(j), json_string_length(j), foreign); break;
-    case JSON_OBJECT: v = dict_from_json(r, j, foreign); break;
+    case JSON_OBJECT: v = json_is_wide(j, &number) ? number_from_json(r, number) : dict_from_json(r, j, foreign); break;
     case JSON_ARRAY:
         v = jinja_seq(JINJA_LIST, jinja_list_new(r));
         for (size_t i = 0; i < json_array_size(j); i++)
@@ -132,6 +142,7 @@ static void dump_key(jinja_run *r, jinja_text *t, jinja_value key, const json_st
     case JINJA_NONE:
     case JINJA_BOOL:
     case JINJA_INT:
+    case JINJA_BIG:
     case JINJA_FLOAT:
         jinja_text_add_literal(r, t, "\"");
         dump(r, t, key, style, 0);
@@ -174,6 +185,7 @@ static void dump(jinja_run *r, jinja_text *t, jinja_value v, const json_style *s
     case JINJA_NONE: jinja_text_add_literal(r, t, "null"); break;
     case JINJA_BOOL: jinja_text_add_literal(r, t, v.boolean ? "true" : "false"); break;
     case JINJA_INT: jinja_text_add_int(r, t, v.integer); break;
+    case JINJA_BIG: jinja_text_add_string(r, t, v.string); break;
     case JINJA_FLOAT:
         if (isnan(v.real))
             jinja_text_add_literal(r, t, "NaN");

@@ -281,7 +281,12 @@ static void lex_number(lexer *l)
         token->real = strtod(text, NULL);
     else
         token->integer = strtoll(text, NULL, 10);
-    if (!is_float && errno == ERANGE) jinja_fail(l->r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
+    if (!is_float && errno == ERANGE) {
+        char *digits = jinja_alloc(l->r, len + 1, 1);
+        memcpy(digits, text, len);
+        token->kind = TOKEN_BIG;
+        token->text = (view){digits, len};
+    }
     advance(l, pos);
 }
 

@@ -1,6 +1,5 @@
-// Arithmetic, + and * of sequences, and % of strings, which formats.
+// Arithmetic, + and * of sequences; % of strings, which formats, is in jinja_percent.c.
 #include <math.h>
-#include <stdio.h>
 
 #include "text/jinja_internal.h"
 
@@ -127,85 +126,31 @@ static bool can_repeat(jinja_value v)
     return v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE;
 }
 
+jinja_value jinja_negate(jinja_run *r, jinja_value v)
+{
+    static const char least[] = "9223372036854775808"; // - INT64_MIN
+    int64_t i = 0;
+    jinja_text t = {0};
+    if (jinja_integer(v, &i)) return i == INT64_MIN ? jinja_integer_of(r, view_of(least)) : jinja_int(-i);
+    bool negative = v.string->data[0] == '-';
+    if (!negative) jinja_text_add_literal(r, &t, "-");
+    jinja_text_add_string(r, &t, jinja_string_slice(r, v.string, negative, v.string->len));
+    return jinja_integer_of(r, (view){t.data, t.len});
+}
+
 jinja_value jinja_binary(jinja_run *r, jinja_op op, jinja_value a, jinja_value b)
 {
     int64_t i, j;
     double x, y;
     if (op == OP_MOD && a.kind == JINJA_STRING) return jinja_format(r, a.string, b);
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return integer_op(r, op, i, j);
+    bool one_real = a.kind == JINJA_FLOAT || b.kind == JINJA_FLOAT;
+    if ((a.kind == JINJA_BIG || b.kind == JINJA_BIG) && jinja_number(a, &x) && jinja_number(b, &y) && !one_real)
+        jinja_fail(r, WF_ERROR_UNSUPPORTED, "arithmetic on an integer beyond 64 bits");
     if (jinja_number(a, &x) && jinja_number(b, &y)) return float_op(r, op, x, y);
     if (op == OP_ADD && a.kind == JINJA_STRING && b.kind == JINJA_STRING) return add_strings(r, a.string, b.string);
     if (op == OP_ADD && a.kind == b.kind && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE)) return add_lists(r, a, b);
     if (op == OP_MUL && can_repeat(a) && jinja_integer(b, &j)) return repeat(r, a, j);
     if (op == OP_MUL && can_repeat(b) && jinja_integer(a, &i)) return repeat(r, b, i);
     fail_operands(r, op, a, b);
-}
-
-// One conversion of the operator %: flags, width and precision in `spec` ("%-5"), then `letter`.
-static void format_one(jinja_run *r, jinja_text *t, const char *spec, char letter, jinja_value v)
-{
-    char format[48], out[512];
-    double f = 0;
-    int64_t i = 0;
-    int len;
-    if (letter == 's' || letter == 'r') {
-        if (spec[1]) jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c'", spec, letter);
-        if (letter == 's')
-            jinja_print(r, t, v);
-        else
-            jinja_repr(r, t, v);
-        return;
-    }
-    bool is_real = letter && strchr("eEfFgG", letter);
-    if (!letter || (!is_real && !strchr("dixXo", letter)))
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c'", spec, letter);
-    if (!jinja_number(v, &f))
-        jinja_fail(r, WF_ERROR_FORMAT, "format '%s%c' needs a number, not %s", spec, letter, jinja_type_name(v));
-    if (is_real) {
-        snprintf(format, sizeof format, "%s%c", spec, letter);
-        len = snprintf(out, sizeof out, format, f);
-    } else {
-        if (!jinja_integer(v, &i)) {
-            if (!(fabs(f) < 9e18)) jinja_fail(r, WF_ERROR_UNSUPPORTED, "integer beyond 64 bits");
-            i = (int64_t)f;
-        }
-        if (i < 0 && letter != 'd' && letter != 'i')
-            jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s%c' of a negative number", spec, letter);
-        snprintf(format, sizeof format, "%sll%c", spec, letter);
-        len = snprintf(out, sizeof out, format, (long long)i);
-    }
-    if (len < 0 || (size_t)len >= sizeof out)
-        jinja_fail(r, WF_ERROR_UNSUPPORTED, "format wider than %zu characters", sizeof out - 1);
-    jinja_text_add(r, t, out, (size_t)len, NULL);
-}
-
-jinja_value jinja_format(jinja_run *r, const jinja_string *format, jinja_value args)
-{
-    jinja_text t = {0};
-    size_t n = args.kind == JINJA_TUPLE ? args.list->n : 1, used = 0;
-    const jinja_value *values = args.kind == JINJA_TUPLE ? args.list->items : &args;
-    for (size_t pos = 0; pos < format->len; pos++) {
-        if (format->data[pos] != '%') {
-            jinja_text_add(r, &t, format->data + pos, 1, format->origin ? format->origin + pos : NULL);
-            continue;
-        }
-        char spec[24] = "%";
-        size_t len = 1;
-        for (pos++; pos < format->len && format->data[pos] && strchr("-+ #0123456789.", format->data[pos]); pos++) {
-            if (len == 8) jinja_fail(r, WF_ERROR_UNSUPPORTED, "format '%s...'", spec);
-            spec[len++] = format->data[pos];
-        }
-        if (pos >= format->len) jinja_fail(r, WF_ERROR_FORMAT, "incomplete format");
-        if (format->data[pos] == '%') {
-            jinja_text_add_literal(r, &t, "%");
-            continue;
-        }
-        if (format->data[pos] == '(') jinja_fail(r, WF_ERROR_UNSUPPORTED, "format with names");
-        if (used == n) jinja_fail(r, WF_ERROR_FORMAT, "not enough values for the format");
-        if (values[used].kind == JINJA_UNDEFINED && format->data[pos] != 's') jinja_fail_undefined(r, values[used]);
-        format_one(r, &t, spec, format->data[pos], values[used++]);
-    }
-    if (used < n && args.kind != JINJA_DICT && args.kind != JINJA_LIST)
-        jinja_fail(r, WF_ERROR_FORMAT, "too many values for the format");
-    return jinja_str(jinja_text_end(r, &t));
 }

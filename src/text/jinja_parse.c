@@ -18,8 +18,9 @@ static jinja_node *parse_target_part(jinja_parser *p)
     static const char *const constants[] = {"true", "True", "false", "False", "none", "None"};
     for (size_t i = 0; i < 6; i++)
         if (view_is(n->name, constants[i])) jinja_fail(p->r, WF_ERROR_FORMAT, "cannot assign to %s", constants[i]);
-    if (!parser_is_op(p, ".")) return n;
-    return jinja_parse_dot(p, n);
+    if (parser_is_op(p, ".")) return jinja_parse_dot(p, n);
+    p->assigned |= jinja_special_parameter(n->name);
+    return n;
 }
 
 static void expect_block_end(jinja_parser *p)
@@ -67,7 +68,7 @@ static jinja_node *parse_for(jinja_parser *p)
     if (!parser_skip_word(p, "in")) parser_fail(p, "'in'");
     n->b = jinja_parse_tuple(p, jinja_parse_or, "recursive", false);
     if (parser_skip_word(p, "if")) n->c = jinja_parse_expression(p);
-    if (parser_is_word(p, "recursive")) jinja_fail(p->r, WF_ERROR_UNSUPPORTED, "recursive for loop");
+    n->value = jinja_bool(parser_skip_word(p, "recursive"));
     size_t which;
     p->loops++;
     parser_add(p, n, parse_block(p, ends, &which), PARSER_NO_NAME);
@@ -114,29 +115,44 @@ static void parse_parameters(jinja_parser *p, jinja_node *macro)
     parser_expect_op(p, ")");
 }
 
+// The body of a macro. What it reads of caller, varargs and kwargs, a call must hand over; names count for the macros
+// around it too, as in jinja2.
+static void parse_macro_body(jinja_parser *p, jinja_node *macro, const char *end)
+{
+    jinja_parser outer = *p;
+    p->loops = 0;
+    p->specials = p->assigned = 0;
+    macro->c = parse_until(p, end);
+    macro->specials = p->specials;
+    p->loops = outer.loops;
+    p->specials = outer.specials | (p->specials & ~outer.assigned);
+    p->assigned |= outer.assigned;
+    for (size_t i = 0; i < macro->n_items; i++) {
+        unsigned special = jinja_special_parameter(macro->arg_names[i]);
+        if (special & macro->specials & JINJA_CALLER && !macro->items[i])
+            jinja_fail(p->r, WF_ERROR_FORMAT, "parameter 'caller' needs a default");
+        macro->specials &= ~special;
+    }
+}
+
 static jinja_node *parse_macro(jinja_parser *p)
 {
     jinja_node *n = parser_node(p, NODE_MACRO, NULL, NULL);
-    int loops = p->loops;
     parser_set_name(p, n, parser_expect_name(p));
     parse_parameters(p, n);
-    p->loops = 0;
-    n->c = parse_until(p, "endmacro");
-    p->loops = loops;
+    parse_macro_body(p, n, "endmacro");
     return n;
 }
 
 static jinja_node *parse_call_block(jinja_parser *p)
 {
     jinja_node *n = parser_node(p, NODE_CALL_BLOCK, NULL, parser_node(p, NODE_MACRO, NULL, NULL));
-    int loops = p->loops;
-    parser_set_name(p, n->b, VIEW_LITERAL("caller"));
+    n->b->name = VIEW_LITERAL("caller"); // in messages; it has no name to the template
     if (parser_is_op(p, "(")) parse_parameters(p, n->b);
     n->a = jinja_parse_expression(p);
     if (n->a->kind != NODE_CALL) jinja_fail(p->r, WF_ERROR_FORMAT, "'call' needs a call");
-    p->loops = 0;
-    n->b->c = parse_until(p, "endcall");
-    p->loops = loops;
+    parser_add(p, n->a, n->b, VIEW_LITERAL("caller")); // evaluates to the macro
+    parse_macro_body(p, n->b, "endcall");
     return n;
 }
 

@@ -84,6 +84,14 @@ void parser_set_name(jinja_parser *p, jinja_node *n, view name)
     n->name_string = jinja_string_new(p->r, name.data, name.len);
 }
 
+unsigned jinja_special_parameter(view name)
+{
+    return view_is(name, "caller")    ? JINJA_CALLER
+           : view_is(name, "varargs") ? JINJA_VARARGS
+           : view_is(name, "kwargs")  ? JINJA_KWARGS
+                                      : 0;
+}
+
 void parser_add(jinja_parser *p, jinja_node *n, jinja_node *item, view arg_name)
 {
     if (n->n_items == n->items_capacity) {

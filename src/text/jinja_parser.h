@@ -8,6 +8,8 @@ typedef struct jinja_parser {
     jinja_run *r;
     const jinja_token *token; // the current one; TOKEN_END is never passed
     int loops;                // around the current statement
+    unsigned specials;        // jinja_special: names that the current macro's body has read
+    unsigned assigned;        // ... and assigned before reading, which makes them plain names
 } jinja_parser;
 
 // ---- tokens (jinja_parser.c)
@@ -28,6 +30,8 @@ jinja_node *parser_node(jinja_parser *p, jinja_node_kind kind, jinja_node *a, ji
 void parser_set_name(jinja_parser *p, jinja_node *n, view name);
 void parser_add(jinja_parser *p, jinja_node *n, jinja_node *item, view arg_name);
 #define PARSER_NO_NAME VIEW_LITERAL("")
+
+unsigned jinja_special_parameter(view name); // a jinja_special; 0 for other names
 
 // ---- expressions (jinja_expression.c)
 

@@ -61,6 +61,7 @@ jinja_string *jinja_string_slice(jinja_run *r, const jinja_string *s, size_t beg
 {
     jinja_string *cut = jinja_string_new(r, s->data + begin, end > begin ? end - begin : 0);
     if (s->origin) cut->origin = s->origin + begin;
+    cut->markup = s->markup;
     return cut;
 }
 
@@ -115,41 +116,6 @@ jinja_string *jinja_text_end(jinja_run *r, const jinja_text *t)
     jinja_string *s = jinja_string_new(r, t->data ? t->data : "", t->len);
     s->origin = t->origin;
     return s;
-}
-
-static uint32_t to_case(uint32_t cp, bool upper)
-{
-    utf8proc_int32_t c = (utf8proc_int32_t)cp;
-    return (uint32_t)(upper ? utf8proc_toupper(c) : utf8proc_tolower(c));
-}
-
-// Jinja's title filter starts a word after these; str.title has rules of its own and is not offered.
-static bool splits_words(uint32_t cp)
-{
-    return jinja_is_space(cp) || cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<';
-}
-
-// One code point stays one, except that the sharp s becomes SS (Ss in a title) as in Python.
-jinja_string *jinja_string_case(jinja_run *r, const jinja_string *s, jinja_case how)
-{
-    jinja_text t = {0};
-    bool first = true;
-    jinja_step(r, s->len / 8);
-    for (size_t pos = 0, used; pos < s->len; pos += used) {
-        uint32_t cp = jinja_code_point(s->data + pos, s->len - pos, &used);
-        bool foreign = s->origin && s->origin[pos];
-        bool upper = how == CASE_UPPER || (first && how != CASE_LOWER);
-        if (cp >= 0x80 && used == 1) {
-            jinja_text_add(r, &t, s->data + pos, 1, s->origin ? s->origin + pos : NULL);
-        } else if (cp == 0xdf && upper) {
-            jinja_text_add_code_point(r, &t, 'S', foreign);
-            jinja_text_add_code_point(r, &t, how == CASE_CAPITALIZE ? 's' : 'S', foreign);
-        } else {
-            jinja_text_add_code_point(r, &t, to_case(cp, upper), foreign);
-        }
-        first = how == CASE_TITLE && splits_words(cp);
-    }
-    return jinja_text_end(r, &t);
 }
 
 static bool in_set(const jinja_string *chars, uint32_t cp)

@@ -10,12 +10,15 @@
 
 #include <cmocka.h> // needs those above
 
+#include "format/json_read.h"
+
 static const char *const FOREIGN[] = {"in", NULL};
 
 static json_t *load(const char *json)
 {
-    json_t *context = json_loads(json, 0, NULL);
-    assert_non_null(context);
+    json_t *context;
+    wf_error err;
+    assert_int_equal(json_read(view_of(json), "context", JSON_RULES_PYTHON, &context, &err), WF_OK);
     return context;
 }
 
@@ -95,6 +98,33 @@ static void test_json_values(void **state)
     expect_text("{{ x|length }}{{ x[1] }}", "{\"x\": \"a\\u00e9\\u0001\"}", "3é");
     expect_text("{{ x }}", "{}", "");
     expect_text("{{ range }}", "{\"range\": 5}", "5"); // the context comes before the global functions
+}
+
+// What jansson has no value for prints as Python prints it.
+static void test_numbers_of_any_size(void **state)
+{
+    static const char JSON[] = "{\"n\": 1000000000000000019884624838656, \"m\": -9223372036854775809, \"f\": 1e400,"
+                               " \"nan\": NaN, \"low\": -Infinity}";
+    (void)state;
+    expect_text("{{ n }} {{ m }} {{ f }} {{ nan }} {{ low }}", JSON,
+                "1000000000000000019884624838656 -9223372036854775809 inf nan -inf");
+    expect_text("{{ [n, f, nan, low] | tojson }}", JSON, "[1000000000000000019884624838656, Infinity, NaN, -Infinity]");
+    expect_text("{{ [n] }} {{ n ~ '' }} {{ n | string | length }} {{ '%s' % n }} {{ n | int }}", JSON,
+                "[1000000000000000019884624838656] 1000000000000000019884624838656 31 "
+                "1000000000000000019884624838656 1000000000000000019884624838656");
+    expect_text("{{ n == n }} {{ n == m }} {{ n > 5 }} {{ m < 5 }} {{ n is number }} {{ n is integer }} "
+                "{{ n is string }} {{ n is mapping }} {{ f is float }} {{ 1 if n else 0 }}",
+                JSON, "True False True True True True False False True 1");
+    expect_failure("{{ n + 1 }}", JSON, WF_ERROR_UNSUPPORTED, "test: line 1: arithmetic on an integer beyond 64 bits");
+    expect_text("{{ n > m }} {{ n < 1 }} {{ m < n }} {{ [n, m, 5]|sort }} {{ m|abs }} {{ -n }} {{ -m }}", JSON,
+                "True False True [-9223372036854775809, 5, 1000000000000000019884624838656] 9223372036854775809 "
+                "-1000000000000000019884624838656 9223372036854775809");
+    expect_text(
+        "{{ 123_456_789_012_345_678_901 }} {{ -9223372036854775808 }} {{ 1e30|int }} {{ '00099999999999999999999'"
+        "|int }} {{ '%d' % 1e22 }} {{ '{:,}'.format(n) }} {{ n == 5 }} {{ n * 0.5 }}",
+        JSON,
+        "123456789012345678901 -9223372036854775808 1000000000000000019884624838656 99999999999999999999 "
+        "10000000000000000000000 1,000,000,000,000,000,019,884,624,838,656 False 5e+29");
 }
 
 static void test_messages_name_line_and_reason(void **state)
@@ -203,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_renders_more_than_once),
         cmocka_unit_test(test_template_need_not_outlive_compile),
         cmocka_unit_test(test_json_values),
+        cmocka_unit_test(test_numbers_of_any_size),
         cmocka_unit_test(test_messages_name_line_and_reason),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deep_json_is_refused),

@@ -1,4 +1,5 @@
 // Values as Python sees them: truth, equality, order, str() and repr(), and JSON in both directions.
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,21 @@ jinja_value jinja_undefined(const jinja_string *name, jinja_kind of)
 }
 
 jinja_value jinja_literal(jinja_run *r, const char *s) { return jinja_str(jinja_string_new(r, s, strlen(s))); }
+
+jinja_value jinja_integer_of(jinja_run *r, view digits)
+{
+    bool negative = digits.len && digits.data[0] == '-';
+    size_t zeros = negative;
+    while (zeros + 1 < digits.len && digits.data[zeros] == '0') zeros++;
+    size_t len = digits.len - zeros;
+    char *copy = jinja_alloc(r, len + 2, 1);
+    if (negative) copy[0] = '-';
+    memcpy(copy + negative, digits.data + zeros, len);
+    errno = 0;
+    long long small = strtoll(copy, NULL, 10);
+    if (errno != ERANGE) return jinja_int(small);
+    return (jinja_value){.kind = JINJA_BIG, .string = jinja_string_new(r, copy, len + negative)};
+}
 
 // ---- containers
 
@@ -43,20 +59,21 @@ jinja_value *jinja_dict_find(jinja_run *r, const jinja_dict *d, jinja_value key)
     return NULL;
 }
 
-static bool is_hashable(jinja_run *r, jinja_value v)
+bool jinja_is_hashable(jinja_run *r, jinja_value v)
 {
     if (v.kind == JINJA_LIST || v.kind == JINJA_DICT || v.kind == JINJA_SLICE) return false;
+    if (v.kind == JINJA_VIEW) return !strcmp(v.list->label, "dict_values");
     if (v.kind != JINJA_TUPLE) return true;
     jinja_enter(r);
     bool hashable = true;
-    for (size_t i = 0; i < v.list->n; i++) hashable = hashable && is_hashable(r, v.list->items[i]);
+    for (size_t i = 0; i < v.list->n; i++) hashable = hashable && jinja_is_hashable(r, v.list->items[i]);
     jinja_leave(r);
     return hashable;
 }
 
 void jinja_dict_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
 {
-    if (!is_hashable(r, key)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(key));
+    if (!jinja_is_hashable(r, key)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(key));
     jinja_value *old = jinja_dict_find(r, d, key);
     if (old) {
         *old = v;
@@ -82,15 +99,27 @@ void jinja_dict_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
 const char *jinja_type_name(jinja_value v)
 {
     static const char *const names[] = {
-        [JINJA_UNDEFINED] = "Undefined", [JINJA_NONE] = "NoneType",
-        [JINJA_BOOL] = "bool",           [JINJA_INT] = "int",
-        [JINJA_FLOAT] = "float",         [JINJA_STRING] = "str",
-        [JINJA_LIST] = "list",           [JINJA_TUPLE] = "tuple",
-        [JINJA_RANGE] = "range",         [JINJA_VIEW] = "dict view",
-        [JINJA_ITERATOR] = "generator",  [JINJA_DICT] = "dict",
-        [JINJA_NAMESPACE] = "Namespace", [JINJA_MACRO] = "Macro",
-        [JINJA_FUNCTION] = "function",   [JINJA_METHOD] = "method",
-        [JINJA_LOOP] = "LoopContext",    [JINJA_SLICE] = "slice",
+        [JINJA_UNDEFINED] = "Undefined",
+        [JINJA_NONE] = "NoneType",
+        [JINJA_BOOL] = "bool",
+        [JINJA_INT] = "int",
+        [JINJA_BIG] = "int",
+        [JINJA_FLOAT] = "float",
+        [JINJA_STRING] = "str",
+        [JINJA_LIST] = "list",
+        [JINJA_TUPLE] = "tuple",
+        [JINJA_RANGE] = "range",
+        [JINJA_VIEW] = "dict view",
+        [JINJA_ITERATOR] = "generator",
+        [JINJA_DICT] = "dict",
+        [JINJA_NAMESPACE] = "Namespace",
+        [JINJA_MACRO] = "Macro",
+        [JINJA_FUNCTION] = "function",
+        [JINJA_METHOD] = "method",
+        [JINJA_LOOP] = "LoopContext",
+        [JINJA_CYCLER] = "Cycler",
+        [JINJA_JOINER] = "Joiner",
+        [JINJA_SLICE] = "slice",
     };
     return names[v.kind];
 }
@@ -153,6 +182,8 @@ bool jinja_number(jinja_value v, double *f)
         *f = v.real;
     else if (jinja_integer(v, &i))
         *f = (double)i;
+    else if (v.kind == JINJA_BIG)
+        *f = strtod(v.string->data, NULL); // zero-terminated, as JSON strings are
     else
         return false;
     return true;
@@ -192,7 +223,9 @@ jinja_list *jinja_iterate(jinja_run *r, jinja_value v)
         list = jinja_list_new(r);
         for (size_t pos = 0, used; pos < v.string->len; pos += used) {
             jinja_code_point(v.string->data + pos, v.string->len - pos, &used);
-            jinja_list_add(r, list, jinja_str(jinja_string_slice(r, v.string, pos, pos + used)));
+            jinja_string *one = jinja_string_slice(r, v.string, pos, pos + used);
+            one->markup = false; // only subscripts and methods keep it
+            jinja_list_add(r, list, jinja_str(one));
         }
         return list;
     case JINJA_DICT:
@@ -228,6 +261,9 @@ static bool equal_inside(jinja_run *r, jinja_value a, jinja_value b)
     double x, y;
     int64_t i, j;
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return i == j;
+    if (a.kind == JINJA_BIG && b.kind == JINJA_BIG)
+        return view_equal(jinja_string_view(a.string), jinja_string_view(b.string));
+    if ((a.kind == JINJA_BIG && jinja_integer(b, &j)) || (b.kind == JINJA_BIG && jinja_integer(a, &i))) return false;
     if (jinja_number(a, &x) && jinja_number(b, &y)) return x == y;
     if (a.kind != b.kind) return false;
     switch (a.kind) {
@@ -253,12 +289,29 @@ bool jinja_equal(jinja_run *r, jinja_value a, jinja_value b)
     return equal;
 }
 
+// The order of two integers of which one is big.
+static int big_order(jinja_value a, jinja_value b)
+{
+    bool a_negative = a.kind == JINJA_BIG && a.string->data[0] == '-';
+    if (b.kind != JINJA_BIG) return a_negative ? -1 : 1;
+    bool b_negative = b.string->data[0] == '-';
+    if (a.kind != JINJA_BIG) return b_negative ? 1 : -1;
+    if (a_negative != b_negative) return a_negative ? -1 : 1;
+    size_t m = a.string->len, n = b.string->len;
+    int order = m != n ? (m < n ? -1 : 1) : memcmp(a.string->data, b.string->data, n);
+    if (a_negative) order = -order;
+    return order < 0 ? -1 : order > 0;
+}
+
 int jinja_order(jinja_run *r, jinja_value a, jinja_value b)
 {
     double x, y;
     int64_t i, j;
     jinja_step(r, 1);
     if (jinja_integer(a, &i) && jinja_integer(b, &j)) return i < j ? -1 : i > j;
+    if ((a.kind == JINJA_BIG && (b.kind == JINJA_BIG || jinja_integer(b, &j))) ||
+        (b.kind == JINJA_BIG && jinja_integer(a, &i)))
+        return big_order(a, b);
     if (jinja_number(a, &x) && jinja_number(b, &y)) return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
     if (a.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, a);
     if (b.kind == JINJA_UNDEFINED) jinja_fail_undefined(r, b);
@@ -291,7 +344,8 @@ bool jinja_contains(jinja_run *r, jinja_value container, jinja_value item)
         return jinja_string_find(r, container.string, item.string, 0) != SIZE_MAX;
     }
     if (container.kind == JINJA_DICT) {
-        if (!is_hashable(r, item)) jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(item));
+        if (!jinja_is_hashable(r, item))
+            jinja_fail(r, WF_ERROR_FORMAT, "%s cannot be a dict's key", jinja_type_name(item));
         return jinja_dict_find(r, container.dict, item) != NULL;
     }
     const jinja_list *list = jinja_iterate(r, container);
@@ -386,6 +440,7 @@ static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
     case JINJA_NONE: jinja_text_add_literal(r, t, "None"); break;
     case JINJA_BOOL: jinja_text_add_literal(r, t, v.boolean ? "True" : "False"); break;
     case JINJA_INT: jinja_text_add_int(r, t, v.integer); break;
+    case JINJA_BIG: jinja_text_add_string(r, t, v.string); break;
     case JINJA_FLOAT: jinja_text_add_float(r, t, v.real); break;
     case JINJA_STRING:
         if (v.string->markup) jinja_text_add_literal(r, t, "Markup(");
@@ -410,7 +465,10 @@ static void repr_inside(jinja_run *r, jinja_text *t, jinja_value v)
         break;
     case JINJA_MACRO:
         jinja_text_add_literal(r, t, "<Macro ");
-        repr_string(r, t, v.macro->node->name_string);
+        if (v.macro->node->name_string)
+            repr_string(r, t, v.macro->node->name_string);
+        else
+            jinja_text_add_literal(r, t, "anonymous");
         jinja_text_add_literal(r, t, ">");
         break;
     case JINJA_LOOP: {

@@ -44,11 +44,11 @@ static void check_values(checkpoint *file)
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
-    json_error_t reason;
-    json_t *root = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &reason);
+    json_t *root;
     checkpoint *file;
     hf_specials specials;
     wf_error err = {0};
+    if (json_read((view){(const char *)data, bytes}, "fuzz", JSON_RULES_PYTHON, &root, &err) != WF_OK) return 0;
     if (!json_is_object(root)) {
         json_decref(root);
         return 0;

@@ -86,7 +86,9 @@ static wf_status encode_prompt(const engine *e, view prompt, const logits_option
     if (raw || !e->has_chat) return engine_encode(e, prompt, raw, ids, err);
     json_t *messages = json_pack("[o]", chat_message("user", prompt));
     if (!messages) return error_memory(err, prompt.len);
-    wf_status status = engine_encode_chat(e, messages, ids, err);
+    bool text_lost;
+    wf_status status = engine_encode_chat(e, messages, ids, &text_lost, err);
+    if (status == WF_OK && text_lost) fputs("welford logits: " CHAT_TEXT_LOST "\n", stderr);
     json_decref(messages);
     return status;
 }

@@ -35,7 +35,7 @@ static bool ends_with(const char *text, const char *end)
 static wf_status write_output(const char *path, const buffer *out, wf_error *err)
 {
     view text = buffer_view(out);
-    if (path) return file_write_atomic(path, text.data, text.len, err);
+    if (path) return file_write(path, text.data, text.len, err);
     fwrite(text.data, 1, text.len, stdout); // main reports what could not be written
     return WF_OK;
 }

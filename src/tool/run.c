@@ -276,6 +276,7 @@ static wf_status answer(run_state *r, view text, token_list *ids, wf_generation 
     wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
     if (status != WF_OK) advise_context(r, err);
     if (r->began) answer_end(&r->out);
+    if (status == WF_OK && r->talk.text_lost) fprintf(stderr, "%s: %s\n", r->program, CHAT_TEXT_LOST);
     if (o->trace && status == WF_OK) {
         double prefilled = started + g->prefill_seconds;
         trace_phase(&r->events, "prefill", started, prefilled);

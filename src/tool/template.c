@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "format/checkpoint_open.h"
+#include "format/json_read.h"
 #include "text/chat.h"
 #include "text/jinja.h"
 #include "tool/model_path.h"
@@ -74,14 +75,6 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
     return chat_variables(input->model, &input->variables, err);
 }
 
-static wf_status parse_json(view text, const char *name, json_t **json, wf_error *err)
-{
-    json_error_t reason;
-    *json = json_loadb(text.data, text.len, 0, &reason);
-    if (*json) return WF_OK;
-    return error_set(err, WF_ERROR_FORMAT, "%s: line %d: %s", name, reason.line, reason.text);
-}
-
 static wf_status add_context(const template_options *options, template_input *input, wf_error *err)
 {
     json_t *more = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", (int)!options->no_generation_prompt, "tools",
@@ -89,7 +82,7 @@ static wf_status add_context(const template_options *options, template_input *in
     int failed = json_object_update_new(input->variables, more); // of NULLs too
     if (failed) return error_memory(err, 0);
     if (!options->context) return WF_OK;
-    TRY(parse_json(view_of(options->context), "--context", &more, err));
+    TRY(json_read(view_of(options->context), "--context", JSON_RULES_PYTHON, &more, err));
     wf_status status = WF_OK;
     if (!json_is_object(more))
         status = error_set(err, WF_ERROR_USAGE, "--context: not a JSON object");
@@ -104,7 +97,7 @@ static wf_status render_document(const jinja_template *t, const template_input *
                                  buffer *out, wf_error *err)
 {
     json_t *document = NULL, *context = json_copy(input->variables);
-    wf_status status = context ? parse_json(text, name, &document, err) : error_memory(err, 0);
+    wf_status status = context ? json_read(text, name, JSON_RULES_PYTHON, &document, err) : error_memory(err, 0);
     if (status == WF_OK) {
         int failed = json_is_object(document)  ? json_object_update(context, document)
                      : json_is_array(document) ? json_object_set(context, "messages", document)

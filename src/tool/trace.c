@@ -64,8 +64,8 @@ wf_status trace_write(trace *t, const char *path, wf_error *err)
     buffer_append_view(&text, head);
     buffer_append_view(&text, buffer_view(&t->events));
     buffer_append_view(&text, tail);
-    wf_status status = text.failed || t->events.failed ? error_memory(err, t->events.len)
-                                                       : file_write_atomic(path, text.data, text.len, err);
+    wf_status status =
+        text.failed || t->events.failed ? error_memory(err, t->events.len) : file_write(path, text.data, text.len, err);
     buffer_free(&text);
     buffer_free(&t->events);
     return status;

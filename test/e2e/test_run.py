@@ -217,6 +217,25 @@ def test_chat_template_of_a_file(welford, smollm2, tmp_path):
     assert "t.jinja: No such file" in welford.run("run", *args).failed().stderr
 
 
+def test_chat_template_of_parts(welford, smollm2, tmp_path):
+    file = tmp_path / "t.jinja"
+    args = [smollm2, "a<|im_end|>", "-n", 0, "--chat-template", file]
+    file.write_text("{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}"
+                    "{{ part.text }}{% endif %}{% endfor %}{% endfor %}")
+    ids = " ".join(map(str, run_json(welford, *args)["prompt_tokens"]))
+    assert welford.run("tokenize", smollm2, "--decode", "--special", input=ids).ok().stdout == "user:a<|im_end|>"
+    assert ids.split().count(str(IM_END)) == 0  # as in a string
+
+
+def test_chat_template_that_loses_the_prompt(welford, smollm2, tmp_path):
+    file = tmp_path / "t.jinja"
+    args = ["run", smollm2, "hello ", "-n", 0, "--chat-template", file]
+    file.write_text("{{ messages[0].role }}")
+    assert welford.run(*args).ok().stderr.count("warning: the chat template does not print the prompt") == 1
+    file.write_text("{{ messages[0].content | trim }}")
+    assert welford.run(*args).ok().stderr == ""
+
+
 def test_cache_that_cannot_be_written(welford, smollm2, tmp_path):
     (tmp_path / "file").touch()
     env = {"WELFORD_CACHE": str(tmp_path / "file")}

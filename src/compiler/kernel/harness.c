@@ -72,7 +72,7 @@ wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn
     buffer object = {0}, assembly = {0};
     const char *dump = getenv("WELFORD_DUMP_ASM");
     wf_status status = object_emit(&h->context, h->builder.module, &h->cpu, &object, dump ? &assembly : NULL, err);
-    if (status == WF_OK && dump) status = file_write_atomic(dump, assembly.data, assembly.len, err);
+    if (status == WF_OK && dump) status = file_write(dump, assembly.data, assembly.len, err);
     if (status == WF_OK)
         status = objects_load(&(view){object.data, object.len}, 1, "kernel object", names, (size_t)n, functions,
                               &h->code, &h->code_bytes, err);

@@ -1,0 +1,27 @@
+// JSON text as a tree of jansson's values, read as Python's json module reads it: numbers of any size, NaN and
+// Infinity, NUL in strings and names. A byte order mark is skipped.
+#ifndef WELFORD_FORMAT_JSON_READ_H
+#define WELFORD_FORMAT_JSON_READ_H
+
+#include <jansson.h>
+
+#include "base/status.h"
+#include "base/view.h"
+
+typedef enum json_rules {
+    JSON_RULES_PYTHON, // of a name that an object has twice, the last value counts
+    JSON_RULES_STRICT, // names that occur twice or hold NUL are errors, as safetensors has it
+} json_rules;
+
+// WF_ERROR_FORMAT: "name: line N: reason". *root: json_decref it.
+wf_status json_read(view text, const char *name, json_rules rules, json_t **root, wf_error *err);
+
+// A number that neither int64_t nor a finite double holds: *text is its digits, or "NaN", "Infinity", "-Infinity".
+// jansson has no such value: it stands in the tree as an object with one member, that text, so it is neither a number
+// nor a string to readers who do not ask here.
+bool json_is_wide(const json_t *value, view *text);
+
+// The value as a double: a JSON number of any size, infinite where it is beyond a double. False: no number.
+bool json_number_of(const json_t *value, double *number);
+
+#endif
