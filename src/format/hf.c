@@ -105,7 +105,7 @@ static wf_status list_shards(const folder *h, const char *path, json_t *map, sha
     json_t *value;
     json_object_foreach(map, tensor, value)
     {
-        const char *name = json_string_value(value);
+        const char *name = json_name_of(value);
         if (!name || !is_plain_name(name))
             return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is in no file of this folder", path, tensor);
         size_t i = 0;
@@ -302,7 +302,7 @@ static wf_status read_template_field(folder *h, const json_fields *f)
     }
     json_array_foreach(value, i, item)
     {
-        const char *name = json_string_value(json_object_get(item, "name"));
+        const char *name = json_name_of(json_object_get(item, "name"));
         json_fields inner = {f->path, item, f->err};
         if (!json_is_object(item) || !name || strcmp(name, "default")) continue;
         TRY(json_field_string(&inner, "template", &text));

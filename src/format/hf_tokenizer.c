@@ -277,15 +277,16 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
 static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 {
     const char *key;
+    size_t key_len; // a token may hold NUL
     json_t *value;
-    json_object_foreach(vocabulary, key, value)
+    json_object_keylen_foreach(vocabulary, key, key_len, value)
     {
         json_int_t id = json_integer_value(value);
         if (id >= c->count) continue;
         if (c->types[id] != TYPE_UNUSED)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: model: tokens '%.80s' and '%.80s' have the same id %lld",
                              c->path, c->texts[id].data, key, (long long)id);
-        TRY(copy_text(c, view_of(key), &c->texts[id]));
+        TRY(copy_text(c, (view){key, key_len}, &c->texts[id]));
         c->types[id] = c->byte_fallback && is_byte_text(c->texts[id]) ? TYPE_BYTE : TYPE_NORMAL;
     }
     return WF_OK;
@@ -295,11 +296,12 @@ static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 static wf_status read_merge(const converter *c, const json_t *item, size_t index, view *merge)
 {
     if (json_is_string(item)) return copy_text(c, (view){json_string_value(item), json_string_length(item)}, merge);
-    const char *left = json_string_value(json_array_get(item, 0)), *right = json_string_value(json_array_get(item, 1));
+    const json_t *first = json_array_get(item, 0), *second = json_array_get(item, 1);
+    const char *left = json_string_value(first), *right = json_string_value(second);
     if (!left || !right || json_array_size(item) != 2)
         return error_set(c->err, WF_ERROR_FORMAT, "%s: model: merge %zu is no pair", c->path, index);
-    if (strchr(left, ' ') || strchr(right, ' ')) return refuse(c, "model", "a merge of tokens with spaces");
-    size_t n = strlen(left), m = strlen(right);
+    size_t n = json_string_length(first), m = json_string_length(second);
+    if (memchr(left, ' ', n) || memchr(right, ' ', m)) return refuse(c, "model", "a merge of tokens with spaces");
     char *text = arena_alloc(c->memory, n + m + 2, 1);
     if (!text) return error_memory(c->err, n + m + 2);
     memcpy(text, left, n);

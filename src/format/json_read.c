@@ -125,6 +125,12 @@ bool json_is_wide(const json_t *value, view *text)
     return is_wide_text(*text); // a file could spell such an object, and then it is no more than a number either
 }
 
+const char *json_name_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 bool json_number_of(const json_t *value, double *number)
 {
     view text;

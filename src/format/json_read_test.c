@@ -109,6 +109,7 @@ static void keeps_nul(void **state)
     json_t *root = READ("{\"a\\u0000b\":\"c\\u0000d\"}"), *value = json_object_getn(root, "a\0b", 3);
     assert_int_equal(json_string_length(value), 3);
     assert_memory_equal(json_string_value(value), "c\0d", 3);
+    assert_null(json_name_of(value));
     json_decref(root);
 }
 

@@ -45,7 +45,8 @@ void hub_listing_free(hub_listing *l)
 
 static const char *string_or_empty(const json_t *value)
 {
-    return json_is_string(value) ? json_string_value(value) : "";
+    const char *text = json_name_of(value);
+    return text ? text : "";
 }
 
 static wf_status add_sibling(const char *name, const json_t *sibling, hub_listing *l, wf_error *err)

@@ -121,7 +121,19 @@ def test_tied_head(logits, tmp_path):
     (dict(partial_rotary_factor=0.5), "partial_rotary_factor"),
     (dict(rope_scaling={"rope_type": "longrope", "factor": 2.0}), "longrope"),
     (dict(rope_scaling={"rope_type": "linear"}), "factor"),
-    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}), "mscale"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "low_freq_factor": 1.0}), "low_freq_factor"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "extrapolation_factor": 0.5}), "extrapolation_factor"),
+    (dict(rope_scaling={"rope_type": "yarn", "mscale": 1.0}), "factor"),
+    (dict(rope_scaling={"type": "dynamic", "factor": 2.0}), "dynamic"),
+    (dict(rope_scaling={"type": "su", "factor": 2.0}), "su"),
+    (dict(pruned_heads={"0": [1]}), "pruned_heads"),
+    (dict(is_encoder_decoder=True), "is_encoder_decoder"),
+    (dict(is_causal=False), "is_causal"),
+    (dict(num_experts=8), "num_experts"),
+    (dict(logit_scale=0.5), "logit_scale"),
+    (dict(attention_multiplier=1), "attention_multiplier"),
+    (dict(unknown_size=10**40), "1" + "0" * 40),
+    (dict(hidden_size=10**40), "hidden_size"),
     (dict(sliding_window=64), "sliding_window"),
     (dict(vocab_size=301), "301"),
     (dict(tie_word_embeddings="yes"), "tie_word_embeddings"),
@@ -137,6 +149,11 @@ def test_refuses_config(welford, folder, fields, reason):
 def test_harmless_config(logits, folder):
     expected = logits(folder, TEXTS[1])
     edit(folder, "config.json", use_cache=True, some_flag=False, other=None, transformers_version="9", pretraining_tp=1)
+    assert (logits(folder, TEXTS[1]) == expected).all()
+    edit(folder, "config.json", max_length=4096, max_sequence_length=2048, do_sample=True, num_beams=1, is_decoder=True,
+         auto_map={"AutoConfig": "configuration_x.C"}, pad_token="<pad>", pad_token_id=-1, temperature=0.7, prefix="hi",
+         problem_type="regression", attn_pdrop=0.1, bad_words_ids=[[1]], pruned_heads={}, num_experts=0, logit_scale=1.0,
+         quantization_config=None, is_causal=True, attn_logit_softcapping=0, model_max_length=int(1e30))
     assert (logits(folder, TEXTS[1]) == expected).all()
     edit(folder, "config.json", rope_theta=None, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
     assert (logits(folder, TEXTS[1]) == expected).all()

@@ -93,8 +93,10 @@ static wf_status read_yarn(const facts_reader *r, rope_scaling *s)
     double extrapolation = 1;
     s->beta_fast = 32;
     s->beta_slow = 1;
+    s->truncate = true;
     TRY(get_positive_or(r, "rope.scaling.yarn_beta_fast", false, &s->beta_fast));
     TRY(get_positive_or(r, "rope.scaling.yarn_beta_slow", false, &s->beta_slow));
+    TRY(get_bool_or(r, "rope.scaling.truncate", &s->truncate));
     TRY(get_float_or(r, "rope.scaling.yarn_ext_factor", &extrapolation));
     if (extrapolation >= 0 && extrapolation != 1) return refuse(r, "rope.scaling.yarn_ext_factor is not supported");
     return s->base > 1 ? WF_OK : refuse(r, "rope.freq_base must be greater than 1 for yarn");
