@@ -67,10 +67,7 @@ static wf_status read_types(const checkpoint *file, tokenizer *t, wf_error *err)
 
 static wf_status read_id(const checkpoint *file, const tokenizer *t, const char *key, int32_t *id, wf_error *err)
 {
-    int64_t value = -1;
-    TRY(checkpoint_get_int_or(file, key, 0, t->count - 1, &value, err));
-    *id = (int32_t)value;
-    return WF_OK;
+    return checkpoint_get_token(file, key, t->count, id, err);
 }
 
 static bool is_eog_text(view text)
