@@ -3,14 +3,12 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "format/token.h"
 #include "text/utf8.h"
-
-enum { TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3 }; // tokenizer.h: the special types
 
 static bool is_special(const tokenizer *t, int32_t id)
 {
-    int type = tokenizer_token_type(t, id);
-    return (type == TOKEN_UNKNOWN || type == TOKEN_CONTROL) && tokenizer_token_text(t, id).len > 0;
+    return token_is_special(tokenizer_token_type(t, id)) && tokenizer_token_text(t, id).len > 0;
 }
 
 static wf_status collect_specials(engine *e, wf_error *err)
