@@ -6,7 +6,6 @@
 
 #include "base/buffer.h"
 #include "base/checked.h"
-#include "format/lfs.h"
 
 enum { PREFIX_BYTES = 10, DATA_ALIGNMENT = 64, ITEM_ALIGNMENT = 8 };
 
@@ -206,7 +205,7 @@ wf_status npy_open(const char *path, npy_array *array, wf_error *err)
 {
     file_map map;
     *array = (npy_array){0};
-    TRY(lfs_map_open(path, &map, err));
+    TRY(file_map_open(path, &map, err));
     wf_status status = npy_parse(map.data, map.bytes, path, array, err);
     array->map = map;
     if (status != WF_OK) npy_close(array);
