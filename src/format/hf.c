@@ -243,10 +243,10 @@ static wf_status read_generation(folder *h)
     }
     int64_t top_k = INT64_MIN; // none is given
     bool samples = true;
-    if (status == WF_OK) status = json_field_int(&f, "top_k", INT32_MIN, INT32_MAX, &top_k);
+    if (status == WF_OK) status = json_field_int(&f, "top_k", -1, INT32_MAX, &top_k);
     if (status == WF_OK) status = json_field_bool(&f, "do_sample", &samples);
     if (status == WF_OK && !samples) status = hf_add_bool(h->file, "general.sampling.greedy", true, h->err);
-    if (status == WF_OK && top_k >= INT32_MIN) // 0 and less: all tokens
+    if (status == WF_OK && top_k >= -1) // 0 and -1: all tokens
         status = hf_add_int(h->file, "general.sampling.top_k", top_k < 0 ? 0 : top_k, h->err);
     json_decref(root);
     return status;

@@ -102,7 +102,7 @@ wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *opt
                              numbers[i].key, *numbers[i].value, numbers[i].min, numbers[i].max);
     }
     bool greedy = false;
-    TRY(checkpoint_get_int_or(file, "general.sampling.top_k", INT32_MIN, INT32_MAX, &o.top_k, err));
+    TRY(checkpoint_get_int_or(file, "general.sampling.top_k", -1, INT32_MAX, &o.top_k, err));
     if (o.top_k < 0) o.top_k = 0; // all tokens
     TRY(checkpoint_get_int_or(file, "general.sampling.penalty_last_n", 0, INT32_MAX, &o.repeat_last_n, err));
     TRY(checkpoint_get_bool_or(file, "general.sampling.greedy", &greedy, err));

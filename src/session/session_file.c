@@ -108,7 +108,7 @@ wf_status session_restore(session *s, const engine *e, const char *path, bool *r
     *restored = false;
     bool there = !stat(path, &st);
     if (!there && errno == ENOENT) return WF_OK;
-    if (there && !S_ISDIR(st.st_mode) && !st.st_size) return WF_OK; // empty, or a device to write to
+    if (there && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return WF_OK; // a device, to write to
     TRY(file_map_open(path, &map, err));
     wf_status status = take_state(s, e, &map, path, err);
     file_map_close(&map);
