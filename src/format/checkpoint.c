@@ -282,14 +282,17 @@ static wf_status fail_key(const checkpoint *file, const char *key, const char *r
     return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %s", file->path, key, reason);
 }
 
+static bool is_integer(const metadata_value *value)
+{
+    return metadata_is_signed(value->type) || (metadata_is_unsigned(value->type) && value->type != METADATA_BOOL);
+}
+
 wf_status checkpoint_get_int_or(const checkpoint *file, const char *key, int64_t min, int64_t max, int64_t *value,
                                 wf_error *err)
 {
     const metadata_value *found = checkpoint_find(file, key);
     if (!found) return WF_OK;
-    bool is_integer =
-        metadata_is_signed(found->type) || (metadata_is_unsigned(found->type) && found->type != METADATA_BOOL);
-    if (!is_integer) return fail_key(file, key, "not an integer", err);
+    if (!is_integer(found)) return fail_key(file, key, "not an integer", err);
     if (metadata_is_unsigned(found->type) && found->u > INT64_MAX)
         return error_set(err, WF_ERROR_FORMAT, "%s: key '%s': %" PRIu64 " is not in %" PRId64 "..%" PRId64, file->path,
                          key, found->u, min, max);
@@ -309,6 +312,38 @@ wf_status checkpoint_get_float_or(const checkpoint *file, const char *key, doubl
     if (!isfinite(found->f)) return fail_key(file, key, "not a finite number", err);
     *value = found->f;
     return WF_OK;
+}
+
+wf_status checkpoint_get_number_or(const checkpoint *file, const char *key, double *value, wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    if (!found) return WF_OK;
+    if (metadata_is_signed(found->type))
+        *value = (double)found->i;
+    else if (metadata_is_unsigned(found->type))
+        *value = (double)found->u;
+    else if (metadata_number_bytes(found->type))
+        return checkpoint_get_float_or(file, key, value, err);
+    else
+        return fail_key(file, key, "not a number", err);
+    return WF_OK;
+}
+
+wf_status checkpoint_get_token(const checkpoint *file, const char *key, int64_t n_tokens, int32_t *id, wf_error *err)
+{
+    const metadata_value *found = checkpoint_find(file, key);
+    *id = -1;
+    if (!found) return WF_OK;
+    if (!is_integer(found)) return fail_key(file, key, "not an integer", err);
+    uint64_t number = metadata_is_signed(found->type) ? (uint64_t)found->i : found->u; // negative ones are huge
+    if (number < (uint64_t)n_tokens && number <= INT32_MAX) *id = (int32_t)number;
+    return WF_OK;
+}
+
+bool checkpoint_token_is_bad(const checkpoint *file, const char *key, int64_t n_tokens)
+{
+    int32_t id;
+    return checkpoint_find(file, key) && checkpoint_get_token(file, key, n_tokens, &id, NULL) == WF_OK && id < 0;
 }
 
 wf_status checkpoint_get_string_or(const checkpoint *file, const char *key, view *value, wf_error *err)

@@ -92,6 +92,14 @@ wf_status checkpoint_get_int_or(const checkpoint *file, const char *key, int64_t
 wf_status checkpoint_get_float_or(const checkpoint *file, const char *key, double *value, wf_error *err);
 wf_status checkpoint_get_string_or(const checkpoint *file, const char *key, view *value, wf_error *err);
 wf_status checkpoint_get_bool_or(const checkpoint *file, const char *key, bool *value, wf_error *err);
+// A number or bool of any type, as a float.
+wf_status checkpoint_get_number_or(const checkpoint *file, const char *key, double *value, wf_error *err);
+
+// The id of a token, an integer of any type. -1 when the key is absent, or names no token: what converters write for
+// "none" (-1, 4294967295) or an id beyond the vocabulary of `n_tokens`, as llama.cpp takes it.
+wf_status checkpoint_get_token(const checkpoint *file, const char *key, int64_t n_tokens, int32_t *id, wf_error *err);
+// Whether the key is there, but names no token.
+bool checkpoint_token_is_bad(const checkpoint *file, const char *key, int64_t n_tokens);
 
 // ---- for readers of formats
 //

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "format/lfs.h"
 
 enum {
     KEY_BYTES_MAX = 65535,                   // the format page's limit
@@ -366,7 +367,7 @@ static wf_status open_file(const char *path, bool header_only, checkpoint **file
     TRY(checkpoint_create(path, &created, err));
     wf_status status;
     file_map map;
-    TRY_GOTO(file_map_open(path, &map, err), fail);
+    TRY_GOTO(lfs_map_open(path, &map, err), fail);
     TRY_GOTO(checkpoint_take_map(created, &map, err), fail);
     TRY_GOTO(parse_file(created, checkpoint_part(created, 0), header_only, err), fail);
     *file = created;

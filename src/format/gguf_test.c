@@ -272,6 +272,18 @@ static void test_getters(void **state)
     assert_true(number == 2.5);
     assert_status(checkpoint_get_float(f, "nan", &number, &err), WF_ERROR_FORMAT, &err, "'nan': not a finite number");
     assert_status(checkpoint_get_float_or(f, "u8", &number, &err), WF_ERROR_FORMAT, &err, "'u8': not a float");
+    static const struct {
+        const char *key;
+        double number;
+    } numbers[] = {{"u8", 255},      {"i8", -128}, {"u16", 65535}, {"i32", -0x1p31}, {"u64", 0x1p64},
+                   {"i64", -0x1p63}, {"f32", 1.5}, {"f64", 2.5},   {"bool", 1},      {"none", 42}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        number = 42;
+        assert_int_equal(checkpoint_get_number_or(f, numbers[i].key, &number, &err), WF_OK);
+        assert_true(number == numbers[i].number);
+    }
+    assert_status(checkpoint_get_number_or(f, "nan", &number, &err), WF_ERROR_FORMAT, &err, "not a finite number");
+    assert_status(checkpoint_get_number_or(f, "string", &number, &err), WF_ERROR_FORMAT, &err, "not a number");
     assert_int_equal(checkpoint_get_bool(f, "bool", &flag, &err), WF_OK);
     assert_true(flag);
     assert_status(checkpoint_get_bool(f, "u8", &flag, &err), WF_ERROR_FORMAT, &err, "not a bool");
@@ -588,6 +600,33 @@ static void test_large_tables(void **state)
     buffer_free(&b);
 }
 
+static void test_tokens(void **state)
+{
+    static const struct {
+        const char *key;
+        int64_t n_tokens;
+        int32_t id;
+        bool bad;
+    } cases[] = {{"u8", 256, 255, false},        {"u8", 255, -1, true},
+                 {"u16", 1 << 20, 65535, false}, {"u32", INT64_MAX, -1, true}, // 4294967295
+                 {"i8", INT64_MAX, -1, true},    {"u64", INT64_MAX, -1, true},
+                 {"i64", INT64_MAX, -1, true},   {"none", 10, -1, false}};
+    (void)state;
+    buffer b = make_sample();
+    parsed p = parse_bytes(b.data, b.len);
+    wf_error err;
+    int32_t id;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(checkpoint_get_token(p.file, cases[i].key, cases[i].n_tokens, &id, &err), WF_OK);
+        assert_int_equal(id, cases[i].id);
+        assert_true(checkpoint_token_is_bad(p.file, cases[i].key, cases[i].n_tokens) == cases[i].bad);
+    }
+    assert_status(checkpoint_get_token(p.file, "string", 10, &id, &err), WF_ERROR_FORMAT, &err, "not an integer");
+    assert_false(checkpoint_token_is_bad(p.file, "string", 10));
+    parsed_free(&p);
+    buffer_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_getters),
+        cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_version_2_without_tensors),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_every_bit_flip_is_survived),

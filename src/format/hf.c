@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "format/hf_tokenizer.h"
+#include "format/lfs.h"
 #include "format/safetensors.h"
 
 enum { MAX_SHARDS = 1000, MAX_TEMPLATE = 1 << 22 };
@@ -80,7 +81,7 @@ static wf_status add_shard(folder *h, const char *name, safetensors *s)
     char path[PATH_MAX];
     file_map map;
     TRY(path_of(h, name, path));
-    TRY(file_map_open(path, &map, h->err));
+    TRY(lfs_map_open(path, &map, h->err));
     TRY(checkpoint_take_map(h->file, &map, h->err));
     TRY(safetensors_parse(map.data, map.bytes, path, h->cut_short, checkpoint_memory(h->file), s, h->err));
     buffer_append(&h->header, map.data, s->header_bytes);
@@ -105,7 +106,7 @@ static wf_status list_shards(const folder *h, const char *path, json_t *map, sha
     json_t *value;
     json_object_foreach(map, tensor, value)
     {
-        const char *name = json_string_value(value);
+        const char *name = json_name_of(value);
         if (!name || !is_plain_name(name))
             return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is in no file of this folder", path, tensor);
         size_t i = 0;
@@ -175,7 +176,7 @@ static wf_status add_tensors(folder *h)
 
 // ---- configuration
 
-// An id, or the first of a list; the list becomes a value.
+// An id or a list of ids, which becomes a value; -1 and "" are none, as null is.
 // Of config.json, then of generation_config.json, which overrules it where it has the field.
 static wf_status read_eos(folder *h, const json_fields *f)
 {
@@ -185,15 +186,19 @@ static wf_status read_eos(folder *h, const json_fields *f)
     size_t n = json_is_array(value) ? json_array_size(value) : 1;
     int32_t *ids = arena_alloc(checkpoint_memory(h->file), n, sizeof *ids);
     if (!ids) return error_memory(h->err, n * sizeof *ids);
+    size_t n_ids = 0;
     for (i = 0; i < n; i++) {
         item = json_is_array(value) ? json_array_get(value, i) : value;
-        if (!json_is_integer(item) || json_integer_value(item) < 0 || json_integer_value(item) > INT32_MAX)
+        view number;
+        bool none = json_is_null(item) || (json_is_string(item) && !json_string_length(item));
+        if (!json_is_integer(item) && !none && !json_is_wide(item, &number))
             return error_set(h->err, WF_ERROR_FORMAT, "%s: field 'eos_token_id' is no token id", f->path);
-        ids[i] = (int32_t)json_integer_value(item);
+        int64_t id = json_is_integer(item) ? json_integer_value(item) : -1;
+        if (id >= 0 && id <= INT32_MAX) ids[n_ids++] = (int32_t)id;
     }
-    if (n) h->eos = ids[0];
-    h->eos_ids = ids;
-    h->n_eos_ids = n;
+    h->eos = n_ids ? ids[0] : -1;
+    h->eos_ids = n_ids ? ids : NULL;
+    h->n_eos_ids = n_ids;
     return WF_OK;
 }
 
@@ -236,12 +241,13 @@ static wf_status read_generation(folder *h)
         status = json_field_float(&f, floats[i].field, &value);
         if (status == WF_OK) status = hf_add_float(h->file, floats[i].key, value, h->err);
     }
-    int64_t top_k = -1;
+    int64_t top_k = INT64_MIN; // none is given
     bool samples = true;
-    if (status == WF_OK) status = json_field_int(&f, "top_k", 0, INT32_MAX, &top_k);
+    if (status == WF_OK) status = json_field_int(&f, "top_k", -1, INT32_MAX, &top_k);
     if (status == WF_OK) status = json_field_bool(&f, "do_sample", &samples);
     if (status == WF_OK && !samples) status = hf_add_bool(h->file, "general.sampling.greedy", true, h->err);
-    if (status == WF_OK && top_k >= 0) status = hf_add_int(h->file, "general.sampling.top_k", top_k, h->err);
+    if (status == WF_OK && top_k >= -1) // 0 and -1: all tokens
+        status = hf_add_int(h->file, "general.sampling.top_k", top_k < 0 ? 0 : top_k, h->err);
     json_decref(root);
     return status;
 }
@@ -270,6 +276,7 @@ static wf_status find_special(const folder *h, const json_fields *f, const char 
     view text = VIEW_LITERAL("");
     if (!json_field(f, name)) return WF_OK;
     TRY(read_token_text(f, name, &text));
+    if (text.len == 0) return WF_OK; // "" is none
     *id = find_token(h, text);
     if (*id >= 0) return WF_OK;
     return error_set(h->err, WF_ERROR_FORMAT, "%s: %s '%.*s' is no token", f->path, name, VIEW_ARG(text));
@@ -302,7 +309,7 @@ static wf_status read_template_field(folder *h, const json_fields *f)
     }
     json_array_foreach(value, i, item)
     {
-        const char *name = json_string_value(json_object_get(item, "name"));
+        const char *name = json_name_of(json_object_get(item, "name"));
         json_fields inner = {f->path, item, f->err};
         if (!json_is_object(item) || !name || strcmp(name, "default")) continue;
         TRY(json_field_string(&inner, "template", &text));
@@ -319,7 +326,7 @@ static wf_status read_template_file(folder *h, bool *found)
     if (has_file(h, "chat_template.jinja")) {
         file_map map;
         TRY(path_of(h, "chat_template.jinja", path));
-        TRY(file_map_open(path, &map, h->err));
+        TRY(lfs_map_open(path, &map, h->err));
         wf_status status = map.bytes > MAX_TEMPLATE
                                ? error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: a template of %zu bytes", path, map.bytes)
                                : add_template(h, (view){map.data ? (const char *)map.data : "", map.bytes});

@@ -32,6 +32,9 @@ wf_status hf_open(const char *path, bool cut_short, checkpoint **file, wf_error 
 typedef struct hf_architecture {
     const char *class_name; // "LlamaForCausalLM"
     const char *name;       // "llama", the prefix of the keys
+    const char *model_type; // names the class where "architectures" does not
+    int64_t n_ctx;          // default of max_position_embeddings
+    int64_t n_kv_heads;     // default; 0: as many as heads
     bool gemma;             // four norms a layer, stored less one; tied head, sliding window and own defaults
     bool qkv_bias;          // always there
     bool attention_option;  // biases on q, k, v and o with attention_bias

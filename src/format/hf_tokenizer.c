@@ -13,11 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PARTS = 16, MAX_TEXTS = 64 };
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
-enum { STRIP_LEFT = 1, STRIP_RIGHT = 2, SINGLE_WORD = 4, NORMALIZED = 8, LEARNED = 16 };
+#include "format/token.h"
 
-#define SPACE_LETTER "\xe2\x96\x81" // U+2581
+enum { MAX_PARTS = 16, MAX_TEXTS = 64 };
 
 // Oniguruma's form of the expression that ByteLevel cuts words with when the file asks for it (byte_level.rs).
 #define BYTE_LEVEL_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
@@ -199,7 +197,7 @@ static wf_status read_metaspace(converter *c, const json_t *part)
     TRY(json_field_string(&f, "prepend_scheme", &scheme));
     TRY(json_field_bool(&f, "add_prefix_space", &prefix));
     TRY(json_field_bool(&f, "split", &split));
-    if (!view_is(letter, SPACE_LETTER)) return refuse(c, "pre_tokenizer", "a Metaspace that is not U+2581");
+    if (!view_is(letter, TOKEN_SPACE)) return refuse(c, "pre_tokenizer", "a Metaspace that is not U+2581");
     if (c->splits.count) return refuse(c, "pre_tokenizer", "Metaspace behind another one");
     TRY(add_step(c, &c->prefix, "replace", VIEW_LITERAL(" "), letter));
     if (scheme.len == 0) scheme = prefix ? VIEW_LITERAL("always") : VIEW_LITERAL("never");
@@ -235,13 +233,6 @@ static wf_status read_pre_tokenizer(converter *c, const json_t *part, view type)
 
 // ---- model
 
-static bool is_byte_text(view text)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    return text.len == 6 && !memcmp(text.data, "<0x", 3) && text.data[5] == '>' && text.data[3] && text.data[4] &&
-           strchr(digits, text.data[3]) && strchr(digits, text.data[4]);
-}
-
 // Ids of vocabulary and added tokens; a table with few gaps, since its size must not be the file's to choose.
 static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
 {
@@ -270,23 +261,24 @@ static wf_status size_table(converter *c, json_t *vocabulary, json_t *added)
     c->types = arena_alloc(c->memory, (size_t)c->count, 1);
     c->flags = arena_alloc(c->memory, (size_t)c->count, 1);
     if (!c->texts || !c->types || !c->flags) return error_memory(c->err, (size_t)c->count * sizeof *c->texts);
-    for (i = 0; i < (size_t)c->count; i++) c->texts[i] = (view){"", 0}, c->types[i] = TYPE_UNUSED;
+    for (i = 0; i < (size_t)c->count; i++) c->texts[i] = (view){"", 0}, c->types[i] = TOKEN_UNUSED;
     return WF_OK;
 }
 
 static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 {
     const char *key;
+    size_t key_len; // a token may hold NUL
     json_t *value;
-    json_object_foreach(vocabulary, key, value)
+    json_object_keylen_foreach(vocabulary, key, key_len, value)
     {
         json_int_t id = json_integer_value(value);
         if (id >= c->count) continue;
-        if (c->types[id] != TYPE_UNUSED)
+        if (c->types[id] != TOKEN_UNUSED)
             return error_set(c->err, WF_ERROR_FORMAT, "%s: model: tokens '%.80s' and '%.80s' have the same id %lld",
                              c->path, c->texts[id].data, key, (long long)id);
-        TRY(copy_text(c, view_of(key), &c->texts[id]));
-        c->types[id] = c->byte_fallback && is_byte_text(c->texts[id]) ? TYPE_BYTE : TYPE_NORMAL;
+        TRY(copy_text(c, (view){key, key_len}, &c->texts[id]));
+        c->types[id] = c->byte_fallback && token_byte_of(c->texts[id]) >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
     }
     return WF_OK;
 }
@@ -295,11 +287,12 @@ static wf_status read_vocabulary(converter *c, json_t *vocabulary)
 static wf_status read_merge(const converter *c, const json_t *item, size_t index, view *merge)
 {
     if (json_is_string(item)) return copy_text(c, (view){json_string_value(item), json_string_length(item)}, merge);
-    const char *left = json_string_value(json_array_get(item, 0)), *right = json_string_value(json_array_get(item, 1));
+    const json_t *first = json_array_get(item, 0), *second = json_array_get(item, 1);
+    const char *left = json_string_value(first), *right = json_string_value(second);
     if (!left || !right || json_array_size(item) != 2)
         return error_set(c->err, WF_ERROR_FORMAT, "%s: model: merge %zu is no pair", c->path, index);
-    if (strchr(left, ' ') || strchr(right, ' ')) return refuse(c, "model", "a merge of tokens with spaces");
-    size_t n = strlen(left), m = strlen(right);
+    size_t n = json_string_length(first), m = json_string_length(second);
+    if (memchr(left, ' ', n) || memchr(right, ' ', m)) return refuse(c, "model", "a merge of tokens with spaces");
     char *text = arena_alloc(c->memory, n + m + 2, 1);
     if (!text) return error_memory(c->err, n + m + 2);
     memcpy(text, left, n);
@@ -322,7 +315,7 @@ static wf_status read_merges(converter *c, json_t *merges)
 static int64_t find_token(const converter *c, view text)
 {
     for (int64_t id = 0; id < c->count; id++)
-        if (c->types[id] != TYPE_UNUSED && view_equal(c->texts[id], text)) return id;
+        if (c->types[id] != TOKEN_UNUSED && view_equal(c->texts[id], text)) return id;
     return -1;
 }
 
@@ -410,11 +403,12 @@ static wf_status read_added_token(converter *c, const json_t *item)
     normalized = normalized && is_normalized_apart(c, content, left || right || single);
     // Its text could then come out of other text, which a message must not become.
     if (normalized && special && c->rewrites) return refuse(c, "added_tokens: normalized of", content.data);
-    bool learned = !special && c->types[id] == TYPE_NORMAL && view_equal(c->texts[id], content);
+    bool learned = !special && c->types[id] == TOKEN_NORMAL && view_equal(c->texts[id], content);
     TRY(copy_text(c, content, &c->texts[id]));
-    c->types[id] = (unsigned char)(special ? TYPE_CONTROL : TYPE_USER);
-    c->flags[id] = (unsigned char)((left ? STRIP_LEFT : 0) | (right ? STRIP_RIGHT : 0) | (single ? SINGLE_WORD : 0) |
-                                   (normalized ? NORMALIZED : 0) | (learned ? LEARNED : 0));
+    c->types[id] = (unsigned char)(special ? TOKEN_CONTROL : TOKEN_USER);
+    c->flags[id] = (unsigned char)((left ? TOKEN_STRIP_LEFT : 0) | (right ? TOKEN_STRIP_RIGHT : 0) |
+                                   (single ? TOKEN_SINGLE_WORD : 0) | (normalized ? TOKEN_NORMALIZED : 0) |
+                                   (learned ? TOKEN_LEARNED : 0));
     return WF_OK;
 }
 

@@ -7,7 +7,7 @@
 
 enum { MAX_DEPTH = 1000, MAX_NUMBER = 1 << 16 }; // Python's own stack ends near 1000; a number's characters
 
-static const char WIDE[] = "\0number"; // the only member of a wide number: no file means to have such a name
+static const char WIDE[] = "\1number"; // the only member of a wide number: no file means to have such a name
 
 typedef struct reader {
     const char *start, *p, *end;
@@ -51,7 +51,7 @@ static bool take(reader *r, char c)
 static json_t *make_wide(reader *r, view text)
 {
     json_t *made = json_object();
-    if (!json_object_setn_new(made, WIDE, sizeof WIDE - 1, json_stringn(text.data, text.len))) return made;
+    if (!json_object_set_new(made, WIDE, json_stringn(text.data, text.len))) return made;
     json_decref(made);
     return fail_value(r, "out of memory");
 }
@@ -119,10 +119,16 @@ static bool is_wide_text(view text)
 bool json_is_wide(const json_t *value, view *text)
 {
     if (!json_is_object(value) || json_object_size(value) != 1) return false;
-    const json_t *inner = json_object_getn(value, WIDE, sizeof WIDE - 1);
+    const json_t *inner = json_object_get(value, WIDE);
     if (!json_is_string(inner)) return false;
     *text = (view){json_string_value(inner), json_string_length(inner)};
     return is_wide_text(*text); // a file could spell such an object, and then it is no more than a number either
+}
+
+const char *json_name_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
 bool json_number_of(const json_t *value, double *number)

@@ -21,6 +21,9 @@ wf_status json_read(view text, const char *name, json_rules rules, json_t **root
 // nor a string to readers who do not ask here.
 bool json_is_wide(const json_t *value, view *text);
 
+// A string without NUL, as names and paths are; NULL for all else.
+const char *json_name_of(const json_t *value);
+
 // The value as a double: a JSON number of any size, infinite where it is beyond a double. False: no number.
 bool json_number_of(const json_t *value, double *number);
 

@@ -91,9 +91,9 @@ static void keeps_numbers_of_any_size(void **state)
 // Nothing in a file becomes a number that is none, whatever its names are.
 static void takes_no_text_for_a_number(void **state)
 {
-    static const char *const TEXTS[] = {"{\"\\u0000number\":\"1x\"}", "{\"\\u0000number\":\"\"}",
-                                        "{\"\\u0000number\":\"-\"}",  "{\"\\u0000number\":\"1\\u0000\"}",
-                                        "{\"\\u0000number\":1}",      "{\"number\":\"1\"}"};
+    static const char *const TEXTS[] = {"{\"\\u0001number\":\"1x\"}", "{\"\\u0001number\":\"\"}",
+                                        "{\"\\u0001number\":\"-\"}",  "{\"\\u0001number\":\"1\\u0000\"}",
+                                        "{\"\\u0001number\":1}",      "{\"number\":\"1\"}"};
     (void)state;
     for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
         view text;
@@ -109,6 +109,7 @@ static void keeps_nul(void **state)
     json_t *root = READ("{\"a\\u0000b\":\"c\\u0000d\"}"), *value = json_object_getn(root, "a\0b", 3);
     assert_int_equal(json_string_length(value), 3);
     assert_memory_equal(json_string_value(value), "c\0d", 3);
+    assert_null(json_name_of(value));
     json_decref(root);
 }
 

@@ -56,7 +56,7 @@ static bool read_size(const json_t *value, int64_t *size)
 
 static wf_status read_dtype(const reader *r, const json_t *info, safetensors_tensor *t, unsigned *bits)
 {
-    const char *name = json_string_value(json_object_get(info, "dtype"));
+    const char *name = json_name_of(json_object_get(info, "dtype"));
     if (!name) return fail_tensor(r, t->name, "no dtype");
     for (size_t i = 0; i < sizeof DTYPES / sizeof *DTYPES; i++)
         if (!strcmp(name, DTYPES[i].name)) {

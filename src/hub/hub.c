@@ -24,8 +24,9 @@ static wf_status fail_offline(const hub_name *name, wf_error *err)
 {
     char folder[HUB_FOLDER_BYTES];
     TRY(hub_cache_folder(folder, err));
-    return error_set(err, WF_ERROR_IO, "HF_HUB_OFFLINE is set, and %s%s%s (%s) is not in %s whole", name->repository,
-                     name->file[0] ? "/" : "", name->file, name->revision, folder);
+    return error_set(err, WF_ERROR_IO, "HF_HUB_OFFLINE is set, and %s%s%s%s%s (%s) is not in %s whole",
+                     name->repository, name->file[0] ? "/" : "", name->file, name->quant[0] ? ":" : "", name->quant,
+                     name->revision, folder);
 }
 
 static void tell(const hub_options *o, const hub_name *name, const hub_cached *cached, const wf_error *reason)

@@ -1,4 +1,5 @@
 // Listings and the choice of files from them.
+#define _GNU_SOURCE
 #include "hub/listing.h"
 
 #include <jansson.h>
@@ -45,7 +46,8 @@ void hub_listing_free(hub_listing *l)
 
 static const char *string_or_empty(const json_t *value)
 {
-    return json_is_string(value) ? json_string_value(value) : "";
+    const char *text = json_name_of(value);
+    return text ? text : "";
 }
 
 static wf_status add_sibling(const char *name, const json_t *sibling, hub_listing *l, wf_error *err)
@@ -136,13 +138,36 @@ static wf_status choose_gguf(const hub_listing *l, const char *repository, const
     return WF_OK;
 }
 
-// Whether a file is a GGUF model of its own: not a later part of one.
+// What lies beside models: projectors of images, matrices of importance, vocabularies without weights, adapters.
+static bool is_sibling(const char *path)
+{
+    static const char *const MARKS[] = {"mmproj", "imatrix", "ggml-vocab", "-lora.", "-lora-", "lora-adapter"};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++)
+        if (strcasestr(name, MARKS[i])) return true;
+    return false;
+}
+
+// Whether a file is a GGUF model of its own: neither a later part of one nor something beside it.
 static bool is_gguf(const char *path)
 {
     size_t stem;
     long n_parts;
-    return hub_ends_with(path, ".gguf") &&
+    return hub_ends_with(path, ".gguf") && !is_sibling(path) &&
            (!checkpoint_is_split(path, &stem, &n_parts) || !strncmp(path + stem, "-00001-", 7));
+}
+
+// Whether the file's path has the quantisation's name between marks, in either case: "model.q4_k_m.gguf" has Q4_K_M,
+// but not Q4_K.
+static bool has_quant(const char *path, const char *quant)
+{
+    size_t n = strlen(quant);
+    const char *before = strpbrk(quant, "0123456789") ? "-./_" : "-./"; // K_M alone is no quantisation
+    for (const char *at = path; (at = strcasestr(at, quant)); at++) {
+        bool begins = at == path || strchr(before, at[-1]), ends = strchr("-./", at[n]) != NULL; // 0 too
+        if (begins && ends) return true;
+    }
+    return false;
 }
 
 // As many names as fit in a message.
@@ -161,14 +186,18 @@ static void append_names(const hub_listing *l, bool (*wanted)(const char *path),
 
 static bool is_any(const char *path) { return path[0] != '.'; }
 
-static wf_status fail_choice(const hub_listing *l, const char *repository, size_t n_gguf, wf_error *err)
+static wf_status fail_choice(const hub_listing *l, const hub_name *name, bool has_gguf, bool none, wf_error *err)
 {
+    const char *repository = name->repository;
     buffer names = {0};
-    append_names(l, n_gguf ? is_gguf : is_any, &names);
+    append_names(l, has_gguf ? is_gguf : is_any, &names);
     const char *list = names.data ? names.data : "";
-    if (n_gguf)
-        error_set(err, WF_ERROR_UNSUPPORTED, "%s holds several GGUF files; name one, as hf:%s/FILE: %s", repository,
-                  repository, list);
+    if (has_gguf && name->quant[0])
+        error_set(err, WF_ERROR_UNSUPPORTED, "%s holds %s GGUF file of %s, but: %s", repository,
+                  none ? "no" : "more than one", name->quant, list);
+    else if (has_gguf)
+        error_set(err, WF_ERROR_UNSUPPORTED, "%s holds several GGUF files; name one, as hf:%s/FILE or %s:QUANT: %s",
+                  repository, repository, repository, list);
     else
         error_set(err, WF_ERROR_UNSUPPORTED,
                   "%s holds neither config.json with model.safetensors (or its index) nor a GGUF file, but: %s",
@@ -187,15 +216,25 @@ wf_status hub_choose(hub_listing *l, const hub_name *name, hub_choice *c, wf_err
         c->path = hub_listing_find(l, name->file)->path;
         return WF_OK;
     }
-    if (hub_listing_find(l, CONFIG) && (hub_listing_find(l, WEIGHTS) || hub_listing_find(l, INDEX))) {
+    if (!name->quant[0] && hub_listing_find(l, CONFIG) &&
+        (hub_listing_find(l, WEIGHTS) || hub_listing_find(l, INDEX))) {
         choose_folder(l, c);
         return WF_OK;
     }
-    size_t n_gguf = 0, only = 0;
-    for (size_t i = 0; i < l->count; i++)
-        if (is_gguf(l->files[i].path)) n_gguf++, only = i;
-    if (n_gguf != 1) return fail_choice(l, name->repository, n_gguf, err);
-    return choose_gguf(l, name->repository, l->files[only].path, c, err);
+    const char *found = NULL;
+    bool has_gguf = false, again = false;
+    for (size_t i = 0; i < l->count; i++) {
+        const char *path = l->files[i].path;
+        if (!is_gguf(path)) continue;
+        has_gguf = true;
+        if (name->quant[0] && !has_quant(path, name->quant)) continue;
+        // Of UD-Q4_K_M and Q4_K_M, the name of which is in both, the shorter one is meant.
+        size_t n = strlen(path), m = found ? strlen(found) : 0;
+        again = found && (!name->quant[0] || n == m || (again && n > m));
+        if (!found || n < m) found = path;
+    }
+    if (!found || again) return fail_choice(l, name, has_gguf, !found, err);
+    return choose_gguf(l, name->repository, found, c, err);
 }
 
 static wf_status add_shards(hub_listing *l, const char *path, const json_t *map, hub_choice *c, wf_error *err)

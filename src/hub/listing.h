@@ -37,7 +37,8 @@ typedef struct hub_choice {
 } hub_choice;
 
 // Chooses config.json, tokenizer, template, generation_config.json and the weights in safetensors; or the GGUF file
-// that is named, or the only one, with all its parts. Where a repository has both, safetensors, unless a file is named.
+// that is named, or the one of the quantisation that is, or the only one, with all its parts. Where a repository has
+// both, safetensors, unless one of those is named. Projectors of images and the like, which lie beside, do not count.
 // WF_ERROR_UNSUPPORTED when there is nothing to choose, or too much: the message lists it. WF_ERROR_IO: no such file.
 wf_status hub_choose(hub_listing *l, const hub_name *name, hub_choice *choice, wf_error *err);
 // Adds the files that the index at `path` (on this disk) names.

@@ -1,4 +1,4 @@
-// The syntax of names, and the folders that the environment names.
+// What names are made of, and the folders that the environment names.
 #define _GNU_SOURCE
 #include "hub/name.h"
 
@@ -7,18 +7,17 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_name_char(char c)
+bool hub_is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == '-';
 }
 
-// One part of owner/name: neither "--" nor "..", neither '-' nor '.' at an end (the hub's own rule).
-static bool is_name_part(const char *text, size_t n)
+bool hub_is_name_part(const char *text, size_t n)
 {
     if (n == 0 || n > 96) return false;
     for (size_t i = 0; i < n; i++) {
-        if (!is_name_char(text[i])) return false;
+        if (!hub_is_name_char(text[i])) return false;
         bool mark = text[i] == '-' || text[i] == '.';
         if (mark && (i == 0 || i == n - 1 || text[i] == text[i + 1])) return false;
     }
@@ -49,53 +48,6 @@ bool hub_ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && !strcmp(text + n - m, end);
-}
-
-static wf_status fail_name(const char *text, const char *reason, wf_error *err)
-{
-    return error_set(err, WF_ERROR_USAGE,
-                     "'%.200s' is not a model's name, owner/name or hf:owner/name[/file.gguf][@revision]: %s", text,
-                     reason);
-}
-
-// What stands after '@': it becomes a path below refs/.
-static bool take_revision(const char *text, hub_name *name)
-{
-    size_t n = strlen(text);
-    if (n >= sizeof name->revision || !hub_is_safe_path(text)) return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_name_char(text[i]) && text[i] != '/') return false;
-    memcpy(name->revision, text, n + 1);
-    return true;
-}
-
-wf_status hub_parse_name(const char *text, hub_name *name, wf_error *err)
-{
-    *name = (hub_name){.revision = "main"};
-    const char *rest = strncmp(text, "hf:", 3) ? text : text + 3, *at = strchr(rest, '@');
-    size_t length = at ? (size_t)(at - rest) : strlen(rest), owner = strcspn(rest, "/@");
-    if (at && !take_revision(at + 1, name)) return fail_name(text, "that is no revision", err);
-    if (owner >= length) return fail_name(text, "it has no owner", err);
-    size_t used = owner + 1 + strcspn(rest + owner + 1, "/@");
-    if (!is_name_part(rest, owner) || !is_name_part(rest + owner + 1, used - owner - 1))
-        return fail_name(text, "letters, digits and single '-', '_', '.' only", err);
-    snprintf(name->repository, sizeof name->repository, "%.*s", (int)used, rest);
-    if (used == length) return WF_OK;
-    if (length - used - 1 >= sizeof name->file) return fail_name(text, "too long", err);
-    snprintf(name->file, sizeof name->file, "%.*s", (int)(length - used - 1), rest + used + 1);
-    if (hub_is_safe_path(name->file) && hub_ends_with(name->file, ".gguf")) return WF_OK;
-    return fail_name(text, "that is no GGUF file", err);
-}
-
-bool hub_is_name(const char *text)
-{
-    static const char *const FILES[] = {".gguf", ".safetensors", ".json", ".jinja", ".bin", ".txt"};
-    hub_name name;
-    if (!strncmp(text, "hf:", 3)) return true;
-    if (hub_parse_name(text, &name, NULL) != WF_OK || name.file[0]) return false;
-    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++)
-        if (hub_ends_with(name.repository, FILES[i])) return false; // a path with a mistake in it
-    return true;
 }
 
 // ---- folders

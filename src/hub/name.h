@@ -12,6 +12,7 @@
 enum {
     HUB_NAME_BYTES = 200,
     HUB_REVISION_BYTES = 128,
+    HUB_QUANT_BYTES = 64,
     HUB_FILE_BYTES = 512,
     HUB_COMMIT_BYTES = 41,
     HUB_ETAG_BYTES = 65,
@@ -21,15 +22,29 @@ enum {
 typedef struct hub_name {
     char repository[HUB_NAME_BYTES];   // "owner/name"
     char file[HUB_FILE_BYTES];         // a GGUF file in it; "": not given
+    char quant[HUB_QUANT_BYTES];       // which of its GGUF files, such as "Q4_K_M"; "": not given
     char revision[HUB_REVISION_BYTES]; // branch, tag or commit; "main" when not given
+    bool has_revision;                 // it was given
 } hub_name;
 
-// Takes "[hf:]owner/name[/file.gguf][@revision]" apart; WF_ERROR_USAGE when it is none.
+// Takes a name apart, in the forms that people paste:
+//
+//     [hf:]owner/name[:QUANT | /file.gguf][@revision]
+//     hf.co/owner/name[:QUANT]                           huggingface.co likewise; with https:// or without
+//     https://hf.co/owner/name/blob/REVISION/file.gguf   of a page or a download (resolve, raw), or tree/REVISION
+//     hf://owner/name[@revision][/file.gguf]             of huggingface_hub's file system
+//
+// A file that is no GGUF file means its repository. WF_ERROR_USAGE when it is none of these, with a hint for the names
+// of ollama's library.
 wf_status hub_parse_name(const char *text, hub_name *name, wf_error *err);
 
-// Whether an argument that is no path on this disk means the hub: "hf:…", or owner/name where the name does not look
-// like a model file's.
+// Whether an argument that is no path on this disk means the hub: an address, "hf:…", owner/name where the name does
+// not look like a model file's; or a name of ollama's library, which hub_parse_name refuses.
 bool hub_is_name(const char *text);
+
+bool hub_is_name_char(char c); // letters, digits, '.', '_', '-'
+// One part of owner/name: neither "--" nor "..", neither '-' nor '.' at an end (the hub's own rule).
+bool hub_is_name_part(const char *text, size_t n);
 
 bool hub_is_commit(const char *text); // 40 hexadecimal digits
 bool hub_is_etag(const char *text);   // a SHA-1 or a SHA-256 in hexadecimal digits

@@ -23,6 +23,26 @@ static void test_names(void **state)
         {"hf:a/b/c.gguf", "a/b", "c.gguf", "main"},
         {"hf:a/b/sub/c d.gguf@refs/pr/7", "a/b", "sub/c d.gguf", "refs/pr/7"},
         {"hf:_a/b_", "_a/b_", "", "main"},
+        {"a/b:f.gguf", "a/b", "f.gguf", "main"},
+        {"hf://a/b", "a/b", "", "main"},
+        {"hf://a/b/sub/c.gguf", "a/b", "sub/c.gguf", "main"},
+        {"hf://a/b@v1/c.gguf", "a/b", "c.gguf", "v1"},
+        {"hf://a/b@refs/pr/7/c.gguf", "a/b", "c.gguf", "refs/pr/7"},
+        {"hf://a/b/c.gguf@v1", "a/b", "c.gguf", "v1"},
+        {"hf.co/a/b", "a/b", "", "main"},
+        {"HuggingFace.co/a/b", "a/b", "", "main"},
+        {"https://hf.co/a/b/", "a/b", "", "main"},
+        {"http://www.huggingface.co/a/b?library=x#y", "a/b", "", "main"},
+        {"https://huggingface.co/a/b/blob/main/c.gguf", "a/b", "c.gguf", "main"},
+        {"https://huggingface.co/a/b/resolve/v2/d/c%20d.gguf?download=true", "a/b", "d/c d.gguf", "v2"},
+        {"https://huggingface.co/a/b/raw/main/c.gguf", "a/b", "c.gguf", "main"},
+        {"https://huggingface.co/a/b/blob/refs%2Fpr%2F7/c.gguf", "a/b", "c.gguf", "refs/pr/7"},
+        {"https://huggingface.co/a/b/resolve/refs/pr/7/c.gguf", "a/b", "c.gguf", "refs/pr/7"},
+        {"https://huggingface.co/a/b/blob/main/model.safetensors", "a/b", "", "main"},
+        {"https://huggingface.co/a/b/tree/main", "a/b", "", "main"},
+        {"huggingface.co/a/b/tree/v1/", "a/b", "", "v1"},
+        {"https://huggingface.co/a/b/commit/0123456789abcdef0123456789abcdef01234567", "a/b", "",
+         "0123456789abcdef0123456789abcdef01234567"},
     };
     static const char *const BAD[] = {
         "",
@@ -55,17 +75,34 @@ static void test_names(void **state)
         "a/b/c.bin",
         "a/b/c\\d.gguf",
         "hf:hf:a/b",
+        "a/b:",
+        "a/b:x/y",
+        "a/b:x:y",
+        "a/b:q/c.gguf",
+        "hf:a/b:../x",
+        "hf://a",
+        "hf.co/",
+        "hf.co/a",
+        "https://hf.co/a/b/discussions",
+        "https://hf.co/a/b/blob/main/../c.gguf",
+        "https://hf.co/a/b/blob/main/%2e%2e/c.gguf",
+        "https://hf.co/a/b/blob/main/c%00.gguf",
+        "https://hf.co/a/b/blob/a%0Ab/c.gguf",
+        "https://hf.co/a/b/blob",
+        "https://hf.co/datasets/a/b",
+        "hf.co/spaces/a/b",
+        "https://example.com/a/b",
     };
     hub_name name;
     wf_error err;
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
-        assert_int_equal(hub_parse_name(GOOD[i].text, &name, &err), WF_OK);
+        if (hub_parse_name(GOOD[i].text, &name, &err) != WF_OK) fail_msg("%s", err.message);
         assert_string_equal(name.repository, GOOD[i].repository);
         assert_string_equal(name.file, GOOD[i].file);
         assert_string_equal(name.revision, GOOD[i].revision);
     }
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
-        assert_int_equal(hub_parse_name(BAD[i], &name, &err), WF_ERROR_USAGE);
+        if (hub_parse_name(BAD[i], &name, &err) != WF_ERROR_USAGE) fail_msg("%s", BAD[i]);
         assert_null(strchr(err.message, '\n'));
     }
 }
@@ -87,10 +124,52 @@ static void test_long_names(void **state)
         }
 }
 
+static void test_quantisations(void **state)
+{
+    (void)state;
+    static const char *const GOOD[][2] = {
+        {"a/b:Q4_K_M", "Q4_K_M"},       {"hf:a/b:q8_0@v1", "q8_0"},
+        {"hf.co/a/b:IQ2_XS", "IQ2_XS"}, {"https://huggingface.co/a/b:UD-Q4_K_XL", "UD-Q4_K_XL"},
+        {"hf://a/b:F16", "F16"},        {"a/b:latest", ""},
+    };
+    hub_name name;
+    for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
+        assert_int_equal(hub_parse_name(GOOD[i][0], &name, NULL), WF_OK);
+        assert_string_equal(name.repository, "a/b");
+        assert_string_equal(name.quant, GOOD[i][1]);
+        assert_string_equal(name.file, "");
+    }
+}
+
+static void test_names_of_ollama(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"llama3.2:1b",
+                                        "deepseek-r1:8b-0528-qwen3-q4_K_M",
+                                        "ollama.com/library/llama3.2:1b",
+                                        "https://ollama.com/library/llama3.2",
+                                        "registry.ollama.ai/library/llama3.2",
+                                        "library/llama3.2:1b",
+                                        "ollama:llama3.2"};
+    static const char *const OTHERS[] = {"llama3.2", "a:b/c", "hf:a", "a/b:c", "a:", ":a", "library/x.gguf"};
+    hub_name name;
+    wf_error err;
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        assert_true(hub_is_name(NAMES[i]));
+        assert_int_equal(hub_parse_name(NAMES[i], &name, &err), WF_ERROR_USAGE);
+        assert_non_null(strstr(err.message, "hf.co/OWNER/NAME-GGUF:Q4_K_M"));
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (hub_parse_name(OTHERS[i], &name, &err) != WF_OK) assert_null(strstr(err.message, "ollama"));
+}
+
 static void test_what_means_the_hub(void **state)
 {
     (void)state;
-    static const char *const NAMES[] = {"a/b", "hf:a/b", "hf:whatever", "a/b@v1", "Qwen/Qwen2.5-0.5B"};
+    static const char *const NAMES[] = {
+        "a/b",        "hf:a/b",     "hf:whatever",   "a/b@v1",    "Qwen/Qwen2.5-0.5B",
+        "a/b:Q4_K_M", "a/b:c.gguf", "a/b@refs/pr/7", "hf.co/a/b", "https://huggingface.co/a/b/blob/main/c.gguf",
+        "hf://a/b/c"};
     static const char *const PATHS[] = {"a", "./a/b", "/a/b", "a/b/c.gguf", "a/b.gguf", "a/b.json", "~/b", ""};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) assert_true(hub_is_name(NAMES[i]));
     for (size_t i = 0; i < sizeof PATHS / sizeof *PATHS; i++) assert_false(hub_is_name(PATHS[i]));
@@ -143,6 +222,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_quantisations),
+        cmocka_unit_test(test_names_of_ollama),
         cmocka_unit_test(test_what_means_the_hub),
         cmocka_unit_test(test_paths_and_checksums),
         cmocka_unit_test(test_folders),

@@ -71,6 +71,8 @@ static wf_status remove_tree(removal *r, int parent, const char *name, int depth
 
 // ---- snapshots
 
+static bool names_file(const removal *r) { return r->name.file[0] || r->name.quant[0]; }
+
 // Takes the parts of the named file out of a snapshot; *empty: nothing else was in it. *found: it was there.
 static wf_status remove_file(removal *r, const char *commit, bool *found, bool *empty)
 {
@@ -96,7 +98,7 @@ static wf_status remove_file(removal *r, const char *commit, bool *found, bool *
 static wf_status remove_snapshots(removal *r, size_t *left)
 {
     char commit[HUB_COMMIT_BYTES] = "";
-    bool found = r->all && !r->name.file[0], known = hub_read_ref(r->folder, r->name.revision, commit);
+    bool found = r->all && !names_file(r), known = hub_read_ref(r->folder, r->name.revision, commit);
     DIR *dir;
     *left = 0;
     TRY(open_folder(r, r->fd, "snapshots", &dir));
@@ -105,8 +107,8 @@ static wf_status remove_snapshots(removal *r, size_t *left)
         if (is_dots(e->d_name)) continue;
         struct stat st;
         bool is_folder = !fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
-        bool meant = r->all || (known && !strcmp(e->d_name, commit)), gone = meant && !r->name.file[0];
-        if (meant && r->name.file[0] && is_folder && hub_is_commit(e->d_name))
+        bool meant = r->all || (known && !strcmp(e->d_name, commit)), gone = meant && !names_file(r);
+        if (meant && names_file(r) && is_folder && hub_is_commit(e->d_name))
             status = remove_file(r, e->d_name, &found, &gone);
         if (status == WF_OK && gone) status = remove_tree(r, dirfd(dir), e->d_name, 0);
         if (gone) found = true;
@@ -114,8 +116,9 @@ static wf_status remove_snapshots(removal *r, size_t *left)
     }
     if (dir) closedir(dir);
     if (status != WF_OK || found) return status;
-    return error_set(r->err, WF_ERROR_IO, "%s%s%s (%s) is not in the cache, %s", r->name.repository,
-                     r->name.file[0] ? "/" : "", r->name.file, r->all ? "any revision" : r->name.revision, r->folder);
+    return error_set(r->err, WF_ERROR_IO, "%s%s%s%s%s (%s) is not in the cache, %s", r->name.repository,
+                     r->name.file[0] ? "/" : "", r->name.file, r->name.quant[0] ? ":" : "", r->name.quant,
+                     r->all ? "any revision" : r->name.revision, r->folder);
 }
 
 // ---- what nothing needs any more
@@ -204,8 +207,9 @@ static wf_status remove_model(removal *r)
 wf_status hub_remove(const char *text, const hub_options *options, uint64_t *bytes, wf_error *err)
 {
     int lock;
-    removal r = {.all = !strchr(text, '@'), .err = err};
+    removal r = {.err = err};
     TRY(hub_parse_name(text, &r.name, err));
+    r.all = !r.name.has_revision;
     TRY(hub_model_folder(&r.name, r.folder, err));
     r.fd = open(r.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (r.fd < 0)

@@ -3,14 +3,12 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "format/token.h"
 #include "text/utf8.h"
-
-enum { TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3 }; // tokenizer.h: the special types
 
 static bool is_special(const tokenizer *t, int32_t id)
 {
-    int type = tokenizer_token_type(t, id);
-    return (type == TOKEN_UNKNOWN || type == TOKEN_CONTROL) && tokenizer_token_text(t, id).len > 0;
+    return token_is_special(tokenizer_token_type(t, id)) && tokenizer_token_text(t, id).len > 0;
 }
 
 static wf_status collect_specials(engine *e, wf_error *err)
@@ -104,7 +102,8 @@ wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *opt
                              numbers[i].key, *numbers[i].value, numbers[i].min, numbers[i].max);
     }
     bool greedy = false;
-    TRY(checkpoint_get_int_or(file, "general.sampling.top_k", 0, INT32_MAX, &o.top_k, err));
+    TRY(checkpoint_get_int_or(file, "general.sampling.top_k", -1, INT32_MAX, &o.top_k, err));
+    if (o.top_k < 0) o.top_k = 0; // all tokens
     TRY(checkpoint_get_int_or(file, "general.sampling.penalty_last_n", 0, INT32_MAX, &o.repeat_last_n, err));
     TRY(checkpoint_get_bool_or(file, "general.sampling.greedy", &greedy, err));
     if (greedy) o.temperature = 0;

@@ -26,9 +26,9 @@ wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *e
     wf_status status = made ? WF_OK : error_memory(err, 0);
     for (size_t i = 0; i < sizeof TOKENS / sizeof *TOKENS && status == WF_OK; i++) {
         const char *key = TOKENS[i][1];
-        int64_t id = -1;
-        status = checkpoint_get_int_or(file, key, 0, INT32_MAX, &id, err);
-        if (status != WF_OK || id < 0 || !tokens || !tokens->strings || (uint64_t)id >= tokens->count) continue;
+        int32_t id;
+        status = checkpoint_get_token(file, key, tokens && tokens->strings ? (int64_t)tokens->count : 0, &id, err);
+        if (status != WF_OK || id < 0) continue;
         view text = tokens->strings[id];
         // Or out of memory, which jansson does not tell apart.
         if (json_object_set_new(made, TOKENS[i][0], json_stringn(text.data, text.len)))

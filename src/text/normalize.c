@@ -56,40 +56,95 @@ wf_status normalizer_read(const view *items, size_t n_items, normalizer *n, wf_e
     return WF_OK;
 }
 
-// Whether `text`, well-formed, is worth bringing to NFC. Below U+0300 nothing composes or reorders. utf8proc sorts
-// combining marks in quadratic time, so a text with more than 1,024 of them in a row (no language has ten) stays as it
-// is.
+// Whether `text` is worth bringing to NFC. Below U+0300 nothing composes or reorders.
 static bool needs_nfc(view text)
 {
-    bool needed = false;
-    int run = 0;
-    for (size_t pos = 0; pos < text.len;) {
-        if ((unsigned char)text.data[pos] < 0xCC) {
-            pos += (unsigned char)text.data[pos] < 0x80 ? 1 : 2;
-            run = 0;
-            continue;
-        }
-        utf8proc_int32_t code;
-        utf8proc_ssize_t length =
-            utf8proc_iterate((const utf8proc_uint8_t *)text.data + pos, (utf8proc_ssize_t)(text.len - pos), &code);
-        if (length <= 0) return false;
-        needed = true;
-        run = utf8proc_get_property(code)->combining_class ? run + 1 : 0;
-        if (run > 1024) return false;
-        pos += (size_t)length;
+    for (size_t pos = 0; pos < text.len; pos++)
+        if ((unsigned char)text.data[pos] >= 0xCC) return true;
+    return false;
+}
+
+typedef struct code_list {
+    utf8proc_int32_t *codes; // owned
+    size_t count, capacity;
+} code_list;
+
+static int combining_class(utf8proc_int32_t code) { return utf8proc_get_property(code)->combining_class; }
+
+// Sorts marks by class, equal ones in the order they have: canonical order. Counting takes time linear in their number,
+// however long a run is (utf8proc's own ordering takes quadratic time).
+static bool order_marks(utf8proc_int32_t *marks, size_t n)
+{
+    size_t places[257] = {0};
+    utf8proc_int32_t *sorted = malloc(n * sizeof *sorted);
+    if (!sorted) return false;
+    for (size_t i = 0; i < n; i++) places[combining_class(marks[i]) + 1]++;
+    for (int c = 0; c < 256; c++) places[c + 1] += places[c];
+    for (size_t i = 0; i < n; i++) sorted[places[combining_class(marks[i])]++] = marks[i];
+    memcpy(marks, sorted, n * sizeof *sorted);
+    free(sorted);
+    return true;
+}
+
+// The same for few.
+static void insert_marks(utf8proc_int32_t *marks, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        utf8proc_int32_t mark = marks[i];
+        size_t at = i;
+        for (; at && combining_class(marks[at - 1]) > combining_class(mark); at--) marks[at] = marks[at - 1];
+        marks[at] = mark;
     }
-    return needed;
+}
+
+static bool order_all(code_list *list)
+{
+    enum { FEW_MARKS = 32 };
+    for (size_t start = 0, end; start < list->count; start = end) {
+        end = start + 1;
+        if (!combining_class(list->codes[start])) continue;
+        while (end < list->count && combining_class(list->codes[end])) end++;
+        if (end - start <= FEW_MARKS)
+            insert_marks(list->codes + start, end - start);
+        else if (!order_marks(list->codes + start, end - start))
+            return false;
+    }
+    return true;
+}
+
+static bool decompose(view text, code_list *list)
+{
+    enum { LONGEST = 32 }; // a character decomposes to at most 18
+    for (size_t pos = 0, length; pos < text.len; pos += length) {
+        if (list->capacity - list->count < LONGEST) {
+            size_t capacity = 2 * list->capacity + 4 * LONGEST;
+            utf8proc_int32_t *codes = realloc(list->codes, capacity * sizeof *codes);
+            if (!codes) return false;
+            list->codes = codes;
+            list->capacity = capacity;
+        }
+        utf8proc_int32_t code = (utf8proc_int32_t)utf8_read(text.data + pos, &length);
+        utf8proc_ssize_t n =
+            utf8proc_decompose_char(code, list->codes + list->count, LONGEST, UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+        if (n < 0) return false;
+        list->count += (size_t)n;
+    }
+    return true;
 }
 
 static wf_status apply_nfc(view text, buffer *out, wf_error *err)
 {
-    utf8proc_uint8_t *nfc = NULL;
-    utf8proc_ssize_t bytes = utf8proc_map((const utf8proc_uint8_t *)text.data, (utf8proc_ssize_t)text.len, &nfc,
-                                          UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (bytes < 0) return error_set(err, WF_ERROR_MEMORY, "the text cannot be normalized: %s", utf8proc_errmsg(bytes));
-    buffer_append(out, nfc, (size_t)bytes);
-    free(nfc);
-    return WF_OK;
+    code_list list = {0};
+    bool done = decompose(text, &list) && order_all(&list);
+    utf8proc_ssize_t n = 0;
+    if (done)
+        n = utf8proc_normalize_utf32(list.codes, (utf8proc_ssize_t)list.count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    for (utf8proc_ssize_t i = 0; i < n; i++) {
+        utf8proc_uint8_t bytes[4];
+        buffer_append(out, bytes, (size_t)utf8proc_encode_char(list.codes[i], bytes));
+    }
+    free(list.codes);
+    return done && n >= 0 ? WF_OK : error_memory(err, text.len * sizeof *list.codes);
 }
 
 static void apply_replace(view text, view from, view to, buffer *out)

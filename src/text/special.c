@@ -2,8 +2,8 @@
 #include "text/special.h"
 
 #include <stdlib.h>
-#include <utf8proc.h>
 
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 wf_status special_set_create(special_set *set, size_t capacity, wf_error *err)
@@ -99,24 +99,13 @@ static size_t skip_space_back(view text, size_t start, size_t pos)
     return pos;
 }
 
-// \w of Rust's regular expressions: Alphabetic, marks, decimal digits, connectors, joiners
-// (https://www.unicode.org/reports/tr18/#Compatibility_Properties).
-static bool is_word_character(utf8proc_int32_t code)
-{
-    bool joins = code == 0x200C || code == 0x200D, circled = code >= 0x24B6 && code <= 0x24E9;
-    bool framed = (code >= 0x1F130 && code <= 0x1F149) || (code >= 0x1F150 && code <= 0x1F169) ||
-                  (code >= 0x1F170 && code <= 0x1F189);
-    utf8proc_category_t category = utf8proc_category(code);
-    return joins || circled || framed || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
-           category == UTF8PROC_CATEGORY_PC;
-}
-
 // Whether the character of exactly `length` bytes at text.data[pos] is part of a word.
 static bool is_word_at(view text, size_t pos, size_t length)
 {
-    utf8proc_int32_t code;
-    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text.data + pos;
-    return utf8proc_iterate(at, (utf8proc_ssize_t)length, &code) == (utf8proc_ssize_t)length && is_word_character(code);
+    utf8_kind kind;
+    size_t found;
+    return utf8_next((view){text.data, pos + length}, pos, &kind) == length && kind == UTF8_VALID &&
+           unicode_is_word(utf8_read(text.data + pos, &found));
 }
 
 static bool touches_word(view text, size_t start, size_t end)
@@ -145,13 +134,13 @@ bool special_walk_next(special_walk *walk, view text, size_t start, special_matc
         }
         int flags = walk->flags ? walk->flags[found->id] : 0;
         size_t end = pos + found->text.len;
-        if (flags & SPECIAL_SINGLE_WORD && touches_word(text, pos, end)) {
+        if (flags & TOKEN_SINGLE_WORD && touches_word(text, pos, end)) {
             pos = end; // nor does another one begin inside, as in Hugging Face tokenizers
             continue;
         }
         *match = (special_match){.id = found->id,
-                                 .start = flags & SPECIAL_STRIP_LEFT ? skip_space_back(text, start, pos) : pos,
-                                 .end = flags & SPECIAL_STRIP_RIGHT ? skip_space(text, end) : end};
+                                 .start = flags & TOKEN_STRIP_LEFT ? skip_space_back(text, start, pos) : pos,
+                                 .end = flags & TOKEN_STRIP_RIGHT ? skip_space(text, end) : end};
         return true;
     }
     return false;

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "base/view.h"
+#include "format/token.h"
 
 typedef struct special_token {
     view text; // owned by the file
@@ -28,21 +29,12 @@ void special_set_sort(special_set *set); // of equal texts the highest id stays
 // The longest token that starts at text.data[pos], or NULL. O(length of the token * log of their number).
 const special_token *special_set_match(const special_set *set, view text, size_t pos);
 
-// What a token asks for of the text around it.
-enum {
-    SPECIAL_STRIP_LEFT = 1,
-    SPECIAL_STRIP_RIGHT = 2,
-    SPECIAL_SINGLE_WORD = 4, // it is one only where no letter, digit or underscore touches it
-    SPECIAL_NORMALIZED = 8,  // it is looked for in text that is normalized
-    SPECIAL_LEARNED = 16,    // user-defined, but of the model's own vocabulary: merging makes it as well
-};
-
 typedef struct special_match {
     int32_t id;
     size_t start, end; // with the space that it takes
 } special_match;
 
-// A walk through a text. `blocked`: ascending offsets at which no token may begin; `flags`: SPECIAL_ bits by id, or
+// A walk through a text. `blocked`: ascending offsets at which no token may begin; `flags`: TOKEN_ bits by id, or
 // NULL.
 typedef struct special_walk {
     const special_set *set;

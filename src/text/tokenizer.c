@@ -1,4 +1,6 @@
 // Runs the steps of tokenizer.h.
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "text/tokenizer_internal.h"
@@ -18,6 +20,24 @@ void tokenizer_free(tokenizer *t)
     free(t->eog);
     free(t->types);
     free(t);
+}
+
+void tokenizer_warn(tokenizer *t, const char *format, ...)
+{
+    char line[512];
+    int n = snprintf(line, sizeof line, "%s: ", t->path);
+    size_t used = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, sizeof line - used, format, args);
+    va_end(args);
+    char *copy = t->n_warnings < MAX_WARNINGS ? arena_strdup(&t->memory, view_of(line)) : NULL;
+    if (copy) t->warnings[t->n_warnings++] = copy;
+}
+
+const char *tokenizer_warning(const tokenizer *t, size_t index)
+{
+    return index < t->n_warnings ? t->warnings[index] : NULL;
 }
 
 typedef struct encoder {
@@ -121,32 +141,18 @@ int32_t tokenizer_find_token(const tokenizer *t, view text)
     return special ? special->id : bpe_find_token(t->bpe, text);
 }
 
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-int tokenizer_byte_of(view text)
-{
-    if (text.len != 6 || !view_starts_with(text, VIEW_LITERAL("<0x")) || text.data[5] != '>') return -1;
-    int high = hex_digit(text.data[3]), low = hex_digit(text.data[4]);
-    return high < 0 || low < 0 ? -1 : 16 * high + low;
-}
-
 // A token of characters: a byte, or text with letters for spaces.
 static void decode_characters(view text, int type, buffer *out)
 {
-    int byte = type == TYPE_BYTE ? tokenizer_byte_of(text) : -1;
+    int byte = type == TOKEN_BYTE ? token_byte_of(text) : -1;
     if (byte >= 0) {
         buffer_append_char(out, (char)byte);
         return;
     }
     for (size_t pos = 0; pos < text.len;) {
-        bool space = view_starts_with((view){text.data + pos, text.len - pos}, VIEW_LITERAL(SPACE_LETTER));
+        bool space = view_starts_with((view){text.data + pos, text.len - pos}, VIEW_LITERAL(TOKEN_SPACE));
         buffer_append_char(out, space ? ' ' : text.data[pos]);
-        pos += space ? sizeof SPACE_LETTER - 1 : 1;
+        pos += space ? sizeof TOKEN_SPACE - 1 : 1;
     }
 }
 
@@ -155,10 +161,10 @@ wf_status tokenizer_decode_token(const tokenizer *t, int32_t id, bool special, b
     if (!has_id(t, id))
         return error_set(err, WF_ERROR_USAGE, "%s: there is no token %d, ids are 0 to %d", t->path, id, t->count - 1);
     int type = t->types[id];
-    if (tokenizer_is_special(type) && !special) return WF_OK;
-    if (t->characters && !tokenizer_is_special(type))
+    if (token_is_special(type) && !special) return WF_OK;
+    if (t->characters && !token_is_special(type))
         decode_characters(t->texts[id], type, out);
-    else if (tokenizer_is_special(type) || type == TYPE_USER)
+    else if (token_is_special(type) || type == TOKEN_USER)
         buffer_append_view(out, t->texts[id]);
     else
         bpe_decode(t->bpe, t->texts[id], out);

@@ -26,6 +26,10 @@ typedef struct tokenizer tokenizer;
 wf_status tokenizer_create(const checkpoint *file, tokenizer **t, wf_error *err);
 void tokenizer_free(tokenizer *t); // NULL is fine
 
+// What the file leaves open, so that it was guessed, one line each, with the file's name in front; NULL behind the
+// last.
+const char *tokenizer_warning(const tokenizer *t, size_t index);
+
 // Appends the ids of `text` to *out; adds no BOS or EOS of its own.
 //
 // parse_special: special tokens spelled out in the text become their ids. At each place the longest token that starts

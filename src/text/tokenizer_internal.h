@@ -3,15 +3,14 @@
 #define WELFORD_TEXT_TOKENIZER_INTERNAL_H
 
 #include "base/arena.h"
+#include "format/token.h"
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/pretokenize.h"
 #include "text/special.h"
 #include "text/tokenizer.h"
 
-#define SPACE_LETTER "\xe2\x96\x81" // U+2581, a space in vocabularies of characters
-
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER, TYPE_UNUSED, TYPE_BYTE };
+enum { MAX_WARNINGS = 4 };
 
 struct tokenizer {
     const char *path; // of the file, which owns it, the texts and the merges
@@ -24,18 +23,22 @@ struct tokenizer {
     special_set user, all;                       // user-defined tokens; and the special ones
     special_set normalized_user, normalized_all; // those that are looked for in normalized text
     arena memory;                                // of their normalized texts
-    const unsigned char *flags;                  // [count] SPECIAL_ bits, or NULL
+    const unsigned char *flags;                  // [count] TOKEN_ bits, or NULL
     bool characters;                             // the vocabulary is of characters, not of byte letters
     bool strip_start;                            // the text of a list of tokens loses a space at its start
     float *scores;                               // [count], or NULL
     normalizer norm, prefix;                     // before and behind the search for tokens in normalized text
     pretokenizer *pre;                           // NULL: a stretch of text is one word
     bpe *bpe;
+    char *warnings[MAX_WARNINGS]; // of `memory`
+    size_t n_warnings;
 };
 
-static inline bool tokenizer_is_special(int type) { return type == TYPE_UNKNOWN || type == TYPE_CONTROL; }
+// Adds a line on what was guessed about the file; what does not fit is left out.
+void tokenizer_warn(tokenizer *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// The byte of a token "<0xHH>", or -1.
-int tokenizer_byte_of(view text);
+// Marks in t->eog the tokens that are known to end a generation. Of a GGUF file, known ones typed NORMAL become control
+// tokens, with a warning.
+void tokenizer_find_ends(tokenizer *t);
 
 #endif

@@ -1,8 +1,8 @@
 // Reads the vocabulary of a checkpoint.
 //
-//     tokenizer.ggml.model       STRING, "gpt2" (byte letters, merges), "llama" (characters, scores) or "bpe"
-//                                (characters, merges)
-//     tokenizer.ggml.pre         STRING, a name of pretokenize.c; "default" when absent; "gpt2" only
+//     tokenizer.ggml.model       STRING, "gpt2" (byte letters, merges), "llama" (characters, scores), "bpe" or
+//                                "gemma4" (characters, merges)
+//     tokenizer.ggml.pre         STRING, a name of pretokenize_table.c; "gpt2" only
 //     tokenizer.ggml.tokens      [STRING], in byte letters or characters; special and user-defined tokens as they are
 //     tokenizer.ggml.token_type  [I32], as many; all normal when absent
 //     tokenizer.ggml.merges      [STRING], "left right", best first
@@ -14,10 +14,11 @@
 //
 //     tokenizer.json.normalizer     [STRING], steps of normalize.h
 //     tokenizer.json.prefix         [STRING], steps that follow when tokens in normalized text are found; or absent
-//     tokenizer.json.split          [STRING], pairs for pretokenizer_create_patterns; in place of tokenizer.ggml.pre
-//     tokenizer.json.flags          [U8], a token: SPECIAL_ bits of special.h
+//     tokenizer.json.split          [STRING], pairs for pretokenizer_create; in place of tokenizer.ggml.pre
+//     tokenizer.json.flags          [U8], a token: TOKEN_ bits of special.h
 //     tokenizer.json.eos_token_ids  [I32], all that end a text
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "text/tokenizer_internal.h"
@@ -46,7 +47,7 @@ static wf_status read_types(const checkpoint *file, tokenizer *t, wf_error *err)
     const metadata_value *value = checkpoint_find(file, key);
     t->types = malloc((size_t)t->count);
     if (!t->types) return error_memory(err, (size_t)t->count);
-    memset(t->types, TYPE_NORMAL, (size_t)t->count);
+    memset(t->types, TOKEN_NORMAL, (size_t)t->count);
     if (!value) return WF_OK;
     bool is_integer =
         value->item_type <= METADATA_I32 || value->item_type == METADATA_U64 || value->item_type == METADATA_I64;
@@ -57,7 +58,7 @@ static wf_status read_types(const checkpoint *file, tokenizer *t, wf_error *err)
                          (unsigned long long)value->count, t->count);
     for (int32_t id = 0; id < t->count; ++id) {
         int64_t type = metadata_item_int(value, (uint64_t)id);
-        if (type < 0 || type > TYPE_BYTE)
+        if (type < 0 || type > TOKEN_BYTE)
             return error_set(err, WF_ERROR_FORMAT, "%s: %s[%d] is %lld, not a token type", checkpoint_path(file), key,
                              id, (long long)type);
         t->types[id] = (unsigned char)type;
@@ -67,26 +68,25 @@ static wf_status read_types(const checkpoint *file, tokenizer *t, wf_error *err)
 
 static wf_status read_id(const checkpoint *file, const tokenizer *t, const char *key, int32_t *id, wf_error *err)
 {
-    int64_t value = -1;
-    TRY(checkpoint_get_int_or(file, key, 0, t->count - 1, &value, err));
-    *id = (int32_t)value;
-    return WF_OK;
+    return checkpoint_get_token(file, key, t->count, id, err);
 }
 
-static bool is_eog_text(view text)
+// llama.cpp warns of these too, and goes on without.
+static void warn_of_bad_ids(const checkpoint *file, tokenizer *t)
 {
-    static const char *const names[] = {
-        "<|im_end|>",    "<|eot_id|>",
-        "<|eom_id|>",    "<|end|>",
-        "<|endoftext|>", "<|end_of_text|>",
-        "<|EOT|>",       "<EOT>",
-        "<eos>",         "<end_of_turn>",
-        "<|return|>",    "</s>",
-        "<|endofturn|>", "<｜end▁of▁sentence｜>",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
-        if (view_is(text, names[i])) return true;
-    return false;
+    static const char *const KINDS[] = {"bos",       "eos",     "eot",     "eom",     "unknown", "padding",
+                                        "seperator", "cls",     "mask",    "fim_pre", "fim_suf", "fim_mid",
+                                        "fim_pad",   "fim_rep", "fim_sep", "prefix",  "suffix",  "middle"};
+    char key[64], first[64];
+    int n = 0;
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; ++i) {
+        snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", KINDS[i]);
+        if (checkpoint_token_is_bad(file, key, t->count) && n++ == 0) memcpy(first, key, sizeof first);
+    }
+    if (n == 1)
+        tokenizer_warn(t, "the key '%s' names no token: there is none of that kind", first);
+    else if (n)
+        tokenizer_warn(t, "%d keys, as '%s', name no tokens: there are none of those kinds", n, first);
 }
 
 // The list of a generation_config.json.
@@ -108,11 +108,9 @@ static wf_status read_end_tokens(const checkpoint *file, tokenizer *t, bool adds
 {
     t->eog = calloc((size_t)t->count, sizeof *t->eog);
     if (!t->eog) return error_memory(err, (size_t)t->count);
-    for (int32_t id = 0; id < t->count; ++id) {
-        bool may_end = tokenizer_is_special(t->types[id]) || t->types[id] == TYPE_USER;
-        t->eog[id] = may_end && is_eog_text(t->texts[id]);
-    }
+    tokenizer_find_ends(t);
     int32_t eot, eom;
+    warn_of_bad_ids(file, t);
     TRY(read_id(file, t, "tokenizer.ggml.bos_token_id", &t->bos, err));
     TRY(read_id(file, t, "tokenizer.ggml.eos_token_id", &t->eos, err));
     TRY(read_id(file, t, "tokenizer.ggml.eot_token_id", &eot, err));
@@ -149,20 +147,20 @@ static wf_status collect_special(tokenizer *t, wf_error *err)
     special_set *const sets[2][2] = {{&t->user, &t->all}, {&t->normalized_user, &t->normalized_all}};
     size_t n_user[2] = {0}, n_all[2] = {0};
     for (int32_t id = 0; id < t->count; ++id) {
-        bool normalized = t->flags && t->flags[id] & SPECIAL_NORMALIZED;
-        n_user[normalized] += t->types[id] == TYPE_USER;
-        n_all[normalized] += t->types[id] == TYPE_USER || tokenizer_is_special(t->types[id]);
+        bool normalized = t->flags && t->flags[id] & TOKEN_NORMALIZED;
+        n_user[normalized] += t->types[id] == TOKEN_USER;
+        n_all[normalized] += t->types[id] == TOKEN_USER || token_is_special(t->types[id]);
     }
     for (int i = 0; i < 2; ++i) {
         TRY(special_set_create(sets[i][0], n_user[i], err));
         TRY(special_set_create(sets[i][1], n_all[i], err));
     }
     for (int32_t id = 0; id < t->count; ++id) {
-        bool normalized = t->flags && t->flags[id] & SPECIAL_NORMALIZED;
+        bool normalized = t->flags && t->flags[id] & TOKEN_NORMALIZED;
         view text = t->texts[id];
-        if (t->types[id] != TYPE_USER && !tokenizer_is_special(t->types[id])) continue;
+        if (t->types[id] != TOKEN_USER && !token_is_special(t->types[id])) continue;
         if (normalized) TRY(normalize_token(t, id, &text, err));
-        if (t->types[id] == TYPE_USER) special_set_add(sets[normalized][0], text, id);
+        if (t->types[id] == TOKEN_USER) special_set_add(sets[normalized][0], text, id);
         special_set_add(sets[normalized][1], text, id);
     }
     for (int i = 0; i < 4; ++i) special_set_sort(sets[i / 2][i % 2]);
@@ -195,7 +193,7 @@ static void find_byte_tokens(const tokenizer *t, int32_t tokens[256])
 {
     for (int byte = 0; byte < 256; ++byte) tokens[byte] = -1;
     for (int32_t id = 0; id < t->count; ++id) {
-        int byte = t->types[id] == TYPE_BYTE ? tokenizer_byte_of(t->texts[id]) : -1;
+        int byte = t->types[id] == TOKEN_BYTE ? token_byte_of(t->texts[id]) : -1;
         if (byte >= 0) tokens[byte] = id;
     }
 }
@@ -205,9 +203,9 @@ static void find_byte_tokens(const tokenizer *t, int32_t tokens[256])
 static bool is_usable(const tokenizer *t, int32_t id)
 {
     int type = t->types[id];
-    if (type == TYPE_USER && t->flags) return t->flags[id] & SPECIAL_LEARNED;
-    return t->characters ? !tokenizer_is_special(type) && type != TYPE_BYTE
-                         : !tokenizer_is_special(type) && type != TYPE_USER;
+    if (type == TOKEN_USER && t->flags) return t->flags[id] & TOKEN_LEARNED;
+    return t->characters ? !token_is_special(type) && type != TOKEN_BYTE
+                         : !token_is_special(type) && type != TOKEN_USER;
 }
 
 static wf_status create_bpe(const checkpoint *file, tokenizer *t, bool ignore_merges, wf_error *err)
@@ -259,9 +257,16 @@ static wf_status read_json_steps(const checkpoint *file, tokenizer *t, wf_error 
     }
     TRY(read_strings(file, "tokenizer.json.split", &items, &n_items, err));
     if (n_items % 2) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.json.split is no list of pairs", t->path);
-    if (n_items) TRY(name_path(t, pretokenizer_create_patterns(items, n_items / 2, &t->pre, err), err));
+    if (n_items) TRY(name_path(t, pretokenizer_create(items, n_items / 2, &t->pre, err), err));
     TRY(checkpoint_get_bool_or(file, "tokenizer.json.strip_start", &t->strip_start, err));
     return read_flags(file, t, err);
+}
+
+static wf_status add_space_letters(tokenizer *t, wf_error *err)
+{
+    return normalizer_add(
+        &t->norm,
+        (normalize_step){.kind = NORMALIZE_REPLACE, .from = VIEW_LITERAL(" "), .to = VIEW_LITERAL(TOKEN_SPACE)}, err);
 }
 
 // SentencePiece: spaces become letters of their own, one is put before each stretch of text.
@@ -272,22 +277,39 @@ static wf_status add_sentencepiece_steps(const checkpoint *file, tokenizer *t, w
     t->strip_start = add_space_prefix;
     if (add_space_prefix)
         TRY(normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_PREPEND, .to = VIEW_LITERAL(" ")}, err));
-    return normalizer_add(
-        &t->norm,
-        (normalize_step){.kind = NORMALIZE_REPLACE, .from = VIEW_LITERAL(" "), .to = VIEW_LITERAL(SPACE_LETTER)}, err);
+    return add_space_letters(t, err);
+}
+
+// Files older than the key (May 2024) have it not: llama.cpp's default then is its own oldest way of cutting words,
+// which is that of no model.
+static view guess_pre(tokenizer *t)
+{
+    tokenizer_warn(t, "the key 'tokenizer.ggml.pre' is missing: words are cut in the default way, which is a guess");
+    return VIEW_LITERAL("default");
 }
 
 // The steps that a GGUF file only names. *adds_bos: whether such a model wants BOS unless the file says otherwise.
-static wf_status read_named_steps(const checkpoint *file, tokenizer *t, bool *adds_bos, bool *ignore_merges,
+static wf_status read_named_steps(const checkpoint *file, tokenizer *t, view model, bool *adds_bos, bool *ignore_merges,
                                   wf_error *err)
 {
-    view pre = VIEW_LITERAL("default");
+    view pre = VIEW_LITERAL("");
     TRY(checkpoint_get_string_or(file, "tokenizer.ggml.pre", &pre, err));
-    TRY(name_path(t, pretokenizer_create(pre, &t->pre, err), err));
-    *adds_bos = pretokenizer_adds_bos(t->pre);
-    *ignore_merges = pretokenizer_ignores_merges(t->pre);
-    if (!pretokenizer_normalizes(t->pre)) return WF_OK;
-    return normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_NFC}, err);
+    if (view_is(model, "gemma4"))
+        pre = model;
+    else if (pre.len == 0)
+        pre = guess_pre(t);
+    const pretokenizer_recipe *recipe = pretokenizer_find_recipe(pre);
+    if (!recipe)
+        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: tokenizer: unknown pre-tokenizer '%.*s'", t->path,
+                         NAME_ARG(pre));
+    TRY(name_path(t, pretokenizer_create_named(recipe, &t->pre, err), err));
+    *adds_bos = recipe->adds_bos;
+    *ignore_merges = recipe->ignores_merges;
+    if (recipe->characters) {
+        t->characters = true;
+        TRY(add_space_letters(t, err));
+    }
+    return recipe->normalizes ? normalizer_add(&t->norm, (normalize_step){.kind = NORMALIZE_NFC}, err) : WF_OK;
 }
 
 static wf_status read_vocabulary(const checkpoint *file, tokenizer *t, wf_error *err)
@@ -302,10 +324,11 @@ static wf_status read_vocabulary(const checkpoint *file, tokenizer *t, wf_error 
     TRY(checkpoint_get_string(file, "tokenizer.ggml.model", &model, err));
     bool scored = view_is(model, "llama"), from_json = checkpoint_find(file, "tokenizer.json.split") != NULL;
     t->characters = scored || view_is(model, "bpe");
-    if (!t->characters && !view_is(model, "gpt2"))
+    if (!t->characters && !view_is(model, "gpt2") && !view_is(model, "gemma4"))
         return error_set(err, WF_ERROR_UNSUPPORTED,
-                         "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2', 'llama' and 'bpe' are",
-                         t->path, VIEW_ARG(model));
+                         "%s: tokenizer.ggml.model '%.*s' is not supported, only 'gpt2', 'llama', 'bpe' and 'gemma4' "
+                         "are",
+                         t->path, NAME_ARG(model));
     size_t count;
     TRY(read_strings(file, "tokenizer.ggml.tokens", &t->texts, &count, err));
     if (count == 0) return error_set(err, WF_ERROR_FORMAT, "%s: tokenizer.ggml.tokens is empty", t->path);
@@ -316,7 +339,7 @@ static wf_status read_vocabulary(const checkpoint *file, tokenizer *t, wf_error 
     else if (t->characters)
         TRY(add_sentencepiece_steps(file, t, err));
     else
-        TRY(read_named_steps(file, t, &adds_bos, &ignore_merges, err));
+        TRY(read_named_steps(file, t, model, &adds_bos, &ignore_merges, err));
     TRY(checkpoint_get_bool_or(file, "tokenizer.json.ignore_merges", &ignore_merges, err));
     if (scored) TRY(read_scores(file, t, err));
     TRY(read_types(file, t, err));

@@ -237,8 +237,8 @@ typedef enum damage {
     NO_MERGES,
     MERGES_ARE_TEXT,
     MERGE_WITHOUT_SPACE,
-    BOS_RANGE,
-    EOS_NEGATIVE,
+    BOS_IS_TEXT,
+    EOS_IS_BOOL,
     ADD_BOS_IS_INT,
     N_DAMAGES,
 } damage;
@@ -287,8 +287,14 @@ static void add_damaged(fixture *f, damage d)
     else if (d != NO_MERGES)
         add_texts(v, "tokenizer.ggml.merges", f->merges, 5);
 
-    add_int(v, "tokenizer.ggml.bos_token_id", d == BOS_RANGE ? N_TOKENS : BOS);
-    add_int(v, "tokenizer.ggml.eos_token_id", d == EOS_NEGATIVE ? -2 : EOS);
+    if (d == BOS_IS_TEXT)
+        add_text(v, "tokenizer.ggml.bos_token_id", "1");
+    else
+        add_int(v, "tokenizer.ggml.bos_token_id", BOS);
+    if (d == EOS_IS_BOOL)
+        add_bool(v, "tokenizer.ggml.eos_token_id", true);
+    else
+        add_int(v, "tokenizer.ggml.eos_token_id", EOS);
     if (d == ADD_BOS_IS_INT) add_int(v, "tokenizer.ggml.add_bos_token", 1);
 }
 
@@ -316,13 +322,49 @@ static void test_damaged(void **state)
     }
 }
 
+// Ids that are no token mean none, with one line.
+static void test_ids_that_mean_none(void **state)
+{
+    static const struct {
+        int32_t eos, padding;
+        const char *warning;
+    } cases[] = {{EOS, EOS, NULL},
+                 {-1, EOS, "'tokenizer.ggml.eos_token_id' names no token"},
+                 {EOS, N_TOKENS, "'tokenizer.ggml.padding_token_id' names no token"},
+                 {INT32_MAX, INT32_MIN, "2 keys, as 'tokenizer.ggml.eos_token_id'"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        fixture f;
+        fill_fixture(&f);
+        add_text(&f.v, "tokenizer.ggml.model", "gpt2");
+        add_text(&f.v, "tokenizer.ggml.pre", "smollm");
+        add_int(&f.v, "tokenizer.ggml.eos_token_id", cases[i].eos);
+        add_int(&f.v, "tokenizer.ggml.padding_token_id", cases[i].padding);
+        add_arrays(&f);
+        assert_int_equal(open_vocabulary(&f.v, &f.file, NULL), WF_OK);
+        assert_int_equal(tokenizer_create(f.file, &f.t, NULL), WF_OK);
+        assert_int_equal(tokenizer_eos(f.t), cases[i].eos == EOS ? EOS : -1);
+        const char *warning = tokenizer_warning(f.t, 0);
+        if (cases[i].warning)
+            assert_true(warning && strstr(warning, cases[i].warning) && !tokenizer_warning(f.t, 1));
+        else
+            assert_null(warning);
+        close_fixture(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encode),  cmocka_unit_test(test_special),
-        cmocka_unit_test(test_blocked), cmocka_unit_test(test_pretokenizer_habits),
-        cmocka_unit_test(test_decode),  cmocka_unit_test(test_every_byte_comes_back),
-        cmocka_unit_test(test_lookup),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_encode),
+        cmocka_unit_test(test_special),
+        cmocka_unit_test(test_blocked),
+        cmocka_unit_test(test_pretokenizer_habits),
+        cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_every_byte_comes_back),
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_ids_that_mean_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

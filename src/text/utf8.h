@@ -12,6 +12,8 @@
 #ifndef WELFORD_TEXT_UTF8_H
 #define WELFORD_TEXT_UTF8_H
 
+#include <stdint.h>
+
 #include "base/buffer.h"
 #include "base/view.h"
 
@@ -25,6 +27,19 @@ typedef enum utf8_kind {
 size_t utf8_next(view text, size_t pos, utf8_kind *kind);
 
 bool utf8_is_valid(view text);
+
+// The code point of the well-formed character at `text`, and its bytes.
+static inline uint32_t utf8_read(const char *text, size_t *length)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    *length = s[0] < 0x80 ? 1 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    switch (*length) {
+    case 1: return s[0];
+    case 2: return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
+    case 3: return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
+    default: return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
+    }
+}
 
 // Bytes of the character at text.data[pos] if it has the property White_Space, else 0.
 size_t utf8_space_at(view text, size_t pos);

@@ -7,7 +7,7 @@ static const char HELP[] =
     "Removes a downloaded model (welford list shows them) from the cache folder that Hugging Face's clients share.\n\n"
     "  owner/name                 all of its revisions\n"
     "  owner/name@revision        that one; files that another revision has too stay\n"
-    "  hf:owner/name/file.gguf    that file, of all revisions or the given one\n\n"
+    "  hf:owner/name/file.gguf    that file, of all revisions or the given one; owner/name:Q4_K_M likewise\n\n"
     "      --help  this text\n";
 
 static void show_notice(void *context, const char *text) { fprintf(stderr, "%s: %s\n", (char *)context, text); }

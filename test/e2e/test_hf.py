@@ -121,7 +121,19 @@ def test_tied_head(logits, tmp_path):
     (dict(partial_rotary_factor=0.5), "partial_rotary_factor"),
     (dict(rope_scaling={"rope_type": "longrope", "factor": 2.0}), "longrope"),
     (dict(rope_scaling={"rope_type": "linear"}), "factor"),
-    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}), "mscale"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "low_freq_factor": 1.0}), "low_freq_factor"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0, "extrapolation_factor": 0.5}), "extrapolation_factor"),
+    (dict(rope_scaling={"rope_type": "yarn", "mscale": 1.0}), "factor"),
+    (dict(rope_scaling={"type": "dynamic", "factor": 2.0}), "dynamic"),
+    (dict(rope_scaling={"type": "su", "factor": 2.0}), "su"),
+    (dict(pruned_heads={"0": [1]}), "pruned_heads"),
+    (dict(is_encoder_decoder=True), "is_encoder_decoder"),
+    (dict(is_causal=False), "is_causal"),
+    (dict(num_experts=8), "num_experts"),
+    (dict(logit_scale=0.5), "logit_scale"),
+    (dict(attention_multiplier=1), "attention_multiplier"),
+    (dict(unknown_size=10**40), "1" + "0" * 40),
+    (dict(hidden_size=10**40), "hidden_size"),
     (dict(sliding_window=64), "sliding_window"),
     (dict(vocab_size=301), "301"),
     (dict(tie_word_embeddings="yes"), "tie_word_embeddings"),
@@ -137,6 +149,11 @@ def test_refuses_config(welford, folder, fields, reason):
 def test_harmless_config(logits, folder):
     expected = logits(folder, TEXTS[1])
     edit(folder, "config.json", use_cache=True, some_flag=False, other=None, transformers_version="9", pretraining_tp=1)
+    assert (logits(folder, TEXTS[1]) == expected).all()
+    edit(folder, "config.json", max_length=4096, max_sequence_length=2048, do_sample=True, num_beams=1, is_decoder=True,
+         auto_map={"AutoConfig": "configuration_x.C"}, pad_token="<pad>", pad_token_id=-1, temperature=0.7, prefix="hi",
+         problem_type="regression", attn_pdrop=0.1, bad_words_ids=[[1]], pruned_heads={}, num_experts=0, logit_scale=1.0,
+         quantization_config=None, is_causal=True, attn_logit_softcapping=0, model_max_length=int(1e30))
     assert (logits(folder, TEXTS[1]) == expected).all()
     edit(folder, "config.json", rope_theta=None, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
     assert (logits(folder, TEXTS[1]) == expected).all()
@@ -214,6 +231,62 @@ def test_padding_token(welford, folder, pad, shown):
     settings = json.loads(path.read_text()) | {"pad_token": pad, "chat_template": "[{{ pad_token }}]"}
     path.write_text(json.dumps(settings))
     assert welford.run("template", folder, input="[]").ok().stdout == f"[{shown}]"
+
+
+@pytest.mark.parametrize("ids, expected", [([2, -1], [2]), ([2**40, 0], [0]), (10**30, None), (-1, None), ("", None),
+                                           (None, None), (299, [299]), (4294967295, None)])
+def test_end_tokens_that_mean_none(welford, folder, ids, expected):
+    """A name or an id that is no token is none, unless it is spelled wrong."""
+    edit(folder, "config.json", eos_token_id=ids)
+    edit(folder, "tokenizer_config.json", eos_token="", bos_token="")
+    meta = json.loads(welford.run("info", "--json", folder).ok().stdout)["metadata"]
+    assert meta.get("tokenizer.json.eos_token_ids", {"first": None})["first"] == expected
+    welford.run("run", folder, "-p", "hello", "-n", 2, "--temp", 0).ok()
+    edit(folder, "config.json", eos_token_id="</s>")
+    assert "eos_token_id" in welford.run("info", folder).failed().stderr
+
+
+@pytest.mark.parametrize("fields", [dict(top_k=-1), dict(top_k=None, top_p=None), dict(top_k=0, max_length=10**30),
+                                    dict(unheard_of={"a": float("inf")}, bad_words_ids=[[10**30]])])
+def test_generation_defaults_that_mean_none(welford, folder, fields):
+    (folder / "generation_config.json").write_text(json.dumps({"temperature": 0.5} | fields))
+    welford.run("run", folder, "-p", "hello", "-n", 2).ok()
+
+
+def test_json_as_python_writes_it(welford, folder):
+    """Numbers of any size, NaN, a byte order mark, a name twice."""
+    expected = welford.run("tokenize", "--ids", "-p", "hello", folder).ok().stdout
+    for file in ("tokenizer_config.json", "tokenizer.json", "config.json"):
+        text = (folder / file).read_text()
+        extra = '"chunk_size_feed_forward": -1, "model_max_length": 1000000000000000019884624838656, "top_p": NaN, "top_k": 1e999, '
+        (folder / file).write_text("\ufeff{" + '"transformers_version": 1, ' + extra + '"transformers_version": null, ' + text.lstrip()[1:])
+        assert welford.run("tokenize", "--ids", "-p", "hello", folder).ok().stdout == expected
+        welford.run("info", folder).ok()
+
+
+def test_templates_print_the_digits_they_got(welford, tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ messages[0].n }} {{ tools | tojson }} {{ more }} {{ -1 if messages[0].n > 5 else 1 }}")
+    conversation = '{"messages": [{"role": "user", "n": 123456789012345678901234567890}], "tools": [{"maximum": 1e400, "n": [18446744073709551616, -Infinity]}]}'
+    result = welford.run("template", template, "--context", '{"more": -9999999999999999999999}', input=conversation).ok()
+    assert result.stdout == ('123456789012345678901234567890 [{"maximum": Infinity, "n": [18446744073709551616, -Infinity]}] '
+                             "-9999999999999999999999 -1")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+                                  "chat_template.jinja", "model.safetensors.index.json", "model.gguf"])
+def test_files_that_stand_for_others(welford, folder, file):
+    """What git leaves without git-lfs, and a page of the hub saved as the file."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 98765432\n"
+    if "index" in file: (folder / "model.safetensors").unlink()
+    model = folder / file if "gguf" in file else folder
+    for text, reason in ((pointer, "git lfs pull"), (pointer.replace("\n", "\r\n"), "git lfs pull"),
+                         ("<!DOCTYPE html>\n<html>", "/resolve/")):
+        (folder / file).write_bytes(text.encode())
+        error = welford.run("run", model, "-p", "x", "-n", 1).failed().stderr
+        assert reason in error and file in error
+    (folder / file).write_text(pointer)
+    assert "git lfs pull" in welford.run("template", folder / file, input="[]").failed().stderr
 
 
 # ---- split GGUF files

@@ -166,6 +166,45 @@ def test_missing_part(welford, hub, home):
     assert "c-00002-of-00002.gguf" in welford.run("pull", NAME).failed().stderr
 
 
+def test_one_model_and_what_lies_beside(welford, hub, home, gguf):
+    commit = hub.add(NAME, {"tiny-Q8_0-00001-of-00002.gguf": gguf, "tiny-Q8_0-00002-of-00002.gguf": b"2",
+                            "mmproj-tiny-f16.gguf": b"p", "tiny.imatrix.gguf": b"i", "tiny-lora.gguf": b"l",
+                            "sub/ggml-vocab-tiny.gguf": b"v", "imatrix.dat": b"d"})
+    assert pull(welford).name == "tiny-Q8_0-00001-of-00002.gguf"
+    assert set(snapshot(home, commit)) == {"tiny-Q8_0-00001-of-00002.gguf", "tiny-Q8_0-00002-of-00002.gguf"}
+    assert pull(welford, f"hf:{NAME}/mmproj-tiny-f16.gguf").name == "mmproj-tiny-f16.gguf"
+
+
+def test_quantisations(welford, hub, home, files, gguf):
+    """owner/name:Q4_K_M, as hf.co, ollama and llama.cpp have it; also beside safetensors."""
+    names = ["x-Q4_K_M.gguf", "x-UD-Q4_K_M.gguf", "x.q8_0.gguf", "BF16/x-BF16-00001-of-00002.gguf",
+             "BF16/x-BF16-00002-of-00002.gguf", "mmproj-BF16.gguf", "x-IQ3_XS.gguf", "y-IQ3_XS.gguf"]
+    commit = hub.add(NAME, files | {name: gguf + bytes([i]) for i, name in enumerate(names)})
+    at = f"{model_folder(home)}/snapshots/{commit}/"
+    for name, file in ((":Q4_K_M", names[0]), (":q4_k_m", names[0]), (":UD-Q4_K_M", names[1]), (":Q8_0", names[2]),
+                       (":BF16", names[3]), (":x-IQ3_XS.gguf", names[6])):
+        for form in ("{}", "hf.co/{}", "https://huggingface.co/{}", "hf:{}@main"):
+            assert str(pull(welford, form.format(NAME + name))) == at + file, name
+    for name, reason in ((":Q4_K", "no GGUF file of Q4_K"), (":IQ3_XS", "more than one GGUF file of IQ3_XS"), (":M", "no GGUF")):
+        message = welford.run("pull", NAME + name).failed().stderr
+        assert reason in message and names[0] in message
+    assert pull(welford, NAME + ":latest") == Path(at[:-1])
+    welford.run("rm", NAME + ":Q8_0").ok()
+    assert not Path(at + names[2]).exists() and Path(at + names[0]).exists()
+    assert "not in the cache" in welford.run("rm", NAME + ":Q8_0").failed().stderr
+
+
+def test_addresses_of_pages(welford, hub, home, files, gguf):
+    commit = hub.add(NAME, files | {"sub/a b.gguf": gguf})
+    at = model_folder(home) / "snapshots" / commit
+    site = f"https://huggingface.co/{NAME}"
+    for address, path in ((site, at), (site + "/tree/main", at), (site + "/blob/main/model.safetensors", at),
+                          (site + "/resolve/main/sub/a%20b.gguf?download=true", at / "sub/a b.gguf"),
+                          (site + f"/blob/{commit}/sub/a b.gguf", at / "sub/a b.gguf"), (f"hf://{NAME}@main/sub/a b.gguf", at / "sub/a b.gguf")):
+        assert pull(welford, address) == path, address
+    assert "ollama" in welford.run("run", "llama3.2:1b", "-p", "x").failed(2).stderr
+
+
 def test_safetensors_go_before_gguf(welford, hub, home, files, gguf):
     commit = hub.add(NAME, files | {"tiny.gguf": gguf})
     assert pull(welford).name == commit

@@ -19,16 +19,39 @@ static const char *key_of(char key[128], const facts_reader *r, const char *suff
     return key;
 }
 
-static wf_status get_int(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
+// Sizes may be an array with one number a layer, as llama.cpp reads them: here all must be the same. *same: it is so.
+static wf_status get_layers_int(const facts_reader *r, const char *key, int64_t min, int64_t max, int64_t *value,
+                                bool *same)
 {
-    char key[128];
-    return checkpoint_get_int(r->file, key_of(key, r, suffix), min, max, value, r->err);
+    const metadata_value *found = checkpoint_find(r->file, key);
+    *same = found && found->type == METADATA_ARRAY && found->count && found->data &&
+            (metadata_is_signed(found->item_type) || metadata_is_unsigned(found->item_type));
+    if (!*same) return WF_OK;
+    int64_t number = metadata_item_int(found, 0);
+    for (uint64_t i = 1; i < found->count; i++)
+        if (metadata_item_int(found, i) != number)
+            return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: key '%s': layers that differ are not supported",
+                             checkpoint_path(r->file), key);
+    if (number < min || number > max)
+        return error_set(r->err, WF_ERROR_FORMAT, "%s: key '%s': %lld is not in %lld..%lld", checkpoint_path(r->file),
+                         key, (long long)number, (long long)min, (long long)max);
+    *value = number;
+    return WF_OK;
 }
 
 static wf_status get_int_or(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
 {
     char key[128];
-    return checkpoint_get_int_or(r->file, key_of(key, r, suffix), min, max, value, r->err);
+    bool same;
+    TRY(get_layers_int(r, key_of(key, r, suffix), min, max, value, &same));
+    return same ? WF_OK : checkpoint_get_int_or(r->file, key, min, max, value, r->err);
+}
+
+static wf_status get_int(const facts_reader *r, const char *suffix, int64_t min, int64_t max, int64_t *value)
+{
+    char key[128];
+    if (checkpoint_find(r->file, key_of(key, r, suffix))) return get_int_or(r, suffix, min, max, value);
+    return checkpoint_get_int(r->file, key, min, max, value, r->err); // says that it is missing
 }
 
 static wf_status get_float_or(const facts_reader *r, const char *suffix, double *value)
@@ -76,10 +99,11 @@ static wf_status refuse_unknown_fields(const facts_reader *r)
     char key[128];
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         double value = 0;
-        TRY(get_float_or(r, fields[i], &value));
+        TRY(checkpoint_get_number_or(r->file, key_of(key, r, fields[i]), &value, r->err));
         if (value != 0)
-            return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: key %s = %g is not supported for this architecture",
-                             checkpoint_path(r->file), key_of(key, r, fields[i]), value);
+            return error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: key %s = %g is not supported for this architecture%s",
+                             checkpoint_path(r->file), key, value,
+                             i == 0 ? ": mixtures of experts are not supported" : "");
     }
     bool causal = true;
     TRY(get_bool_or(r, "attention.causal", &causal));
@@ -93,8 +117,10 @@ static wf_status read_yarn(const facts_reader *r, rope_scaling *s)
     double extrapolation = 1;
     s->beta_fast = 32;
     s->beta_slow = 1;
+    s->truncate = true;
     TRY(get_positive_or(r, "rope.scaling.yarn_beta_fast", false, &s->beta_fast));
     TRY(get_positive_or(r, "rope.scaling.yarn_beta_slow", false, &s->beta_slow));
+    TRY(get_bool_or(r, "rope.scaling.truncate", &s->truncate));
     TRY(get_float_or(r, "rope.scaling.yarn_ext_factor", &extrapolation));
     if (extrapolation >= 0 && extrapolation != 1) return refuse(r, "rope.scaling.yarn_ext_factor is not supported");
     return s->base > 1 ? WF_OK : refuse(r, "rope.freq_base must be greater than 1 for yarn");

@@ -7,6 +7,7 @@
 //   norm_plus_one                 bool   norms multiply by 1 + weight (converters to GGUF add the 1)
 //   rope.scaling.type "llama3"    with rope.scaling.low_freq_factor, .high_freq_factor, .original_context_length
 //   rope.scaling.attention_factor f64    the factor on cos and sin itself (rope.scaling.attn_factor multiplies YaRN's)
+//   rope.scaling.truncate         bool   whether YaRN's blend begins and ends at whole pairs
 //   rope.freq_base_swa            f64    of the layers with a window
 //   attention.sliding_window_pattern     n: every n-th layer sees all; or an array, a bool a layer: has a window
 #ifndef WELFORD_COMPILER_FRONTEND_FACTS_H

@@ -21,8 +21,10 @@ static double yarn_index(const rope_scaling *s, int64_t n_dims, double turns)
 
 static double yarn_share(const rope_scaling *s, int64_t n_dims, int64_t i)
 {
-    double first = fmax(floor(yarn_index(s, n_dims, s->beta_fast)), 0);
-    double last = fmin(ceil(yarn_index(s, n_dims, s->beta_slow)), (double)(n_dims - 1));
+    double first = yarn_index(s, n_dims, s->beta_fast), last = yarn_index(s, n_dims, s->beta_slow);
+    if (s->truncate) first = floor(first), last = ceil(last);
+    first = fmax(first, 0);
+    last = fmin(last, (double)(n_dims - 1));
     double width = fmax(last - first, 0.001); // as the authors' code does
     return 1 - clamp(((double)i - first) / width, 0, 1);
 }

@@ -12,6 +12,7 @@
 #ifndef WELFORD_COMPILER_FRONTEND_ROPE_FREQUENCIES_H
 #define WELFORD_COMPILER_FRONTEND_ROPE_FREQUENCIES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum rope_scaling_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN } rope_scaling_kind;
@@ -22,6 +23,7 @@ typedef struct rope_scaling {
     double context;              // tokens that the model was trained on; llama3 and yarn
     double low, high;            // llama3: times a pair turns in `context`, low < high
     double beta_fast, beta_slow; // yarn: the same, beta_slow <= beta_fast
+    bool truncate;               // yarn: the blend begins and ends at whole pairs
 } rope_scaling;
 
 // Fills inv_freq [n_dims / 2], radians a token, and returns the factor on cos and sin.

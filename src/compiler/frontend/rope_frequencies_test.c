@@ -24,7 +24,8 @@ typedef struct reference {
     sample samples[16];
 } reference;
 
-// Llama 3.1; Qwen2.5 with yarn for long contexts; DeepSeek's betas; Llama 2 stretched linearly
+// Llama 3.1; Qwen2.5 with yarn for long contexts; DeepSeek's base; Qwen2.5 and gpt-oss without truncation; Llama 2
+// stretched linearly
 static const reference REFERENCES[] = {
     {{ROPE_LLAMA3, .base = 500000, .factor = 8, .context = 8192, .low = 1, .high = 4},
      1,
@@ -44,7 +45,7 @@ static const reference REFERENCES[] = {
       {48, 6.64786967e-06},
       {56, 1.28917316e-06},
       {63, 3.06892588e-07}}},
-    {{ROPE_YARN, .base = 1000000, .factor = 4, .context = 32768, .beta_fast = 32, .beta_slow = 1},
+    {{ROPE_YARN, .base = 1000000, .factor = 4, .context = 32768, .beta_fast = 32, .beta_slow = 1, .truncate = true},
      1.138629436111989,
      {{0, 1},
       {1, 0.805842221},
@@ -62,7 +63,7 @@ static const reference REFERENCES[] = {
       {48, 7.90569356e-06},
       {56, 1.40585337e-06},
       {63, 3.10234441e-07}}},
-    {{ROPE_YARN, .base = 10000, .factor = 40, .context = 4096, .beta_fast = 32, .beta_slow = 1},
+    {{ROPE_YARN, .base = 10000, .factor = 40, .context = 4096, .beta_fast = 32, .beta_slow = 1, .truncate = true},
      1.3688879454113936,
      {{0, 1},
       {1, 0.865964353},
@@ -80,6 +81,42 @@ static const reference REFERENCES[] = {
       {48, 2.49999994e-05},
       {56, 7.90569447e-06},
       {63, 2.88695469e-06}}},
+    {{ROPE_YARN, .base = 1000000, .factor = 4, .context = 32768, .beta_fast = 32, .beta_slow = 1},
+     1.138629436111989,
+     {{0, 1},
+      {1, 0.805842221},
+      {8, 0.177827939},
+      {16, 0.0316227786},
+      {20, 0.0133352149},
+      {24, 0.00551727042},
+      {28, 0.00188350258},
+      {29, 0.00142853614},
+      {30, 0.00107923779},
+      {32, 0.000607408001},
+      {36, 0.000177344264},
+      {40, 4.44569851e-05},
+      {44, 1.87473561e-05},
+      {48, 7.90569356e-06},
+      {56, 1.40585337e-06},
+      {63, 3.10234441e-07}}},
+    {{ROPE_YARN, .base = 150000, .factor = 32, .context = 4096, .beta_fast = 32, .beta_slow = 1},
+     1.3465735902799727,
+     {{0, 1},
+      {1, 0.830086946},
+      {8, 0.225418001},
+      {16, 0.05081328},
+      {20, 0.0193350017},
+      {24, 0.00679495931},
+      {28, 0.00209379266},
+      {29, 0.00150304602},
+      {30, 0.00105260219},
+      {32, 0.000456483918},
+      {36, 3.83088118e-05},
+      {40, 1.8188337e-05},
+      {44, 8.63549576e-06},
+      {48, 4.09997847e-06},
+      {56, 9.24208962e-07},
+      {63, 2.50977735e-07}}},
     {{ROPE_LINEAR, .base = 10000, .factor = 4},
      1,
      {{0, 0.25},
@@ -132,10 +169,14 @@ static void test_degenerate_yarn(void **state)
 {
     (void)state;
     double frequencies[N_DIMS / 2];
-    rope_scaling same = {ROPE_YARN, .base = 10000, .factor = 4, .context = 4096, .beta_fast = 5, .beta_slow = 5};
-    rope_scaling early = {ROPE_YARN, .base = 10000, .factor = 4, .context = 8, .beta_fast = 32, .beta_slow = 31};
-    rope_scaling late = {ROPE_YARN, .base = 10000, .factor = 4, .context = 1e12, .beta_fast = 2, .beta_slow = 1};
-    rope_scaling smaller = {ROPE_YARN, .base = 10000, .factor = 0.5, .context = 4096, .beta_fast = 32, .beta_slow = 1};
+    rope_scaling same = {ROPE_YARN,      .base = 10000,  .factor = 4,     .context = 4096,
+                         .beta_fast = 5, .beta_slow = 5, .truncate = true};
+    rope_scaling early = {ROPE_YARN,       .base = 10000,   .factor = 4,     .context = 8,
+                          .beta_fast = 32, .beta_slow = 31, .truncate = true};
+    rope_scaling late = {ROPE_YARN,      .base = 10000,  .factor = 4,     .context = 1e12,
+                         .beta_fast = 2, .beta_slow = 1, .truncate = true};
+    rope_scaling smaller = {ROPE_YARN,       .base = 10000,  .factor = 0.5,   .context = 4096,
+                            .beta_fast = 32, .beta_slow = 1, .truncate = true};
     rope_frequencies(&same, N_DIMS, frequencies);
     for (int i = 0; i < N_DIMS / 2; i++) {
         assert_true(frequencies[i] <= plain(i) * 1.0000001 && frequencies[i] >= plain(i) / 4.0000001);
