@@ -180,6 +180,7 @@ static wf_status open_run(run_state *r, wf_error *err)
     wf_status status = engine_open(o->path, &options, &r->e, err);
     model_progress_end(&bar);
     TRY(status);
+    tool_warn_tokenizer(r->program, r->e.t);
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
     int64_t n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->program.plan.n_ctx_train : o->n_ctx;
     TRY(session_create(r->e.m, r->e.pool, n_ctx, o->n_batch, &r->s, err));
