@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "format/hf_added.h"
 #include "format/hf_tokenizer.h"
 #include "format/lfs.h"
 #include "format/safetensors.h"
@@ -384,7 +385,8 @@ static wf_status read_tokenizer(folder *h, int64_t n_vocab)
     if (!has_file(h, "tokenizer.json")) return WF_OK;
     TRY(path_of(h, "tokenizer.json", path));
     TRY(json_file_open(path, &root, h->err));
-    wf_status status = hf_read_tokenizer(path, root, n_vocab, h->file, &h->specials, h->err);
+    wf_status status = hf_join_added_tokens(h->path, root, h->err);
+    if (status == WF_OK) status = hf_read_tokenizer(path, root, n_vocab, h->file, &h->specials, h->err);
     json_decref(root);
     malloc_trim(0); // a vocabulary of 150,000 tokens is 100 MB of small blocks as JSON
     if (status != WF_OK) return status;

@@ -1,7 +1,8 @@
 // From parts to steps. A tokenizer.json is a pipeline of parts, most of which have an exact counterpart:
 //
 //     normalizer      NFC, Prepend, Replace (of a string), Sequence           steps
-//     pre_tokenizer   Split, Digits, ByteLevel, Sequence                      splits
+//     pre_tokenizer   Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, ByteLevel, Sequence
+//                                                                             splits
 //                     Metaspace                                               a prefix, and perhaps a split
 //     model           BPE                                                     tokens, merges
 //     post_processor  TemplateProcessing, ByteLevel, Sequence                 BOS and EOS
@@ -168,24 +169,69 @@ static wf_status quote_text(const converter *c, view text, view *quoted)
     return WF_OK;
 }
 
+// A field that says what becomes of matches, as a name of text/pretokenize.h.
+static wf_status read_behavior(const converter *c, const json_fields *f, bool inverted, view *ours)
+{
+    static const char *const names[][3] = {
+        {"Isolated", "isolated", "isolated inverted"},
+        {"Removed", "removed", "removed inverted"},
+        {"MergedWithPrevious", "merged_with_previous", "merged_with_previous inverted"},
+        {"MergedWithNext", "merged_with_next", "merged_with_next inverted"},
+        {"Contiguous", "contiguous", "contiguous inverted"},
+    };
+    view behavior = VIEW_LITERAL("Isolated"); // Punctuation need not say
+    TRY(json_field_string(f, "behavior", &behavior));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        *ours = view_of(names[i][1 + inverted]);
+        if (view_is(behavior, names[i][0])) return WF_OK;
+    }
+    return refuse(c, "pre_tokenizer: behavior", behavior.data);
+}
+
 static wf_status read_split(converter *c, const json_t *part)
 {
-    static const struct {
-        const char *name, *ours;
-    } behaviours[] = {{"Isolated", "isolated"},
-                      {"MergedWithPrevious", "merged_with_previous"},
-                      {"MergedWithNext", "merged_with_next"}};
     json_fields f = fields_of(c, part);
-    view text, behaviour = VIEW_LITERAL("");
+    view text, behavior;
     bool is_regex, invert = false;
     TRY(read_pattern(c, part, &text, &is_regex));
-    TRY(json_field_string(&f, "behavior", &behaviour));
     TRY(json_field_bool(&f, "invert", &invert));
-    if (invert) return refuse(c, "pre_tokenizer", "Split with invert");
+    TRY(read_behavior(c, &f, invert, &behavior));
     if (!is_regex) TRY(quote_text(c, text, &text));
-    for (size_t i = 0; i < sizeof behaviours / sizeof *behaviours; i++)
-        if (view_is(behaviour, behaviours[i].name)) return add_split(c, behaviours[i].ours, text);
-    return refuse(c, "pre_tokenizer: behavior", behaviour.data);
+    return add_split(c, behavior.data, text);
+}
+
+// Parts that are a split by an expression of their own (tokenizers/src/pre_tokenizers); *found: this is one.
+static wf_status read_fixed_split(converter *c, const json_t *part, view type, bool *found)
+{
+    static const struct {
+        const char *type, *behavior, *expression;
+    } splits[] = {
+        {"WhitespaceSplit", "removed", "\\s"},
+        {"Whitespace", "removed inverted", "\\w+|[^\\w\\s]+"},
+        {"BertPreTokenizer", "removed", "\\s"},
+    };
+    static const char PUNCTUATION[] = "[!-/:-@\\[-`{-~\\p{P}]";
+    json_fields f = fields_of(c, part);
+    *found = true;
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
+        if (!view_is(type, splits[i].type)) continue;
+        TRY(add_split(c, splits[i].behavior, view_of(splits[i].expression)));
+        return i == 2 ? add_split(c, "isolated", VIEW_LITERAL(PUNCTUATION)) : WF_OK;
+    }
+    if (view_is(type, "Punctuation")) {
+        view behavior;
+        TRY(read_behavior(c, &f, false, &behavior));
+        return add_split(c, behavior.data, VIEW_LITERAL(PUNCTUATION));
+    }
+    if (view_is(type, "CharDelimiterSplit")) {
+        view delimiter = VIEW_LITERAL("");
+        TRY(json_field_string(&f, "delimiter", &delimiter));
+        if (delimiter.len == 0) return refuse(c, "pre_tokenizer", "CharDelimiterSplit without its delimiter");
+        TRY(quote_text(c, delimiter, &delimiter));
+        return add_split(c, "removed", delimiter);
+    }
+    *found = false;
+    return WF_OK;
 }
 
 static wf_status read_metaspace(converter *c, const json_t *part)
@@ -213,10 +259,12 @@ static wf_status read_metaspace(converter *c, const json_t *part)
 static wf_status read_pre_tokenizer(converter *c, const json_t *part, view type)
 {
     json_fields f = fields_of(c, part);
-    bool individual = false, prefix = false, words = true;
+    bool individual = false, prefix = false, words = true, found;
     if (c->byte_letters) return refuse(c, "pre_tokenizer", "a part behind ByteLevel");
     if (view_is(type, "Split")) return read_split(c, part);
     if (view_is(type, "Metaspace")) return read_metaspace(c, part);
+    TRY(read_fixed_split(c, part, type, &found));
+    if (found) return WF_OK;
     if (view_is(type, "Digits")) {
         TRY(json_field_bool(&f, "individual_digits", &individual));
         return add_split(c, "isolated", individual ? VIEW_LITERAL("\\p{N}") : VIEW_LITERAL("\\p{N}+"));

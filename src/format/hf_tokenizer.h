@@ -6,11 +6,8 @@
 //
 //     tokenizer.json.normalizer    [STRING]  steps of text/normalize.h
 //     tokenizer.json.prefix        [STRING]  more of them, done to what lies between tokens
-//     tokenizer.json.split         [STRING]  pairs: "isolated", "merged_with_previous" or "merged_with_next", and an
-//                                            expression
-//     tokenizer.json.flags         [U8]      a token: 1 takes the space on its left, 2 that on its right, 4 is one
-//                                            only as a word of its own, 8 is looked for in normalized text,
-//                                            16 (not special) may come out of merging as well
+//     tokenizer.json.split         [STRING]  pairs: what becomes of a match (see text/pretokenize.h), an expression
+//     tokenizer.json.flags         [U8]      a token: TOKEN_ bits of format/token.h
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start  BOOL
 #ifndef WELFORD_FORMAT_HF_TOKENIZER_H
 #define WELFORD_FORMAT_HF_TOKENIZER_H

@@ -101,7 +101,8 @@ static void choose_file(hub_choice *c, hub_file *file)
 // The files of a folder beside the weights; what is read only in place of another is left out where that is there.
 static bool is_wanted(const hub_listing *l, const char *path)
 {
-    static const char *const ALWAYS[] = {CONFIG, TEMPLATE, "generation_config.json"};
+    static const char *const ALWAYS[] = {CONFIG, TEMPLATE, "generation_config.json", "added_tokens.json",
+                                         "special_tokens_map.json"};
     for (size_t i = 0; i < sizeof ALWAYS / sizeof *ALWAYS; i++)
         if (!strcmp(path, ALWAYS[i])) return true;
     if (!strcmp(path, "chat_template.json")) return !hub_listing_find(l, TEMPLATE);

@@ -385,6 +385,14 @@ static void find_refusal(const char *path, const checkpoint *file, summary *s)
     engine_close(&e);
 }
 
+// What tokenize and run would say of it; that there is no tokenizer, or none that is understood, hides nothing else.
+static void warn_tokenizer(const char *verb, const checkpoint *file)
+{
+    tokenizer *t = NULL;
+    if (tokenizer_create(file, &t, NULL) == WF_OK) tool_warn_tokenizer(verb, t);
+    tokenizer_free(t);
+}
+
 int tool_info(int argc, char **argv)
 {
     info_options options = {0};
@@ -402,6 +410,7 @@ int tool_info(int argc, char **argv)
         print_json(file, &s, options.tensors);
     else if (!refused)
         print_text(file, &s, options.tensors);
+    warn_tokenizer(argv[0], file);
     checkpoint_close(file);
     return refused ? tool_fail(argv[0], &s.refusal) : EXIT_SUCCESS;
 }

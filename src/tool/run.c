@@ -241,6 +241,7 @@ static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
     if (status == WF_OK) status = load_run(r, err);
     model_progress_end(&bar);
     TRY(status);
+    tool_warn_tokenizer(r->program, r->e.t);
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
     if (!o->model.no_cache && !r->e.m->pack.cached) warn_uncached(r);
     if (!r->e.has_chat && !o->raw)

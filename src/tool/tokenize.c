@@ -112,7 +112,7 @@ static wf_status tokenize_input(const tokenizer *t, const tokenize_options *opti
     return WF_OK;
 }
 
-static wf_status run_tokenize(const tokenize_options *options, wf_error *err)
+static wf_status run_tokenize(const char *program, const tokenize_options *options, wf_error *err)
 {
     checkpoint *file = NULL;
     tokenizer *t = NULL;
@@ -121,6 +121,7 @@ static wf_status run_tokenize(const tokenize_options *options, wf_error *err)
     wf_status status;
     TRY_GOTO(checkpoint_open_header(options->model, &file, err), done);
     TRY_GOTO(tokenizer_create(file, &t, err), done);
+    tool_warn_tokenizer(program, t);
     TRY_GOTO(read_input(options, &data, &input, err), done);
     status = tokenize_input(t, options, input, err);
 done:
@@ -168,7 +169,7 @@ int tool_tokenize(int argc, char **argv)
     if (exit_code < 0) exit_code = model_path_find(argv[0], &options.model, path);
     if (exit_code >= 0) return exit_code;
     wf_error err;
-    if (run_tokenize(&options, &err) != WF_OK) {
+    if (run_tokenize(argv[0], &options, &err) != WF_OK) {
         if (err.status == WF_ERROR_USAGE) err.status = WF_ERROR_FORMAT; // an id out of range is bad input
         return tool_fail(argv[0], &err);
     }

@@ -16,6 +16,12 @@ int tool_fail(const char *program, const wf_error *err)
     return err->status == WF_ERROR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
 }
 
+void tool_warn_tokenizer(const char *program, const tokenizer *t)
+{
+    const char *line;
+    for (size_t i = 0; (line = tokenizer_warning(t, i)); i++) fprintf(stderr, "%s: %s\n", program, line);
+}
+
 int tool_fail_usage(const char *program, const char *format, ...)
 {
     va_list args;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "text/tokenizer.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -34,6 +35,9 @@ tool_function tool_template;
 // Prints "PROGRAM: message", where `program` is the verb's argv[0]. Returns EXIT_FAILURE, or EXIT_USAGE if that is what
 // err->status says.
 int tool_fail(const char *program, const wf_error *err);
+
+// Prints what the tokenizer guessed about its file, a line each, in the same form.
+void tool_warn_tokenizer(const char *program, const tokenizer *t);
 
 // Prints "PROGRAM: message (see PROGRAM --help)". Returns EXIT_USAGE.
 int tool_fail_usage(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));

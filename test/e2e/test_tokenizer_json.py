@@ -219,3 +219,84 @@ def test_settings_overrule(welford, smollm2, tmp_path):
     assert read_ids(welford.run("tokenize", folder, "--ids", "-p", "Hi").ok().stdout) == [[1, 26843]]
     write_json(folder / "tokenizer_config.json", {"bos_token": "<nonsense>"})
     assert "<nonsense>" in welford.run("tokenize", folder, "-p", "Hi").failed().stderr
+
+
+# ---- pre-tokenizers
+
+BEHAVIORS = ["isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous"]
+
+
+@pytest.mark.parametrize("behavior", BEHAVIORS)
+@pytest.mark.parametrize("invert", [False, True], ids=["", "inverted"])
+def test_split_behaviors(welford, smollm2, tmp_path, behavior, invert):
+    reference = Tokenizer.from_str(Vocabulary(smollm2).reference.to_str())
+    texts = make_texts(51, ["x"])[:400]
+    for i, pattern in enumerate([Regex(LLAMA3), Regex(r"\d|[aeiou]"), " "]):
+        reference.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.Split(pattern, behavior, invert), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=i > 0)])
+        compare(welford, write_folder(tmp_path / f"model{i}", reference), reference, texts, False)
+
+
+@pytest.mark.parametrize("part", [
+    pre_tokenizers.Whitespace(), pre_tokenizers.WhitespaceSplit(), pre_tokenizers.CharDelimiterSplit("e"),
+    pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(True), pre_tokenizers.Digits(False),
+    pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.Punctuation("merged_with_next")], ids=lambda p: type(p).__name__)
+def test_parts(welford, smollm2, tmp_path, part):
+    reference = Tokenizer.from_str(Vocabulary(smollm2).reference.to_str())
+    reference.pre_tokenizer = pre_tokenizers.Sequence([part, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    # The reference takes punctuation from older tables, which lack U+061D.
+    texts = [t for t in make_texts(52, ["x"])[:400] if "\u061d".encode() not in t]
+    compare(welford, write_folder(tmp_path / "model", reference), reference, texts, False)
+
+
+DEEPSEEK3 = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+             r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+@pytest.mark.parametrize("expression", [DEEPSEEK3, LLAMA3, QWEN2], ids=["deepseek3", "llama3", "qwen2"])
+def test_classes_of_characters(welford, smollm2, tmp_path, expression):
+    """Characters of all ages, every 7th code point and those that Unicode 15 and 16 brought, are cut as tokenizers cuts them."""
+    reference = Tokenizer.from_str(Vocabulary(smollm2).reference.to_str())
+    reference.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    new = [*range(0x10D40, 0x10D90), *range(0x11380, 0x113E3), *range(0x1FA75, 0x1FA78), *range(0x1FAC0, 0x1FAFF),
+           *range(0x16D40, 0x16D7A), *range(0x1C89, 0x1C8B), *range(0xA7CB, 0xA7DD), *range(0x1CC00, 0x1CCFA)]
+    codes = [c for c in [*range(1, 0x32000, 7), *new] if not 0xD800 <= c < 0xE000]
+    texts = [f" a{chr(c)}1 {chr(c)}{chr(c)}!".encode() for c in codes]
+    compare(welford, write_folder(tmp_path / "model", reference), reference, texts, False)
+
+
+# ---- tokens beside tokenizer.json
+
+def setting(text, **values):
+    return {"content": text, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True} | values
+
+
+def test_tokens_beside(welford, smollm2, tmp_path):
+    reference = Tokenizer.from_str(Vocabulary(smollm2).reference.to_str())
+    n = reference.get_vocab_size()
+    settings = {"added_tokens_decoder": {str(n + 1): setting("<|over|>", lstrip=True), str(n): setting("<|turn|>"),
+                                         str(n + 2): setting("<plain>", special=False)},
+                "eos_token": "<|over|>", "additional_special_tokens": ["<|more|>", "<|turn|>"]}
+    folder = write_folder(tmp_path / "model", reference, settings)
+    config = json.loads((folder / "config.json").read_text())
+    header = json.dumps({"model.embed_tokens.weight": {"dtype": "F32", "shape": [n + 4, 64],
+                                                       "data_offsets": [0, 4 * (n + 4) * 64]}}).encode()
+    write_json(folder / "config.json", config | {"vocab_size": n + 4})
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    hi = reference.encode("hi").ids
+    text = "<|turn|>hi <|over|><plain><|more|>"
+
+    def ids(*options):
+        return read_ids(welford.run("tokenize", folder, "--ids", *options, "-p", text).ok().stdout)[0]
+
+    assert ids("--special") == [n, *hi, n + 1, n + 2, n + 3]
+    assert n + 2 in ids() and n not in ids()
+    # The older files say the same.
+    write_json(folder / "tokenizer_config.json", {})
+    write_json(folder / "added_tokens.json", {"<|over|>": n + 1, "<|turn|>": n, "<plain>": n + 2})
+    write_json(folder / "special_tokens_map.json", {"eos_token": {"content": "<|over|>"},
+                                                    "additional_special_tokens": ["<|turn|>", "<|more|>"]})
+    text = "<|turn|>hi<|over|><plain><|more|>"
+    assert ids("--special") == [n, *hi, n + 1, n + 2, n + 3]
+    assert n + 2 in ids() and n not in ids()
