@@ -17,6 +17,7 @@ const rule RULES[] = {
     {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
     {"residual", raise_residual,
      "x + linear(..), or x + y before a norm, as arith.addf: the form that checkpoints have"},
+    {"rows", raise_rows, "reshapes behind the row-wise ops that they would part: linear(reshape(x)), sums, norms"},
     {"rope", raise_rope, "x * cos + rotate_half(x) * sin"},
     {"attention", raise_attention, "softmax(scale * q k^T [+ mask]) v, with grouped heads"},
     {0},

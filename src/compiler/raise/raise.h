@@ -57,5 +57,6 @@ bool raise_rope(matcher *m, MlirOperation op);
 bool raise_attention(matcher *m, MlirOperation op);
 bool raise_linear(matcher *m, MlirOperation op);
 bool raise_residual(matcher *m, MlirOperation op);
+bool raise_rows(matcher *m, MlirOperation op);
 
 #endif
