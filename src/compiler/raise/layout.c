@@ -27,6 +27,15 @@ MlirValue build_dim(op_builder *b, MlirValue v, int axis)
     return build_value(b, "tensor.dim", mlirIndexTypeGet(b->ctx), 2, operands, 0, NULL);
 }
 
+MlirValue build_empty_like(op_builder *b, MlirValue v)
+{
+    MlirValue dynamic[MAX_AXES];
+    int n = 0;
+    for (int i = 0; i < rank_of(v); i++)
+        if (dim_of(v, i) < 0) dynamic[n++] = build_dim(b, v, i);
+    return build_value(b, "tensor.empty", mlirValueGetType(v), n, dynamic, 0, NULL);
+}
+
 MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm)
 {
     int rank = rank_of(v), n_dynamic = 0;
