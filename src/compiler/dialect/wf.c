@@ -506,7 +506,7 @@ void for_each_op(MlirOperation root, void (*visit)(MlirOperation op, void *conte
 
 static bool is_pure(MlirOperation op);
 
-// Of an scf.if: all that its branches do is yield what pure ops compute.
+// Of an scf.if or scf.for: all that its regions do is yield what pure ops compute.
 static bool has_pure_regions(MlirOperation op)
 {
     for (intptr_t r = 0; r < mlirOperationGetNumRegions(op); r++) {
@@ -524,7 +524,7 @@ static bool is_pure(MlirOperation op)
     static const char *const dialects[] = {"wf.", "arith.", "tensor.", "math.", "tosa."};
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (op_name_starts_with(op, dialects[i])) return true;
-    if (op_is(op, "scf.if")) return has_pure_regions(op);
+    if (op_is(op, "scf.if") || op_is(op, "scf.for")) return has_pure_regions(op);
     // linalg on tensors has no effects; linalg.yield has no results and stays
     return op_name_starts_with(op, "linalg.") && mlirOperationGetNumResults(op) > 0;
 }

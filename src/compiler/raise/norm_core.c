@@ -189,8 +189,8 @@ static bool take_sign(matcher *m, node *n)
     return false;
 }
 
-// mean * inverse, behind a minus sign or within `beta - mean * inverse` as `from` is added or subtracted. The minus sign
-// may be a factor's.
+// mean * inverse, behind a minus sign or within `beta - mean * inverse` as `from` is added or subtracted. The minus
+// sign may be a factor's.
 static bool read_shift(matcher *m, const ref *from, bool subtracted, node *shift, ref *beta)
 {
     ref inner;
