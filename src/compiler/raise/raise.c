@@ -10,6 +10,7 @@
 const rule RULES[] = {
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},
     {"matmul", raise_matmul, "a product summed over several axes, or over other places, as one of matrices"},
+    {"group", raise_group, "x * a + b by the groups that a and b were computed for, as group norms are decomposed"},
     {"welford", raise_welford, "mean and M2 by Welford's recurrence, as the sums that they are"},
     {"layer_norm", raise_layer_norm, "(x - mean) / sqrt(variance + eps) [* gamma [+ beta]]"},
     {"rms_norm", raise_rms_norm, "x / sqrt(mean(x^2) + eps) [* gamma]"},

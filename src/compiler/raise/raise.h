@@ -49,6 +49,7 @@ void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *i
 
 bool raise_split(matcher *m, MlirOperation op);
 bool raise_matmul(matcher *m, MlirOperation op);
+bool raise_group(matcher *m, MlirOperation op);
 bool raise_welford(matcher *m, MlirOperation op);
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);
