@@ -12,6 +12,7 @@ const rule RULES[] = {
     {"matmul", raise_matmul, "a product summed over several axes, or over other places, as one of matrices"},
     {"group", raise_group, "x * a + b by the groups that a and b were computed for, as group norms are decomposed"},
     {"welford", raise_welford, "mean and M2 by Welford's recurrence, as the sums that they are"},
+    {"twins", raise_twins, "a normalised value that several gammas scale, once for each of them"},
     {"layer_norm", raise_layer_norm, "(x - mean) / sqrt(variance + eps) [* gamma [+ beta]]"},
     {"rms_norm", raise_rms_norm, "x / sqrt(mean(x^2) + eps) [* gamma]"},
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},

@@ -51,6 +51,7 @@ bool raise_split(matcher *m, MlirOperation op);
 bool raise_matmul(matcher *m, MlirOperation op);
 bool raise_group(matcher *m, MlirOperation op);
 bool raise_welford(matcher *m, MlirOperation op);
+bool raise_twins(matcher *m, MlirOperation op);
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);
 bool raise_softmax(matcher *m, MlirOperation op);
