@@ -63,7 +63,7 @@ def wrong(form: Form, body: str, notes: list[str]) -> str:
         if found:
             return f"raised to {found}"
         return "" if any(re.search(form.reason, note) for note in notes) else f"no reason given: {notes}"
-    if [op for op, _, _ in found] != [form.op]:
+    if [op for op, _, _ in found] != [form.op] * form.attributes["times"]:
         return f"found {found}: {notes}"
     _, operands, attributes = found[0]
     want = form.attributes

@@ -90,8 +90,8 @@ static bool take_beside(matcher *m, const norm_core *core, const ref *from, ref 
     const ref *candidates[] = {&n.first, &n.tensor};
     for (int i = 0; i < 2; i++) {
         const ref *t = candidates[i];
-        bool fits = t->v.ptr && step_is_tensor(t->v) &&
-                    mlirTypeEqual(element_type_of(t->v), element_type_of(root_tensor(&core->root)));
+        bool fits =
+            t->v.ptr && step_is_tensor(t->v) && mlirTypeEqual(element_type_of(t->v), element_type_of(core->root.v));
         for (int j = 0; fits && j < t->n; j++) fits = t->axis[j] == AXIS_ZERO || t->axis[j] < core->rank;
         if (!fits) continue;
         *beside = *t;
