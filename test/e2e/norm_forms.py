@@ -100,10 +100,10 @@ def settle(c):
         c["dynamic"] = "none"
     if c["eps"] == 0 and c["kind"] == "layer":
         c["eps"] = 1e-5
-    if c["gamma"] == "elsewhere":
-        c["rank"], c["axes"] = max(3, c["rank"]), 1
     if spoiler and c["gamma"] == "elsewhere":
         c["gamma"] = "right"
+    if c["gamma"] == "elsewhere":
+        c["rank"], c["axes"] = max(3, c["rank"]), 1
     if c["kind"] == "rms":
         c["beta"] = "none"
         if c["shape"] == "expanded":
