@@ -27,8 +27,10 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 //   rope         x, cos, sin                    rotates each head's first 2 * dim(cos, 1) features {n_heads, interleaved}
 //   attention    q, k, v, mask?                 softmax(scale q k^T [+ mask]) v over heads; with {cache}: k and v are appended
 //                to that layer's cache first, and q attends to all of it {n_heads, n_kv_heads, scale, causal, window: the
-//                last so many positions only, softcap: scores become c tanh(score / c)}
-//   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form
+//                last so many positions only, softcap: scores become c tanh(score / c), online: in one pass, without a
+//                matrix of scores in memory}
+//   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form;
+//                "gelu_erf": gelu's own, by erf
 //   softcap      x                              cap tanh(x / cap) {cap}
 //   softmax      x                              over the last axis
 //   quantize     x f32                          -> the same as q8
