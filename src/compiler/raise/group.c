@@ -3,12 +3,10 @@
 //
 // So PyTorch decomposes a group norm: statistics over [batch, group, channel of the group, place], then factors that
 // are reshaped to [batch, channel, 1, 1], and between the two gathered, at indices that are constants.
-#include <mlir-c/AffineExpr.h>
-#include <mlir-c/AffineMap.h>
-
 #include "compiler/raise/constant.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/raise.h"
+#include "compiler/raise/split.h"
 #include "compiler/raise/steps.h"
 
 // ---- gathers of all elements in their order
@@ -102,28 +100,13 @@ static MlirValue build_reshape(op_builder *b, MlirValue v, MlirType type)
     return to > 1 ? build_expand(b, flat, 0, to, type) : flat;
 }
 
-// x * a + b, a and b with size 1 where x has more.
-static MlirValue build_affine(op_builder *b, const MlirValue operands[3])
+// v with the axes of x, of which it has some and size 1 for the others.
+static ref beside(MlirValue v, MlirValue x)
 {
-    MlirValue x = operands[0], all[4] = {x, operands[1], operands[2], build_empty_like(b, x)};
-    int rank = rank_of(x);
-    MlirAttribute maps[4];
-    MlirType element = element_type_of(x), types[] = {element, element, element, element};
-    MlirLocation places[] = {b->loc, b->loc, b->loc, b->loc};
-    for (int k = 0; k < 4; k++) {
-        MlirAffineExpr axes[MAX_AXES];
-        for (int i = 0; i < rank; i++)
-            axes[i] = dim_of(all[k], i) == dim_of(x, i) ? mlirAffineDimExprGet(b->ctx, i)
-                                                        : mlirAffineConstantExprGet(b->ctx, 0);
-        maps[k] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, rank, 0, rank, axes));
-    }
-    MlirBlock body = mlirBlockCreate(4, types, places);
-    op_builder in = op_builder_at_end(body, b->loc);
-    MlirValue factors[] = {mlirBlockGetArgument(body, 0), mlirBlockGetArgument(body, 1)};
-    MlirValue terms[] = {build_value(&in, "arith.mulf", element, 2, factors, 0, NULL), mlirBlockGetArgument(body, 2)};
-    MlirValue y = build_value(&in, "arith.addf", element, 2, terms, 0, NULL);
-    build_op(&in, "linalg.yield", 0, NULL, 1, &y, 0, NULL);
-    return build_generic(b, 4, all, maps, rank, NULL, body);
+    ref r;
+    step_start_ref(&r, v);
+    for (int i = 0; i < r.n; i++) r.axis[i] = dim_of(v, i) == dim_of(x, i) ? (signed char)i : AXIS_ZERO;
+    return r;
 }
 
 // Whether v gathers from factors of an inverse root: near a group norm.
@@ -174,8 +157,9 @@ bool raise_group(matcher *m, MlirOperation op)
             !mlirOperationIsBeforeInBlock(reshape, place))
             continue;
         op_builder at = op_builder_before(place);
-        MlirValue operands[] = {grouped, factor, addend};
-        replace_value(result, build_reshape(&at, build_affine(&at, operands), mlirValueGetType(result)));
+        ref scale = beside(factor, grouped), shift = beside(addend, grouped);
+        MlirValue y = build_affine(&at, grouped, &scale, &shift);
+        replace_value(result, build_reshape(&at, y, mlirValueGetType(result)));
         return true;
     }
     return false;

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include <mlir-c/AffineExpr.h>
-#include <mlir-c/AffineMap.h>
 #include <mlir-c/BuiltinAttributes.h>
 
 // ---- operands
@@ -255,40 +253,6 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     return read_x(m, core, x, out);
 }
 
-// norm [* factor] [+ addend], broadcast.
-static MlirValue build_beside(op_builder *b, MlirValue norm, const ref *factor, const ref *addend)
-{
-    const ref *terms[] = {factor, addend};
-    MlirValue operands[4] = {norm};
-    MlirAttribute maps[4];
-    MlirAffineExpr axes[MAX_AXES];
-    MlirType element = element_type_of(norm), types[] = {element, element, element, element};
-    MlirLocation places[] = {b->loc, b->loc, b->loc, b->loc};
-    int rank = rank_of(norm), n = 1;
-    MlirAttribute whole = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b->ctx, rank));
-    maps[0] = whole;
-    for (int k = 0; k < 2; k++) {
-        if (!terms[k]->v.ptr) continue;
-        for (int j = 0; j < terms[k]->n; j++)
-            axes[j] = terms[k]->axis[j] == AXIS_ZERO ? mlirAffineConstantExprGet(b->ctx, 0)
-                                                     : mlirAffineDimExprGet(b->ctx, terms[k]->axis[j]);
-        operands[n] = terms[k]->v;
-        maps[n++] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, rank, 0, terms[k]->n, axes));
-    }
-    operands[n] = build_empty_like(b, norm);
-    maps[n++] = whole;
-    MlirBlock body = mlirBlockCreate(n, types, places);
-    op_builder in = op_builder_at_end(body, b->loc);
-    MlirValue y = mlirBlockGetArgument(body, 0);
-    for (int k = 0, at = 1; k < 2; k++) {
-        if (!terms[k]->v.ptr) continue;
-        MlirValue pair[] = {y, mlirBlockGetArgument(body, at++)};
-        y = build_value(&in, k ? "arith.addf" : "arith.mulf", element, 2, pair, 0, NULL);
-    }
-    build_op(&in, "linalg.yield", 0, NULL, 1, &y, 0, NULL);
-    return build_generic(b, n, operands, maps, rank, NULL, body);
-}
-
 bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const char *name)
 {
     bool is_tensor = step_is_tensor(n->result);
@@ -317,7 +281,7 @@ bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const c
     }
     mark_pattern(m, n->result, n_operands, operands);
     MlirValue norm = build_value(&b, name, result, n_operands, operands, n_attributes, attributes);
-    if (n->factor.v.ptr || n->addend.v.ptr) norm = build_beside(&b, norm, &n->factor, &n->addend);
+    if (n->factor.v.ptr || n->addend.v.ptr) norm = build_affine(&b, norm, &n->factor, &n->addend);
     if (is_tensor) {
         replace_value(n->result, norm);
         return true;
