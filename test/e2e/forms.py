@@ -3,7 +3,8 @@ import re
 from pathlib import Path
 
 LIT = Path(__file__).resolve().parents[1] / "lit" / "raise"
-FILES = ["attention_forms", "attention_scores", "geglu", "linear_forms", "rope_forms", "rope_interleaved"]
+FILES = ["attention_forms", "attention_scores", "geglu", "group_norm_forms", "linear_forms", "norm_gamma_axis_forms",
+         "norm_twins_forms", "rope_forms", "rope_interleaved", "rows_forms", "swiglu_forms", "welford_forms"]
 
 
 def forms() -> dict[str, str]:

@@ -256,6 +256,28 @@ class Linalg(Writer):
             return [f"{value} = arith.addf {places[0]}, %out : {r.element}", f"linalg.yield {value} : {r.element}"]
         return self.generic([x], r, self.loops_of([x]), set(axes), self.zeros(r, [x]), body)
 
+    def welford(self, x, axes):
+        """(mean, M2) over the axes by recurrence: one op of three results."""
+        left = tuple(a for a in x.axes if a not in axes)
+        mean = x.array.mean(tuple(axes), keepdims=True)
+        r = [Tensor("", x.element, left, x.dynamic - set(axes), array)
+             for array in (mean, ((x.array - mean) ** 2).sum(tuple(axes), keepdims=True))]
+        e, kind, loops, init = x.element, r[0].type, self.loops_of([x]), self.zeros(r[0], [x])
+        maps = ", ".join([self.map_of(x, loops)] + 3 * [self.map_of(r[0], loops)])
+        kinds = ", ".join('"reduction"' if a in axes else '"parallel"' for a in loops)
+        one = self.emit(f"arith.constant 1.0 : {e}")
+        name = self.fresh()
+        self.lines += [f"  {name}:3 = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}]}} ins({x.name} : {x.type}) "
+                       f"outs({init}, {init}, {init} : {kind}, {kind}, {kind}) {{",
+                       f"  ^bb0(%x: {e}, %n: {e}, %m: {e}, %s: {e}):",
+                       f"    %n1 = arith.addf %n, {one} : {e}", f"    %d = arith.subf %x, %m : {e}",
+                       f"    %q = arith.divf %d, %n1 : {e}", f"    %m1 = arith.addf %m, %q : {e}",
+                       f"    %d1 = arith.subf %x, %m1 : {e}", f"    %p = arith.mulf %d, %d1 : {e}",
+                       f"    %s1 = arith.addf %s, %p : {e}", f"    linalg.yield %n1, %m1, %s1 : {e}, {e}, {e}",
+                       f"  }} -> ({kind}, {kind}, {kind})"]
+        r[0].name, r[1].name = f"{name}#1", f"{name}#2"
+        return r
+
     def dot(self, x, y):
         last = self.rank - 1
         r = Tensor("", x.element, tuple(a for a in x.axes if a != last), x.dynamic - {last}, (x.array * y.array).sum(-1, keepdims=True))

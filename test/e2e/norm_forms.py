@@ -13,10 +13,11 @@ CHOICES = {
     "square": ["mul", "pow", "square", "abs", "abs_twice", "dot"],
     "mean": ["times", "over", "inside", "inside_over", "ones", "times", "over", "sum_after", "sum_before"],
     "gain": [1.0] * 7 + [0.5],
-    "variance": ["centred", "own_mean", "other_way", "moments", "moments_clamped", "f64"],
+    "variance": ["centred", "own_mean", "other_way", "moments", "moments_clamped", "f64", "welford"],
     "root": ["rsqrt", "one_over_sqrt", "pow", "pow_half", "x_over_sqrt", "pow_sqrt"],
     "shape": ["product", "root_gamma", "gamma_root", "x_gamma", "expanded"],
-    "gamma": ["none", "right", "left", "plus_one", "spread", "argument_of_all", "scalar", "constant"],
+    "gamma": ["none", "right", "left", "plus_one", "spread", "argument_of_all", "scalar", "constant", "elsewhere"],
+    "twins": [False] * 5 + [True],
     "beta": ["none", "right", "left"],
     "types": ["f32", "f32", "f32", "f16", "bf16", "bf16_after", "f16_after", "f64"],
     "eps": [1e-5, 1e-6, 1e-2, 0.0],
@@ -39,7 +40,6 @@ SPOILERS = {
     "eps_argument": "eps is not a constant",
     "first_axis": r"sum over axis \d, not the last",
     "gap": "the sum leaves out an axis",
-    "gamma_axis": r"gamma is along axis \d, not along what is normalised",
     "other_x": "square of another value than the one scaled",
     "other_mean": "mean of another value than x",
     "product": "the sum is of a product of two values, not of a square",
@@ -89,10 +89,6 @@ def settle(c):
             c["variance"] = "moments"
     if spoiler in ("eps_outside", "eps_bound_outside"):
         c["root"], c["shape"] = "x_over_sqrt", "product"
-    if spoiler == "gamma_axis":
-        c["gamma"], c["rank"], c["axes"] = "right", max(3, c["rank"]), 1
-        if c["shape"] == "expanded":
-            c["shape"] = "product"
     if spoiler == "first_axis":
         c["rank"], c["axes"] = max(2, c["rank"]), 1
     if spoiler == "gap":
@@ -104,6 +100,10 @@ def settle(c):
         c["dynamic"] = "none"
     if c["eps"] == 0 and c["kind"] == "layer":
         c["eps"] = 1e-5
+    if spoiler and c["gamma"] == "elsewhere":
+        c["gamma"] = "right"
+    if c["gamma"] == "elsewhere":
+        c["rank"], c["axes"] = max(3, c["rank"]), 1
     if c["kind"] == "rms":
         c["beta"] = "none"
         if c["shape"] == "expanded":
@@ -160,6 +160,12 @@ def settle(c):
         c["beta"] = "none"
     if c["types"].endswith("_after") and c["gamma"] == "plus_one":
         c["gamma"] = "right"
+    if c["variance"] == "welford" and (c["road"] not in ("generic", "fused") or spoiler or c["dynamic"] == "last"):
+        c["variance"] = "centred"
+    if spoiler or c["types"] not in ("f32", "f64") or c["gamma"] not in ("right", "left") or c["shape"] != "product":
+        c["twins"] = False
+    if c["twins"]:
+        c["after"], c["mean"] = "none", "times" if c["mean"].startswith("sum") else c["mean"]
     return c
 
 
@@ -271,6 +277,9 @@ class Build:
         if c["kind"] == "rms":
             y = w.arg(self.array(self.dims), x.element, self.dynamic) if c["spoiler"] == "other_x" else x
             return y, self.mean_square(x, n), None
+        if c["variance"] == "welford":
+            m, m2 = w.welford(x, self.axes)
+            return w("sub", x, m), w("mul", m2, w.const(1 / self.n, m2.element)), m
         m = self.mean(x, n=n if c["spoiler"] == "count" and c["variance"] not in ("centred", "own_mean") else None)
         d = w("sub", x, m)
         if c["variance"] == "f64":
@@ -329,7 +338,7 @@ class Build:
             return w.arg(self.array([1] * len(self.dims)), element, axes=())
         if kind == "constant":
             return w.const(0.75, element)
-        if self.c["spoiler"] == "gamma_axis":
+        if kind == "elsewhere":
             return self.vector(element, (self.last[0] - 1,))
         g = self.vector(element)
         if kind == "plus_one":
@@ -369,6 +378,8 @@ class Build:
                 y = w("mul", y, w.const(self.n ** 0.5, y.element))
         if after:
             y = w.cast(y, self.x_element)
+        if c["twins"]:
+            form.results.append(self.mul(c["gamma"], y, self.vector(gamma_element)))
         if c["shape"] == "product" and gamma is not None:
             y = self.mul(c["gamma"], y, gamma)
         if beta is not None and c["shape"] != "expanded":
@@ -407,10 +418,12 @@ class Build:
         form.op = f"wf.{c['kind']}_norm"
         operands = 1 + (gamma is not None and c["gamma"] not in ("scalar", "constant")) + (beta is not None)
         operands += c["gain"] != 1  # stands as gamma
+        if c["gamma"] == "elsewhere":
+            operands = 1  # x alone: product and sum come after the op
         if c["gamma"] in ("scalar", "constant"):
             operands = None  # spread over a row it may be taken as a vector
         form.attributes = {"eps": c["eps"], "axes": len(self.axes), "operands": operands,
-                           "plus_one": c["gamma"] == "plus_one"}
+                           "plus_one": c["gamma"] == "plus_one", "times": 2 if c["twins"] else 1}
 
 
 def make(name, random_, rng, road, spoiler=None, **fixed):

@@ -237,6 +237,55 @@ def test_residual_norm(function, road):
     assert kernels(off, r"rms_norm_\w*_residual\w*") == 0 and kernels(off, r"rms_norm_\w*") == 1
 
 
+LINEAR = "operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0>"
+# What stands between a linear and its use, and what the report says of it.
+PARTED = {
+    "a slice parts the linear from its use": f"""
+  %p = "wf.linear"(%x, %w) {{{LINEAR}}} : (tensor<32x64xf32>, tensor<64x64xf32>) -> tensor<32x64xf32>
+  %g = tensor.extract_slice %p[0, 0] [32, 32] [1, 1] : tensor<32x64xf32> to tensor<32x32xf32>
+  %u = tensor.extract_slice %p[0, 32] [32, 32] [1, 1] : tensor<32x64xf32> to tensor<32x32xf32>""",
+    "a transposition parts the linear from its use": f"""
+  %v = tensor.extract_slice %w[0, 0] [32, 64] [1, 1] : tensor<64x64xf32> to tensor<32x64xf32>
+  %g = "wf.linear"(%x, %v) {{{LINEAR}}} : (tensor<32x64xf32>, tensor<32x64xf32>) -> tensor<32x32xf32>
+  %e = tensor.empty() : tensor<32x32xf32>
+  %u = linalg.transpose ins(%g : tensor<32x32xf32>) outs(%e : tensor<32x32xf32>) permutation = [1, 0]""",
+    "gate and up are not two linears": """
+  %g = tensor.extract_slice %x[0, 0] [32, 32] [1, 1] : tensor<32x64xf32> to tensor<32x32xf32>
+  %u = tensor.extract_slice %w[0, 0] [32, 32] [1, 1] : tensor<64x64xf32> to tensor<32x32xf32>""",
+}
+
+
+@pytest.mark.parametrize("reason", PARTED)
+def test_true_reason(mlir, reason):
+    text = ("func.func @main(%x: tensor<32x64xf32>, %w: tensor<64x64xf32>) -> tensor<32x32xf32> {" + PARTED[reason] +
+            '\n  %y = "wf.swiglu"(%g, %u) : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>\n'
+            "  return %y : tensor<32x32xf32>\n}\n")
+    rng = np.random.default_rng(1)
+    done = mlir(text).run(*(rng.standard_normal(s).astype("f4") for s in [(32, 64), (64, 64)]), options=["--report"]).ok()
+    assert re.search(rf"^linear-swiglu +1 +0 +1 {reason}$", done.stderr, re.MULTILINE), done.stderr
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_fusions_across_reshapes(mlir, constant):
+    """View, product, view: the report counts what the plan then calls, and says why weights in arguments stay apart."""
+    body = re.search(r"^func\.func @swiglu(.*?^}\n)", (GRAPHS.parent / "lit/raise/rows_forms.mlir").read_text(), re.DOTALL | re.MULTILINE)[1]
+    rng = np.random.default_rng(1)
+    inputs = [rng.standard_normal(s).astype("f4") for s in [(2, 16, 64), (128, 64), (128, 64)]]
+    x, gate, up = (a.astype("f8") for a in inputs)
+    if constant:
+        weights = "".join(f'%{name} = arith.constant dense<"0x{a.tobytes().hex()}"> : tensor<128x64xf32>\n' for name, a in zip("gu", inputs[1:]))
+        body = body.replace(", %g: tensor<128x64xf32>, %u: tensor<128x64xf32>", "").replace("{\n", "{\n" + weights, 1)
+        inputs = inputs[:1]
+    f = mlir(f"func.func @main{body}")
+    done = f.run(*inputs, options=["--report", "--print-plan"]).ok().stderr
+    g = x @ gate.T
+    want = g / (1 + np.exp(-g)) * (x @ up.T)
+    assert np.abs(np.load(f.tmp / "o0.npy") - want).max() <= 1e-5 * np.abs(want).max()
+    assert report(done)["linear-swiglu"] == (1, int(constant))
+    assert kernels(done, r"linear_\w*swiglu\w*") == int(constant)
+    assert ("1 several weights whose kernel wants constants of f32, f16 or bf16" in done) != constant
+
+
 def test_subsets_of_fusions(function):
     """Every pair of fusions off, with kernels and without."""
     ids, f = random_inputs(QWEN2), function(QWEN2)

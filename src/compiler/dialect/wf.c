@@ -27,8 +27,10 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 //   rope         x, cos, sin                    rotates each head's first 2 * dim(cos, 1) features {n_heads, interleaved}
 //   attention    q, k, v, mask?                 softmax(scale q k^T [+ mask]) v over heads; with {cache}: k and v are appended
 //                to that layer's cache first, and q attends to all of it {n_heads, n_kv_heads, scale, causal, window: the
-//                last so many positions only, softcap: scores become c tanh(score / c)}
-//   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form
+//                last so many positions only, softcap: scores become c tanh(score / c), online: in one pass, without a
+//                matrix of scores in memory}
+//   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form;
+//                "gelu_erf": gelu's own, by erf
 //   softcap      x                              cap tanh(x / cap) {cap}
 //   softmax      x                              over the last axis
 //   quantize     x f32                          -> the same as q8
@@ -506,7 +508,7 @@ void for_each_op(MlirOperation root, void (*visit)(MlirOperation op, void *conte
 
 static bool is_pure(MlirOperation op);
 
-// Of an scf.if: all that its branches do is yield what pure ops compute.
+// Of an scf.if or scf.for: all that its regions do is yield what pure ops compute.
 static bool has_pure_regions(MlirOperation op)
 {
     for (intptr_t r = 0; r < mlirOperationGetNumRegions(op); r++) {
@@ -524,7 +526,7 @@ static bool is_pure(MlirOperation op)
     static const char *const dialects[] = {"wf.", "arith.", "tensor.", "math.", "tosa."};
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (op_name_starts_with(op, dialects[i])) return true;
-    if (op_is(op, "scf.if")) return has_pure_regions(op);
+    if (op_is(op, "scf.if") || op_is(op, "scf.for")) return has_pure_regions(op);
     // linalg on tensors has no effects; linalg.yield has no results and stays
     return op_name_starts_with(op, "linalg.") && mlirOperationGetNumResults(op) > 0;
 }

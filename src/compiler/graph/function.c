@@ -166,6 +166,24 @@ static wf_status check_options(const function_options *o, wf_error *err)
     return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
 }
 
+static const char SWITCHED_OFF[] = "kernels are switched off";
+
+// What the report of a fusion says, after `n` of its ops were taken apart again.
+static wf_status take_back(plan *p, const char *name, uint32_t n, const char *why, wf_error *err)
+{
+    for (uint32_t i = 0; n && i < p->n_fusions; i++) {
+        plan_fusion *fusion = (plan_fusion *)(uintptr_t)&p->fusions[i]; // ours until it is handed out
+        if (strcmp(fusion->name, name)) continue;
+        buffer text = {0};
+        buffer_printf(&text, "%s%s%u %s", fusion->why, *fusion->why ? "; " : "", n, why);
+        fusion->fused -= n < fusion->fused ? n : fusion->fused;
+        fusion->why = arena_strdup(&p->memory, buffer_view(&text));
+        buffer_free(&text);
+        if (!fusion->why) return error_memory(err, 0);
+    }
+    return WF_OK;
+}
+
 static wf_status lower(const runner *r, MlirOperation function, bool raise, plan *out, wf_error *err)
 {
     TRY(constant_settle_resources(function, err));
@@ -177,7 +195,11 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
         TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     }
     bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? lower_has_kernel : NULL;
-    unfuse_function(function, keep);
+    const unfused undone = unfuse_function(function, keep);
+    const char *linear = "several weights whose kernel wants constants of f32, f16 or bf16";
+    TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
+    TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
+    TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     TRY(bind_propagate(r->c, r->module, function, err));

@@ -55,7 +55,7 @@ static void replace_columns(MlirValue all, int64_t first, MlirValue part)
     }
 }
 
-static void unfuse_linear(MlirOperation op)
+static void unfuse_linear(MlirOperation op, unfused *count)
 {
     linear_parts parts;
     if (!linear_read(op, &parts) || parts.n_weights < 2 || parts.residual.ptr) return;
@@ -64,6 +64,7 @@ static void unfuse_linear(MlirOperation op)
     int rank = rank_of(result);
     int64_t shape[MAX_RANK], first = 0;
     if (rank < 1 || rank > MAX_RANK) return;
+    *(parts.swiglu ? &count->linear_swiglu : &count->qkv) += 1;
     for (int d = 0; d < rank; d++) shape[d] = dim_of(result, d);
     op_builder b = op_builder_before(op);
     for (int i = 0; i < parts.n_weights; i++) {
@@ -86,7 +87,7 @@ static void unfuse_linear(MlirOperation op)
     mlirOperationDestroy(op);
 }
 
-static void unfuse_residual_norm(MlirOperation op)
+static void unfuse_residual_norm(MlirOperation op, unfused *count)
 {
     if (mlirOperationGetNumAttributes(op) > MAX_ATTRIBUTES) return;
     MlirNamedAttribute attributes[MAX_ATTRIBUTES];
@@ -101,28 +102,31 @@ static void unfuse_residual_norm(MlirOperation op)
     replace_value(
         y, build_value(&b, "wf.rms_norm", mlirValueGetType(y), (int)n_operands - 1, operands, (int)n, attributes));
     mlirOperationDestroy(op);
+    count->residual_norm++;
 }
 
 typedef struct wanted {
     bool (*keep)(MlirOperation op);
+    unfused count;
 } wanted;
 
 static void unfuse(MlirOperation op, void *context)
 {
-    const wanted *w = context;
+    wanted *w = context;
     if (op_is(op, "wf.columns"))
         unfuse_columns(op);
     else if (w->keep && w->keep(op))
         return;
     else if (op_is(op, "wf.linear"))
-        unfuse_linear(op);
+        unfuse_linear(op, &w->count);
     else if (op_is(op, "wf.residual_norm"))
-        unfuse_residual_norm(op);
+        unfuse_residual_norm(op, &w->count);
 }
 
-void unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op))
+unfused unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op))
 {
-    wanted w = {keep};
+    wanted w = {.keep = keep};
     for_each_op(function, unfuse, &w);
     wf_erase_dead(function);
+    return w.count;
 }

@@ -5,7 +5,12 @@
 
 #include "compiler/dialect/wf.h"
 
+// How often the work of a fusion was undone.
+typedef struct unfused {
+    uint32_t qkv, linear_swiglu, residual_norm;
+} unfused;
+
 // Sizes must be fixed. `keep` (may be NULL: none) tells what to leave as it is. What has no meaning stays too.
-void unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op));
+unfused unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op));
 
 #endif

@@ -10,7 +10,12 @@ static const char *fuse(MlirOperation op)
     for (int side = 0; side < 2; side++) {
         linear_parts parts;
         MlirValue product = mlirOperationGetOperand(op, side), other = mlirOperationGetOperand(op, 1 - side);
-        if (!linear_read(defining_op(product), &parts) || rank_of(product) < 2) continue;
+        const char *between;
+        if (rank_of(product) < 2 || !linear_behind(product, &between).ptr) continue;
+        if (!linear_read(defining_op(product), &parts)) {
+            reason = between;
+            continue;
+        }
         if (!linear_is_plain(&parts))
             reason = "the linear has another epilogue already";
         else if (!has_one_use(product))

@@ -5,13 +5,20 @@
 // intermediate results are never written. The weights must be of one type and fill whole panels.
 #include "compiler/pass/pass.h"
 
+static const char *why_not_linears(MlirValue gate, MlirValue up)
+{
+    const char *before_gate, *before_up;
+    bool both = linear_behind(gate, &before_gate).ptr && linear_behind(up, &before_up).ptr;
+    return !both ? "gate and up are not two linears" : before_gate ? before_gate : before_up;
+}
+
 static const char *fuse(MlirOperation op)
 {
     linear_parts gate, up;
     MlirValue gate_value = mlirOperationGetOperand(op, 0), up_value = mlirOperationGetOperand(op, 1);
-    if (!linear_read(defining_op(gate_value), &gate) || !linear_read(defining_op(up_value), &up) ||
-        mlirValueEqual(gate_value, up_value))
-        return "gate and up are not two linears";
+    if (!linear_read(defining_op(gate_value), &gate) || !linear_read(defining_op(up_value), &up))
+        return why_not_linears(gate_value, up_value);
+    if (mlirValueEqual(gate_value, up_value)) return "gate and up are one linear";
     if (!linear_is_plain(&gate) || !linear_is_plain(&up) || gate.n_biases || up.n_biases)
         return "a linear has a bias or another epilogue";
     if (!mlirValueEqual(gate.x, up.x)) return "gate and up have different inputs";

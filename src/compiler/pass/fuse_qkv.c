@@ -5,13 +5,13 @@
 // of one type and fill whole panels of 16 output features.
 #include "compiler/pass/pass.h"
 
-// The linear behind a value, looking through a rope and a norm of heads.
-static MlirOperation projection(MlirValue v)
+// What a projection should give: the value before a rope and a norm of heads.
+static MlirValue projected(MlirValue v)
 {
     MlirOperation op = defining_op(v);
-    if (op_is(op, "wf.rope")) op = defining_op(mlirOperationGetOperand(op, 0));
-    if (op_is(op, "wf.rms_norm") && op_int(op, "n_heads", 0)) op = defining_op(mlirOperationGetOperand(op, 0));
-    return op;
+    if (op_is(op, "wf.rope")) v = mlirOperationGetOperand(op, 0);
+    op = defining_op(v);
+    return op_is(op, "wf.rms_norm") && op_int(op, "n_heads", 0) ? mlirOperationGetOperand(op, 0) : v;
 }
 
 static const char *fuse(MlirOperation attention)
@@ -20,10 +20,14 @@ static const char *fuse(MlirOperation attention)
     MlirOperation ops[3];
     int64_t features = 0;
     for (int i = 0; i < 3; i++) {
-        ops[i] = projection(mlirOperationGetOperand(attention, i));
-        if (!linear_read(ops[i], &parts[i]) || !linear_is_plain(&parts[i]) ||
-            (i && mlirOperationEqual(ops[i], ops[i - 1])))
-            return "q, k and v are not three plain linears";
+        ops[i] = defining_op(projected(mlirOperationGetOperand(attention, i)));
+        if (!linear_read(ops[i], &parts[i])) {
+            const char *between;
+            MlirValue v = projected(mlirOperationGetOperand(attention, i));
+            return linear_behind(v, &between).ptr ? between : "q, k and v are not three linears";
+        }
+        if (!linear_is_plain(&parts[i])) return "a linear has another epilogue already";
+        if (i && mlirOperationEqual(ops[i], ops[i - 1])) return "q, k and v are parts of one linear";
         if (!mlirValueEqual(parts[i].x, parts[0].x)) return "q, k and v have different inputs";
         if (parts[i].n_biases != parts[0].n_biases) return "only some of q, k and v have a bias";
         if (!mlirTypeEqual(element_type_of(parts[i].weights[0]), element_type_of(parts[0].weights[0])))

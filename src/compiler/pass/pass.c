@@ -61,6 +61,33 @@ void fuse_each(MlirOperation function, pass_report *report, const char *op_name,
     wf_erase_dead(function);
 }
 
+MlirOperation linear_behind(MlirValue v, const char **between)
+{
+    static const struct {
+        const char *op, *text;
+    } MOVES[] = {
+        {"tosa.reshape", "a reshape parts the linear from its use"},
+        {"tensor.reshape", "a reshape parts the linear from its use"},
+        {"tensor.expand_shape", "a reshape parts the linear from its use"},
+        {"tensor.collapse_shape", "a reshape parts the linear from its use"},
+        {"tosa.transpose", "a transposition parts the linear from its use"},
+        {"linalg.transpose", "a transposition parts the linear from its use"},
+        {"tosa.slice", "a slice parts the linear from its use"},
+        {"tensor.extract_slice", "a slice parts the linear from its use"},
+        {"wf.columns", "a slice parts the linear from its use"},
+    };
+    enum { N_MOVES = sizeof MOVES / sizeof *MOVES, MAX_STEPS = 16 };
+    *between = NULL;
+    MlirOperation op = defining_op(v);
+    for (int step = 0, i = 0; step < MAX_STEPS && !op_is(op, "wf.linear"); step++, i = 0) {
+        while (i < N_MOVES && !op_is(op, MOVES[i].op)) i++;
+        if (i == N_MOVES) break;
+        if (!*between) *between = MOVES[i].text;
+        op = defining_op(mlirOperationGetOperand(op, 0));
+    }
+    return op_is(op, "wf.linear") ? op : (MlirOperation){0};
+}
+
 // The next name of a comma-separated list; false at its end.
 bool next_name(const char **list, view *name)
 {

@@ -31,6 +31,10 @@ typedef struct pass_report {
 #define NO_PLACE ""
 void fuse_each(MlirOperation function, pass_report *report, const char *op_name, const char *(*fuse)(MlirOperation op));
 
+// The linear that a value is made of, by nothing but moves of elements; null op: none. *between: the move nearest to
+// the value, as reasons tell it; NULL: there is none.
+MlirOperation linear_behind(MlirValue v, const char **between);
+
 typedef struct pass {
     const char *name;
     pass_group group;

@@ -128,27 +128,45 @@ static bool element_at(MlirAttribute a, MlirType type, int64_t i, double *value)
     return true;
 }
 
-// Floats by their bytes: what lies in a resource, or is narrower than f32.
-static bool fill_floats(MlirAttribute a, MlirType type, const_tensor *t)
+static bool element_of_bytes(MlirType type, const char *at, double *value)
 {
     int bits = float_bits_of(type);
+    int width = mlirTypeIsAIndex(type) ? 64 : mlirTypeIsAInteger(type) ? (int)mlirIntegerTypeGetWidth(type) : 0;
+    uint16_t half;
+    if (bits == 53) {
+        memcpy(value, at, 8);
+    } else if (bits == 24) {
+        float single;
+        memcpy(&single, at, 4);
+        *value = (double)single;
+    } else if (bits) {
+        memcpy(&half, at, 2);
+        *value = (double)(bits == 11 ? half_to_float(half) : bfloat_to_float(half));
+    } else if (width == 64) {
+        int64_t integer;
+        memcpy(&integer, at, 8);
+        *value = (double)integer;
+    } else if (width == 32) {
+        int32_t integer;
+        memcpy(&integer, at, 4);
+        *value = integer;
+    } else if (width == 8) {
+        *value = (signed char)*at;
+    } else
+        return false;
+    return true;
+}
+
+// By their bytes: what lies in a resource, or is narrower than f32.
+static bool fill_bytes(MlirAttribute a, MlirType type, const_tensor *t)
+{
     buffer bytes = {0};
     wf_error error;
     bool filled = constant_append(a, &bytes, &error) == WF_OK;
-    const char *at = buffer_view(&bytes).data;
-    for (int64_t i = 0; filled && i < t->count; i++) {
-        float single;
-        uint16_t half;
-        if (bits == 53) {
-            memcpy(&t->data[i], at + 8 * i, 8);
-        } else if (bits == 24) {
-            memcpy(&single, at + 4 * i, 4);
-            t->data[i] = (double)single;
-        } else {
-            memcpy(&half, at + 2 * i, 2);
-            t->data[i] = (double)(bits == 11 ? half_to_float(half) : bfloat_to_float(half));
-        }
-    }
+    view data = buffer_view(&bytes);
+    size_t size = t->count ? data.len / (size_t)t->count : 0;
+    for (int64_t i = 0; filled && i < t->count; i++)
+        filled = element_of_bytes(type, data.data + size * (size_t)i, &t->data[i]);
     buffer_free(&bytes);
     return filled;
 }
@@ -159,7 +177,7 @@ static bool fill_constant(MlirOperation op, const_tensor *t)
     if (!a.ptr || !mlirTypeIsAShaped(mlirAttributeGetType(a))) return false;
     MlirType type = mlirShapedTypeGetElementType(mlirAttributeGetType(a));
     int bits = float_bits_of(type);
-    if (bits && (mlirAttributeIsADenseResourceElements(a) || bits < 24)) return fill_floats(a, type, t);
+    if (mlirAttributeIsADenseResourceElements(a) || (bits && bits < 24)) return fill_bytes(a, type, t);
     if (!mlirAttributeIsADenseElements(a)) return false;
     bool splat = mlirDenseElementsAttrIsSplat(a);
     if (mlirElementsAttrGetNumElements(a) != t->count) return false;
@@ -246,6 +264,39 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
     for (int i = 0; i < n.n_in; i++)
         if (!eval_scalar(p, mlirOperationGetOperand(op, i), &x[i])) return false;
     return apply(n.kind, x, mlirValueGetType(v), value);
+}
+
+// Where in its tensor an op's tensor.extract takes the element for each of the loops, as an offset.
+static bool fill_places(evaluator *e, MlirOperation op, MlirOperation extract, const_tensor *t)
+{
+    MlirValue from = mlirOperationGetOperand(extract, 0);
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t loops[MAX_AXES] = {0};
+        body_point p = {e, op, loops, NULL, 0};
+        constant_unravel(t, i, loops);
+        t->data[i] = 0;
+        for (int a = 0; a < rank_of(from); a++) {
+            double at;
+            p.depth = 0;
+            if (!eval_scalar(&p, mlirOperationGetOperand(extract, a + 1), &at) || !(at >= 0) ||
+                !(at < (double)dim_of(from, a)))
+                return false;
+            t->data[i] = t->data[i] * (double)dim_of(from, a) + at;
+        }
+    }
+    return true;
+}
+
+const const_tensor *evaluate_places(evaluator *e, MlirOperation op)
+{
+    MlirBlock body;
+    if (!is_structured(op, &body) || mlirOperationGetNumResults(op) != 1) return NULL;
+    MlirOperation extract = defining_op(mlirOperationGetOperand(mlirBlockGetTerminator(body), 0));
+    if (!op_is(extract, "tensor.extract") || !mlirBlockEqual(mlirOperationGetBlock(extract), body) ||
+        !mlirAffineMapIsIdentity(indexing_map(op, mlirOperationGetNumOperands(op) - 1)))
+        return NULL;
+    const_tensor *t = make_tensor(e, mlirValueGetType(mlirOperationGetResult(op, 0)));
+    return t && fill_places(e, op, extract, t) ? t : NULL;
 }
 
 // A structured op of one input with loops that its result does not show.

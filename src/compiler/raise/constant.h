@@ -25,4 +25,8 @@ void evaluator_free(evaluator *e);
 // NULL when the value depends on an argument, on an op that is not known here, or is too large.
 const const_tensor *evaluate(evaluator *e, MlirValue v);
 
+// Of a structured op that yields elements of a tensor by tensor.extract at places that depend on constants alone: the
+// offset in that tensor of every element of the result. NULL: it is another op, or they are not known.
+const const_tensor *evaluate_places(evaluator *e, MlirOperation op);
+
 #endif

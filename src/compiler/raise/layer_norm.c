@@ -106,9 +106,7 @@ bool raise_layer_norm(matcher *m, MlirOperation op)
         if (core.factor < 0) return near_miss(m, "the result is negated");
         n.eps = s.eps / (core.factor * core.factor) * (n.gain * n.gain);
         if (n.eps < 0) return near_miss(m, "eps is negative");
-        if (beta.v.ptr && !read_vector(m, &core.root, n.n_axes, &beta, &n.beta, NULL))
-            return near_miss(m, "beta is no vector along what is normalised");
-        if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, true, &n)) return false;
+        if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, &beta, &n)) return false;
         return write_norm(m, &core, &n, "wf.layer_norm");
     }
     return false;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/codegen/context.h"
+#include "compiler/raise/strided.h"
 
 enum { SEQUENCE = 2 }; // [batch, heads, sequence, dim]
 
@@ -24,6 +25,15 @@ MlirValue build_dim(op_builder *b, MlirValue v, int axis)
 {
     MlirValue operands[] = {v, build_index(b, axis)};
     return build_value(b, "tensor.dim", mlirIndexTypeGet(b->ctx), 2, operands, 0, NULL);
+}
+
+MlirValue build_empty_like(op_builder *b, MlirValue v)
+{
+    MlirValue dynamic[MAX_AXES];
+    int n = 0;
+    for (int i = 0; i < rank_of(v); i++)
+        if (dim_of(v, i) < 0) dynamic[n++] = build_dim(b, v, i);
+    return build_value(b, "tensor.empty", mlirValueGetType(v), n, dynamic, 0, NULL);
 }
 
 MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm)
@@ -241,37 +251,15 @@ MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool seque
 
 // ---- folding
 
-static int count_dynamic(MlirValue v)
-{
-    int n = 0;
-    for (int i = 0; i < rank_of(v); i++) n += dim_of(v, i) < 0;
-    return n;
-}
-
 static void fold(MlirOperation op, void *context)
 {
     (void)context;
+    int perm[MAX_AXES];
     if (mlirOperationGetNumResults(op) != 1) return;
-    MlirValue v = mlirOperationGetResult(op, 0), inner;
-    int outer_perm[MAX_AXES], inner_perm[MAX_AXES];
-    // reshape(transpose(transpose(reshape(y)))) and reshape(reshape(y)) of y's own shape
-    inner = reshape_input(v);
-    if (inner.ptr) {
-        MlirValue once = transpose_input(inner, outer_perm);
-        MlirValue twice = once.ptr ? transpose_input(once, inner_perm) : inner;
-        bool undone = twice.ptr;
-        for (int i = 0; once.ptr && undone && i < rank_of(inner); i++) undone = inner_perm[outer_perm[i]] == i;
-        MlirValue y = undone ? reshape_input(twice) : (MlirValue){0};
-        if (y.ptr && mlirTypeEqual(mlirValueGetType(y), mlirValueGetType(v)) && count_dynamic(y) < 2)
-            replace_value(v, y);
-        return;
-    }
-    MlirValue once = transpose_input(v, outer_perm);
-    MlirValue y = once.ptr ? transpose_input(once, inner_perm) : (MlirValue){0};
-    if (!y.ptr) return;
-    for (int i = 0; i < rank_of(v); i++)
-        if (inner_perm[outer_perm[i]] != i) return;
-    if (mlirTypeEqual(mlirValueGetType(y), mlirValueGetType(v))) replace_value(v, y);
+    MlirValue v = mlirOperationGetResult(op, 0);
+    if (!reshape_input(v).ptr && !transpose_input(v, perm).ptr) return;
+    MlirValue same = behind_moves(v);
+    if (same.ptr) replace_value(v, same);
 }
 
 void fold_layout(MlirOperation root) { for_each_op(root, fold, NULL); }

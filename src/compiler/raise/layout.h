@@ -14,6 +14,7 @@ MlirValue heads_of_rows(op_builder *b, MlirValue rows, MlirType like, bool seque
 MlirValue heads_of_rows_like(op_builder *b, MlirValue rows, int64_t n_heads, MlirType like);
 
 MlirValue build_dim(op_builder *b, MlirValue v, int axis);
+MlirValue build_empty_like(op_builder *b, MlirValue v);
 MlirValue build_transpose(op_builder *b, MlirValue v, const int *perm);
 MlirValue build_last_transpose(op_builder *b, MlirValue v); // of the last two dimensions
 MlirValue build_batch_of_one(op_builder *b, MlirValue v);   // with a first dimension of size 1

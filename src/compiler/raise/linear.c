@@ -128,16 +128,6 @@ typedef struct addition {
     MlirOperation reshape;  // null: the bias is added to the product itself
 } addition;
 
-// Whether the reshape leaves the features as they are.
-static bool keeps_features(matcher *m, MlirValue reshaped)
-{
-    strided s;
-    int last = rank_of(reshaped) - 1;
-    return last >= 0 && strided_start(&s, reshaped) && strided_step(&m->r, &s, false) && s.rank > 0 &&
-           mlirValueEqual(s.v, reshape_input(reshaped)) && is_in_order(&s, reshaped) &&
-           is_whole_axis(&s.at[s.rank - 1], reshaped, last);
-}
-
 static addition read_addition(matcher *m, MlirValue product)
 {
     addition a = {0}, none = {0};
@@ -146,7 +136,7 @@ static addition read_addition(matcher *m, MlirValue product)
         MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
         if (mlirOperationGetNumResults(user) == 1 &&
             mlirValueEqual(reshape_input(mlirOperationGetResult(user, 0)), v)) {
-            if (!keeps_features(m, mlirOperationGetResult(user, 0))) return none;
+            if (!keeps_last(&m->r, mlirOperationGetResult(user, 0), 1)) return none;
             a.reshape = user;
             v = mlirOperationGetResult(user, 0);
         }

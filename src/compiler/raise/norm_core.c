@@ -176,25 +176,37 @@ bool read_core(matcher *m, MlirOperation op, norm_core *core)
     return false;
 }
 
-// mean * inverse, behind a minus sign or within `beta - mean * inverse` as `from` is added or subtracted.
+// a * b of -a and b, the product that is negated by a factor.
+static bool take_sign(matcher *m, node *n)
+{
+    for (int i = 0; i < 2 && n->kind == N_MUL; i++) {
+        ref inner;
+        node factor = read_unwidened(&m->r, &n->in[i]);
+        if (!read_negated(&m->r, &factor, &inner)) continue;
+        n->in[i] = inner;
+        return true;
+    }
+    return false;
+}
+
+// mean * inverse, behind a minus sign or within `beta - mean * inverse` as `from` is added or subtracted. The minus
+// sign may be a factor's.
 static bool read_shift(matcher *m, const ref *from, bool subtracted, node *shift, ref *beta)
 {
     ref inner;
     *beta = (ref){0};
     *shift = read_unwidened(&m->r, from);
     if (subtracted) return shift->kind == N_MUL;
-    if (!read_difference(m, shift, beta, &inner)) {
+    if (shift->kind == N_MUL) return take_sign(m, shift);
+    node sum = *shift;
+    for (int i = 0; i < 2 && sum.kind == N_ADD; i++) {
+        *shift = read_unwidened(&m->r, &sum.in[i]);
+        *beta = sum.in[1 - i];
+        if (take_sign(m, shift)) return true;
+    }
+    if (!read_difference(m, &sum, beta, &inner)) {
         *beta = (ref){0};
-        if (shift->kind == N_MUL) { // a factor has the sign
-            for (int i = 0; i < 2; i++) {
-                node factor = read_unwidened(&m->r, &shift->in[i]);
-                if (!read_negated(&m->r, &factor, &inner)) continue;
-                shift->in[i] = inner;
-                return true;
-            }
-            return false;
-        }
-        if (!read_negated(&m->r, shift, &inner)) return false;
+        if (!read_negated(&m->r, &sum, &inner)) return false;
     }
     constant zero;
     if (beta->v.ptr && read_constant(&m->r, beta, &zero) && zero.value == 0) *beta = (ref){0};

@@ -81,6 +81,23 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *r, MlirValu
     return tensor;
 }
 
+// What stands as gamma or beta, but along other axes than a vector would: a tensor that is broadcast to the root.
+static bool take_beside(matcher *m, const norm_core *core, const ref *from, ref *beside)
+{
+    node n = read_unwidened(&m->r, from);
+    const ref *candidates[] = {&n.first, &n.tensor};
+    for (int i = 0; i < 2; i++) {
+        const ref *t = candidates[i];
+        bool fits =
+            t->v.ptr && step_is_tensor(t->v) && mlirTypeEqual(element_type_of(t->v), element_type_of(core->root.v));
+        for (int j = 0; fits && j < t->n; j++) fits = t->axis[j] == AXIS_ZERO || t->axis[j] < core->rank;
+        if (!fits) continue;
+        *beside = *t;
+        return true;
+    }
+    return false;
+}
+
 // What looks like a gamma, but lies along another axis: a vector that the model holds or is given.
 static int wrong_axis(matcher *m, const norm_core *core, int n_axes, const ref *r)
 {
@@ -97,6 +114,9 @@ static int wrong_axis(matcher *m, const norm_core *core, int n_axes, const ref *
         }
     return found == 1 && axis < core->rank - n_axes ? axis : -1;
 }
+
+static const char GAMMA_ELSEWHERE[] =
+    "gamma is along axis %d, not along what is normalised: it is applied after the op";
 
 // ---- growing
 
@@ -119,9 +139,9 @@ static void settle(const growth *g, norm_result *pending, norm_result *out)
     *out = *pending;
 }
 
-// Takes one more op into the match. False: it does not belong to it. *wrong: it forbids the match.
+// Takes one more op into the match. False: it does not belong to it.
 static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth *g, norm_result *pending,
-                      norm_result *out, bool *wrong)
+                      norm_result *out)
 {
     MlirValue v = g->value;
     MlirOperation user = primitive_user(&v);
@@ -149,8 +169,7 @@ static bool take_user(matcher *m, const norm_core *core, bool wants_beta, growth
     if (n.kind == N_MUL && !g->has_gamma) {
         if (!read_vector(m, &core->root, pending->n_axes, &n.in[other], &pending->gamma, &pending->plus_one)) {
             int axis = wrong_axis(m, core, pending->n_axes, &n.in[other]);
-            if (axis >= 0) *wrong = true;
-            if (axis >= 0) near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
+            if (axis >= 0) near_miss(m, GAMMA_ELSEWHERE, axis);
             return false;
         }
         if (!is_as_wide(pending->gamma, g->wide)) {
@@ -198,27 +217,38 @@ static bool write_gain(const norm_core *core, norm_result *out)
     return true;
 }
 
-bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out)
+// gamma and beta that the core has already, as vectors or beside the op.
+static bool read_affine(matcher *m, const norm_core *core, const ref *gamma, const ref *beta, norm_result *out)
 {
     if (gamma->v.ptr && !read_vector(m, &core->root, out->n_axes, gamma, &out->gamma, &out->plus_one)) {
         int axis = wrong_axis(m, core, out->n_axes, gamma);
-        if (axis >= 0) return near_miss(m, "gamma is along axis %d, not along what is normalised", axis);
-        return near_miss(m, "a factor beside the root is no vector along what is normalised");
+        if (!take_beside(m, core, gamma, &out->factor))
+            return near_miss(m, "a factor beside the root is no vector along what is normalised");
+        if (axis >= 0) near_miss(m, GAMMA_ELSEWHERE, axis);
     }
+    if (!beta || !beta->v.ptr) return true;
+    bool vector = !out->factor.v.ptr && read_vector(m, &core->root, out->n_axes, beta, &out->beta, NULL);
+    return vector || take_beside(m, core, beta, &out->addend) ||
+           near_miss(m, "beta is no vector along what is normalised");
+}
+
+bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, const ref *beta, norm_result *out)
+{
+    if (!read_affine(m, core, gamma, beta, out)) return false;
+    bool beside = out->factor.v.ptr || out->addend.v.ptr;
     if (out->gain != 1 && !write_gain(core, out))
         return near_miss(m, "a constant factor %g beside the root", out->gain);
     bool wide = float_bits_of(element_type_of(read_unwidened(&m->r, x).self.v)) > 24;
     if (out->gamma.ptr && !is_as_wide(out->gamma, wide)) return near_miss(m, "x and gamma: one is f64, one is not");
     if (out->beta.ptr && !is_as_wide(out->beta, wide)) return near_miss(m, "x and beta: one is f64, one is not");
     norm_result pending = *out;
-    growth g = {.value = core->root.v, .has_gamma = out->gamma.ptr || out->beta.ptr, .wide = wide};
+    growth g = {.value = core->root.v, .has_gamma = out->gamma.ptr || out->beta.ptr || beside, .wide = wide};
     MlirType element = element_type_of(core->root.v);
     if (float_bits_of(element) < 24 && !out->gamma.ptr) g.rounded = element;
     out->result = (MlirValue){0};
     settle(&g, &pending, out);
-    bool wrong = false;
-    for (int step = 0; step < 8 && take_user(m, core, wants_beta, &g, &pending, out, &wrong); step++) continue;
-    if (wrong) return false;
+    if (beside && float_bits_of(element) < 24) return near_miss(m, "a factor beside the root, of rounded products");
+    for (int step = 0; !beside && step < 8 && take_user(m, core, beta != NULL, &g, &pending, out); step++) continue;
     if (!out->result.ptr) return near_miss(m, "x and the result: one is f64, one is not");
     return read_x(m, core, x, out);
 }
@@ -251,6 +281,7 @@ bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const c
     }
     mark_pattern(m, n->result, n_operands, operands);
     MlirValue norm = build_value(&b, name, result, n_operands, operands, n_attributes, attributes);
+    if (n->factor.v.ptr || n->addend.v.ptr) norm = build_affine(&b, norm, &n->factor, &n->addend);
     if (is_tensor) {
         replace_value(n->result, norm);
         return true;

@@ -43,6 +43,7 @@ typedef struct norm_core {
 
 typedef struct norm_result {
     MlirValue x, gamma, beta; // gamma, beta null when absent
+    ref factor, addend;       // these stand as gamma and beta, but lie otherwise: applied after the op
     double eps;
     double gain;      // a constant factor; it stands as gamma
     int n_axes;       // trailing axes that are normalised
@@ -92,8 +93,9 @@ bool is_full(matcher *m, const norm_core *core, const ref *factor);
 bool read_vector(matcher *m, const ref *root, int n_axes, const ref *from, MlirValue *v, bool *plus_one);
 
 // Fills in x, gamma, beta, plus_one, rounded and result around a core whose eps and n_axes are known. False, with a
-// note, when x is no tensor, or a vector along other axes follows.
-bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, bool wants_beta, norm_result *out);
+// note, when x is no tensor. gamma and beta are what the core has already (null value: it has none); beta NULL: the op
+// takes none.
+bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, const ref *beta, norm_result *out);
 
 // Puts the op in the place of its result; one within the body of an op becomes an operand of that.
 bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const char *name);

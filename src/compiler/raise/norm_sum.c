@@ -54,8 +54,14 @@ static bool divide_by(matcher *m, affine_sum *sum, const ref *divisor, int depth
         return true;
     }
     node n = read_node(&m->r, divisor);
-    for (int step = 0; n.kind == N_CAST && step < 4; step++)
-        n = read_node(&m->r, &n.in[0]); // index to integer to float
+    for (int step = 0; step < 8; step++) {
+        int i = constant_operand(m, &n, &c);
+        // less a correction of 0, and no less than 0: how torch.var has it
+        bool same = (n.kind == N_SUB && i == 1 && c.value == 0) || (n.kind == N_ADD && i >= 0 && c.value == 0) ||
+                    (n.kind == N_MAX && i >= 0 && c.value <= 1);
+        if (n.kind != N_CAST && !same) break; // from index to integer to float
+        n = read_node(&m->r, &n.in[n.kind == N_CAST ? 0 : 1 - i]);
+    }
     if (n.kind == N_MUL && depth < MAX_AXES)
         return divide_by(m, sum, &n.in[0], depth + 1) && divide_by(m, sum, &n.in[1], depth + 1);
     if (n.kind != N_SIZE) return false;

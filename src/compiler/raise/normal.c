@@ -135,6 +135,20 @@ static bool is_single_loop(MlirOperation op, int d)
     return false;
 }
 
+// Whether a scalar of the body is computed from what an output has so far: then it is no term of a sum.
+static bool reads_output(MlirValue v, MlirBlock body, intptr_t first_out, int depth)
+{
+    enum { MAX_DEPTH = 16 };
+    if (mlirValueIsABlockArgument(v))
+        return mlirBlockEqual(mlirBlockArgumentGetOwner(v), body) && mlirBlockArgumentGetArgNumber(v) >= first_out;
+    MlirOperation op = mlirOpResultGetOwner(v);
+    if (!mlirBlockEqual(mlirOperationGetBlock(op), body)) return false;
+    if (depth == MAX_DEPTH) return true;
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        if (reads_output(mlirOperationGetOperand(op, i), body, first_out, depth + 1)) return true;
+    return false;
+}
+
 // A structured op with loops that its result does not show: combiner(value, out), from a neutral start.
 static node read_reduction(reader *r, node n, const ref *yielded, const bool reduced[MAX_AXES], MlirBlock body)
 {
@@ -147,7 +161,9 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
     MlirValue out = mlirBlockGetArgument(body, first_out + result),
               init = mlirOperationGetOperand(n.op, first_out + result);
     MlirValue a = mlirOperationGetOperand(combiner, 0), b = mlirOperationGetOperand(combiner, 1);
-    if (mlirValueEqual(a, out) == mlirValueEqual(b, out)) return make_leaf(n);
+    bool from_first = mlirValueEqual(a, out);
+    if (from_first == mlirValueEqual(b, out) || reads_output(from_first ? b : a, body, first_out, 0))
+        return make_leaf(n);
     if (op_is(combiner, "arith.addf") && is_init(r, init, 0, 0))
         n.kind = N_SUM;
     else if ((op_is(combiner, "arith.maximumf") || op_is(combiner, "arith.maxnumf")) &&
@@ -159,7 +175,7 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
         return make_leaf(n);
     n.n_in = 1;
     n.in[0] = *yielded;
-    n.in[0].v = mlirValueEqual(a, out) ? b : a;
+    n.in[0].v = from_first ? b : a;
     n.bound = r->n_bound;
     for (int d = 0; d < yielded->n; d++) {
         if (!reduced[d]) continue;

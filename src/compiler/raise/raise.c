@@ -10,6 +10,9 @@
 const rule RULES[] = {
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},
     {"matmul", raise_matmul, "a product summed over several axes, or over other places, as one of matrices"},
+    {"group", raise_group, "x * a + b by the groups that a and b were computed for, as group norms are decomposed"},
+    {"welford", raise_welford, "mean and M2 by Welford's recurrence, as the sums that they are"},
+    {"twins", raise_twins, "a normalised value that several gammas scale, once for each of them"},
     {"layer_norm", raise_layer_norm, "(x - mean) / sqrt(variance + eps) [* gamma [+ beta]]"},
     {"rms_norm", raise_rms_norm, "x / sqrt(mean(x^2) + eps) [* gamma]"},
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},
@@ -17,6 +20,7 @@ const rule RULES[] = {
     {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
     {"residual", raise_residual,
      "x + linear(..), or x + y before a norm, as arith.addf: the form that checkpoints have"},
+    {"rows", raise_rows, "reshapes behind the row-wise ops that they would part: linear(reshape(x)), sums, norms"},
     {"rope", raise_rope, "x * cos + rotate_half(x) * sin"},
     {"attention", raise_attention, "softmax(scale * q k^T [+ mask]) v, with grouped heads"},
     {0},

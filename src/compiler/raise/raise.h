@@ -49,6 +49,9 @@ void mark_pattern(matcher *m, MlirValue result, int n_inputs, const MlirValue *i
 
 bool raise_split(matcher *m, MlirOperation op);
 bool raise_matmul(matcher *m, MlirOperation op);
+bool raise_group(matcher *m, MlirOperation op);
+bool raise_welford(matcher *m, MlirOperation op);
+bool raise_twins(matcher *m, MlirOperation op);
 bool raise_layer_norm(matcher *m, MlirOperation op);
 bool raise_rms_norm(matcher *m, MlirOperation op);
 bool raise_softmax(matcher *m, MlirOperation op);
@@ -57,5 +60,6 @@ bool raise_rope(matcher *m, MlirOperation op);
 bool raise_attention(matcher *m, MlirOperation op);
 bool raise_linear(matcher *m, MlirOperation op);
 bool raise_residual(matcher *m, MlirOperation op);
+bool raise_rows(matcher *m, MlirOperation op);
 
 #endif

@@ -2,14 +2,26 @@
 // Out: arith.addf, as the checkpoint frontend writes it, so that fusions know one form
 #include "compiler/raise/raise.h"
 
-static bool is_normed(MlirValue v)
+// Reshapes around the sum are looked through here, and moved after it later (rows.c).
+enum { MAX_RESHAPES = 4 };
+
+static bool is_normed(MlirValue v, int depth)
 {
     for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
         bool is_norm = op_is(user, "wf.rms_norm") || op_is(user, "wf.layer_norm");
         if (is_norm && mlirOpOperandGetOperandNumber(use) == 0) return true;
+        if (depth == MAX_RESHAPES || mlirOperationGetNumResults(user) != 1) continue;
+        MlirValue next = mlirOperationGetResult(user, 0);
+        if (mlirValueEqual(reshape_input(next), v) && is_normed(next, depth + 1)) return true;
     }
     return false;
+}
+
+static bool is_linear(MlirValue v)
+{
+    for (int step = 0; step < MAX_RESHAPES && reshape_input(v).ptr; step++) v = reshape_input(v);
+    return op_is(defining_op(v), "wf.linear");
 }
 
 bool raise_residual(matcher *m, MlirOperation op)
@@ -25,11 +37,11 @@ bool raise_residual(matcher *m, MlirOperation op)
     MlirType type = mlirValueGetType(result);
     if (!float_bits_of(mlirShapedTypeGetElementType(type))) return false;
     MlirValue operands[2];
-    bool is_residual = is_normed(result);
+    bool is_residual = is_normed(result, 0);
     for (int i = 0; i < 2; i++) {
         operands[i] = operand_at_root(&m->r, &root, &n.in[i]);
         if (!operands[i].ptr || !mlirTypeEqual(mlirValueGetType(operands[i]), type)) return false;
-        is_residual = is_residual || op_is(defining_op(operands[i]), "wf.linear");
+        is_residual = is_residual || is_linear(operands[i]);
     }
     if (!is_residual) return false;
     op_builder b = op_builder_before(defining_op(result));

@@ -342,3 +342,36 @@ bool raise_split(matcher *m, MlirOperation op)
     replace_value(mlirOperationGetResult(op, 0), build_product(&b, operands, maps, (int)loops, reduces));
     return true;
 }
+
+MlirValue build_affine(op_builder *b, MlirValue x, const ref *scale, const ref *shift)
+{
+    const ref *terms[] = {scale, shift};
+    MlirValue operands[4] = {x};
+    MlirAttribute maps[4];
+    MlirAffineExpr axes[MAX_AXES];
+    MlirType element = element_type_of(x), types[] = {element, element, element, element};
+    MlirLocation places[] = {b->loc, b->loc, b->loc, b->loc};
+    int rank = rank_of(x), n = 1;
+    MlirAttribute whole = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b->ctx, rank));
+    maps[0] = whole;
+    for (int k = 0; k < 2; k++) {
+        if (!terms[k]->v.ptr) continue;
+        for (int j = 0; j < terms[k]->n; j++)
+            axes[j] = terms[k]->axis[j] == AXIS_ZERO ? mlirAffineConstantExprGet(b->ctx, 0)
+                                                     : mlirAffineDimExprGet(b->ctx, terms[k]->axis[j]);
+        operands[n] = terms[k]->v;
+        maps[n++] = mlirAffineMapAttrGet(mlirAffineMapGet(b->ctx, rank, 0, terms[k]->n, axes));
+    }
+    operands[n] = build_empty_like(b, x);
+    maps[n++] = whole;
+    MlirBlock body = mlirBlockCreate(n, types, places);
+    op_builder in = op_builder_at_end(body, b->loc);
+    MlirValue y = mlirBlockGetArgument(body, 0);
+    for (int k = 0, at = 1; k < 2; k++) {
+        if (!terms[k]->v.ptr) continue;
+        MlirValue pair[] = {y, mlirBlockGetArgument(body, at++)};
+        y = build_value(&in, k ? "arith.addf" : "arith.mulf", element, 2, pair, 0, NULL);
+    }
+    build_op(&in, "linalg.yield", 0, NULL, 1, &y, 0, NULL);
+    return build_generic(b, n, operands, maps, rank, NULL, body);
+}

@@ -17,6 +17,8 @@ MlirValue take_result(const ref *root);
 // out + lhs * rhs, operands {lhs, rhs, out} as the maps of the loops say; lhs and rhs are widened to the type of out.
 MlirValue build_product(op_builder *b, const MlirValue operands[3], const MlirAttribute maps[3], int n_loops,
                         const bool *reduces);
+// x [* scale] [+ shift], each along the axes of x that its ref says; null values: none.
+MlirValue build_affine(op_builder *b, MlirValue x, const ref *scale, const ref *shift);
 // Writes an elementwise op anew, with a tensor over all its loops in place of a scalar of its body and of what only
 // that needs.
 bool replace_scalar(MlirValue scalar, MlirValue tensor);

@@ -276,3 +276,30 @@ bool is_in_order(const strided *s, MlirValue view)
             return false;
     return true;
 }
+
+bool keeps_last(reader *r, MlirValue reshaped, int n)
+{
+    strided s;
+    int rank = rank_of(reshaped);
+    if (n > rank || !strided_start(&s, reshaped) || !strided_step(r, &s, false) || n > s.rank ||
+        !mlirValueEqual(s.v, reshape_input(reshaped)) || !is_in_order(&s, reshaped))
+        return false;
+    for (int i = 1; i <= n; i++)
+        if (!is_whole_axis(&s.at[s.rank - i], reshaped, rank - i)) return false;
+    return true;
+}
+
+MlirValue behind_moves(MlirValue v)
+{
+    enum { MAX_STEPS = 16 };
+    strided s;
+    reader r = {0};
+    int perm[MAX_AXES];
+    MlirValue found = {0};
+    if (!strided_start(&s, v)) return found;
+    for (int step = 0; step < MAX_STEPS; step++) {
+        if ((!reshape_input(s.v).ptr && !transpose_input(s.v, perm).ptr) || !strided_step(&r, &s, false)) break;
+        if (mlirTypeEqual(mlirValueGetType(s.v), mlirValueGetType(v)) && is_in_order(&s, v)) found = s.v;
+    }
+    return found;
+}

@@ -162,6 +162,33 @@ static void note_quick_gelu(matcher *m, const ref *from)
     }
 }
 
+// Whether the product is a factor of another one, where what is missing may still come.
+static bool is_factor_of_product(const node *n)
+{
+    MlirValue v = n->self.v;
+    MlirOperation user = primitive_user(&v);
+    return op_is(user, "tosa.mul") || op_is(user, "arith.mulf");
+}
+
+// Notes act(gate) * up of activations that the op has not: GLU's own sigmoid, and relu.
+static void note_other_gate(matcher *m, const node *n)
+{
+    constant c;
+    for (int i = 0; i < 2 && float_bits_of(element_type_of(n->self.v)); i++) {
+        ref x;
+        double bound;
+        node act = read_uncast(&m->r, &n->in[i]);
+        bool relu = read_lower_bound(&m->r, &act, &x, &bound) && bound == 0;
+        if ((!relu && !read_sigmoid(m, &n->in[i], &x)) || is_factor_of_product(n)) continue;
+        // a value times its own, or times a constant, is no gate
+        if (same_value(&m->r, &n->in[1 - i], &x) || same_value(&m->r, &n->in[1 - i], &n->in[i]) ||
+            read_constant(&m->r, &n->in[1 - i], &c))
+            continue;
+        near_miss(m, "%s(gate) * up: of gated products the op has silu's and gelu's only", relu ? "relu" : "sigmoid");
+        return;
+    }
+}
+
 // ---- the op
 
 // What the op computes from gate and up.
@@ -169,24 +196,56 @@ typedef struct gated {
     ref gate, up;
     const char *activation; // NULL: silu
     MlirType rounded;       // null: it is not
+    MlirValue reshape;      // stands between the activation and the product; null value: nothing does
 } gated;
 
-static bool read_gated(matcher *m, const node *n, gated *g)
+static bool read_activation(matcher *m, const ref *from, gated *g)
+{
+    if (!read_silu(m, from, &g->gate) && !read_gelu(m, from, &g->gate, &g->activation)) return false;
+    MlirType type = element_type_of(from->v);
+    if (float_bits_of(type) < 24) g->rounded = type;
+    return true;
+}
+
+// reshape(act(gate)): the gate as a tensor before the reshape, which then takes it instead.
+static bool read_reshaped_activation(matcher *m, const ref *at, const ref *from, gated *g)
+{
+    ref root;
+    MlirValue reshape = operand_at_root(&m->r, at, from);
+    MlirValue inner = reshape.ptr ? reshape_input(reshape) : reshape;
+    if (!inner.ptr || !root_ref(inner, &root) || !read_activation(m, &root, g)) return false;
+    MlirValue gate = take_operand(&m->r, &root, &g->gate);
+    if (!gate.ptr || !mlirTypeEqual(mlirValueGetType(gate), mlirValueGetType(inner))) return false;
+    g->reshape = reshape;
+    return root_ref(gate, &g->gate);
+}
+
+static bool read_gated(matcher *m, const ref *root, const node *n, gated *g)
 {
     for (int i = 0; i < 2; i++) {
         *g = (gated){.up = n->in[1 - i]};
-        if (read_silu(m, &n->in[i], &g->gate) || read_gelu(m, &n->in[i], &g->gate, &g->activation)) {
-            MlirType type = element_type_of(n->in[i].v);
-            if (float_bits_of(type) < 24) g->rounded = type;
-            return true;
-        }
+        if (read_activation(m, &n->in[i], g) || read_reshaped_activation(m, root, &n->in[i], g)) return true;
         if (read_split(m, &n->in[i], &n->in[1 - i], &g->up)) {
             g->gate = n->in[1 - i];
             return true;
         }
     }
     for (int i = 0; i < 2; i++) note_quick_gelu(m, &n->in[i]);
+    note_other_gate(m, n);
     return false;
+}
+
+static MlirValue take_gate(matcher *m, const ref *root, const gated *g)
+{
+    if (!g->reshape.ptr) return take_operand(&m->r, root, &g->gate);
+    MlirOperation reshape = mlirOperationClone(defining_op(g->reshape));
+    mlirOperationSetOperand(reshape, 0, g->gate.v);
+    MlirOperation before = defining_op(g->reshape);
+    mlirBlockInsertOwnedOperationBefore(mlirOperationGetBlock(before), before, reshape);
+    ref reshaped = *root;
+    reshaped.v = mlirOperationGetResult(reshape, 0);
+    return mlirTypeEqual(mlirValueGetType(reshaped.v), mlirValueGetType(root_tensor(root))) ? reshaped.v
+                                                                                            : (MlirValue){0};
 }
 
 bool raise_swiglu(matcher *m, MlirOperation op)
@@ -197,8 +256,8 @@ bool raise_swiglu(matcher *m, MlirOperation op)
         !root_ref(mlirOperationGetResult(op, 0), &root))
         return false;
     node n = read_node(&m->r, &root);
-    if (n.kind != N_MUL || !mlirOperationEqual(n.op, op) || !read_gated(m, &n, &g)) return false;
-    MlirValue operands[] = {take_operand(&m->r, &root, &g.gate), take_operand(&m->r, &root, &g.up)};
+    if (n.kind != N_MUL || !mlirOperationEqual(n.op, op) || !read_gated(m, &root, &n, &g)) return false;
+    MlirValue operands[] = {take_gate(m, &root, &g), take_operand(&m->r, &root, &g.up)};
     if (!operands[0].ptr) return near_miss(m, "gate is not a tensor of the result's shape");
     if (!operands[1].ptr) return near_miss(m, "up is not a tensor of the result's shape");
     MlirValue result = take_result(&root);

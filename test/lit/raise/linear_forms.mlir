@@ -93,7 +93,7 @@ func.func @convolution(%x: tensor<1x4x4x8xf32>, %w: tensor<16x1x1x8xf32>, %b: te
 }
 
 // CHECK-LABEL: @named_convolution
-// CHECK: "wf.linear"({{.*}}) {{.*}} : (tensor<16x8xf32>, tensor<6x8xf32>) -> tensor<16x6xf32>
+// CHECK: "wf.linear"({{.*}}) {{.*}} : (tensor<1x4x4x8xf32>, tensor<6x8xf32>) -> tensor<1x4x4x6xf32>
 func.func @named_convolution(%x: tensor<1x4x4x8xf32>) -> tensor<1x4x4x6xf32> {
   %w = arith.constant dense<0.5> : tensor<1x1x8x6xf32>
   %z = arith.constant dense<0.0> : tensor<1x4x4x6xf32>
