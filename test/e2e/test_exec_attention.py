@@ -44,7 +44,8 @@ def text_of(q, k, mask, attributes, constant=None):
             body = f'    %a3 = arith.constant dense<"0x{constant.hex().upper()}"> : {types[-1]}\n'
     names = [f"%a{i}" for i in range(len(types))]
     return (f"func.func @main({', '.join(f'{n}: {t}' for n, t in zip(names, arguments))}) -> {types[0]} {{\n{body}"
-            f'    %y = "wf.attention"({", ".join(names)}) {{{attributes}}} : ({", ".join(types)}) -> {types[0]}\n'
+            f'    %y = "wf.attention"({", ".join(names)}) {{{attributes}, operandSegmentSizes = array<i32: 1, 1, 1, '
+            f'{int(mask is not None)}, 0>}} : ({", ".join(types)}) -> {types[0]}\n'
             f"    return %y : {types[0]}\n}}\n")
 
 
