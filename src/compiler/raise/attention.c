@@ -176,6 +176,27 @@ static bool read_sink(matcher *m, MlirOperation softmax, const heads *q, MlirVal
     return true;
 }
 
+// Batches of one head each as heads of one batch, for what differs from one to the other.
+static void see_as_heads(matcher *m, heads in[3])
+{
+    op_builder b = op_builder_before(m->root);
+    for (int i = 0; i < 3; i++) {
+        in[i].n = dim_of(in[i].v, 0);
+        in[i].v = build_batch_of_one(&b, in[i].v);
+        in[i].layout = HEADS_FIRST;
+        in[i].batch = 1;
+    }
+}
+
+// Whether the masks or the sink of scores [batch, queries, keys] vary along the batch.
+static bool varies_by_batch(MlirOperation softmax, MlirValue hidden)
+{
+    MlirValue x = mlirOperationGetOperand(softmax, 0);
+    if (rank_of(x) != 3 || dim_of(x, 0) <= 1) return false;
+    if (hidden.ptr && rank_of(hidden) == 3 && dim_of(hidden, 0) != 1) return true;
+    return mlirOperationGetNumOperands(softmax) > 1 && dim_of(mlirOperationGetOperand(softmax, 1), 0) != 1;
+}
+
 bool raise_attention(matcher *m, MlirOperation op)
 {
     contraction outer;
@@ -199,7 +220,9 @@ bool raise_attention(matcher *m, MlirOperation op)
         return near_miss(m, "a sequence is repeated");
     if (rank_of(result) > 4 || (rank_of(result) == 4 && dim_of(result, 1) != in[0].n))
         return near_miss(m, "the result is not laid out by heads");
-    if (!read_masks(m, &s, &in[0], &in[1], &hidden) || !read_sink(m, softmax, &in[0], &sink)) return false;
+    if (!read_masks(m, &s, &in[0], &in[1], &hidden)) return false;
+    if (in[0].layout == HEADS_FLAT && varies_by_batch(softmax, hidden.v)) see_as_heads(m, in);
+    if (!read_sink(m, softmax, &in[0], &sink)) return false;
     if (in[0].layout == HEADS_FLAT && hidden.v.ptr) {
         op_builder b = op_builder_before(m->root);
         hidden.v = build_squeeze(&b, hidden.v, 2);

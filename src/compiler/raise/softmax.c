@@ -119,34 +119,31 @@ static bool read_log_sum(matcher *m, const norm_core *core, const ref *from, con
     node sum = read_uncast(&m->r, &w->sum);
     if (sum.kind != N_SUM || sum.n_bound != 1) return false;
     w->e = at_root(core, &sum);
-    return true;
+    return read_unwidened(&m->r, &w->e).kind == N_EXP;
 }
 
 // x - (max + log(sum)), or x - max - log(sum), of which the root is the exponential.
 static bool read_less_logsumexp(matcher *m, const norm_core *core, const ref *from, weights *w)
 {
     node n = read_unwidened(&m->r, from);
-    ref x = {0};
+    ref x = {0}, max = {0};
     if (n.kind != N_SUB) return false;
     node shifted = read_unwidened(&m->r, &n.in[0]), lse = read_uncast(&m->r, &n.in[1]);
     bool found = false;
     if (shifted.kind == N_SUB) {
         x = shifted.in[0];
-        found = read_log_sum(m, core, &n.in[1], &shifted.in[1], w);
+        max = shifted.in[1];
+        found = read_log_sum(m, core, &n.in[1], &max, w);
     }
     for (int i = 0; i < 2 && !found && lse.kind == N_ADD; i++) {
         x = n.in[0];
-        found = read_log_sum(m, core, &lse.in[i], &lse.in[1 - i], w);
+        max = lse.in[1 - i];
+        found = read_log_sum(m, core, &lse.in[i], &max, w);
     }
     if (!found) return false;
-    // the same x, less the same maximum, is summed
-    node e = read_unwidened(&m->r, &w->e);
-    node inner = e.kind == N_EXP ? read_unwidened(&m->r, &e.in[0]) : (node){.kind = N_LEAF};
-    const ref *max = shifted.kind == N_SUB && !same_value(&m->r, &x, &n.in[0]) ? &shifted.in[1] : NULL;
-    if (inner.kind != N_SUB || !same_value(&m->r, &inner.in[0], &x)) return false;
-    for (int i = 0; i < 2 && !max; i++)
-        if (same_value(&m->r, &lse.in[i], &inner.in[1])) max = &lse.in[i];
-    return max && same_value(&m->r, &inner.in[1], max);
+    node e = read_unwidened(&m->r, &w->e), inner = read_unwidened(&m->r, &e.in[0]);
+    return (inner.kind == N_SUB && same_value(&m->r, &inner.in[0], &x) && same_value(&m->r, &inner.in[1], &max)) ||
+           near_miss(m, "under the logarithm stands another sum than that of exp(x - max) over the last axis");
 }
 
 // ---- around it
@@ -200,6 +197,11 @@ static bool note_log_softmax(matcher *m, const norm_core *core)
 static bool note_other_sum(matcher *m, const ref *divisor)
 {
     node sum = read_uncast(&m->r, divisor);
+    for (int i = 0; i < 2 && sum.kind == N_ADD; i++) {
+        node one = read_uncast(&m->r, &sum.in[i]);
+        if (one.kind == N_SUM && read_uncast(&m->r, &one.in[0]).kind == N_EXP)
+            return near_miss(m, "what joins the sum of exp(x - max) is not exp(sink - max), of the same maximum");
+    }
     if (sum.kind != N_SUM || read_uncast(&m->r, &sum.in[0]).kind != N_EXP) return false;
     if (sum.n_bound != 1) return near_miss(m, "the sum is over %d axes, not the last alone", sum.n_bound);
     return near_miss(m, "the sum is of another value than the one divided by it");
