@@ -111,7 +111,8 @@ static void emit_start(const attention_emitter *e, value q)
     if (e->k->sink) { // a position that has been seen: its score is the maximum, its weight 1
         value head = add(b, mul_i(b, e->head, e->group), rem_i(b, rows.iv, e->group));
         value score = load(b, e->sink, mul_i(b, head, 4), 0, b->f32);
-        store(b, mul_f(b, score, const_f(b, b->f32, attention_unit(e->k))), e->m, row, 0);
+        score = mul_f(b, score, const_f(b, b->f32, attention_unit(e->k)));
+        store(b, e->k->mask ? score : max_f(b, score, const_f(b, b->f32, NO_MAXIMUM)), e->m, row, 0);
         store(b, const_f(b, b->f32, 1), e->l, l, 0);
     } else {
         // numbers of a mask may be below any that is finite and small enough
