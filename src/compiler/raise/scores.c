@@ -1,11 +1,19 @@
 // What softmax is of (scores.h).
 #include "compiler/raise/scores.h"
 
-static bool is_plain(const ref *r)
+// Whether a tensor has the root's axes in order, perhaps without some of size 1, and all that are longer.
+static bool is_plain(const ref *r, MlirValue root)
 {
-    for (int i = 0; i < r->n; i++)
-        if (r->axis[i] != i && r->axis[i] != AXIS_ZERO) return false;
-    return true;
+    int axis = 0, rank = rank_of(root);
+    if (!r->v.ptr || r->n > rank || r->n < 2) return false;
+    for (int i = 0; i < r->n; i++) {
+        if (r->axis[i] == AXIS_ZERO) continue;
+        while (axis < rank && axis != r->axis[i] && dim_of(root, axis) == 1) axis++;
+        if (axis >= rank || axis != r->axis[i] || rank - axis != r->n - i) return false;
+        axis++;
+    }
+    while (axis < rank && dim_of(root, axis) == 1) axis++;
+    return axis == rank;
 }
 
 bool walk_to_scores(matcher *m, MlirValue *v)
@@ -80,7 +88,7 @@ static bool read_within(matcher *m, MlirValue root, const ref *from, scores *s, 
         return !s->n_masks || (s->reason = "the mask is added before the soft cap", false);
     }
     MlirValue v = n.first.v, product = v;
-    if (!v.ptr || !is_plain(&n.first) || n.first.n != rank_of(root)) return false;
+    if (!is_plain(&n.first, root)) return false;
     if (!walk_to_scores(m, &product)) return false;
     MlirOperation op = defining_op(product);
     if (op.ptr && read_contraction(m, op, &s->product)) return true;
