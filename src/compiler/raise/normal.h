@@ -131,6 +131,8 @@ bool read_constant(reader *r, const ref *from, constant *c);
 bool read_not(reader *r, const node *n, ref *x);
 // -x: negated, subtracted from 0, or times -1.
 bool read_negated(reader *r, const node *n, ref *x);
+// The larger of two values: a maximum, or a selection by comparison.
+bool read_larger(reader *r, const node *n, ref of[2]);
 // max(x, bound), however it is spelled: a maximum, a clamp, a selection of the larger one.
 bool read_lower_bound(reader *r, const node *n, ref *x, double *bound);
 

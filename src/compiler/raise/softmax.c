@@ -77,8 +77,10 @@ static bool is_maximum(matcher *m, const norm_core *core, const ref *from, const
                             same_value(&m->r, &size.in[0], &n.in[2]);
             return infinite && is_reduction_of(m, core, &n.in[2], N_REDUCE_MAX, x, axis);
         }
-    for (int i = 0; i < 2 && n.kind == N_MAX && sink->v.ptr; i++)
-        if (same_value(&m->r, &n.in[i], sink)) return is_reduction_of(m, core, &n.in[1 - i], N_REDUCE_MAX, x, axis);
+    ref both[2];
+    bool larger = sink->v.ptr && read_larger(&m->r, &n, both);
+    for (int i = 0; i < 2 && larger; i++)
+        if (same_value(&m->r, &both[i], sink)) return is_reduction_of(m, core, &both[1 - i], N_REDUCE_MAX, x, axis);
     return is_reduction_of(m, core, from, N_REDUCE_MAX, x, axis);
 }
 
@@ -249,7 +251,7 @@ static bool check_weights(matcher *m, const norm_core *core, weights *w)
 }
 
 // The sink as a tensor of the root's rank, of size 1 along its last axis; null value: it is none.
-static MlirValue take_sink(matcher *m, const norm_core *core, const ref *sink)
+static MlirValue take_sink(matcher *m, op_builder *b, const norm_core *core, const ref *sink)
 {
     node n = read_unwidened(&m->r, sink);
     const ref *t = n.tensor.v.ptr ? &n.tensor : &n.first;
@@ -263,11 +265,10 @@ static MlirValue take_sink(matcher *m, const norm_core *core, const ref *sink)
     }
     if (plain && dim_of(t->v, t->n - 1) == 1) return t->v;
     if (!t->v.ptr || n_axes != 1 || axis >= core->rank - 1 || rank_of(t->v) < 1) return (MlirValue){0};
-    op_builder b = op_builder_before(m->root);
-    MlirValue v = build_squeeze(&b, t->v, 1);
+    MlirValue v = build_squeeze(b, t->v, 1);
     int64_t shape[MAX_AXES];
     for (int i = 0; i < core->rank; i++) shape[i] = i == axis ? dim_of(v, 0) : 1;
-    return build_expand(&b, v, 0, core->rank, tensor_of(core->rank, shape, element_type_of(v)));
+    return build_expand(b, v, 0, core->rank, tensor_of(core->rank, shape, element_type_of(v)));
 }
 
 // The weights of the first positions, where x is these and a sink behind them: what is cut off was its weight.
@@ -308,10 +309,6 @@ bool raise_softmax(matcher *m, MlirOperation op)
     if (take_appended(m, &core, &w)) core.root = w.x;
     MlirValue operands[] = {take_operand(&m->r, &core.root, &w.x), {0}};
     if (!operands[0].ptr) return near_miss(m, "x is not a tensor of the result's shape");
-    if (w.sink.v.ptr) operands[1] = take_sink(m, &core, &w.sink);
-    if (w.sink.v.ptr && !operands[1].ptr)
-        return near_miss(m, "a logit joins the sum, but not one for each row that is a tensor of its own");
-
     MlirValue inner = w.value;
     MlirOperation user = primitive_user(&inner);
     bool guarded = user.ptr && is_guard(m, &core, user, inner, &w.x);
@@ -320,6 +317,9 @@ bool raise_softmax(matcher *m, MlirOperation op)
     MlirValue result = root_ref(v, &last) ? take_result(&last) : (MlirValue){0};
     if (!result.ptr) return near_miss(m, "the result is no tensor");
     op_builder b = op_builder_before(defining_op(result));
+    if (w.sink.v.ptr) operands[1] = take_sink(m, &b, &core, &w.sink);
+    if (w.sink.v.ptr && !operands[1].ptr)
+        return near_miss(m, "a logit joins the sum, but not one for each row that is a tensor of its own");
     MlirNamedAttribute zero_masked = named_bool(&b, "zero_masked", true);
     MlirType type = mlirValueGetType(result);
     int n_operands = operands[1].ptr ? 2 : 1;

@@ -97,6 +97,16 @@ bool read_negated(reader *r, const node *n, ref *x)
     return false;
 }
 
+bool read_larger(reader *r, const node *n, ref of[2])
+{
+    if (n->kind == N_MAX || n->kind == N_SELECT)
+        for (int i = 0; i < 2; i++) of[i] = n->in[n->kind == N_MAX ? i : 1 + i];
+    if (n->kind != N_SELECT) return n->kind == N_MAX;
+    node test = read_node(r, &n->in[0]);
+    bool less = test.kind == N_LT || test.kind == N_LE, greater = test.kind == N_GT || test.kind == N_GE;
+    return (less || greater) && same_value(r, &test.in[0], &of[less]) && same_value(r, &test.in[1], &of[!less]);
+}
+
 bool read_lower_bound(reader *r, const node *n, ref *x, double *bound)
 {
     constant c;
