@@ -79,6 +79,10 @@ static bool note_no_softmax(matcher *m, MlirValue lhs)
 {
     int steps = 0, perm[MAX_AXES];
     MlirOperation op = after_softmax(m, lhs, &steps);
+    MlirValue of = lhs;
+    ref weights;
+    if (!op.ptr && walk_to_scores(m, &of) && root_ref(of, &weights) && read_uncast(&m->r, &weights).kind == N_EXP)
+        return near_miss(m, "the weights of the product are exponentials that are not divided by their sum");
     if (!op.ptr || op_is(op, "tensor.dim")) return false;
     MlirValue v = mlirOperationGetResult(op, 0);
     if (transpose_input(v, perm).ptr)

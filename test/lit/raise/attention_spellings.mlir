@@ -266,6 +266,29 @@ func.func @sink_in_maximum(%q: tensor<2x4x8xf32>, %k: tensor<2x4x8xf32>, %v: ten
   return %o : tensor<2x4x8xf32>
 }
 
+// CHECK-LABEL: @sink_of_vector
+// CHECK: "wf.attention"(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) {{.*}}array<i32: 1, 1, 1, 0, 1>
+func.func @sink_of_vector(%q: tensor<2x4x8xf32>, %k: tensor<2x4x8xf32>, %v: tensor<2x4x8xf32>, %one: tensor<2xf32>) -> tensor<2x4x8xf32> {
+  %z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>
+  %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
+  %kt = tosa.transpose %k {perms = array<i32: 0, 2, 1>} : (tensor<2x4x8xf32>) -> tensor<2x8x4xf32>
+  %p = tosa.matmul %q, %kt, %z, %z : (tensor<2x4x8xf32>, tensor<2x8x4xf32>, tensor<1xf32>, tensor<1xf32>) -> tensor<2x4x4xf32>
+  %by = tosa.const_shape {values = dense<[2, 1, 1]> : tensor<3xindex>} : () -> !tosa.shape<3>
+  %sink = tosa.reshape %one, %by : (tensor<2xf32>, !tosa.shape<3>) -> tensor<2x1x1xf32>
+  %m0 = tosa.reduce_max %p {axis = 2 : i32} : (tensor<2x4x4xf32>) -> tensor<2x4x1xf32>
+  %m = tosa.maximum %m0, %sink : (tensor<2x4x1xf32>, tensor<2x1x1xf32>) -> tensor<2x4x1xf32>
+  %d = tosa.sub %p, %m : (tensor<2x4x4xf32>, tensor<2x4x1xf32>) -> tensor<2x4x4xf32>
+  %e = tosa.exp %d : (tensor<2x4x4xf32>) -> tensor<2x4x4xf32>
+  %r0 = tosa.reduce_sum %e {axis = 2 : i32} : (tensor<2x4x4xf32>) -> tensor<2x4x1xf32>
+  %sd = tosa.sub %sink, %m : (tensor<2x1x1xf32>, tensor<2x4x1xf32>) -> tensor<2x4x1xf32>
+  %se = tosa.exp %sd : (tensor<2x4x1xf32>) -> tensor<2x4x1xf32>
+  %r = tosa.add %r0, %se : (tensor<2x4x1xf32>, tensor<2x4x1xf32>) -> tensor<2x4x1xf32>
+  %i = tosa.reciprocal %r : (tensor<2x4x1xf32>) -> tensor<2x4x1xf32>
+  %w = tosa.mul %e, %i, %s8 : (tensor<2x4x4xf32>, tensor<2x4x1xf32>, tensor<1xi8>) -> tensor<2x4x4xf32>
+  %o = tosa.matmul %w, %v, %z, %z : (tensor<2x4x4xf32>, tensor<2x4x8xf32>, tensor<1xf32>, tensor<1xf32>) -> tensor<2x4x8xf32>
+  return %o : tensor<2x4x8xf32>
+}
+
 // CHECK-LABEL: @sink_behind
 // CHECK: "wf.attention"(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) {{.*}}array<i32: 1, 1, 1, 0, 1>
 func.func @sink_behind(%q: tensor<2x4x8xf32>, %k: tensor<2x4x8xf32>, %v: tensor<2x4x8xf32>, %sink: tensor<2x1x1xf32>) -> tensor<2x4x8xf32> {
