@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tiny_gguf
-from forms import forms
+from forms import NEAR, forms
 from test_exec import floats, shapes
 from test_raise_mutants import make
 
@@ -130,6 +130,16 @@ def test_form(welford, tmp_path, name):
     path = tmp_path / "form.mlir"
     path.write_text(forms()[name])
     assert count_ops(welford.run("opt", "--passes=raise", path).ok().stdout)
+    agree(welford, path, tmp_path)
+
+
+@pytest.mark.parametrize("name", forms(NEAR))
+def test_near_form(welford, tmp_path, name):
+    """What is nearly an attention gets a reason, and computes the same beside what is raised in it."""
+    path = tmp_path / "form.mlir"
+    path.write_text(forms(NEAR)[name])
+    run = welford.run("opt", "--passes=raise", "--explain", path).ok()
+    assert "wf.attention" not in count_ops(run.stdout) and re.search(r": (attention|softmax): ", run.stderr)
     agree(welford, path, tmp_path)
 
 

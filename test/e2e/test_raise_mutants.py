@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 
-from forms import forms
+from forms import FILES as FORMS
+from forms import NEAR, forms
 from test_exec import FILES, bf16, floats, shapes
 
 TOLERANCE = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2}
@@ -75,7 +76,7 @@ def test_mutants(welford, tmp_path):
     compared = raised = 0
     path = tmp_path / "mutant.mlir"
     small = list(SMALL)
-    for name, text in forms().items():
+    for name, text in forms(FORMS + NEAR).items():
         small.append(tmp_path / f"{name}.mlir")
         small[-1].write_text(text)
     for _ in range(40 * N_MUTANTS):

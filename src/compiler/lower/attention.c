@@ -181,13 +181,17 @@ static bool read_mask(MlirValue mask, const attention_kernel *k, shape *n)
     return true;
 }
 
-// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
-static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
+static bool has_each_head(MlirValue sink, const attention_kernel *k)
 {
-    intptr_t n_operands = mlirOperationGetNumOperands(op);
-    if (!op_is(op, "wf.attention") || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
-    MlirValue q = mlirOperationGetOperand(op, 0), keys = mlirOperationGetOperand(op, 1),
-              values = mlirOperationGetOperand(op, 2), y = mlirOperationGetResult(op, 0);
+    return is_f32(sink) && rank_of(sink) == 1 && dim_of(sink, 0) == k->n_heads;
+}
+
+// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
+static bool read_attention(MlirOperation op, attention_parts *parts, attention_kernel *k, shape *n)
+{
+    if (!attention_read(op, parts) || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
+    MlirValue q = parts->q, keys = parts->k, values = parts->v, y = mlirOperationGetResult(op, 0);
+    bool mask = parts->mask.ptr != NULL, sink = parts->sink.ptr != NULL;
     int rank = rank_of(q);
     *k = (attention_kernel){.n_heads = op_int(op, "n_heads", 0),
                             .n_kv_heads = op_int(op, "n_kv_heads", 0),
@@ -196,8 +200,9 @@ static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
                             .softcap = op_float(op, "softcap", 0),
                             .kv_f32 = true,
                             .full = !op_bool(op, "causal"),
-                            .mask = n_operands == 4,
-                            .zero_masked = n_operands == 4 && op_bool(op, "zero_masked")};
+                            .mask = mask,
+                            .sink = sink,
+                            .zero_masked = mask && op_bool(op, "zero_masked")};
     if (rank < 2 || rank_of(keys) < 2 || k->n_heads < 1 || k->n_kv_heads < 1 || k->n_heads % k->n_kv_heads ||
         k->n_heads > 4096 || k->window < 0 || (k->full && k->window))
         return false;
@@ -212,14 +217,15 @@ static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
     int64_t kv_features = k->n_kv_heads * k->head_dim;
     return has_shape(q, n, n->tokens, features) && has_shape(keys, n, n->positions, kv_features) &&
            has_shape(values, n, n->positions, kv_features) && has_shape(y, n, n->tokens, features) &&
-           (!k->mask || read_mask(mlirOperationGetOperand(op, 3), k, n));
+           (!mask || read_mask(parts->mask, k, n)) && (!sink || has_each_head(parts->sink, k));
 }
 
 bool attention_has_kernel(MlirOperation op)
 {
+    attention_parts parts;
     attention_kernel k;
     shape n;
-    return read_attention(op, &k, &n);
+    return read_attention(op, &parts, &k, &n);
 }
 
 static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
@@ -291,18 +297,20 @@ static wf_status place_mask(lowering *l, MlirValue mask, const shape *n, int *in
 
 static wf_status lower_given_attention(lowering *l)
 {
+    attention_parts parts;
     attention_kernel k;
     shape n;
-    tensor q, y;
+    tensor q, y, sink;
     char name[96];
     int keys, values, mask = -1;
     int64_t strides[3] = {0};
-    if (!read_attention(l->op, &k, &n)) return lowering_refuse(l, "cannot be compiled");
+    if (!read_attention(l->op, &parts, &k, &n)) return lowering_refuse(l, "cannot be compiled");
     MlirValue result = mlirOperationGetResult(l->op, 0);
-    TRY(lowering_to_root(l, mlirOperationGetOperand(l->op, 0), &q));
-    TRY(copy_cache(l, mlirOperationGetOperand(l->op, 1), &k, true, &n, &keys));
-    TRY(copy_cache(l, mlirOperationGetOperand(l->op, 2), &k, false, &n, &values));
-    if (k.mask) TRY(place_mask(l, mlirOperationGetOperand(l->op, 3), &n, &mask, strides));
+    TRY(lowering_to_root(l, parts.q, &q));
+    TRY(copy_cache(l, parts.k, &k, true, &n, &keys));
+    TRY(copy_cache(l, parts.v, &k, false, &n, &values));
+    if (k.mask) TRY(place_mask(l, parts.mask, &n, &mask, strides));
+    if (k.sink) TRY(lowering_to_root(l, parts.sink, &sink));
     TRY(lowering_new_tensor(l, mlirValueGetType(result), 0, &y));
     attention_name(&k, name);
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, &k), NULL);
@@ -312,6 +320,7 @@ static wf_status lower_given_attention(lowering *l)
     call_reads(l, values, 0);
     call_writes(l, y.root);
     if (k.mask) call_reads(l, mask, 0);
+    if (k.sink) call_reads(l, sink.root, 0);
     int64_t block = attention_tiles_for(&k, &l->b->target).tokens;
     call_tiles(c, affine_of(DIM_ONE, n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block)));
     const int64_t sizes[] = {n.tokens,  n.positions - n.tokens, kv_capacity(n.positions), 0, n.sequences, strides[0], strides[1],

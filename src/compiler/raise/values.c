@@ -61,6 +61,23 @@ static bool read_constant_within(reader *r, const ref *from, int depth, constant
 
 bool read_constant(reader *r, const ref *from, constant *c) { return read_constant_within(r, from, 0, c); }
 
+bool read_not(reader *r, const node *n, ref *x)
+{
+    constant c;
+    MlirType t = element_type_of(n->self.v);
+    if (n->kind == N_NOT) {
+        *x = n->in[0];
+        return true;
+    }
+    if ((n->kind != N_NE && n->kind != N_EQ) || !mlirTypeEqual(element_type_of(n->in[0].v), t)) return false;
+    for (int i = 0; i < 2; i++)
+        if (read_constant(r, &n->in[i], &c) && c.value == (n->kind == N_NE)) {
+            *x = n->in[1 - i];
+            return true;
+        }
+    return false;
+}
+
 bool read_negated(reader *r, const node *n, ref *x)
 {
     constant c;
@@ -78,6 +95,16 @@ bool read_negated(reader *r, const node *n, ref *x)
             return true;
         }
     return false;
+}
+
+bool read_larger(reader *r, const node *n, ref of[2])
+{
+    if (n->kind == N_MAX || n->kind == N_SELECT)
+        for (int i = 0; i < 2; i++) of[i] = n->in[n->kind == N_MAX ? i : 1 + i];
+    if (n->kind != N_SELECT) return n->kind == N_MAX;
+    node test = read_node(r, &n->in[0]);
+    bool less = test.kind == N_LT || test.kind == N_LE, greater = test.kind == N_GT || test.kind == N_GE;
+    return (less || greater) && same_value(r, &test.in[0], &of[less]) && same_value(r, &test.in[1], &of[!less]);
 }
 
 bool read_lower_bound(reader *r, const node *n, ref *x, double *bound)
