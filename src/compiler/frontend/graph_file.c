@@ -1,7 +1,5 @@
-#define _GNU_SOURCE // memmem
 #include "compiler/frontend/graph_file.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -18,6 +16,9 @@
 #include <mlir-c/Dialect/Quant.h>
 #include <mlir-c/Dialect/Shape.h>
 #include <mlir-c/Dialect/Tosa.h>
+
+#include "compiler/frontend/text_guard.h"
+#include "compiler/graph/pads.h"
 
 // What compiler_context_create leaves out, since no checkpoint needs it.
 static void load_graph_dialects(MlirContext ctx)
@@ -39,94 +40,12 @@ static wf_status name_error(const wf_error *inner, const char *name, wf_error *e
     return error_set(err, WF_ERROR_FORMAT, "%s: %s", name, message);
 }
 
-// ---- hostile files
-//
-// MLIR's text parser descends once a bracket; its bytecode reader trusts offsets and crashes on some damaged files. So
-// text is measured first, and bytecode is read by a child process first, whose death is an answer.
-
-enum { MAX_DEPTH = 500 };
+// ---- reading
 
 static bool is_bytecode(const char *text, size_t bytes) { return bytes >= 4 && !memcmp(text, "ML\xefR", 4); }
 
-// The offset of the bracket that is nested too deeply; `bytes` when there is none. Brackets in strings count, unpaired
-// or not: no sane file comes near.
-static size_t find_deep_bracket(const char *text, size_t bytes)
-{
-    size_t depth = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        char c = text[i];
-        bool arrow = i > 0 && text[i - 1] == '-';
-        if (c == '(' || c == '[' || c == '{' || c == '<') {
-            if (++depth > MAX_DEPTH) return i;
-        } else if ((c == ')' || c == ']' || c == '}' || (c == '>' && !arrow)) && depth) {
-            depth--;
-        }
-    }
-    return bytes;
-}
-
-// Whether linalg's parser of lists of axes, which crashes on anything else, can read what follows text[i]: a list of
-// integers. Generic forms have `array<..>` there.
-static bool is_axis_list(const char *text, size_t bytes, size_t i)
-{
-    static const char ARRAY[] = "array<";
-    enum { MAX_DIGITS = 18 };
-    int digits = 0;
-    if (bytes - i >= sizeof ARRAY - 1 && !memcmp(text + i, ARRAY, sizeof ARRAY - 1)) return true;
-    if (i == bytes || text[i] != '[') return false;
-    for (i++; i < bytes && text[i] != ']'; i++) {
-        bool digit = text[i] >= '0' && text[i] <= '9';
-        if (!digit && !strchr("-, \t\r\n", text[i] ? text[i] : '?')) return false;
-        digits = digit ? digits + 1 : 0;
-        if (digits > MAX_DIGITS) return false;
-    }
-    return true;
-}
-
-static size_t skip_space(const char *text, size_t bytes, size_t i)
-{
-    while (i < bytes && strchr(" \t\r\n", text[i] ? text[i] : '?')) i++;
-    return i;
-}
-
-// The offset of what should be a list of axes behind `name =`, and is none; `bytes` when there is no such place.
-static size_t find_bad_list(const char *text, size_t bytes, const char *name)
-{
-    const char *end = text + bytes, *found = text;
-    for (; (found = memmem(found, (size_t)(end - found), name, strlen(name))); found++) {
-        size_t i = (size_t)(found - text);
-        if (i > 0 && (isalnum((unsigned char)text[i - 1]) || strchr("_%#!@$.-", text[i - 1]))) continue;
-        size_t at = skip_space(text, bytes, i + strlen(name));
-        if (at == bytes || text[at] != '=') continue;
-        at = skip_space(text, bytes, at + 1);
-        if (!is_axis_list(text, bytes, at)) return at < bytes ? at : bytes - 1;
-    }
-    return bytes;
-}
-
-static wf_status error_at(const char *text, size_t at, const char *name, const char *reason, wf_error *err)
-{
-    size_t line = 1, start = 0;
-    for (size_t i = 0; i < at; i++)
-        if (text[i] == '\n') {
-            line++;
-            start = i + 1;
-        }
-    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: %s", name, line, at - start + 1, reason);
-}
-
-static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
-{
-    static const char *const LISTS[] = {"permutation", "dimensions"};
-    size_t deep = find_deep_bracket(text, bytes);
-    if (deep < bytes) return error_at(text, deep, name, "brackets are nested too deeply", err);
-    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
-        size_t list = find_bad_list(text, bytes, LISTS[i]);
-        if (list < bytes) return error_at(text, list, name, "not a list of axes", err);
-    }
-    return WF_OK;
-}
-
+// MLIR's bytecode reader trusts offsets and crashes on some damaged files: a child process reads first, whose death is
+// an answer.
 static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
 {
     pid_t child = fork();
@@ -147,10 +66,12 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
                           wf_error *err)
 {
     load_graph_dialects(c->mlir);
-    TRY(is_bytecode(text, bytes) ? check_bytecode(c, text, bytes, name, err) : check_text(text, bytes, name, err));
+    TRY(is_bytecode(text, bytes) ? check_bytecode(c, text, bytes, name, err) : text_guard_check((view){text, bytes}, name, err));
     wf_error inner = {0};
     compiler_context_watch(c, &inner);
     *module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes)); // verifies too
     compiler_context_watch(c, NULL);
-    return mlirModuleIsNull(*module) ? name_error(&inner, name, err) : WF_OK;
+    if (mlirModuleIsNull(*module)) return name_error(&inner, name, err);
+    pads_keep(mlirModuleGetOperation(*module));
+    return WF_OK;
 }

@@ -21,6 +21,7 @@
 #include "compiler/graph/bind.h"
 #include "compiler/graph/constant.h"
 #include "compiler/graph/decompose.h"
+#include "compiler/graph/pads.h"
 #include "compiler/graph/regions.h"
 #include "compiler/graph/schedule.h"
 #include "compiler/graph/unfuse.h"
@@ -30,8 +31,7 @@
 
 static const char TO_LINALG[] =
     "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
-    "tosa-to-linalg,tosa-to-arith{include-apply-rescale=true},tosa-to-tensor,convert-elementwise-to-linalg,"
-    "canonicalize,cse))";
+    "tosa-to-linalg,tosa-to-arith{include-apply-rescale=true},tosa-to-tensor,convert-elementwise-to-linalg,cse))";
 static const char FUSE[] = "builtin.module(func.func(linalg-fuse-elementwise-ops,canonicalize,cse))";
 static const char TO_LOOPS[] = "builtin.module(func.func(linalg-generalize-named-ops,canonicalize,cse))";
 // Of the kernels, before object_emit: it knows no math.
@@ -191,6 +191,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, grap
     unfuse_function(function, keep);
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
+    pads_keep(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "linalg", err));
     if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));

@@ -92,7 +92,11 @@ static wf_status take_slice(schedule *s, intptr_t operand, const tensor *x, cons
     part->rank = 0;
     for (int d = 0; d < x->rank; d++) {
         int64_t offset = offset_of[d], size = size_of[d], stride = stride_of[d], last;
-        if (offset < 0 || size < 0 || stride < 1) return schedule_refuse(s, "has an offset that is computed");
+        if (offset == INT64_MIN || size == INT64_MIN || stride == INT64_MIN)
+            return schedule_refuse(s, "has an offset, a size or a stride that is computed");
+        if (offset < 0 || size < 0) return schedule_refuse(s, "has an offset or a size that is negative");
+        if (stride < 0) return schedule_refuse(s, "has a stride that is negative: no kernel walks backwards");
+        if (stride == 0 && size > 1) return schedule_refuse(s, "has a stride of 0");
         if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
             (size && last >= x->dims[d]))
             return schedule_refuse(s, "reaches beyond its operand");
@@ -160,6 +164,33 @@ wf_status schedule_concat(schedule *s)
     return schedule_add_tensor(s, y, &result);
 }
 
+// Whether what `op` holds computes v, other than as a constant.
+static bool is_inside(MlirValue v, MlirOperation op)
+{
+    MlirOperation from = defining_op(v);
+    if (!from.ptr) return mlirOperationEqual(mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(v)), op);
+    return mlirOperationEqual(mlirOperationGetParentOperation(from), op) && !op_is(from, "arith.constant");
+}
+
+// What a pad leaves of x along dimension d, in x and in the result: element i of x is element i + low of the result.
+static bool cut_dimension(int64_t low, int64_t high, int d, tensor *x, tensor *part)
+{
+    int64_t size, end;
+    if (__builtin_add_overflow(x->dims[d], high, &end) || __builtin_add_overflow(end, low, &size) ||
+        size != part->dims[d])
+        return false;
+    int64_t from = low < 0 ? -low : 0;
+    if (from > x->dims[d]) from = x->dims[d];
+    if (end > x->dims[d]) end = x->dims[d];
+    int64_t left = end > from ? end - from : 0;
+    if (left) {
+        x->offset += from * x->strides[d];
+        part->offset += (from + low) * part->strides[d];
+    }
+    x->dims[d] = part->dims[d] = left;
+    return true;
+}
+
 wf_status schedule_pad(schedule *s)
 {
     MlirValue y = mlirOperationGetResult(s->op, 0);
@@ -178,17 +209,16 @@ wf_status schedule_pad(schedule *s)
     padding.place = PLACE_SPLAT;
     padding.root = -1;
     padding.scalar = mlirOperationGetOperand(yield, 0);
-    if (!defining_op(padding.scalar).ptr) return schedule_refuse(s, "has padding that depends on the place");
+    if (is_inside(padding.scalar, s->op)) return schedule_refuse(s, "has padding that depends on the place");
     tensor part = result;
     for (int d = 0; d < x.rank; d++) {
-        int64_t before = before_of[d], after = after_of[d];
-        if (before < 0 || after < 0 || before + x.dims[d] + after != result.dims[d])
-            return schedule_refuse(s, "has an amount that is negative or computed");
-        part.offset += before * result.strides[d];
-        part.dims[d] = x.dims[d];
+        if (before_of[d] == INT64_MIN || after_of[d] == INT64_MIN)
+            return schedule_refuse(s, "has an amount that is computed");
+        if (!cut_dimension(before_of[d], after_of[d], d, &x, &part))
+            return schedule_refuse(s, "has amounts that do not fit its sizes");
     }
     TRY(schedule_copy(s, &padding, &result));
-    if (x.place != PLACE_EMPTY) TRY(schedule_copy(s, &x, &part));
+    if (x.place != PLACE_EMPTY && tensor_count(&x)) TRY(schedule_copy(s, &x, &part));
     return schedule_add_tensor(s, y, &result);
 }
 
