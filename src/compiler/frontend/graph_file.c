@@ -17,6 +17,7 @@
 #include <mlir-c/Dialect/Shape.h>
 #include <mlir-c/Dialect/Tosa.h>
 
+#include "compiler/frontend/old_tosa.h"
 #include "compiler/frontend/text_guard.h"
 #include "compiler/graph/pads.h"
 
@@ -42,17 +43,17 @@ static wf_status name_error(const wf_error *inner, const char *name, wf_error *e
 
 // ---- reading
 
-static bool is_bytecode(const char *text, size_t bytes) { return bytes >= 4 && !memcmp(text, "ML\xefR", 4); }
+static bool is_bytecode(view text) { return view_starts_with(text, VIEW_LITERAL("ML\xefR")); }
 
 // MLIR's bytecode reader trusts offsets and crashes on some damaged files: a child process reads first, whose death is
 // an answer.
-static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
+static wf_status check_bytecode(compiler_context *c, view text, const char *name, wf_error *err)
 {
     pid_t child = fork();
     if (child < 0) return error_set(err, WF_ERROR_IO, "%s: cannot start a process: %s", name, strerror(errno));
     if (child == 0) {
         compiler_context_watch(c, NULL);
-        MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes));
+        MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text.data, text.len));
         _exit(mlirModuleIsNull(module));
     }
     int state;
@@ -62,16 +63,48 @@ static wf_status check_bytecode(compiler_context *c, const char *text, size_t by
     return WF_OK; // a file that does not parse gives its reason when it is read again
 }
 
+static MlirModule parse(compiler_context *c, view text, wf_error *reason)
+{
+    compiler_context_watch(c, reason);
+    MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text.data, text.len)); // verifies too
+    compiler_context_watch(c, NULL);
+    return module;
+}
+
+// Text that today's parser refuses, with TOSA ops in it: as that of an older LLVM. A null module: it is none.
+static wf_status read_old_tosa(compiler_context *c, view text, const char *name, MlirModule *module, wf_error *err)
+{
+    buffer renamed = {0};
+    wf_error reason = {0};
+    int n_old = 0;
+    old_tosa_rename(text, &renamed);
+    mlirContextSetAllowUnregisteredDialects(c->mlir, true);
+    *module = renamed.failed ? (MlirModule){0} : parse(c, buffer_view(&renamed), &reason);
+    mlirContextSetAllowUnregisteredDialects(c->mlir, false);
+    buffer_free(&renamed);
+    if (mlirModuleIsNull(*module)) return WF_OK;
+    wf_status status = old_tosa_upgrade(*module, &n_old, &reason);
+    if (status == WF_OK) {
+        compiler_context_watch(c, &reason);
+        if (!mlirOperationVerify(mlirModuleGetOperation(*module))) status = WF_ERROR_FORMAT;
+        compiler_context_watch(c, NULL);
+    }
+    if (status == WF_OK && n_old) return WF_OK;
+    mlirModuleDestroy(*module);
+    *module = (MlirModule){0};
+    return n_old ? name_error(&reason, name, err) : WF_OK;
+}
+
 wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
                           wf_error *err)
 {
+    view all = {text, bytes};
+    wf_error reason = {0};
     load_graph_dialects(c->mlir);
-    TRY(is_bytecode(text, bytes) ? check_bytecode(c, text, bytes, name, err) : text_guard_check((view){text, bytes}, name, err));
-    wf_error inner = {0};
-    compiler_context_watch(c, &inner);
-    *module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes)); // verifies too
-    compiler_context_watch(c, NULL);
-    if (mlirModuleIsNull(*module)) return name_error(&inner, name, err);
+    TRY(is_bytecode(all) ? check_bytecode(c, all, name, err) : text_guard_check(all, name, err));
+    *module = parse(c, all, &reason);
+    if (mlirModuleIsNull(*module) && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
+    if (mlirModuleIsNull(*module)) return name_error(&reason, name, err);
     pads_keep(mlirModuleGetOperation(*module));
     return WF_OK;
 }

@@ -3,13 +3,13 @@
 #define _GNU_SOURCE // memmem, tdestroy
 #include "compiler/frontend/text_guard.h"
 
-#include <ctype.h>
 #include <search.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "compiler/frontend/tokens.h"
 
 enum {
     MAX_NESTING = 500,        // stacks of 8 MB end beyond 5000; no frontend's file reaches 100
@@ -101,19 +101,13 @@ static int compare_aliases(const void *a, const void *b)
 
 static void keep_alias(void *a) { (void)a; } // the arena's
 
-static size_t skip_space(view text, size_t i)
-{
-    while (i < text.len && strchr(" \t\r\n", text.data[i] ? text.data[i] : '?')) i++;
-    return i;
-}
-
 // `name` at the outermost level, with = behind it, begins the alias's value, which the next one ends at the latest;
 // elsewhere it stands for its value.
 static wf_status read_alias(scan *s, view name, size_t end)
 {
     alias key = {.name = name};
     alias **found = tfind(&key, &s->aliases, compare_aliases);
-    size_t next = skip_space(s->text, end);
+    size_t next = text_skip_space(s->text, end);
     if (s->depth || next == s->text.len || s->text.data[next] != '=')
         return found ? check_nesting(s, (*found)->nesting) : WF_OK;
     if (!found) {
@@ -149,28 +143,6 @@ static wf_status check_resource(const scan *s, view string)
 }
 
 // ---- tokens
-
-static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '.'; }
-
-// Behind one of %@#!^: these may hold '-' too.
-static size_t end_of_name(view text, size_t i)
-{
-    while (i < text.len && (is_word(text.data[i]) || text.data[i] == '-')) i++;
-    return i;
-}
-
-// Behind the opening quote: the place of the closing one. MLIR's strings end with their line at the latest.
-static size_t end_of_string(view text, size_t i)
-{
-    while (i < text.len && text.data[i] != '"' && text.data[i] != '\n') i += text.data[i] == '\\' ? 2 : 1;
-    return i < text.len ? i : text.len;
-}
-
-static size_t end_of_line(view text, size_t i)
-{
-    const char *end = memchr(text.data + i, '\n', text.len - i);
-    return end ? (size_t)(end - text.data) : text.len;
-}
 
 // A number as in 1.5E-10: its sign is no operator.
 static size_t end_of_number(view text, size_t i)
@@ -219,25 +191,25 @@ static wf_status read_token(scan *s)
     char c = text.data[at], next = end < text.len ? text.data[end] : 0;
     wf_status status = WF_OK;
     if (c == '"') {
-        end = end_of_string(text, end);
+        end = text_end_of_string(text, end);
         view string = {text.data + at + 1, end - at - 1};
         if (s->in_resources && s->after_colon) status = check_resource(s, string);
         s->word = string;
         end += end < text.len;
     } else if (c == '/' && next == '/') {
-        s->at = end_of_line(text, at);
+        s->at = text_end_of_line(text, at);
         return WF_OK;
     } else if (c == '-' && next == '>') {
         end++;
     } else if (c == '#' || c == '!') {
-        end = end_of_name(text, end);
+        end = text_end_of_name(text, end);
         if (end > at + 1) status = read_alias(s, (view){text.data + at, end - at}, end);
     } else if (c == '%' || c == '@' || c == '^') {
-        end = end_of_name(text, end);
+        end = text_end_of_name(text, end);
     } else if (isdigit((unsigned char)c)) {
         end = end_of_number(text, end);
-    } else if (is_word(c)) {
-        while (end < text.len && is_word(text.data[end])) end++;
+    } else if (text_is_word(c)) {
+        while (end < text.len && text_is_word(text.data[end])) end++;
         status = read_word(s, end);
     } else {
         if (c == '{' && next == '-') s->in_metadata = true; // "{-#", to the end of the file
@@ -252,7 +224,7 @@ static wf_status check_tokens(view text, const char *name, wf_error *err)
 {
     scan s = {.text = text, .file = name, .err = err};
     wf_status status = WF_OK;
-    while (status == WF_OK && (s.at = skip_space(text, s.at)) < text.len) status = read_token(&s);
+    while (status == WF_OK && (s.at = text_skip_space(text, s.at)) < text.len) status = read_token(&s);
     tdestroy(s.aliases, keep_alias);
     arena_free(&s.memory);
     return status;
@@ -285,9 +257,9 @@ static size_t find_bad_list(view text, const char *name)
     for (; (found = memmem(found, (size_t)(end - found), name, strlen(name))); found++) {
         size_t i = (size_t)(found - text.data);
         if (i > 0 && (isalnum((unsigned char)found[-1]) || strchr("_%#!@$.-", found[-1]))) continue;
-        size_t at = skip_space(text, i + strlen(name));
+        size_t at = text_skip_space(text, i + strlen(name));
         if (at == text.len || text.data[at] != '=') continue;
-        at = skip_space(text, at + 1);
+        at = text_skip_space(text, at + 1);
         if (!is_axis_list(text, at)) return at < text.len ? at : text.len - 1;
     }
     return text.len;

@@ -1,4 +1,6 @@
 // Reshapes and slices are views; tensors that are put together from parts are copies into slices.
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "compiler/dialect/wf.h"
@@ -76,6 +78,13 @@ static int64_t mixed_number(schedule *s, MlirAttribute numbers, intptr_t d, intp
     return a.ptr && mlirAttributeIsAInteger(a) ? mlirIntegerAttrGetValueInt(a) : INT64_MIN;
 }
 
+static wf_status refuse_stride(schedule *s, int64_t stride)
+{
+    char reason[64];
+    snprintf(reason, sizeof reason, "has a stride of %" PRId64, stride);
+    return schedule_refuse(s, reason);
+}
+
 // The part of `x` that an op with static_offsets, static_sizes and static_strides means. Sizes of 1 are dropped until
 // the rank is that of `shape`.
 static wf_status take_slice(schedule *s, intptr_t operand, const tensor *x, const tensor *shape, tensor *part)
@@ -95,8 +104,7 @@ static wf_status take_slice(schedule *s, intptr_t operand, const tensor *x, cons
         if (offset == INT64_MIN || size == INT64_MIN || stride == INT64_MIN)
             return schedule_refuse(s, "has an offset, a size or a stride that is computed");
         if (offset < 0 || size < 0) return schedule_refuse(s, "has an offset or a size that is negative");
-        if (stride < 0) return schedule_refuse(s, "has a stride that is negative: no kernel walks backwards");
-        if (stride == 0 && size > 1) return schedule_refuse(s, "has a stride of 0");
+        if (stride < 1) return refuse_stride(s, stride);
         if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
             (size && last >= x->dims[d]))
             return schedule_refuse(s, "reaches beyond its operand");
