@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include <mlir-c/Dialect/Shape.h>
 #include <mlir-c/Dialect/Tosa.h>
 
+#include "compiler/frontend/foreign.h"
 #include "compiler/frontend/old_tosa.h"
 #include "compiler/frontend/text_guard.h"
 #include "compiler/graph/pads.h"
@@ -33,35 +35,9 @@ static void load_graph_dialects(MlirContext ctx)
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++) mlirDialectHandleLoadDialect(dialects[i], ctx);
 }
 
-// Text from memory has the name "-" in messages; what comes without a place gets the file's name as well.
-static wf_status name_error(const wf_error *inner, const char *name, wf_error *err)
-{
-    const char *message = inner->message[0] ? inner->message : "the parser gives no reason";
-    if (message[0] == '-' && message[1] == ':') return error_set(err, WF_ERROR_FORMAT, "%s%s", name, message + 1);
-    return error_set(err, WF_ERROR_FORMAT, "%s: %s", name, message);
-}
-
 // ---- reading
 
 static bool is_bytecode(view text) { return view_starts_with(text, VIEW_LITERAL("ML\xefR")); }
-
-// MLIR's bytecode reader trusts offsets and crashes on some damaged files: a child process reads first, whose death is
-// an answer.
-static wf_status check_bytecode(compiler_context *c, view text, const char *name, wf_error *err)
-{
-    pid_t child = fork();
-    if (child < 0) return error_set(err, WF_ERROR_IO, "%s: cannot start a process: %s", name, strerror(errno));
-    if (child == 0) {
-        compiler_context_watch(c, NULL);
-        MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text.data, text.len));
-        _exit(mlirModuleIsNull(module));
-    }
-    int state;
-    while (waitpid(child, &state, 0) < 0)
-        if (errno != EINTR) return error_set(err, WF_ERROR_IO, "%s: lost a process: %s", name, strerror(errno));
-    if (WIFSIGNALED(state)) return error_set(err, WF_ERROR_FORMAT, "%s: the bytecode is damaged", name);
-    return WF_OK; // a file that does not parse gives its reason when it is read again
-}
 
 static MlirModule parse(compiler_context *c, view text, wf_error *reason)
 {
@@ -70,6 +46,47 @@ static MlirModule parse(compiler_context *c, view text, wf_error *reason)
     compiler_context_watch(c, NULL);
     return module;
 }
+
+static void drop_text(MlirStringRef text, void *user)
+{
+    (void)text;
+    (void)user;
+}
+
+// Reads bytecode and descends into all that it holds, on a part of the stack that the same will have later.
+static bool try_bytecode(compiler_context *c, view file)
+{
+    struct rlimit stack;
+    if (!getrlimit(RLIMIT_STACK, &stack)) {
+        stack.rlim_cur = stack.rlim_cur == RLIM_INFINITY ? 2 << 20 : stack.rlim_cur / 4;
+        setrlimit(RLIMIT_STACK, &stack);
+    }
+    MlirModule module = parse(c, file, NULL);
+    if (mlirModuleIsNull(module)) return false;
+    MlirOpPrintingFlags flags = mlirOpPrintingFlagsCreate();
+    mlirOpPrintingFlagsElideLargeElementsAttrs(flags, 0);
+    mlirOpPrintingFlagsElideLargeResourceString(flags, 0);
+    mlirOperationPrintWithFlags(mlirModuleGetOperation(module), flags, drop_text, NULL);
+    return true;
+}
+
+// MLIR's bytecode reader trusts what it reads: some damaged files crash it, others abort in LLVM, and how deep a file
+// nests only shows when it is read. So a child process reads first, whose death is an answer. It shares no lock with its
+// parent but those of the C library, which fork() leaves usable, since the context is this call's own.
+static wf_status check_bytecode(compiler_context *c, view file, const char *name, wf_error *err)
+{
+    pid_t child = fork();
+    if (child < 0) return error_set(err, WF_ERROR_IO, "%s: cannot start a process: %s", name, strerror(errno));
+    if (child == 0) _exit(try_bytecode(c, file) ? 0 : 1);
+    int state;
+    while (waitpid(child, &state, 0) < 0)
+        if (errno != EINTR) return error_set(err, WF_ERROR_IO, "%s: lost a process: %s", name, strerror(errno));
+    if (WIFSIGNALED(state))
+        return error_set(err, WF_ERROR_FORMAT, "%s: the bytecode is damaged or nested too deeply", name);
+    return WF_OK; // a file that does not parse gives its reason when it is read again
+}
+
+// ---- text of older versions
 
 // Text that today's parser refuses, with TOSA ops in it: as that of an older LLVM. A null module: it is none.
 static wf_status read_old_tosa(compiler_context *c, view text, const char *name, MlirModule *module, wf_error *err)
@@ -92,7 +109,7 @@ static wf_status read_old_tosa(compiler_context *c, view text, const char *name,
     if (status == WF_OK && n_old) return WF_OK;
     mlirModuleDestroy(*module);
     *module = (MlirModule){0};
-    return n_old ? name_error(&reason, name, err) : WF_OK;
+    return n_old ? foreign_explain(text, name, reason.message, err) : WF_OK;
 }
 
 wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
@@ -101,10 +118,11 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
     view all = {text, bytes};
     wf_error reason = {0};
     load_graph_dialects(c->mlir);
+    TRY(foreign_check(all, name, err));
     TRY(is_bytecode(all) ? check_bytecode(c, all, name, err) : text_guard_check(all, name, err));
     *module = parse(c, all, &reason);
     if (mlirModuleIsNull(*module) && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
-    if (mlirModuleIsNull(*module)) return name_error(&reason, name, err);
+    if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
     pads_keep(mlirModuleGetOperation(*module));
     return WF_OK;
 }
