@@ -40,6 +40,27 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+// "dense_resource<name> : type" up to the name's end.
+static view name_of_resource(const char *printed)
+{
+    const char *start = strchr(printed, '<'), *end = start ? strchr(start, '>') : NULL;
+    return end ? (view){start + 1, (size_t)(end - start - 1)} : (view){0};
+}
+
+static wf_status refuse_resource(MlirAttribute a, size_t bytes, const char *hex, const char *end, wf_error *err)
+{
+    buffer printed = {0};
+    mlirAttributePrint(a, append_text, &printed);
+    view name = name_of_resource(buffer_view(&printed).data);
+    if (!hex || !end)
+        error_set(err, WF_ERROR_FORMAT, "reads a resource: '%.*s' has no data in the file", NAME_ARG(name));
+    else
+        error_set(err, WF_ERROR_FORMAT, "reads a resource: '%.*s' of %zu bytes has %zd bytes in the file",
+                  NAME_ARG(name), bytes, (end - hex - 5) / 2 - 4);
+    buffer_free(&printed);
+    return WF_ERROR_FORMAT;
+}
+
 // The C API gives elements of a resource one by one and without its size. Its printed form has both: an op that holds
 // the attribute is followed by
 //
@@ -60,11 +81,8 @@ static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_
     const char *resources = strstr(buffer_view(&text).data, "dialect_resources:");
     const char *hex = resources ? strstr(resources, ": \"0x") : NULL;
     const char *end = hex ? strchr(hex + 5, '"') : NULL;
-    if (!hex || !end) {
-        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant has no data in the file");
-    } else if ((size_t)(end - hex - 5) != 8 + 2 * bytes) {
-        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant of %zu bytes has %zd bytes in the file",
-                           bytes, (end - hex - 5) / 2 - 4);
+    if (!hex || !end || (size_t)(end - hex - 5) != 8 + 2 * bytes) {
+        status = refuse_resource(a, bytes, hex, end, err);
     } else if (buffer_reserve(out, bytes)) {
         for (const char *p = hex + 13; p < end; p += 2) {
             int high = hex_digit(p[0]), low = hex_digit(p[1]);
