@@ -21,6 +21,16 @@ static void refuse(admission *a, MlirOperation op, const char *reason)
     buffer_free(&where);
 }
 
+static void refuse_type(admission *a, MlirOperation op, MlirType t)
+{
+    buffer reason = {0};
+    buffer_printf(&reason, "has elements of type ");
+    mlirTypePrint(t, append_text, &reason);
+    buffer_printf(&reason, ", which cannot be compiled");
+    refuse(a, op, buffer_view(&reason).data);
+    buffer_free(&reason);
+}
+
 static const struct {
     const char *op, *reason;
 } REFUSED[] = {
@@ -31,9 +41,21 @@ static const struct {
 static void admit_type(admission *a, MlirOperation op, MlirType t)
 {
     if (a->status != WF_OK) return;
+    MlirType e = mlirTypeIsAShaped(t) ? mlirShapedTypeGetElementType(t) : t;
     bool ranked = mlirTypeIsARankedTensor(t);
     if (ranked && !mlirAttributeIsNull(mlirRankedTensorTypeGetEncoding(t)))
         refuse(a, op, "has a tensor with an encoding: tensor encodings cannot be compiled");
+    else if (mlirTypeIsAFloat(e) && !mlirTypeIsAF16(e) && !mlirTypeIsABF16(e) && !mlirTypeIsAF32(e) &&
+             !mlirTypeIsAF64(e))
+        refuse_type(a, op, e);
+}
+
+// Branches of cf between blocks, unlike those of scf, have no value that both ways could be selected by.
+static void admit_block(admission *a, MlirOperation function)
+{
+    MlirBlock block = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    if (mlirBlockGetNextInRegion(block).ptr)
+        refuse(a, mlirBlockGetTerminator(block), "leads to other blocks, which cannot be compiled");
 }
 
 static MlirWalkResult admit_op(MlirOperation op, void *context)
@@ -51,6 +73,8 @@ static MlirWalkResult admit_op(MlirOperation op, void *context)
 wf_status admit_function(MlirOperation function, wf_error *err)
 {
     admission a = {err, WF_OK};
+    admit_block(&a, function);
+    if (a.status != WF_OK) return a.status;
     mlirOperationWalk(function, admit_op, &a, MlirWalkPreOrder);
     return a.status;
 }

@@ -60,6 +60,17 @@ wf_status schedule_add_root(schedule *s, uint32_t base, size_t offset, size_t by
     return WF_OK;
 }
 
+static wf_status refuse_type(schedule *s, MlirType t)
+{
+    buffer reason = {0};
+    buffer_printf(&reason, "has elements of ");
+    mlirTypePrint(t, append_text, &reason);
+    buffer_printf(&reason, ", a type that is not supported");
+    schedule_refuse(s, buffer_view(&reason).data);
+    buffer_free(&reason);
+    return WF_ERROR_UNSUPPORTED;
+}
+
 // The shape of a tensor type, with the strides of a contiguous array.
 wf_status schedule_read_type(schedule *s, MlirType t, tensor *x)
 {
@@ -70,7 +81,7 @@ wf_status schedule_read_type(schedule *s, MlirType t, tensor *x)
     x->element = mlirShapedTypeGetElementType(t);
     x->rank = (int)mlirShapedTypeGetRank(t);
     if (x->rank > MAX_RANK) return schedule_refuse(s, "has too many dimensions");
-    if (!constant_type(x->element, &known)) return schedule_refuse(s, "has elements of a type that is not supported");
+    if (!constant_type(x->element, &known)) return refuse_type(s, x->element);
     int64_t stride = 1;
     for (int d = x->rank; d-- > 0;) {
         x->dims[d] = mlirShapedTypeGetDimSize(t, d);
