@@ -52,7 +52,7 @@ static wf_status run_named(const pipeline *p, view name)
     // "attention" names both: the rule that finds it, then the fusion
     const rule *found = rule_find(name.data, name.len);
     const pass *which = pass_find(name.data, name.len);
-    if (found) TRY(runner_merge_equal(&p->run, p->err));
+    if (found) TRY(runner_settle(&p->run, p->err));
     if (found) TRY(runner_run_rule(&p->run, found, p->err));
     return which ? run_pass(p, which) : WF_OK;
 }

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 LIT = Path(__file__).resolve().parents[1] / "lit" / "raise"
-FILES = ["attention_forms", "attention_scores", "geglu", "linear_forms", "rope_forms", "rope_interleaved"]
+FILES = ["attention_forms", "attention_scores", "attention_spellings", "geglu", "linear_forms", "rope_forms", "rope_interleaved"]
 
 
 def forms() -> dict[str, str]:

@@ -9,8 +9,8 @@ from test_exec import GRAPHS, Function, kernels_of
 INF = np.float32(np.inf)
 
 
-def reference(q, k, v, heads, kv_heads, scale, causal, mask=None, zero_masked=False):
-    """q [b, t, heads * d], k and v [b, s, kv_heads * d], mask that broadcasts to [b, heads, t, s]; float64."""
+def reference(q, k, v, heads, kv_heads, scale, causal, mask=None, zero_masked=False, sink=None):
+    """q [b, t, heads * d], k and v [b, s, kv_heads * d], mask that broadcasts to [b, heads, t, s], sink [heads]; float64."""
     def split(x, n):
         return x.astype(np.float64).reshape(*x.shape[:2], n, -1).swapaxes(1, 2)
 
@@ -21,15 +21,17 @@ def reference(q, k, v, heads, kv_heads, scale, causal, mask=None, zero_masked=Fa
     t, s = scores.shape[-2:]
     if causal:
         scores[..., np.arange(s) > np.arange(t)[:, None] + s - t] = -np.inf
+    if sink is not None:
+        scores = np.concatenate([scores, np.broadcast_to(sink[:, None, None], (*scores.shape[:-1], 1))], -1)
     with np.errstate(invalid="ignore"):  # -inf - -inf where a row is hidden wholly
         e = np.exp(scores - scores.max(-1, keepdims=True))
-    weights = e / e.sum(-1, keepdims=True)
+    weights = (e / e.sum(-1, keepdims=True))[..., :s]
     if zero_masked:
         weights = np.nan_to_num(weights)
     return (weights @ v).swapaxes(1, 2).reshape(q.shape[0], t, -1)
 
 
-def text_of(q, k, mask, attributes, constant=None):
+def text_of(q, k, mask, attributes, constant=None, sink=None):
     """A function of one wf.attention; `constant`: the mask's values in hexadecimal, else it is an argument."""
     def type_of(shape):
         return f"tensor<{'x'.join(map(str, shape))}xf32>"
@@ -42,16 +44,20 @@ def text_of(q, k, mask, attributes, constant=None):
             arguments.append(types[-1])
         else:
             body = f'    %a3 = arith.constant dense<"0x{constant.hex().upper()}"> : {types[-1]}\n'
+    if sink is not None:
+        types.append(type_of(sink.shape))
+        arguments.append(types[-1])
     names = [f"%a{i}" for i in range(len(types))]
     return (f"func.func @main({', '.join(f'{n}: {t}' for n, t in zip(names, arguments))}) -> {types[0]} {{\n{body}"
-            f'    %y = "wf.attention"({", ".join(names)}) {{{attributes}}} : ({", ".join(types)}) -> {types[0]}\n'
+            f'    %y = "wf.attention"({", ".join(names)}) {{{attributes}, operandSegmentSizes = array<i32: 1, 1, 1, '
+            f'{int(mask is not None)}, {int(sink is not None)}>}} : ({", ".join(types)}) -> {types[0]}\n'
             f"    return %y : {types[0]}\n}}\n")
 
 
 @pytest.fixture
 def attend(welford, tmp_path):
     """Runs the op on random q, k, v and this mask; compares, fused and unfused, and checks that the kernel ran."""
-    def run(b, t, s, heads, kv_heads, dim, causal=False, mask=None, constant=False, zero_masked=False, rank=3, grow=1):
+    def run(b, t, s, heads, kv_heads, dim, causal=False, mask=None, constant=False, zero_masked=False, rank=3, grow=1, sink=None):
         rng = np.random.default_rng(t + s)
         q = (grow * rng.standard_normal((b, t, heads * dim))).astype(np.float32)
         k, v = (rng.standard_normal((b, s, kv_heads * dim)).astype(np.float32) for _ in range(2))
@@ -61,12 +67,14 @@ def attend(welford, tmp_path):
         shapes = (*lead, t, heads * dim), (*lead, s, kv_heads * dim)
         path = tmp_path / "f.mlir"
         path.write_text(text_of(*shapes, None if mask is None else mask.shape, attributes,
-                                mask.tobytes() if constant else None))
+                                mask.tobytes() if constant else None, sink))
         f = Function(welford, path, tmp_path)
         inputs = [q.reshape(shapes[0]), k.reshape(shapes[1]), v.reshape(shapes[1])]
         if mask is not None and not constant:
             inputs.append(mask)
-        wanted = reference(q, k, v, heads, kv_heads, 0.25, causal, mask, zero_masked).reshape(shapes[0])
+        if sink is not None:
+            inputs.append(sink)
+        wanted = reference(q, k, v, heads, kv_heads, 0.25, causal, mask, zero_masked, sink).reshape(shapes[0])
         plans = []
         for options in ([], ["--no-fuse=attention"], ["--no-fuse=kernels", "-t", "1"]):
             done = f.run(*inputs, options=[*options, "--print-plan"]).ok()
@@ -108,6 +116,13 @@ def test_causal_sequences(attend, b, t, s):
                          ids=str)
 def test_masks(attend, shape, constant):
     attend(2, 20, 70, 4, 2, 32, mask=hiding(shape), constant=constant)
+
+
+@pytest.mark.parametrize("causal, masked", [(False, False), (True, False), (False, True)])
+def test_sinks(attend, causal, masked):
+    """A logit of each head takes a part of the weight: all of it, none, or some; of hidden rows all."""
+    sink = np.array([40, -40, 0.5, -1], np.float32)
+    attend(2, 20, 70, 4, 2, 32, causal=causal, mask=hiding((2, 1, 20, 70)) if masked else None, sink=sink)
 
 
 def test_mask_without_a_copy(attend):

@@ -25,12 +25,12 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 //                {activation = "swiglu"}: two weights, silu(x W0^T) * (x W1^T); "geglu": gelu(x W0^T) * (x W1^T)
 //   rope_table   {table}                        -> cos, sin [rows, n/2] of this call's positions
 //   rope         x, cos, sin                    rotates each head's first 2 * dim(cos, 1) features {n_heads, interleaved}
-//   attention    q, k, v, mask?                 softmax(scale q k^T [+ mask]) v over heads; with {cache}: k and v are appended
+//   attention    q, k, v, mask?, sink?          softmax(scale q k^T [+ mask]) v over heads; with {cache}: k and v are appended
 //                to that layer's cache first, and q attends to all of it {n_heads, n_kv_heads, scale, causal, window: the
 //                last so many positions only, softcap: scores become c tanh(score / c)}
 //   swiglu       gate, up                       silu(gate) * up; {activation = "gelu"}: gelu(gate) * up, in its tanh form
 //   softcap      x                              cap tanh(x / cap) {cap}
-//   softmax      x                              over the last axis
+//   softmax      x, sink?                       over the last axis
 //   quantize     x f32                          -> the same as q8
 //   columns      x                              features first .. first + n of each row, n as the result's type says {first}
 //   rope_store   q, k, v, cos, sin, gamma_q?, gamma_k?   -> q: rotates q and k, appends k and v to the cache {n_heads,
@@ -44,6 +44,8 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 //   swiglu                 rounded: a type that silu(gate) is rounded to
 //   softmax, attention     zero_masked: a row of nothing but -inf gives 0, not nan
 //   attention              mask: added to the scaled scores; broadcast to [batch, heads, queries, keys] as numpy does
+//   softmax, attention     sink: a logit more in the sum of each row, which weighs nothing; of softmax as x, with a last axis
+//                          of size 1, or 1 along any; of attention [n_heads]
 //   rope, attention        rows may have a batch: [batch, sequence, features], each sequence on its own
 // clang-format on
 static const char DECLARATION[] =
@@ -142,11 +144,12 @@ static const char DECLARATION[] =
     "    %k = irdl.base \"!builtin.tensor\"\n"
     "    %v = irdl.base \"!builtin.tensor\"\n"
     "    %mask = irdl.base \"!builtin.tensor\"\n"
+    "    %sink = irdl.base \"!builtin.tensor\"\n"
     "    %y = irdl.base \"!builtin.tensor\"\n"
     "    %n_heads = irdl.base \"#builtin.integer\"\n"
     "    %n_kv_heads = irdl.base \"#builtin.integer\"\n"
     "    %scale = irdl.base \"#builtin.float\"\n"
-    "    irdl.operands(q: %q, k: %k, v: %v, mask: optional %mask)\n"
+    "    irdl.operands(q: %q, k: %k, v: %v, mask: optional %mask, sink: optional %sink)\n"
     "    irdl.results(y: %y)\n"
     "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"scale\" = %scale }\n"
     "  }\n"
@@ -167,8 +170,9 @@ static const char DECLARATION[] =
     "  }\n"
     "  irdl.operation @softmax {\n"
     "    %x = irdl.base \"!builtin.tensor\"\n"
+    "    %sink = irdl.base \"!builtin.tensor\"\n"
     "    %y = irdl.base \"!builtin.tensor\"\n"
-    "    irdl.operands(x: %x)\n"
+    "    irdl.operands(x: %x, sink: optional %sink)\n"
     "    irdl.results(y: %y)\n"
     "  }\n"
     "  irdl.operation @quantize {\n"
@@ -470,6 +474,32 @@ MlirValue linear_write(op_builder *b, const linear_parts *parts)
 bool linear_is_plain(const linear_parts *parts)
 {
     return parts->n_weights == 1 && !parts->residual.ptr && !parts->swiglu;
+}
+
+bool attention_read(MlirOperation op, attention_parts *parts)
+{
+    *parts = (attention_parts){0};
+    if (!op_is(op, "wf.attention")) return false;
+    MlirValue *slots[] = {&parts->q, &parts->k, &parts->v, &parts->mask, &parts->sink};
+    for (int i = 0; i < 5; i++) {
+        int64_t first;
+        if (op_segment(op, i, &first)) *slots[i] = mlirOperationGetOperand(op, first);
+    }
+    return true;
+}
+
+MlirValue attention_write(op_builder *b, const attention_parts *parts, MlirType result, int n_attributes,
+                          const MlirNamedAttribute *attributes)
+{
+    MlirValue operands[5] = {parts->q, parts->k, parts->v};
+    int n = 3;
+    if (parts->mask.ptr) operands[n++] = parts->mask;
+    if (parts->sink.ptr) operands[n++] = parts->sink;
+    const int32_t sizes[] = {1, 1, 1, parts->mask.ptr != NULL, parts->sink.ptr != NULL};
+    MlirValue y = build_value(b, "wf.attention", result, n, operands, n_attributes, attributes);
+    MlirNamedAttribute segments = named_segments(b, 5, sizes);
+    mlirOperationSetAttributeByName(defining_op(y), mlirIdentifierStr(segments.name), segments.attribute);
+    return y;
 }
 
 void replace_value(MlirValue from, MlirValue to) { mlirValueReplaceAllUsesOfWith(from, to); }

@@ -84,6 +84,16 @@ MlirValue linear_write(op_builder *b, const linear_parts *parts);
 // One weight, no residual, no activation: what other ops can be fused into.
 bool linear_is_plain(const linear_parts *parts);
 
+// The operands of attention; mask and sink null when absent.
+typedef struct attention_parts {
+    MlirValue q, k, v, mask, sink;
+} attention_parts;
+
+// False when op is no wf.attention.
+bool attention_read(MlirOperation op, attention_parts *parts);
+MlirValue attention_write(op_builder *b, const attention_parts *parts, MlirType result, int n_attributes,
+                          const MlirNamedAttribute *attributes);
+
 void replace_value(MlirValue from, MlirValue to);
 
 // Erases ops of wf, arith, math, tensor, linalg and tosa in `root` whose results have no uses, until none is left, and

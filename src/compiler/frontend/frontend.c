@@ -199,8 +199,8 @@ MlirValue graph_attention(frontend *f, MlirValue q, MlirValue k, MlirValue v, in
     int n = 5;
     if (m->has_window[layer]) attributes[n++] = named_int(&f->b, "window", m->window);
     if (m->attention_softcap != 0) attributes[n++] = named_float(&f->b, "softcap", m->attention_softcap);
-    MlirValue operands[] = {q, k, v};
-    return graph_value(f, "wf.attention", dim_of(q, 1), 3, operands, n, attributes);
+    attention_parts parts = {.q = q, .k = k, .v = v};
+    return attention_write(&f->b, &parts, tensor2(-1, dim_of(q, 1), f->f32), n, attributes);
 }
 
 MlirValue graph_embed(frontend *f, MlirValue tokens, MlirValue table)

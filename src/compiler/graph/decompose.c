@@ -1,6 +1,9 @@
 // Definitions (definition.h) parsed and put in place of their ops.
 #include "compiler/graph/decompose.h"
 
+#include <mlir-c/AffineExpr.h>
+#include <mlir-c/AffineMap.h>
+
 #include "compiler/graph/definition.h"
 
 static const struct {
@@ -22,6 +25,8 @@ static const struct {
     {"tensor.bitcast", define_bitcast},
     {"linalg.softmax", define_linalg_softmax},
 };
+
+enum { MAX_OPERANDS = 8, MAX_RANK = 8 }; // of the generics of definitions, where transpositions are looked through
 
 static definition *find_definition(MlirOperation op)
 {
@@ -54,6 +59,31 @@ static MlirWalkResult place_at(MlirOperation op, void *location)
     return MlirWalkResultAdvance;
 }
 
+// A generic reads what a transposition moves where it lies: so its loops can follow the order in memory.
+static void read_untransposed(MlirOperation op)
+{
+    MlirAttribute maps = op_attribute(op, "indexing_maps");
+    if (!op_is(op, "linalg.generic") || !maps.ptr) return;
+    MlirContext ctx = mlirOperationGetContext(op);
+    MlirAttribute list[MAX_OPERANDS];
+    intptr_t n = mlirArrayAttrGetNumElements(maps);
+    if (n > MAX_OPERANDS) return;
+    for (intptr_t i = 0; i < n; i++) {
+        list[i] = mlirArrayAttrGetElement(maps, i);
+        MlirOperation from = defining_op(mlirOperationGetOperand(op, i));
+        MlirAttribute permutation = op_attribute(from.ptr ? from : op, "permutation");
+        MlirAffineMap map = mlirAffineMapAttrGetValue(list[i]);
+        intptr_t rank = mlirAffineMapGetNumResults(map);
+        if (i + 1 == n || !op_is(from, "linalg.transpose") || rank > MAX_RANK) continue;
+        MlirAffineExpr at[MAX_RANK];
+        for (intptr_t d = 0; d < rank; d++)
+            at[mlirDenseI64ArrayGetElement(permutation, d)] = mlirAffineMapGetResult(map, d);
+        list[i] = mlirAffineMapAttrGet(mlirAffineMapGet(ctx, mlirAffineMapGetNumDims(map), 0, rank, at));
+        mlirOperationSetOperand(op, i, mlirOperationGetOperand(from, 0));
+    }
+    mlirOperationSetAttributeByName(op, mlir_text("indexing_maps"), mlirArrayAttrGet(ctx, n, list));
+}
+
 // Moves the ops of the definition in front of the op, which they replace.
 static void splice(MlirModule parsed, MlirOperation op)
 {
@@ -68,6 +98,7 @@ static void splice(MlirModule parsed, MlirOperation op)
         mlirOperationWalk(o, place_at, &location, MlirWalkPreOrder);
         mlirOperationRemoveFromParent(o);
         mlirBlockInsertOwnedOperationBefore(to, op, o);
+        read_untransposed(o);
     }
     replace_value(mlirOperationGetResult(op, 0), mlirOperationGetOperand(end, 0));
     mlirOperationDestroy(op);

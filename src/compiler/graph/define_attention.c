@@ -65,14 +65,33 @@ bool define_rope(writer *w)
     return true;
 }
 
-// ---- attention: softmax(scale q k^T + mask) v, each head of k and v for a group of heads of q
+// ---- attention: softmax(scale q k^T + mask) v, each head of k and v for a group of heads of q; a sink for each head
+
+// %sinks [b * kv * group * t], those of the heads for each row of scores. False when they are not one for each head.
+static bool write_head_sinks(writer *w, const attention_parts *parts, const int64_t sizes[4], const char *wt)
+{
+    int64_t heads = sizes[1] * sizes[2], from[] = {1, sizes[1], sizes[2], 1};
+    char dims[96], type[160];
+    type_name e = type_name_of(element_type_of(parts->sink));
+    if (count_sizes(parts->sink, 0, rank_of(parts->sink)) != heads) return false;
+    snprintf(dims, sizeof dims, "1x%" PRId64 "x%" PRId64 "x1x", sizes[1], sizes[2]);
+    write_operand(w, parts->mask.ptr ? 4 : 3, "%sink", dims);
+    write_spread(w, "%spread", "%sink", 4, from, sizes, e.s, wt);
+    snprintf(type, sizeof type, "tensor<%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%s>", sizes[0], sizes[1],
+             sizes[2], sizes[3], wt);
+    snprintf(dims, sizeof dims, "%" PRId64 "x", sizes[0] * heads * sizes[3]);
+    write_reshape(w, "%sinks", "%spread", type, dims, wt);
+    return true;
+}
 
 bool define_attention(writer *w)
 {
-    MlirValue q = operand_of(w, 0), k = operand_of(w, 1), v = operand_of(w, 2);
+    attention_parts parts;
+    if (!attention_read(w->op, &parts)) return false;
+    MlirValue q = parts.q, k = parts.k, v = parts.v;
     int rank = rank_of(q);
     int64_t heads = op_int(w->op, "n_heads", 0), kv = op_int(w->op, "n_kv_heads", 0);
-    bool has_mask = mlirOperationGetNumOperands(w->op) == 4;
+    bool has_mask = parts.mask.ptr != NULL;
     if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv ||
         op_attribute(w->op, "cache").ptr || (op_int(w->op, "window", 0) && !op_bool(w->op, "causal")))
         return false;
@@ -116,7 +135,7 @@ bool define_attention(writer *w)
     snprintf(maps, sizeof maps, "%s, %s", all, all);
     snprintf(more, sizeof more, "%s", stype);
     if (has_mask) {
-        MlirValue mask = operand_of(w, 3);
+        MlirValue mask = parts.mask;
         int n = rank_of(mask);
         int64_t last[4] = {1, 1, 1, 1}; // batch, heads, t, s
         if (n < 2 || n > 4) return false;
@@ -177,7 +196,10 @@ bool define_attention(writer *w)
     snprintf(rd, sizeof rd, "%" PRId64 "x%" PRId64 "x", b * heads * t, s);
     snprintf(row_type, sizeof row_type, "tensor<%s%s>", rd, wt);
     write_reshape(w, "%rows", "%masked", stype, rd, wt);
-    write_row_softmax(w, "%rows", "%soft", b * heads * t, s, wt, op_bool(w->op, "zero_masked"));
+    const int64_t of_rows[] = {b, kv, group, t};
+    if (parts.sink.ptr && !write_head_sinks(w, &parts, of_rows, wt)) return false;
+    write_row_softmax(w, "%rows", "%soft", b * heads * t, s, wt, op_bool(w->op, "zero_masked"),
+                      parts.sink.ptr ? "%sinks" : NULL);
     write_reshape(w, "%weights", "%soft", row_type, sd, wt);
 
     write_fill(w, "%zo", "0.0", wt, otype);

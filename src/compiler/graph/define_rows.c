@@ -143,16 +143,32 @@ bool define_layer_norm(writer *w) { return write_norm(w, true); }
 
 // ---- softmax: e^(x - max) / sum of that
 
+// %sum_init [r] = e^(sink - max)
+static void write_sink_weight(writer *w, const char *sink, const char *stats, const char *e)
+{
+    char ins[48], types[160];
+    snprintf(ins, sizeof ins, "%s, %%max", sink);
+    snprintf(types, sizeof types, "%s, %s", stats, stats);
+    buffer_printf(&w->text, "  %%sum_init_e = tensor.empty() : %s\n", stats);
+    write_generic(w, "%sum_init", "affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>",
+                  "\"parallel\"", ins, types, "%sum_init_e", stats);
+    buffer_printf(&w->text,
+                  "    ^bb0(%%a: %s, %%m: %s, %%out: %s):\n      %%d = arith.subf %%a, %%m : %s\n"
+                  "      %%t = math.exp %%d : %s\n",
+                  e, e, e, e, e);
+    write_yield(w, "%t", e, stats);
+}
+
 // %<to> = softmax of the rows of %<from>, both [r, c] of the wide type.
 void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_rows, int64_t n_cols, const char *e,
-                       bool zero_masked)
+                       bool zero_masked, const char *sink)
 {
     char matrix[112], stats[64], maps[256], ins[112], types[256];
     snprintf(matrix, sizeof matrix, "tensor<%" PRId64 "x%" PRId64 "x%s>", n_rows, n_cols, e);
     snprintf(stats, sizeof stats, "tensor<%" PRId64 "x%s>", n_rows, e);
     snprintf(maps, sizeof maps, "%s, %s", ROW_MAPS, ROW_STAT);
-    write_fill(w, "%max_init", lowest_number(e), e, stats);
-    write_generic(w, "%max", maps, REDUCE_ROWS, from, matrix, "%max_init", stats);
+    if (!sink) write_fill(w, "%max_init", lowest_number(e), e, stats);
+    write_generic(w, "%max", maps, REDUCE_ROWS, from, matrix, sink ? sink : "%max_init", stats);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%out: %s):\n      %%t = arith.maximumf %%a, %%out : %s\n", e, e, e);
     write_yield(w, "%t", e, stats);
 
@@ -168,7 +184,10 @@ void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_ro
     write_yield(w, "%t", e, matrix);
 
     snprintf(maps, sizeof maps, "%s, %s", ROW_MAPS, ROW_STAT);
-    write_fill(w, "%sum_init", "0.0", e, stats);
+    if (sink)
+        write_sink_weight(w, sink, stats, e);
+    else
+        write_fill(w, "%sum_init", "0.0", e, stats);
     write_generic(w, "%sum", maps, REDUCE_ROWS, "%exp", matrix, "%sum_init", stats);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%out: %s):\n      %%t = arith.addf %%a, %%out : %s\n", e, e, e);
     write_yield(w, "%t", e, stats);
@@ -190,11 +209,37 @@ void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_ro
     write_yield(w, zero_masked ? "%z" : "%t", e, matrix);
 }
 
+// %sinks [r] from the operand with its size of 1 along the last axis. False when it does not fit x.
+static bool write_row_sinks(writer *w, const rows *r)
+{
+    MlirValue x = operand_of(w, 0), sink = operand_of(w, 1);
+    int64_t from[8], sizes[8];
+    char type[256], dims[32];
+    int rank = rank_of(x), n = 0;
+    if (rank_of(sink) != rank || rank > 8 || dim_of(sink, rank - 1) != 1) return false;
+    type_name e = type_name_of(element_type_of(sink));
+    for (int i = 0; i < rank; i++) {
+        from[i] = dim_of(sink, i);
+        sizes[i] = i + 1 < rank ? dim_of(x, i) : 1;
+        if (from[i] != 1 && from[i] != sizes[i]) return false;
+    }
+    write_spread(w, "%spread", "%arg1", rank, from, sizes, e.s, r->w);
+    n += snprintf(type, sizeof type, "tensor<");
+    for (int i = 0; i < rank; i++) n += snprintf(type + n, sizeof type - (size_t)n, "%" PRId64 "x", sizes[i]);
+    snprintf(type + n, sizeof type - (size_t)n, "%s>", r->w);
+    snprintf(dims, sizeof dims, "%" PRId64 "x", r->rows);
+    write_reshape(w, "%sinks", "%spread", type, dims, r->w);
+    return true;
+}
+
 bool define_softmax(writer *w)
 {
+    bool has_sink = mlirOperationGetNumOperands(w->op) == 2;
     rows r = see_rows(w, 1);
+    if (has_sink && !write_row_sinks(w, &r)) return false;
     write_convert(w, "%xw", "%x", r.dims, r.x.s, r.w);
-    write_row_softmax(w, "%xw", "%soft", r.rows, r.cols, r.w, op_bool(w->op, "zero_masked"));
+    write_row_softmax(w, "%xw", "%soft", r.rows, r.cols, r.w, op_bool(w->op, "zero_masked"),
+                      has_sink ? "%sinks" : NULL);
     write_convert(w, "%softy", "%soft", r.dims, r.w, r.y.s);
     write_return(w, "%softy", r.dims);
     return true;

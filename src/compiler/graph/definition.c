@@ -119,27 +119,56 @@ void write_fill(writer *w, const char *to, const char *number, const char *eleme
 
 const char *lowest_number(const char *element) { return strcmp(element, "f64") ? "0xFF800000" : "0xFFF0000000000000"; }
 
+// "affine_map<(d0, d1) -> (d0, 0)>": 0 where `sizes`, if given, has 1.
+static void print_map(char out[256], int rank, const int64_t *sizes)
+{
+    strcpy(out, "affine_map<(");
+    for (int i = 0; i < rank; i++) sprintf(out + strlen(out), "%sd%d", i ? ", " : "", i);
+    strcat(out, ") -> (");
+    for (int i = 0; i < rank; i++)
+        sprintf(out + strlen(out), sizes && sizes[i] == 1 ? "%s0" : "%sd%d", i ? ", " : "", i);
+    strcat(out, ")>");
+}
+
+static void write_elementwise_cast(writer *w, const char *to, const char *from, int rank, const int64_t *from_sizes,
+                                   const char *from_type, const char *type, const char *old, const char *new)
+{
+    char map[256], identity[256], maps[520], iterators[128] = "", init[32];
+    print_map(map, rank, from_sizes);
+    print_map(identity, rank, NULL);
+    snprintf(maps, sizeof maps, "%s, %s", map, identity);
+    for (int i = 0; i < rank; i++) sprintf(iterators + strlen(iterators), "%s\"parallel\"", i ? ", " : "");
+    snprintf(init, sizeof init, "%s_e", to);
+    buffer_printf(&w->text, "  %s = tensor.empty() : %s\n", init, type);
+    write_generic(w, to, maps, iterators, from, from_type, init, type);
+    buffer_printf(&w->text, "    ^bb0(%%a: %s, %%out: %s):\n", old, new);
+    write_cast(w, "%v", "%a", old, new);
+    write_yield(w, "%v", new, type);
+}
+
+static void print_sizes(char out[256], int rank, const int64_t *sizes, const char *element)
+{
+    strcpy(out, "tensor<");
+    for (int i = 0; i < rank; i++) sprintf(out + strlen(out), "%" PRId64 "x", sizes[i]);
+    sprintf(out + strlen(out), "%s>", element);
+}
+
+void write_spread(writer *w, const char *to, const char *from, int rank, const int64_t *from_sizes,
+                  const int64_t *sizes, const char *old, const char *new)
+{
+    char from_type[256], type[256];
+    print_sizes(from_type, rank, from_sizes, old);
+    print_sizes(type, rank, sizes, new);
+    write_elementwise_cast(w, to, from, rank, from_sizes, from_type, type, old, new);
+}
+
 // %<to> [dims] = %<from> in another element type.
 void write_convert(writer *w, const char *to, const char *from, const char *dims, const char *old, const char *new)
 {
-    char a[160], b[160], init[32];
-    snprintf(a, sizeof a, "tensor<%s%s>", dims, old);
-    snprintf(b, sizeof b, "tensor<%s%s>", dims, new);
-    snprintf(init, sizeof init, "%s_e", to);
+    char from_type[160], type[160];
+    snprintf(from_type, sizeof from_type, "tensor<%s%s>", dims, old);
+    snprintf(type, sizeof type, "tensor<%s%s>", dims, new);
     int rank = 0;
     for (const char *p = dims; *p; p++) rank += *p == 'x';
-    char map[256] = "affine_map<(", iterators[128] = "", maps[520];
-    for (int i = 0; i < rank; i++) sprintf(map + strlen(map), "%sd%d", i ? ", " : "", i);
-    strcat(map, ") -> (");
-    for (int i = 0; i < rank; i++) {
-        sprintf(map + strlen(map), "%sd%d", i ? ", " : "", i);
-        sprintf(iterators + strlen(iterators), "%s\"parallel\"", i ? ", " : "");
-    }
-    strcat(map, ")>");
-    snprintf(maps, sizeof maps, "%s, %s", map, map);
-    buffer_printf(&w->text, "  %s = tensor.empty() : %s\n", init, b);
-    write_generic(w, to, maps, iterators, from, a, init, b);
-    buffer_printf(&w->text, "    ^bb0(%%a: %s, %%out: %s):\n", old, new);
-    write_cast(w, "%v", "%a", old, new);
-    write_yield(w, "%v", new, b);
+    write_elementwise_cast(w, to, from, rank, NULL, from_type, type, old, new);
 }

@@ -46,6 +46,10 @@ void write_fill(writer *w, const char *to, const char *number, const char *eleme
 // %to [dims] = %from in another element type.
 void write_convert(writer *w, const char *to, const char *from, const char *dims, const char *old, const char *new);
 
+// %to, of `rank` sizes, = %from repeated along axes where its size is 1, in another element type.
+void write_spread(writer *w, const char *to, const char *from, int rank, const int64_t *from_sizes,
+                  const int64_t *sizes, const char *old, const char *new);
+
 // ---- rows [r, c] of the last axes
 
 typedef struct rows {
@@ -64,8 +68,9 @@ typedef struct rows {
 // Operand 0 as %x; rows are its last `axes` axes.
 rows see_rows(writer *w, int axes);
 // %<to> = softmax of the rows of %<from>, both [r, c] of type `e`; rows of -inf give zeros where asked for.
+// %<sink> [r] joins the sum of each row; NULL: none.
 void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_rows, int64_t n_cols, const char *e,
-                       bool zero_masked);
+                       bool zero_masked, const char *sink);
 
 // ---- the definitions
 

@@ -53,13 +53,17 @@ static bool read_mask(MlirValue mask, const attention_kernel *k, shape *n)
     return true;
 }
 
-// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
-static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
+static bool has_each_head(MlirValue sink, const attention_kernel *k)
 {
-    intptr_t n_operands = mlirOperationGetNumOperands(op);
-    if (!op_is(op, "wf.attention") || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
-    MlirValue q = mlirOperationGetOperand(op, 0), keys = mlirOperationGetOperand(op, 1),
-              values = mlirOperationGetOperand(op, 2), y = mlirOperationGetResult(op, 0);
+    return is_f32(sink) && rank_of(sink) == 1 && dim_of(sink, 0) == k->n_heads;
+}
+
+// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
+static bool read_attention(MlirOperation op, attention_parts *parts, attention_kernel *k, shape *n)
+{
+    if (!attention_read(op, parts) || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
+    MlirValue q = parts->q, keys = parts->k, values = parts->v, y = mlirOperationGetResult(op, 0);
+    bool mask = parts->mask.ptr != NULL, sink = parts->sink.ptr != NULL;
     int rank = rank_of(q);
     *k = (attention_kernel){.n_heads = op_int(op, "n_heads", 0),
                             .n_kv_heads = op_int(op, "n_kv_heads", 0),
@@ -68,8 +72,9 @@ static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
                             .softcap = op_float(op, "softcap", 0),
                             .kv_f32 = true,
                             .full = !op_bool(op, "causal"),
-                            .mask = n_operands == 4,
-                            .zero_masked = n_operands == 4 && op_bool(op, "zero_masked")};
+                            .mask = mask,
+                            .sink = sink,
+                            .zero_masked = mask && op_bool(op, "zero_masked")};
     if (rank < 2 || rank_of(keys) < 2 || k->n_heads < 1 || k->n_kv_heads < 1 || k->n_heads % k->n_kv_heads ||
         k->n_heads > 4096 || k->window < 0 || (k->full && k->window))
         return false;
@@ -84,14 +89,15 @@ static bool read_attention(MlirOperation op, attention_kernel *k, shape *n)
     int64_t kv_features = k->n_kv_heads * k->head_dim;
     return has_shape(q, n, n->tokens, features) && has_shape(keys, n, n->positions, kv_features) &&
            has_shape(values, n, n->positions, kv_features) && has_shape(y, n, n->tokens, features) &&
-           (!k->mask || read_mask(mlirOperationGetOperand(op, 3), k, n));
+           (!mask || read_mask(parts->mask, k, n)) && (!sink || has_each_head(parts->sink, k));
 }
 
 bool attention_has_kernel(MlirOperation op)
 {
+    attention_parts parts;
     attention_kernel k;
     shape n;
-    return read_attention(op, &k, &n);
+    return read_attention(op, &parts, &k, &n);
 }
 
 // A root for `count` f32, and a tensor that begins there.
@@ -164,25 +170,30 @@ static wf_status place_mask(schedule *s, MlirValue mask, const shape *n, int *in
 
 wf_status schedule_attention(schedule *s)
 {
-    enum { Q, K, V, Y, MASK };
+    enum { Q, K, V, Y, MORE };
+    attention_parts parts;
     attention_kernel k;
     shape n;
-    tensor q, y;
+    tensor q, y, sink;
     char name[96];
-    int roots[5];
+    int roots[6], n_roots = MORE;
     int64_t strides[3] = {0};
-    const bool written[] = {false, false, false, true, false};
-    if (!read_attention(s->op, &k, &n)) return schedule_refuse(s, "cannot be compiled");
+    const bool written[] = {false, false, false, true, false, false};
+    if (!read_attention(s->op, &parts, &k, &n)) return schedule_refuse(s, "cannot be compiled");
     MlirValue result = mlirOperationGetResult(s->op, 0);
-    TRY(schedule_to_root(s, mlirOperationGetOperand(s->op, Q), &q));
-    TRY(copy_cache(s, mlirOperationGetOperand(s->op, K), &k, true, &n, &roots[K]));
-    TRY(copy_cache(s, mlirOperationGetOperand(s->op, V), &k, false, &n, &roots[V]));
-    if (k.mask) TRY(place_mask(s, mlirOperationGetOperand(s->op, 3), &n, &roots[MASK], strides));
+    TRY(schedule_to_root(s, parts.q, &q));
+    TRY(copy_cache(s, parts.k, &k, true, &n, &roots[K]));
+    TRY(copy_cache(s, parts.v, &k, false, &n, &roots[V]));
+    if (k.mask) TRY(place_mask(s, parts.mask, &n, &roots[n_roots++], strides));
+    if (k.sink) {
+        TRY(schedule_to_root(s, parts.sink, &sink));
+        roots[n_roots++] = sink.root;
+    }
     TRY(schedule_new_tensor(s, mlirValueGetType(result), &y));
     roots[Q] = q.root;
     roots[Y] = y.root;
     attention_name(&k, name);
-    call *c = schedule_kernel_call(s, name, k.mask ? 5 : 4, roots, written);
+    call *c = schedule_kernel_call(s, name, n_roots, roots, written);
     if (!c) return error_memory(s->err, sizeof name);
     int64_t block = attention_tiles_for(&k, &s->b->target).tokens;
     c->n_tiles = n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block);

@@ -21,9 +21,9 @@ void attention_name(const attention_kernel *k, char name[96])
     if (k->window || k->softcap != 0) snprintf(extras, sizeof extras, "_w%lld_cap%08x", (long long)k->window, bits[1]);
     attention_shape_name(k, "attention", name);
     size_t used = strlen(name);
-    snprintf(name + used, 96 - used, "_s%08x%s%s%s%s%s%s%s", bits[0], extras, k->kv_f32 ? "_f32" : "",
+    snprintf(name + used, 96 - used, "_s%08x%s%s%s%s%s%s%s%s", bits[0], extras, k->kv_f32 ? "_f32" : "",
              k->out_q8 ? "_q8" : "", k->full ? "_full" : "", k->mask ? "_mask" : "", k->zero_masked ? "_zero" : "",
-             k->batched ? "_batched" : "");
+             k->sink ? "_sink" : "", k->batched ? "_batched" : "");
 }
 
 // Scores and soft caps do not matter any more: merges of one shape are one kernel.
@@ -106,9 +106,18 @@ static void emit_start(const attention_emitter *e, value q)
     attention_emit_queries(e, q);
     attention_emit_zero_outputs(e);
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    // numbers of a mask may be below any that is finite and small enough
-    store(b, const_f(b, b->f32, e->k->mask ? -__builtin_inf() : NO_MAXIMUM), e->m, mul_i(b, rows.iv, 4), 0);
-    store(b, const_f(b, e->vf, 0), e->l, mul_i(b, rows.iv, 4 * n), 0);
+    value row = mul_i(b, rows.iv, 4), l = mul_i(b, rows.iv, 4 * n);
+    store(b, const_f(b, e->vf, 0), e->l, l, 0);
+    if (e->k->sink) { // a position that has been seen: its score is the maximum, its weight 1
+        value head = add(b, mul_i(b, e->head, e->group), rem_i(b, rows.iv, e->group));
+        value score = load(b, e->sink, mul_i(b, head, 4), 0, b->f32);
+        score = mul_f(b, score, const_f(b, b->f32, attention_unit(e->k)));
+        store(b, e->k->mask ? score : max_f(b, score, const_f(b, b->f32, NO_MAXIMUM)), e->m, row, 0);
+        store(b, const_f(b, b->f32, 1), e->l, l, 0);
+    } else {
+        // numbers of a mask may be below any that is finite and small enough
+        store(b, const_f(b, b->f32, e->k->mask ? -__builtin_inf() : NO_MAXIMUM), e->m, row, 0);
+    }
     loop_end(b, &rows, NULL);
 }
 
@@ -188,6 +197,7 @@ void attention_build(builder *b, const attention_kernel *k, const char *name)
     e.k_cache = operand(b, 1);
     e.v_cache = operand(b, 2);
     if (k->mask) e.mask = operand(b, 4);
+    if (k->sink) e.sink = operand(b, k->mask ? 5 : 4);
     value is_whole = cmp_i(b, CMP_EQ, dim(b, 3), const_i(b, 0));
     loop tiles;
     // the plan may have more tiles than there are: see attention_split_tiles
@@ -230,7 +240,7 @@ static void emit_merged_row(const attention_emitter *e, value part, value stride
 
 void attention_merge_build(builder *b, const attention_kernel *k, const char *name)
 {
-    assert((!k->out_q8 || attention_can_q8(k)) && !k->mask && !k->batched);
+    assert((!k->out_q8 || attention_can_q8(k)) && !k->mask && !k->sink && !k->batched);
     kernel_begin(b, name);
     int64_t dims = k->head_dim, part_bytes = attention_part_bytes(dims);
     attention_emitter e;

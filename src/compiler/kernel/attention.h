@@ -35,7 +35,9 @@
 // n_heads] of attention_part_bytes each, counted from the first span that some token sees.
 // Batched: q, K, V and y are n_sequences of those, one behind the other; size 4 n_sequences.
 // With a mask: operand 4 mask f32, of which a row holds n_ctx numbers; sizes 5, 6, 7 elements between its sequences,
-// heads, tokens (0: the same for all). Batched or masked calls have the span 0.
+// heads, tokens (0: the same for all).
+// With a sink: the last operand sink f32 [n_heads]. It joins the sum of weights as a position with a value of 0 would.
+// Batched and masked calls, and those with a sink, have the span 0.
 //
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
@@ -49,6 +51,7 @@ typedef struct attention_kernel {
     bool full;        // a token sees all n_past + n_tokens positions (n_past may be negative); without window
     bool mask;        // is added to the scores
     bool zero_masked; // with a mask: a row that sees nothing gives 0, not NaN
+    bool sink;        // a logit of each head joins the sum of weights
     bool batched;
 } attention_kernel;
 

@@ -1,5 +1,5 @@
-// Attention of graphs, against float64: masks in every broadcast form, positions that all see, several sequences, rows
-// that a mask hides wholly. NaN behind the last position of the cache and of the mask.
+// Attention of graphs, against float64: masks in every broadcast form, positions that all see, several sequences,
+// sinks, rows that a mask hides wholly. NaN behind the last position of the cache and of the mask.
 #define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
@@ -31,6 +31,7 @@ typedef struct call {
     attention_kernel k;
     sizes n;
     float *q, *keys, *vals, *mask; // [sequences, tokens or positions, heads, dims]; [.., .., .., CONTEXT]
+    float *sink;                   // [heads]
     unsigned char *k_cache, *v_cache;
     float *y;
 } call;
@@ -62,6 +63,9 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
     c.q = random_array(n_q, r);
     c.keys = random_array(n_kv, r);
     c.vals = random_array(n_kv, r);
+    c.sink = random_array(k->n_heads, r);
+    c.sink[0] = 40;        // takes all of the weight,
+    c.sink[1] = -INFINITY; // none of it
     c.y = filled_memory((size_t)n_q * 4, 0x7f);
     c.mask = filled_memory((size_t)(mask_rows * CONTEXT) * 4, 0xff);
     c.k_cache = filled_memory(cache_bytes, 0xff);
@@ -79,14 +83,14 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
 
 static void free_call(call *c)
 {
-    void *all[] = {c->q, c->keys, c->vals, c->mask, c->k_cache, c->v_cache, c->y};
+    void *all[] = {c->q, c->keys, c->vals, c->mask, c->sink, c->k_cache, c->v_cache, c->y};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 static void run(call *c, kernel_fn f, const kernel_target *target)
 {
     const sizes *n = &c->n;
-    void *buffers[] = {c->q, c->k_cache, c->v_cache, c->y, c->mask};
+    void *buffers[] = {c->q, c->k_cache, c->v_cache, c->y, c->k.mask ? c->mask : c->sink, c->sink};
     int64_t heads_apart = n->mask_heads > 1 ? n->mask_tokens * CONTEXT : 0;
     int64_t dims[] = {n->tokens,    n->positions - n->tokens,
                       CONTEXT,      0,
@@ -106,9 +110,10 @@ static bool reference(const call *c, int64_t sequence, int64_t token, int64_t he
     const float *q = c->q + ((sequence * n->tokens + token) * k->n_heads + head) * dims;
     int64_t mask_row = (n->mask_sequences > 1 ? sequence : 0) * n->mask_heads + (n->mask_heads > 1 ? head : 0);
     const float *mask = c->mask + (mask_row * n->mask_tokens + (n->mask_tokens > 1 ? token : 0)) * CONTEXT;
-    double scores[CONTEXT], most = -INFINITY, sum = 0;
+    double sink = k->sink ? (double)c->sink[head] : -INFINITY, scores[CONTEXT], most = sink, sum = 0;
     int64_t end = k->full ? n->positions : n->positions - n->tokens + token + 1;
-    for (int64_t p = 0; p < end; p++) {
+    int64_t begin = k->window && end > k->window ? end - k->window : 0;
+    for (int64_t p = begin; p < end; p++) {
         const float *key = c->keys + ((sequence * n->positions + p) * k->n_kv_heads + kv_head) * dims;
         double s = 0;
         for (int64_t d = 0; d < dims; d++) s += (double)q[d] * (double)key[d];
@@ -120,7 +125,8 @@ static bool reference(const call *c, int64_t sequence, int64_t token, int64_t he
     }
     for (int64_t d = 0; d < dims; d++) want[d] = 0;
     if (most == -INFINITY) return false;
-    for (int64_t p = 0; p < end; p++) {
+    sum = exp(sink - most);
+    for (int64_t p = begin; p < end; p++) {
         const float *val = c->vals + ((sequence * n->positions + p) * k->n_kv_heads + kv_head) * dims;
         double w = exp(scores[p] - most);
         sum += w;
@@ -175,10 +181,11 @@ static void check_sizes(const attention_kernel *k, const char *what, kernel_fn f
     }
 }
 
-// Bits: 1 full, 2 mask, 4 batched, 8 zero_masked, 16 softcap.
+// Bits: 1 full, 2 mask, 4 batched, 8 zero_masked, 16 softcap, 32 sink, 64 window.
 static void test_forms(void **state)
 {
-    static const int FORMS[] = {1, 2, 3, 4 | 1, 4 | 2, 4 | 3, 4 | 4, 2 | 8, 4 | 3 | 8, 3 | 16};
+    static const int FORMS[] = {1,         2,      3,  4 | 1,   4 | 2,  4 | 3,  4 | 4,         2 | 8,
+                                4 | 3 | 8, 3 | 16, 32, 32 | 64, 32 | 1, 32 | 2, 32 | 4 | 3 | 8};
     enum { N = sizeof FORMS / sizeof *FORMS, N_SIZES = sizeof SIZES / sizeof *SIZES };
     harness h;
     wf_error err = {0};
@@ -198,6 +205,8 @@ static void test_forms(void **state)
         kernels[i].batched = form & 4;
         kernels[i].zero_masked = form & 8;
         kernels[i].softcap = form & 16 ? 2 : 0;
+        kernels[i].sink = form & 32;
+        kernels[i].window = form & 64 ? 9 : 0;
         attention_name(&kernels[i], names[i]);
         attention_build(&h.builder, &kernels[i], names[i]);
         pointers[i] = names[i];

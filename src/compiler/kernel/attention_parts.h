@@ -20,7 +20,7 @@ typedef struct attention_emitter {
     value q, s, o, m, l, c; // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
     // of the call
     value k_cache, v_cache; // null: not read
-    value mask;             // null: none
+    value mask, sink;       // null: none
     value all_tokens, past, n_ctx, span;
     value n_positions;         // n_past + n_tokens
     value n_blocks;            // of tokens

@@ -35,10 +35,10 @@ static bool same_norms(MlirOperation q, MlirOperation k)
 
 static const char *fuse(MlirOperation op)
 {
-    if (op_int(op, "cache", -1) < 0 || mlirOperationGetNumOperands(op) != 3) return NO_PLACE;
+    attention_parts parts;
+    if (op_int(op, "cache", -1) < 0 || !attention_read(op, &parts) || parts.mask.ptr || parts.sink.ptr) return NO_PLACE;
     rotated q, k;
-    if (!read_rotated(mlirOperationGetOperand(op, 0), &q) || !read_rotated(mlirOperationGetOperand(op, 1), &k))
-        return "q and k are not both rotated";
+    if (!read_rotated(parts.q, &q) || !read_rotated(parts.k, &k)) return "q and k are not both rotated";
     if (!mlirValueEqual(q.cos, k.cos) || !mlirValueEqual(q.sin, k.sin) || q.interleaved != k.interleaved)
         return "q and k are rotated differently";
     if (!same_norms(q.norm, k.norm)) return "q and k are normed differently";
@@ -55,9 +55,9 @@ static const char *fuse(MlirOperation op)
         named_float(&b, "eps", normed ? op_float(q.norm, "eps", 0) : 0),
         named_bool(&b, "plus_one", normed && op_bool(q.norm, "plus_one")),
     };
-    MlirValue inputs[7] = {q.x, k.x, mlirOperationGetOperand(op, 2), q.cos, q.sin};
+    MlirValue inputs[7] = {q.x, k.x, parts.v, q.cos, q.sin};
     if (normed) inputs[5] = mlirOperationGetOperand(q.norm, 1), inputs[6] = mlirOperationGetOperand(k.norm, 1);
-    MlirType q_type = mlirValueGetType(mlirOperationGetOperand(op, 0));
+    MlirType q_type = mlirValueGetType(parts.q);
     MlirValue rotated_q = build_value(&b, "wf.rope_store", q_type, normed ? 7 : 5, inputs, normed ? 7 : 5, store);
     MlirNamedAttribute attention[16];
     int n = 0;
@@ -65,6 +65,7 @@ static const char *fuse(MlirOperation op)
         attention[n++] = mlirOperationGetAttribute(op, i);
     MlirType result = mlirValueGetType(mlirOperationGetResult(op, 0));
     MlirValue y = build_value(&b, "wf.cached_attention", result, 1, &rotated_q, n, attention);
+    mlirOperationRemoveAttributeByName(defining_op(y), mlirStringRefCreateFromCString("operandSegmentSizes"));
     replace_value(mlirOperationGetResult(op, 0), y);
     return FUSED;
 }

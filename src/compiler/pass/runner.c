@@ -62,17 +62,24 @@ wf_status runner_run_pass(const runner *r, const pass *which, pass_report *repor
     return runner_finish_step(r, which->name, err);
 }
 
-wf_status runner_merge_equal(const runner *r, wf_error *err)
+static wf_status merge_equal(const runner *r, wf_error *err)
 {
     return compiler_run_passes(r->c, r->module, "builtin.module(cse)", err);
 }
 
+wf_status runner_settle(const runner *r, wf_error *err)
+{
+    TRY(compiler_run_passes(r->c, r->module, "builtin.module(canonicalize,cse)", err));
+    raise_drop_identities(mlirModuleGetOperation(r->module));
+    return merge_equal(r, err);
+}
+
 wf_status runner_raise(const runner *r, wf_error *err)
 {
-    TRY(runner_merge_equal(r, err));
+    TRY(runner_settle(r, err));
     for (const rule *which = RULES; which->name; which++)
         if (!list_has(r->no_fuse, which->name)) TRY(runner_run_rule(r, which, err));
-    TRY(runner_merge_equal(r, err)); // what rules made twice, such as the tables of several wf.rope
+    TRY(merge_equal(r, err)); // what rules made twice, such as the tables of several wf.rope
     return runner_finish_step(r, "raise", err);
 }
 

@@ -31,8 +31,9 @@ void runner_print(const runner *r, const char *name, MlirOperation op);
 wf_status runner_run_rule(const runner *r, const rule *which, wf_error *err);
 wf_status runner_run_pass(const runner *r, const pass *which, pass_report *report, wf_error *err);
 
-// Equal values become one value, so that rules and passes see that they are equal.
-wf_status runner_merge_equal(const runner *r, wf_error *err);
+// What comes before rules, in opt as in exec: upstream's simplifications, then ours; equal values become one value, so
+// that rules and passes see that they are equal.
+wf_status runner_settle(const runner *r, wf_error *err);
 // All rules but those that no_fuse names: the step "raise".
 wf_status runner_raise(const runner *r, wf_error *err);
 // All passes; *fusions [*n], in `memory`: what each fusion did.

@@ -1,8 +1,9 @@
-// In:  x [.., m, k] times W^T, W [n, k] given transposed, or a constant [k, n]; [+ bias [n]]; or tosa.conv2d with a
-//      kernel of 1 x 1
+// In:  x [.., m, k] times W^T, W [n, k] given transposed, or a constant or an argument [k, n]; [+ bias [n]]; or
+//      tosa.conv2d with a kernel of 1 x 1
 // Out: wf.linear x, W, bias
 //
-// A constant is transposed here, so that every wf.linear has its weights as rows of output features.
+// A constant is transposed here, an argument by an op, so that every wf.linear has its weights as rows of output
+// features.
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 typedef struct weights {
     MlirValue v;        // dimensions of size 1, and [n, k] or [k, n]
     MlirValue constant; // that v is a reshape of; null value: none
-    bool transposed;    // [k, n]: a constant
+    bool transposed;    // [k, n]: a constant, or an argument
     int64_t n, k;
 } weights;
 
@@ -66,10 +67,7 @@ static bool read_weights(matcher *m, const contraction *c, weights *w)
     }
     w->transposed = true;
     if (first != k_axis || second != n_axis) return false;
-    if (w->constant.ptr) return true;
-    bool given = mlirValueIsABlockArgument(w->v) && rank_of(w->v) == 2;
-    return given && near_miss(m, "the weights [%lld, %lld] are an argument, and would be transposed at every call",
-                              (long long)w->k, (long long)w->n);
+    return w->constant.ptr || (mlirValueIsABlockArgument(w->v) && rank_of(w->v) == 2);
 }
 
 static MlirAttribute constant_attribute(MlirValue v)
@@ -178,13 +176,24 @@ static bool leads_to_softmax(matcher *m, MlirValue v)
     return false;
 }
 
+// Whether x is the weights of an attention: what looks like given weights are values that heads share.
+static bool comes_from_softmax(matcher *m, MlirValue x)
+{
+    enum { MAX_STEPS = 8 };
+    strided s;
+    if (!strided_start(&s, x)) return false;
+    for (int step = 0; step < MAX_STEPS; step++)
+        if (op_is(defining_op(s.v), "wf.softmax") || !strided_step(&m->r, &s, false)) break;
+    return op_is(defining_op(s.v), "wf.softmax");
+}
+
 bool raise_linear(matcher *m, MlirOperation op)
 {
     contraction c;
     weights w;
     MlirValue bias = {0};
     if ((!read_contraction(m, op, &c) && !read_convolution(op, &c, &bias)) || !read_weights(m, &c, &w)) return false;
-    if (!w.constant.ptr && leads_to_softmax(m, c.result)) return false;
+    if (!w.constant.ptr && (leads_to_softmax(m, c.result) || comes_from_softmax(m, c.lhs))) return false;
     ref root;
     if (c.init.ptr && root_ref(c.init, &root)) read_vector(m, &root, 1, &root, &bias, NULL); // sums start from a bias
     bool adds = c.init.ptr && !bias.ptr;                                                     // or from anything else

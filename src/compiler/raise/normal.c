@@ -155,6 +155,8 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
         n.kind = N_REDUCE_MAX;
     else if (op_is(combiner, "arith.andi") && is_init(r, init, 1, 1))
         n.kind = N_REDUCE_AND;
+    else if (op_is(combiner, "arith.ori") && is_init(r, init, 0, 0))
+        n.kind = N_REDUCE_OR;
     else
         return make_leaf(n);
     n.n_in = 1;
@@ -170,9 +172,18 @@ static node read_reduction(reader *r, node n, const ref *yielded, const bool red
     return r->n_bound < MAX_BOUND ? n : make_leaf(n);
 }
 
+static node_kind tosa_reduction_kind(MlirOperation op)
+{
+    return op_is(op, "tosa.reduce_sum")   ? N_SUM
+           : op_is(op, "tosa.reduce_max") ? N_REDUCE_MAX
+           : op_is(op, "tosa.reduce_all") ? N_REDUCE_AND
+           : op_is(op, "tosa.reduce_any") ? N_REDUCE_OR
+                                          : N_LEAF;
+}
+
 static node read_tosa_reduction(reader *r, node n)
 {
-    n.kind = op_is(n.op, "tosa.reduce_sum") ? N_SUM : op_is(n.op, "tosa.reduce_max") ? N_REDUCE_MAX : N_REDUCE_AND;
+    n.kind = tosa_reduction_kind(n.op);
     int64_t axis = op_int(n.op, "axis", -1);
     if (!read_operands(&n, 1) || axis < 0 || axis >= n.self.n || r->n_bound + 1 >= MAX_BOUND) return make_leaf(n);
     n.bound = r->n_bound++;
@@ -254,8 +265,7 @@ node read_node(reader *r, const ref *from)
             continue;
         }
         if (!step_is_tensor(n.self.v)) return read_elementwise(n);
-        if (op_is(n.op, "tosa.reduce_sum") || op_is(n.op, "tosa.reduce_max") || op_is(n.op, "tosa.reduce_all"))
-            return read_tosa_reduction(r, n);
+        if (tosa_reduction_kind(n.op) != N_LEAF) return read_tosa_reduction(r, n);
         if (enter_movement(r, &n.self, n.op, &next)) {
             n.self = next;
             continue;

@@ -67,7 +67,8 @@ typedef enum node_kind {
     N_SUM,
     N_DOT, // the sum of in[0] * in[1]; read when the reader is `deep`
     N_REDUCE_MAX,
-    N_REDUCE_AND // over the bound axes [bound, bound + n_bound) of in[0]
+    N_REDUCE_AND,
+    N_REDUCE_OR // over the bound axes [bound, bound + n_bound) of in[0]
 } node_kind;
 
 typedef struct node {
@@ -126,6 +127,8 @@ typedef struct constant {
 } constant;
 bool read_constant(reader *r, const ref *from, constant *c);
 
+// not x, of booleans: also unequal to true, equal to false.
+bool read_not(reader *r, const node *n, ref *x);
 // -x: negated, subtracted from 0, or times -1.
 bool read_negated(reader *r, const node *n, ref *x);
 // max(x, bound), however it is spelled: a maximum, a clamp, a selection of the larger one.

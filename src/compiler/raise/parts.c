@@ -176,3 +176,31 @@ bool read_concat(MlirValue v, concat *c)
     if (op_is(op, "tosa.concat") || op_is(op, "tensor.concat")) return read_concat_op(op, c);
     return op_is(op, "tensor.insert_slice") && read_insertions(v, c);
 }
+
+bool read_appended(MlirValue v, MlirValue parts[2])
+{
+    MlirOperation op = defining_op(v);
+    int last = step_is_tensor(v) ? rank_of(v) - 1 : -1;
+    if (last < 0 || last >= MAX_AXES) return false;
+    if (op_is(op, "tosa.concat") || op_is(op, "tensor.concat")) {
+        if (mlirOperationGetNumOperands(op) != 2 || op_int(op, op_is(op, "tosa.concat") ? "axis" : "dim", -1) != last)
+            return false;
+        for (int i = 0; i < 2; i++) parts[i] = mlirOperationGetOperand(op, i);
+        return dim_of(parts[1], last) == 1;
+    }
+    bool found[2] = {false, false};
+    for (int i = 0; i < 2 && op_is(op, "tensor.insert_slice"); i++) {
+        slice_window w;
+        MlirValue part = mlirOperationGetOperand(op, 0), whole = mlirOperationGetResult(op, 0);
+        int64_t size = dim_of(whole, last);
+        if (rank_of(part) != last + 1 || !read_window(op, last + 1, &w) || cut_axis(op, &w, whole, last + 1) != last)
+            return false;
+        int which = w.start[last] == 0 ? 0 : 1;
+        if (w.stride[last] != 1 || w.start[last] != (which ? size - 1 : 0) || w.size[last] != (which ? 1 : size - 1))
+            return false;
+        parts[which] = part;
+        found[which] = true;
+        op = defining_op(mlirOperationGetOperand(op, 1));
+    }
+    return found[0] && found[1];
+}

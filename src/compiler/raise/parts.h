@@ -27,6 +27,11 @@ typedef struct concat {
 
 // tosa.concat, tensor.concat, or tensor.insert_slice over each other until nothing is left of what they began with.
 bool read_concat(MlirValue v, concat *c);
+
+// v of two parts side by side along its last axis, the second of size 1: tosa.concat, tensor.concat, or two
+// tensor.insert_slice.
+bool read_appended(MlirValue v, MlirValue parts[2]);
+
 // Offsets, sizes and strides of tensor.extract_slice or insert_slice on a tensor of this rank; -1 for what is not known
 // before run time.
 typedef struct slice_window {

@@ -37,6 +37,9 @@ extern const rule RULES[];
 // NULL when there is none of that name.
 const rule *rule_find(const char *name, size_t len);
 
+// Ops that change nothing (identities.c) give way to their operand. Before the rules, once.
+void raise_drop_identities(MlirOperation function);
+
 // Runs one rule over a function until it finds nothing more, then erases what has no use.
 void rule_run(const rule *which, MlirOperation function, const char *file, buffer *explain);
 

@@ -238,12 +238,25 @@ static bool step_scale(reader *r, strided *s, const ref *root)
     return false;
 }
 
+// One transposition: read_node would go on behind it, past a tensor that a rule looks for.
+static bool step_transposition(strided *s)
+{
+    int perm[MAX_AXES];
+    MlirValue in = transpose_input(s->v, perm);
+    strided next = {.v = in, .rank = s->rank, .scale = s->scale};
+    if (!in.ptr) return false;
+    for (int i = 0; i < s->rank; i++) next.at[perm[i]] = s->at[i];
+    *s = next;
+    return true;
+}
+
 bool strided_step(reader *r, strided *s, bool scales)
 {
     ref root;
     slice cut;
     MlirValue in = reshape_input(s->v);
     if (in.ptr && step_reshape(s, in)) return true;
+    if (step_transposition(s)) return true;
     if (read_slice(s->v, &cut) && strided_enter_slice(s, &cut)) return true;
     if (step_repeat(s)) return true;
     if (op_is(defining_op(s->v), "tosa.tile") && step_tile(s)) return true;

@@ -61,6 +61,23 @@ static bool read_constant_within(reader *r, const ref *from, int depth, constant
 
 bool read_constant(reader *r, const ref *from, constant *c) { return read_constant_within(r, from, 0, c); }
 
+bool read_not(reader *r, const node *n, ref *x)
+{
+    constant c;
+    MlirType t = element_type_of(n->self.v);
+    if (n->kind == N_NOT) {
+        *x = n->in[0];
+        return true;
+    }
+    if ((n->kind != N_NE && n->kind != N_EQ) || !mlirTypeEqual(element_type_of(n->in[0].v), t)) return false;
+    for (int i = 0; i < 2; i++)
+        if (read_constant(r, &n->in[i], &c) && c.value == (n->kind == N_NE)) {
+            *x = n->in[1 - i];
+            return true;
+        }
+    return false;
+}
+
 bool read_negated(reader *r, const node *n, ref *x)
 {
     constant c;

@@ -11,6 +11,6 @@ func.func @main(%qkv: tensor<?x128xf32>, %gq: tensor<16xf32>) -> tensor<?x64xf32
   %qn = "wf.rms_norm"(%q, %gq) {eps = 1.000000e-06 : f64, n_heads = 4 : i64} : (tensor<?x64xf32>, tensor<16xf32>) -> tensor<?x64xf32>
   %qr = "wf.rope"(%qn, %t#0, %t#1) {n_heads = 4 : i64} : (tensor<?x64xf32>, tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x64xf32>
   %kr = "wf.rope"(%k, %t#0, %t#1) {n_heads = 2 : i64} : (tensor<?x32xf32>, tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x32xf32>
-  %y = "wf.attention"(%qr, %kr, %v) {n_heads = 4 : i64, n_kv_heads = 2 : i64, scale = 2.500000e-01 : f64, causal = true, cache = 0 : i64} : (tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x64xf32>
+  %y = "wf.attention"(%qr, %kr, %v) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, n_heads = 4 : i64, n_kv_heads = 2 : i64, scale = 2.500000e-01 : f64, causal = true, cache = 0 : i64} : (tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

@@ -11,6 +11,6 @@ func.func @main(%qkv: tensor<?x128xf32>) -> tensor<?x64xf32> {
   %s:2 = "wf.rope_table"() {table = 1 : i64} : () -> (tensor<?x8xf32>, tensor<?x8xf32>)
   %qr = "wf.rope"(%q, %t#0, %t#1) {n_heads = 4 : i64} : (tensor<?x64xf32>, tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x64xf32>
   %kr = "wf.rope"(%k, %s#0, %s#1) {n_heads = 2 : i64} : (tensor<?x32xf32>, tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x32xf32>
-  %y = "wf.attention"(%qr, %kr, %v) {n_heads = 4 : i64, n_kv_heads = 2 : i64, scale = 2.500000e-01 : f64, causal = true, cache = 0 : i64} : (tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x64xf32>
+  %y = "wf.attention"(%qr, %kr, %v) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, n_heads = 4 : i64, n_kv_heads = 2 : i64, scale = 2.500000e-01 : f64, causal = true, cache = 0 : i64} : (tensor<?x64xf32>, tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

@@ -1,7 +1,7 @@
 // By einsum: sequence before heads in every operand.
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // CHECK-LABEL: @einsum
-// CHECK: "wf.attention"({{.*}}) {causal = false, n_heads = 3 : i64, n_kv_heads = 3 : i64, scale = 1.000000e+00 : f64} : (tensor<2x4x24xf32>
+// CHECK: "wf.attention"({{.*}}) {causal = false, n_heads = 3 : i64, n_kv_heads = 3 : i64, {{.*}}scale = 1.000000e+00 : f64} : (tensor<2x4x24xf32>
 func.func @einsum(%q: tensor<2x4x3x8xf32>, %k: tensor<2x4x3x8xf32>, %v: tensor<2x4x3x8xf32>) -> tensor<2x4x3x8xf32> {
   %z = arith.constant dense<0.0> : tensor<2x3x4x4xf32>
   %s = linalg.generic {indexing_maps = [affine_map<(b, h, t, s, d) -> (b, t, h, d)>, affine_map<(b, h, t, s, d) -> (b, s, h, d)>, affine_map<(b, h, t, s, d) -> (b, h, t, s)>], iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]} ins(%q, %k : tensor<2x4x3x8xf32>, tensor<2x4x3x8xf32>) outs(%z : tensor<2x3x4x4xf32>) {

@@ -2,7 +2,8 @@
 // RUN: welford opt --passes=raise %s | FileCheck %s
 
 // CHECK-LABEL: @hidden_where
-// CHECK: %[[M:.*]] = arith.select %arg3
+// CHECK: %[[M:.*]] = linalg.generic {{.*}} ins(%arg3,
+// CHECK: arith.select
 // CHECK: "wf.attention"({{.*}}, %[[M]]) {causal = false, n_heads = 2 : i64, n_kv_heads = 2 : i64
 func.func @hidden_where(%q: tensor<1x2x4x8xf32>, %k: tensor<1x2x8x4xf32>, %v: tensor<1x2x4x8xf32>, %m: tensor<1x1x4x4xi1>) -> tensor<1x2x4x8xf32> {
   %low = "tosa.const"() <{values = dense<0xFF800000> : tensor<1x1x1x1xf32>}> : () -> tensor<1x1x1x1xf32>

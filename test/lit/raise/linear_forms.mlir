@@ -145,3 +145,19 @@ func.func @vector(%x: tensor<2xf32>, %z: tensor<4xf32>) -> tensor<4xf32> {
   %y = linalg.vecmat ins(%x, %w : tensor<2xf32>, tensor<2x4xf32>) outs(%z : tensor<4xf32>) -> tensor<4xf32>
   return %y : tensor<4xf32>
 }
+
+// Weights that the caller gives as [k, n].
+// CHECK-LABEL: @argument
+// CHECK: %[[T:.*]] = linalg.transpose ins(%arg1
+// CHECK: "wf.linear"(%arg0, %[[T]], %arg2) {{.*}} : (tensor<3x2xf32>, tensor<4x2xf32>, tensor<4xf32>) -> tensor<3x4xf32>
+func.func @argument(%x: tensor<3x2xf32>, %w: tensor<2x4xf32>, %b: tensor<4xf32>) -> tensor<3x4xf32> {
+  %z = arith.constant dense<0.0> : tensor<3x4xf32>
+  %p = linalg.matmul ins(%x, %w : tensor<3x2xf32>, tensor<2x4xf32>) outs(%z : tensor<3x4xf32>) -> tensor<3x4xf32>
+  %e = tensor.empty() : tensor<3x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>, affine_map<(d0, d1) -> (d0, d1)>], iterator_types = ["parallel", "parallel"]} ins(%p, %b : tensor<3x4xf32>, tensor<4xf32>) outs(%e : tensor<3x4xf32>) {
+  ^bb0(%a: f32, %c: f32, %o: f32):
+    %s = arith.addf %a, %c : f32
+    linalg.yield %s : f32
+  } -> tensor<3x4xf32>
+  return %y : tensor<3x4xf32>
+}
