@@ -7,16 +7,14 @@
 #define LOWER "no verb takes it: export the model to TOSA or linalg by torch-mlir, for `welford exec` and `opt`"
 #define CONVERT "no verb takes it: convert it to safetensors beside its config.json, or to GGUF"
 
-static bool holds(view bytes, const char *text)
-{
-    return memmem(bytes.data, bytes.len, text, strlen(text)) != NULL;
-}
+static bool holds(view bytes, const char *text) { return memmem(bytes.data, bytes.len, text, strlen(text)) != NULL; }
 
 static bool begins(view bytes, const char *text) { return view_starts_with(bytes, view_of(text)); }
 
 static view skip_space(view bytes)
 {
-    while (bytes.len && strchr(" \t\r\n", *bytes.data ? *bytes.data : '?')) bytes = (view){bytes.data + 1, bytes.len - 1};
+    while (bytes.len && strchr(" \t\r\n", *bytes.data ? *bytes.data : '?'))
+        bytes = (view){bytes.data + 1, bytes.len - 1};
     return bytes;
 }
 
@@ -39,11 +37,15 @@ static bool is_safetensors(view bytes)
     uint64_t length = 0;
     if (bytes.len < 10 || bytes.data[8] != '{') return false;
     for (int i = 8; i-- > 0;) length = length << 8 | (unsigned char)bytes.data[i];
-    return length >= 2 && length < (uint64_t)1 << 32 && (bytes.data[9] == '"' || bytes.data[9] == '}' || bytes.data[9] == ' ');
+    return length >= 2 && length < (uint64_t)1 << 32 &&
+           (bytes.data[9] == '"' || bytes.data[9] == '}' || bytes.data[9] == ' ');
 }
 
 static bool is_zip(view bytes) { return begins(bytes, "PK\3\4"); }
-static bool is_pt2(view bytes) { return is_zip(bytes) && (holds(bytes, "archive_format") || holds(bytes, "models/model.json")); }
+static bool is_pt2(view bytes)
+{
+    return is_zip(bytes) && (holds(bytes, "archive_format") || holds(bytes, "models/model.json"));
+}
 static bool is_pt(view bytes) { return is_zip(bytes) && holds(bytes, "data.pkl"); }
 static bool is_npz(view bytes) { return is_zip(bytes) && holds(bytes, ".npy"); }
 
@@ -73,7 +75,7 @@ static bool is_json(view bytes)
 // The first words of a file that has passed its comments.
 static bool is_mlir(view bytes)
 {
-    static const char *const FIRST[] = {"module", "func.func", "builtin.module", "\"builtin.module\"", "#map",  "#loc",
+    static const char *const FIRST[] = {"module", "func.func", "builtin.module", "\"builtin.module\"", "#map", "#loc",
                                         "func",   "{-#",       "ml_program.",    "memref.global",      "#di_", "#tbaa"};
     view text = skip_space(bytes);
     while (begins(text, "//")) {
@@ -99,8 +101,12 @@ static const struct {
     {"lmgg", NULL, {.what = "a GGML file, older than GGUF", .hint = CONVERT}},
     {"tjgg", NULL, {.what = "a GGJT file, older than GGUF", .hint = CONVERT}},
     {"ML\xefR", NULL, {.what = "MLIR bytecode", .hint = "`welford exec` and `opt` take it", .is_graph = true}},
-    {"\x93NUMPY", NULL, {.what = "a NumPy array", .hint = "`welford exec` takes it by -i, as an argument of a function"}},
-    {"version https://git-lfs", NULL, {.what = "a Git LFS pointer, not the file itself", .hint = "`git lfs pull` fetches it"}},
+    {"\x93NUMPY",
+     NULL,
+     {.what = "a NumPy array", .hint = "`welford exec` takes it by -i, as an argument of a function"}},
+    {"version https://git-lfs",
+     NULL,
+     {.what = "a Git LFS pointer, not the file itself", .hint = "`git lfs pull` fetches it"}},
     {NULL, is_pt2, {.what = "a program of torch.export (.pt2)", .hint = LOWER}},
     {NULL, is_pt, {.what = "a PyTorch checkpoint (.pt, .bin)", .hint = CONVERT}},
     {NULL, is_npz, {.what = "a NumPy archive (.npz)", .hint = "`welford exec` takes single arrays (.npy) by -i"}},
@@ -110,13 +116,20 @@ static const struct {
     {"\x89HDF\r\n", NULL, {.what = "an HDF5 file, as of Keras", .hint = LOWER}},
     {"\x1f\x8b", NULL, {.what = "compressed by gzip", .hint = "decompress it first"}},
     {"\x28\xb5\x2f\xfd", NULL, {.what = "compressed by zstd", .hint = "decompress it first"}},
-    {"\xfd" "7zXZ", NULL, {.what = "compressed by xz", .hint = "decompress it first"}},
+    {"\xfd"
+     "7zXZ",
+     NULL,
+     {.what = "compressed by xz", .hint = "decompress it first"}},
     {"BZh", NULL, {.what = "compressed by bzip2", .hint = "decompress it first"}},
     {NULL, is_tar, {.what = "a tar archive", .hint = "unpack it first"}},
-    {"\x7f" "ELF", NULL, {.what = "a program or library (ELF)"}},
+    {"\x7f"
+     "ELF",
+     NULL,
+     {.what = "a program or library (ELF)"}},
     {"BC\xc0\xde", NULL, {.what = "LLVM bitcode", .hint = "it is lowered already: give the MLIR it was made from"}},
     {"; ModuleID", NULL, {.what = "LLVM IR", .hint = "it is lowered already: give the MLIR it was made from"}},
-    {NULL, is_safetensors,
+    {NULL,
+     is_safetensors,
      {.what = "a safetensors file", .hint = "`welford run` takes the folder that holds it and config.json"}},
     {NULL, is_page, {.what = "a web page, not the file itself", .hint = "it was not downloaded as such"}},
     {NULL, is_onnx, {.what = "an ONNX file", .hint = LOWER}},

@@ -89,6 +89,25 @@ def test_resources(mlir):  # noqa: F811
     assert "'w'" in mlir((RESOURCE % ("w", "04000000")).replace("00000040\"", "\"")).run(x).failed(1).stderr
 
 
+@pytest.mark.parametrize("element", ["i4", "f8E4M3FN", "i128", "f32"])
+def test_part_of_a_resource(welford, mlir, element):  # noqa: F811
+    """Upstream's folder of slices aborts on resources."""
+    one = f"tensor<1x{element}>"
+    f = mlir(f"""func.func @main() -> {one} {{
+      %w = "tosa.const"() <{{values = dense_resource<w> : tensor<2x{element}>}}> : () -> tensor<2x{element}>
+      %n = tosa.const_shape {{values = dense<1> : tensor<1xindex>}} : () -> !tosa.shape<1>
+      %y = tosa.slice %w, %n, %n : (tensor<2x{element}>, !tosa.shape<1>, !tosa.shape<1>) -> {one}
+      return %y : {one}
+    }}
+    {{-# dialect_resources: {{ builtin: {{ w: "0x040000000000803F00000040" }} }} #-}}""")
+    for verb in ("opt", "exec"):
+        done = welford.run(verb, f.path)
+        if element == "f32":
+            done.ok()
+        else:
+            assert "f.mlir:2:12: " in done.failed(1).stderr and "not supported" in done.stderr or "cannot be compiled" in done.stderr
+
+
 # ---- files of other kinds
 
 def zipped(*names):

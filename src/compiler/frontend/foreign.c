@@ -105,7 +105,8 @@ static int producer_of(view file, const char **producer)
 
 static bool is_of_newer(view file, const char *message, const char **producer)
 {
-    static const char *const SIGNS[] = {"unknown attribute code", "unknown type code", "is newer than", "unknown builtin"};
+    static const char *const SIGNS[] = {"unknown attribute code", "unknown type code", "is newer than",
+                                        "unknown builtin"};
     *producer = "";
     if (producer_of(file, producer) > LLVM_VERSION_MAJOR) return true;
     for (size_t i = 0; i < sizeof SIGNS / sizeof *SIGNS; i++)

@@ -21,6 +21,7 @@
 #include "compiler/frontend/foreign.h"
 #include "compiler/frontend/old_tosa.h"
 #include "compiler/frontend/text_guard.h"
+#include "compiler/graph/constant.h"
 #include "compiler/graph/pads.h"
 
 // What compiler_context_create leaves out, since no checkpoint needs it.
@@ -71,8 +72,8 @@ static bool try_bytecode(compiler_context *c, view file)
 }
 
 // MLIR's bytecode reader trusts what it reads: some damaged files crash it, others abort in LLVM, and how deep a file
-// nests only shows when it is read. So a child process reads first, whose death is an answer. It shares no lock with its
-// parent but those of the C library, which fork() leaves usable, since the context is this call's own.
+// nests only shows when it is read. So a child process reads first, whose death is an answer. It shares no lock with
+// its parent but those of the C library, which fork() leaves usable, since the context is this call's own.
 static wf_status check_bytecode(compiler_context *c, view file, const char *name, wf_error *err)
 {
     pid_t child = fork();
@@ -123,6 +124,11 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
     *module = parse(c, all, &reason);
     if (mlirModuleIsNull(*module) && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
     if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
-    pads_keep(mlirModuleGetOperation(*module));
-    return WF_OK;
+    MlirOperation root = mlirModuleGetOperation(*module);
+    pads_keep(root);
+    wf_status status = constant_settle_resources(root, &reason);
+    if (status == WF_OK) return WF_OK;
+    mlirModuleDestroy(*module);
+    *module = (MlirModule){0};
+    return foreign_explain(all, name, reason.message, err);
 }

@@ -385,8 +385,8 @@ static void upgrade_fully_connected(upgrade *u)
     int64_t n = dim_of(x, 0), in = dim_of(x, 1), out = dim_of(w, 0);
     MlirType e = element(x), acc = element(y);
     const int32_t swap[] = {1, 0};
-    MlirNamedAttribute perms = mlirNamedAttributeGet(mlirIdentifierGet(u->b.ctx, mlir_text("perms")),
-                                                     mlirDenseI32ArrayGet(u->b.ctx, 2, swap));
+    MlirNamedAttribute perms =
+        mlirNamedAttributeGet(mlirIdentifierGet(u->b.ctx, mlir_text("perms")), mlirDenseI32ArrayGet(u->b.ctx, 2, swap));
     MlirValue turned = build_value(&u->b, "tosa.transpose", tensor2(in, out, element(w)), 1, &w, 1, &perms);
     const int64_t x3[] = {1, n, in}, w3[] = {1, in, out}, y3[] = {1, n, out}, y2[] = {n, out}, b2[] = {1, out};
     MlirValue left[] = {x, build_shape(u, 3, x3)}, right[] = {turned, build_shape(u, 3, w3)};

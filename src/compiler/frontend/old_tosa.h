@@ -13,8 +13,8 @@
 // Appends the text with its TOSA ops in generic form, under their old names. Lines stay lines.
 void old_tosa_rename(view text, buffer *out);
 
-// Builds today's ops for all old ones of a module. *n_old: ops whose form was an older one. WF_ERROR_UNSUPPORTED: a form
-// that is not read, with its place.
+// Builds today's ops for all old ones of a module. *n_old: ops whose form was an older one. WF_ERROR_UNSUPPORTED: a
+// form that is not read, with its place.
 wf_status old_tosa_upgrade(MlirModule module, int *n_old, wf_error *err);
 
 #endif

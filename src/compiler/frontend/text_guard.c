@@ -1,5 +1,5 @@
-// One pass over the tokens of a file, which is all that nesting needs: MLIR descends once a bracket, once an operator of
-// an affine expression, and once an alias that another alias was made of.
+// One pass over the tokens of a file, which is all that nesting needs: MLIR descends once a bracket, once an operator
+// of an affine expression, and once an alias that another alias was made of.
 #define _GNU_SOURCE // memmem, tdestroy
 #include "compiler/frontend/text_guard.h"
 
@@ -27,15 +27,15 @@ typedef struct scan {
     view text;
     const char *file;
     size_t at;
-    int nesting;                     // open brackets, and operators of the expressions that they stand in
-    int depth;                       // open brackets
-    int operators[MAX_NESTING + 1];  // at each depth, in the expression at hand
-    alias *defined;                  // whose value is being read; NULL before the first
-    void *aliases;                   // a tree of tsearch
+    int nesting;                    // open brackets, and operators of the expressions that they stand in
+    int depth;                      // open brackets
+    int operators[MAX_NESTING + 1]; // at each depth, in the expression at hand
+    alias *defined;                 // whose value is being read; NULL before the first
+    void *aliases;                  // a tree of tsearch
     arena memory;
-    view word;                       // the last bare word
-    bool after_colon;                // the token before this one
-    bool in_metadata, in_resources;  // inside {-# #-}; inside its dialect_resources
+    view word;                      // the last bare word
+    bool after_colon;               // the token before this one
+    bool in_metadata, in_resources; // inside {-# #-}; inside its dialect_resources
     wf_error *err;
 } scan;
 
@@ -137,8 +137,7 @@ static wf_status check_resource(const scan *s, view string)
     if (alignment && !(alignment & (alignment - 1)) && alignment <= MAX_ALIGNMENT) return WF_OK;
     char reason[200];
     snprintf(reason, sizeof reason, "the resource '%.*s' has an alignment of %u bytes, which is no power of two%s",
-             NAME_ARG(s->word), alignment,
-             alignment > MAX_ALIGNMENT ? " up to 1048576" : "");
+             NAME_ARG(s->word), alignment, alignment > MAX_ALIGNMENT ? " up to 1048576" : "");
     return refuse_at(s->text, s->at, s->file, reason, s->err);
 }
 

@@ -1,5 +1,5 @@
-// What MLIR's text parser does not survive, found before it reads a file: nesting that exhausts the stack, lists of axes
-// that are none, resources of impossible alignment.
+// What MLIR's text parser does not survive, found before it reads a file: nesting that exhausts the stack, lists of
+// axes that are none, resources of impossible alignment.
 #ifndef WELFORD_COMPILER_FRONTEND_TEXT_GUARD_H
 #define WELFORD_COMPILER_FRONTEND_TEXT_GUARD_H
 

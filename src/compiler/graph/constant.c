@@ -152,31 +152,44 @@ typedef struct settling {
     wf_status status;
 } settling;
 
+static void refuse_settling(settling *s, MlirOperation op, wf_status status, const char *reason)
+{
+    buffer where = {0};
+    print_location(mlirOperationGetLocation(op), &where);
+    s->status = error_set(s->err, status, "%s: %s", buffer_view(&where).data, reason);
+    buffer_free(&where);
+}
+
+// Whether arrays can have the type of a constant, with elements in it.
+static bool has_bytes(MlirType t)
+{
+    graph_shape shape = {0};
+    size_t bytes;
+    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > GRAPH_MAX_DIMS)
+        return false;
+    shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
+    for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
+    return graph_shape_bytes(&shape, &bytes) && bytes > 0;
+}
+
 static void settle(MlirOperation op, void *context)
 {
     settling *s = context;
     const char *name = op_is(op, "arith.constant") ? "value" : op_is(op, "tosa.const") ? "values" : NULL;
     MlirAttribute a = name ? op_attribute(op, name) : (MlirAttribute){0};
     if (s->status != WF_OK || !a.ptr || !mlirAttributeIsADenseResourceElements(a)) return;
-    graph_shape shape = {0};
-    MlirType t = mlirAttributeGetType(a);
-    size_t bytes;
-    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > GRAPH_MAX_DIMS)
-        return;
-    shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
-    for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
-    if (!graph_shape_bytes(&shape, &bytes) || bytes == 0) return;
     if (!is_taken_apart(mlirOperationGetResult(op, 0))) return;
-    buffer data = {0}, where = {0};
-    wf_error reason = {0};
-    s->status = constant_append(a, &data, &reason);
-    if (s->status == WF_OK) {
-        mlirOperationSetAttributeByName(op, mlir_text(name), dense_of(a, &data));
-    } else {
-        print_location(mlirOperationGetLocation(op), &where);
-        error_set(s->err, s->status, "%s: %s", buffer_view(&where).data, reason.message);
+    if (!has_bytes(mlirAttributeGetType(a))) {
+        refuse_settling(s, op, WF_ERROR_UNSUPPORTED, "a part is taken of a resource of a type that is not supported");
+        return;
     }
-    buffer_free(&where);
+    buffer data = {0};
+    wf_error reason = {0};
+    wf_status status = constant_append(a, &data, &reason);
+    if (status == WF_OK)
+        mlirOperationSetAttributeByName(op, mlir_text(name), dense_of(a, &data));
+    else
+        refuse_settling(s, op, status, reason.message);
     buffer_free(&data);
 }
 

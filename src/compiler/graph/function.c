@@ -20,7 +20,6 @@
 #include "compiler/frontend/graph_file.h"
 #include "compiler/graph/admit.h"
 #include "compiler/graph/bind.h"
-#include "compiler/graph/constant.h"
 #include "compiler/graph/decompose.h"
 #include "compiler/graph/pads.h"
 #include "compiler/graph/regions.h"
@@ -196,7 +195,6 @@ static wf_status check_options(const function_options *o, wf_error *err)
 
 static wf_status lower(const runner *r, MlirOperation function, bool raise, graph_program *out, wf_error *err)
 {
-    TRY(constant_settle_resources(function, err));
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));

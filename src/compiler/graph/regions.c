@@ -29,8 +29,8 @@ static void move_ops(MlirBlock from, MlirBlock to, MlirOperation before)
 
 // ---- tensor.generate, tensor.pad
 
-// A generic without inputs that yields what the only region of `op` does, whose arguments become linalg.index. Takes the
-// region's ops. Null where that cannot be.
+// A generic without inputs that yields what the only region of `op` does, whose arguments become linalg.index. Takes
+// the region's ops. Null where that cannot be.
 static MlirValue build_from_places(op_builder *b, MlirOperation op)
 {
     MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0)), element = mlirShapedTypeGetElementType(type);
