@@ -70,7 +70,7 @@ static view dialect_of_op(view file, const char *message)
 // The dialect that MLIR does not know; empty where the message is about something else.
 static view unknown_dialect(view file, const char *message)
 {
-    static const char *const BEFORE[] = {"Dialect `", "`!\"", "#\"", "dialect '"};
+    static const char *const BEFORE[] = {"Dialect `", "`!\"", "#\"", "dialect '", ": '"};
     if (strstr(message, "operation being parsed with an unregistered dialect")) return dialect_of_op(file, message);
     if (!strstr(message, "unregistered dialect") && !strstr(message, "not found for custom op") &&
         !strstr(message, "is unknown"))
