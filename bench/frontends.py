@@ -4,8 +4,9 @@
     bench/frontends.py [--welford build/welford] [--keep FOLDER] [--dynamic] [ARCHITECTURE ...]
 
 Every architecture is a model of two small layers with random weights, as transformers' own classes build it. It goes
-through torch.export and torch-mlir to TOSA, to linalg, and with --dynamic to linalg with a sequence of unknown length.
-For each file, one row:
+through torch.export and torch-mlir to TOSA, to linalg, and with --dynamic to linalg with a sequence of unknown length;
+and, as a backend of torch.compile gets it, through AOTAutograd with the core ATen decompositions to TOSA and to linalg,
+weights as arguments. Layers in the spelling of buddy-mlir's frontend (buddy.py) come last. For each file, one row:
 
     norms, attention, rope, swiglu   found by `welford opt --passes=raise` / called by the model in PyTorch. Attention and
                                      rope are counted as two layers have them, swiglu where the MLP is silu(gate) * up, or gelu(gate) * up
@@ -29,7 +30,11 @@ from pathlib import Path
 import numpy
 import torch
 import transformers
+from torch._decomp import core_aten_decompositions
+from torch._dynamo.backends.common import aot_autograd
 from torch_mlir import fx
+
+import buddy
 
 SEQUENCE = 16
 SMALL = dict(vocab_size=128, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -119,6 +124,26 @@ def export(model, ids, output, dynamic):
         return str(fx.export_and_import(program, output_type=output, func_name="main"))
 
 
+def compile_graph(model, ids, output):
+    """What torch.compile hands to a backend: its graph, and its arguments, weights among them."""
+    kept = {}
+
+    def keep_graph(graph, _):
+        kept["graph"] = graph
+
+        def run(*arguments):
+            kept["arguments"] = [a.detach().numpy() for a in arguments]
+            return graph(*arguments)
+        return run
+
+    torch._dynamo.reset()
+    backend = aot_autograd(fw_compiler=keep_graph, decompositions=core_aten_decompositions())
+    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        torch.compile(model, backend=backend, fullgraph=True)(ids)
+        text = str(fx.stateless_fx_import(kept["graph"], output_type=output, model_name="main"))
+    return text, kept["arguments"]
+
+
 class Welford:
     def __init__(self, binary, path, folder):
         self.binary, self.path, self.folder = binary, path, folder
@@ -131,33 +156,51 @@ class Welford:
         text, failure = self.run("opt", self.path, "--passes=raise")
         return failure, collections.Counter(re.findall(r'"wf\.(\w+)"\(', text))
 
-    def difference(self, ids, wanted, *switches):
-        numpy.save(self.folder / "ids.npy", ids)
-        _, failure = self.run("exec", self.path, "-i", self.folder / "ids.npy", "-o", self.folder / "y.npy", *switches)
+    def difference(self, arguments, wanted, *switches):
+        inputs = []
+        for i, argument in enumerate(arguments):
+            inputs += ["-i", self.folder / f"argument{i}.npy"]
+            numpy.save(inputs[-1], argument)
+        _, failure = self.run("exec", self.path, *inputs, "-o", self.folder / "y.npy", *switches)
         if failure:
             return failure
         return f"{numpy.abs(numpy.load(self.folder / 'y.npy') - wanted).max() / numpy.abs(wanted).max():.0e}"
+
+
+def cells(welford, arguments, wanted, **expected):
+    failure, found = welford.raised()
+    if failure:
+        return [failure]
+    found["norm"] = sum(found[norm] for norm in ("rms_norm", "layer_norm", "residual_norm"))
+    return [*(f"{found[kind]} / {n}" for kind, n in expected.items()), welford.difference(arguments, wanted),
+            welford.difference(arguments, wanted, "--no-raise")]
+
+
+def buddy_row(options, name, folder):
+    text, arguments, wanted, expected = buddy.build(buddy.LAYERS[name])
+    path = folder / f"buddy-{name}.mlir"
+    path.write_text(text)
+    del expected["linear"]
+    return cells(Welford(options.welford, path, folder), arguments, wanted, **expected)
 
 
 def row(options, name, form, output, dynamic, folder):
     model = build_model(name, mask=output != "tosa")
     ids = torch.arange(3, 3 + SEQUENCE).reshape(1, SEQUENCE)
     wanted, n_norms = run_counting_norms(model, ids)
+    arguments = [ids.numpy()]
     try:
-        text = export(model, ids, output, dynamic)
+        if form.startswith("compile"):
+            text, arguments = compile_graph(model, ids, output)
+        else:
+            text = export(model, ids, output, dynamic)
     except Exception as reason:  # of many classes
         return [f"torch-mlir: {str(reason).strip().splitlines()[0]}"]
     path = folder / f"{name}.{form}.mlir"
     path.write_text(text)
     welford = Welford(options.welford, path, folder)
-    failure, found = welford.raised()
-    if failure:
-        return [failure]
     _, _, ropes, gates = ARCHITECTURES[name]
-    norms = sum(found[norm] for norm in ("rms_norm", "layer_norm", "residual_norm"))
-    return [f"{norms} / {n_norms}", f"{found['attention']} / 2", f"{found['rope']} / {2 * ropes}",
-            f"{found['swiglu']} / {2 * gates}", welford.difference(ids.numpy(), wanted),
-            welford.difference(ids.numpy(), wanted, "--no-raise")]
+    return cells(welford, arguments, wanted, norm=n_norms, attention=2, rope=2 * ropes, swiglu=2 * gates)
 
 
 def main():
@@ -171,7 +214,8 @@ def main():
         if name not in ARCHITECTURES:
             sys.exit(f"no architecture {name!r}: there are {', '.join(ARCHITECTURES)}")
     transformers.logging.set_verbosity_error()
-    forms = [("tosa", "tosa", False), ("linalg", "linalg-on-tensors", False)]
+    forms = [("tosa", "tosa", False), ("linalg", "linalg-on-tensors", False), ("compile-tosa", "tosa", False),
+             ("compile-linalg", "linalg-on-tensors", False)]
     if options.dynamic:
         forms.append(("linalg-dynamic", "linalg-on-tensors", True))
     head = ["architecture", "form", "norms", "attention", "rope", "swiglu", "raised", "plain"]
@@ -181,8 +225,10 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         for name in options.architectures:
             for form, output, dynamic in forms:
-                cells = row(options, name, form, output, dynamic, folder)
-                print("| " + " | ".join([name, form, *cells]) + " |", flush=True)
+                found = row(options, name, form, output, dynamic, folder)
+                print("| " + " | ".join([name, form, *found]) + " |", flush=True)
+        for name in buddy.LAYERS if options.architectures == list(ARCHITECTURES) else []:
+            print("| " + " | ".join([name, "buddy", *buddy_row(options, name, folder)]) + " |", flush=True)
 
 
 if __name__ == "__main__":

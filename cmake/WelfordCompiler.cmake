@@ -19,14 +19,16 @@ add_library(welford_compiler_objects OBJECT ${compiler_sources})
 set_target_properties(welford_compiler_objects PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
 target_link_libraries(welford_compiler_objects PUBLIC welford_core welford_mlir)
 
-add_library(welford_compiler MODULE $<TARGET_OBJECTS:welford_compiler_objects>)
-target_link_options(welford_compiler PRIVATE LINKER:--exclude-libs,ALL ${welford_no_undefined})
-target_link_libraries(welford_compiler PRIVATE welford_core welford_mlir)
-set_target_properties(welford_compiler PROPERTIES
-    BUILD_RPATH "${WELFORD_LLVM_DIR}/lib" INSTALL_RPATH "${WELFORD_LLVM_DIR}/lib")
+if(NOT WELFORD_FUZZ)
+    add_library(welford_compiler MODULE $<TARGET_OBJECTS:welford_compiler_objects>)
+    target_link_options(welford_compiler PRIVATE LINKER:--exclude-libs,ALL ${welford_no_undefined})
+    target_link_libraries(welford_compiler PRIVATE welford_core welford_mlir)
+    set_target_properties(welford_compiler PROPERTIES
+        BUILD_RPATH "${WELFORD_LLVM_DIR}/lib" INSTALL_RPATH "${WELFORD_LLVM_DIR}/lib")
+endif()
 
-# The same objects for the tests, which call what the module hides.
-if(WELFORD_TESTS OR WELFORD_BENCHES)
+# The same objects for tests and fuzzers, which call what the module hides.
+if(WELFORD_TESTS OR WELFORD_BENCHES OR WELFORD_FUZZ)
     add_library(welford_compiler_static STATIC $<TARGET_OBJECTS:welford_compiler_objects>)
     target_link_libraries(welford_compiler_static PUBLIC welford_core welford_mlir)
 endif()

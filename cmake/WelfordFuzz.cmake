@@ -1,11 +1,14 @@
 # Every src/**/x_fuzz.c becomes the libFuzzer program fuzz/x_fuzz in the build folder; scripts/fuzz runs them.
-# Nothing else is built in such a folder, since the whole core is instrumented for coverage.
+# Nothing else is built in such a folder, since core and compiler are instrumented for coverage. MLIR and LLVM are not:
+# in them, crashes are seen, and paths are not.
 if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "WELFORD_FUZZ needs clang (cmake --preset fuzz)")
 endif()
 set(sanitizers address,undefined)
 target_compile_options(welford_core_objects PUBLIC
     -fsanitize=fuzzer-no-link,${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+include(WelfordCompiler)
 
 file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_fuzz.c")
 foreach(source ${fuzz_sources})
@@ -14,6 +17,11 @@ foreach(source ${fuzz_sources})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
     # LLVMFuzzerTestOneInput has no header. A source's own options come last.
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
-    target_link_libraries(${name} PRIVATE welford_core)
+    if(source MATCHES "/src/compiler/")
+        target_link_libraries(${name} PRIVATE welford_compiler_static)
+        set_target_properties(${name} PROPERTIES BUILD_RPATH "${WELFORD_LLVM_DIR}/lib")
+    else()
+        target_link_libraries(${name} PRIVATE welford_core)
+    endif()
     target_link_options(${name} PRIVATE -fsanitize=fuzzer,${sanitizers})
 endforeach()

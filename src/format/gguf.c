@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "format/file_kind.h"
 #include "format/lfs.h"
 
 enum {
@@ -280,12 +281,20 @@ static wf_status check_overlap(cursor *c)
 
 // ---- the file
 
+static wf_status refuse_kind(const cursor *c)
+{
+    const file_kind *kind = file_kind_find((view){(const char *)c->data, c->bytes});
+    if (!kind || kind->is_model)
+        return error_set(c->err, WF_ERROR_FORMAT,
+                         "%s: offset 0: not a GGUF file (the first four bytes are not \"GGUF\")", c->path);
+    return error_set(c->err, WF_ERROR_FORMAT, "%s: offset 0: not a GGUF file, but %s%s%s", c->path, kind->what,
+                     kind->hint ? ": " : "", kind->hint ? kind->hint : "");
+}
+
 static wf_status read_preamble(cursor *c, uint32_t *version, uint64_t *n_tensors, uint64_t *n_values)
 {
     const unsigned char *magic = cursor_take(c, 4);
-    if (!magic || memcmp(magic, "GGUF", 4))
-        return error_set(c->err, WF_ERROR_FORMAT,
-                         "%s: offset 0: not a GGUF file (the first four bytes are not \"GGUF\")", c->path);
+    if (!magic || memcmp(magic, "GGUF", 4)) return refuse_kind(c);
     TRY(read_u32(c, "the version", version));
     if (*version == 1)
         return error_set(c->err, WF_ERROR_UNSUPPORTED, "%s: GGUF version 1 is not supported, only 2 and 3", c->path);

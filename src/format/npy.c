@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "format/file_kind.h"
 
 enum { PREFIX_BYTES = 10, DATA_ALIGNMENT = 64, ITEM_ALIGNMENT = 8 };
 
@@ -178,8 +179,11 @@ static wf_status read_header(reader *r, npy_array *array)
 wf_status npy_parse(const unsigned char *data, size_t bytes, const char *name, npy_array *array, wf_error *err)
 {
     *array = (npy_array){0};
-    if (bytes < PREFIX_BYTES || memcmp(data, MAGIC, MAGIC_BYTES))
-        return error_set(err, WF_ERROR_FORMAT, "%s: not a .npy file", name);
+    if (bytes < PREFIX_BYTES || memcmp(data, MAGIC, MAGIC_BYTES)) {
+        const file_kind *kind = file_kind_find((view){(const char *)data, bytes});
+        return error_set(err, WF_ERROR_FORMAT, "%s: not a .npy file%s%s", name, kind ? ", but " : "",
+                         kind ? kind->what : "");
+    }
     int major = data[6];
     if (major < 1 || major > 3) return error_set(err, WF_ERROR_UNSUPPORTED, "%s: .npy version %d", name, major);
     size_t start = major == 1 ? 10 : 12, length = (size_t)data[8] | (size_t)data[9] << 8;

@@ -1,9 +1,8 @@
-#define _GNU_SOURCE // memmem
 #include "compiler/frontend/graph_file.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +18,12 @@
 #include <mlir-c/Dialect/Shape.h>
 #include <mlir-c/Dialect/Tosa.h>
 
+#include "compiler/frontend/foreign.h"
+#include "compiler/frontend/old_tosa.h"
+#include "compiler/frontend/text_guard.h"
+#include "compiler/graph/constant.h"
+#include "compiler/graph/pads.h"
+
 // What compiler_context_create leaves out, since no checkpoint needs it.
 static void load_graph_dialects(MlirContext ctx)
 {
@@ -31,126 +36,99 @@ static void load_graph_dialects(MlirContext ctx)
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++) mlirDialectHandleLoadDialect(dialects[i], ctx);
 }
 
-// Text from memory has the name "-" in messages; what comes without a place gets the file's name as well.
-static wf_status name_error(const wf_error *inner, const char *name, wf_error *err)
+// ---- reading
+
+static bool is_bytecode(view text) { return view_starts_with(text, VIEW_LITERAL("ML\xefR")); }
+
+static MlirModule parse(compiler_context *c, view text, wf_error *reason)
 {
-    const char *message = inner->message[0] ? inner->message : "the parser gives no reason";
-    if (message[0] == '-' && message[1] == ':') return error_set(err, WF_ERROR_FORMAT, "%s%s", name, message + 1);
-    return error_set(err, WF_ERROR_FORMAT, "%s: %s", name, message);
+    compiler_context_watch(c, reason);
+    MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text.data, text.len)); // verifies too
+    compiler_context_watch(c, NULL);
+    return module;
 }
 
-// ---- hostile files
-//
-// MLIR's text parser descends once a bracket; its bytecode reader trusts offsets and crashes on some damaged files. So
-// text is measured first, and bytecode is read by a child process first, whose death is an answer.
-
-enum { MAX_DEPTH = 500 };
-
-static bool is_bytecode(const char *text, size_t bytes) { return bytes >= 4 && !memcmp(text, "ML\xefR", 4); }
-
-// The offset of the bracket that is nested too deeply; `bytes` when there is none. Brackets in strings count, unpaired
-// or not: no sane file comes near.
-static size_t find_deep_bracket(const char *text, size_t bytes)
+static void drop_text(MlirStringRef text, void *user)
 {
-    size_t depth = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        char c = text[i];
-        bool arrow = i > 0 && text[i - 1] == '-';
-        if (c == '(' || c == '[' || c == '{' || c == '<') {
-            if (++depth > MAX_DEPTH) return i;
-        } else if ((c == ')' || c == ']' || c == '}' || (c == '>' && !arrow)) && depth) {
-            depth--;
-        }
-    }
-    return bytes;
+    (void)text;
+    (void)user;
 }
 
-// Whether linalg's parser of lists of axes, which crashes on anything else, can read what follows text[i]: a list of
-// integers. Generic forms have `array<..>` there.
-static bool is_axis_list(const char *text, size_t bytes, size_t i)
+// Reads bytecode and descends into all that it holds, on a part of the stack that the same will have later.
+static bool try_bytecode(compiler_context *c, view file)
 {
-    static const char ARRAY[] = "array<";
-    enum { MAX_DIGITS = 18 };
-    int digits = 0;
-    if (bytes - i >= sizeof ARRAY - 1 && !memcmp(text + i, ARRAY, sizeof ARRAY - 1)) return true;
-    if (i == bytes || text[i] != '[') return false;
-    for (i++; i < bytes && text[i] != ']'; i++) {
-        bool digit = text[i] >= '0' && text[i] <= '9';
-        if (!digit && !strchr("-, \t\r\n", text[i] ? text[i] : '?')) return false;
-        digits = digit ? digits + 1 : 0;
-        if (digits > MAX_DIGITS) return false;
+    struct rlimit stack;
+    if (!getrlimit(RLIMIT_STACK, &stack)) {
+        stack.rlim_cur = stack.rlim_cur == RLIM_INFINITY ? 2 << 20 : stack.rlim_cur / 4;
+        setrlimit(RLIMIT_STACK, &stack);
     }
+    MlirModule module = parse(c, file, NULL);
+    if (mlirModuleIsNull(module)) return false;
+    MlirOpPrintingFlags flags = mlirOpPrintingFlagsCreate();
+    mlirOpPrintingFlagsElideLargeElementsAttrs(flags, 0);
+    mlirOpPrintingFlagsElideLargeResourceString(flags, 0);
+    mlirOperationPrintWithFlags(mlirModuleGetOperation(module), flags, drop_text, NULL);
     return true;
 }
 
-static size_t skip_space(const char *text, size_t bytes, size_t i)
-{
-    while (i < bytes && strchr(" \t\r\n", text[i] ? text[i] : '?')) i++;
-    return i;
-}
-
-// The offset of what should be a list of axes behind `name =`, and is none; `bytes` when there is no such place.
-static size_t find_bad_list(const char *text, size_t bytes, const char *name)
-{
-    const char *end = text + bytes, *found = text;
-    for (; (found = memmem(found, (size_t)(end - found), name, strlen(name))); found++) {
-        size_t i = (size_t)(found - text);
-        if (i > 0 && (isalnum((unsigned char)text[i - 1]) || strchr("_%#!@$.-", text[i - 1]))) continue;
-        size_t at = skip_space(text, bytes, i + strlen(name));
-        if (at == bytes || text[at] != '=') continue;
-        at = skip_space(text, bytes, at + 1);
-        if (!is_axis_list(text, bytes, at)) return at < bytes ? at : bytes - 1;
-    }
-    return bytes;
-}
-
-static wf_status error_at(const char *text, size_t at, const char *name, const char *reason, wf_error *err)
-{
-    size_t line = 1, start = 0;
-    for (size_t i = 0; i < at; i++)
-        if (text[i] == '\n') {
-            line++;
-            start = i + 1;
-        }
-    return error_set(err, WF_ERROR_FORMAT, "%s:%zu:%zu: %s", name, line, at - start + 1, reason);
-}
-
-static wf_status check_text(const char *text, size_t bytes, const char *name, wf_error *err)
-{
-    static const char *const LISTS[] = {"permutation", "dimensions"};
-    size_t deep = find_deep_bracket(text, bytes);
-    if (deep < bytes) return error_at(text, deep, name, "brackets are nested too deeply", err);
-    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
-        size_t list = find_bad_list(text, bytes, LISTS[i]);
-        if (list < bytes) return error_at(text, list, name, "not a list of axes", err);
-    }
-    return WF_OK;
-}
-
-static wf_status check_bytecode(compiler_context *c, const char *text, size_t bytes, const char *name, wf_error *err)
+// MLIR's bytecode reader trusts what it reads: some damaged files crash it, others abort in LLVM, and how deep a file
+// nests only shows when it is read. So a child process reads first, whose death is an answer. It shares no lock with
+// its parent but those of the C library, which fork() leaves usable, since the context is this call's own.
+static wf_status check_bytecode(compiler_context *c, view file, const char *name, wf_error *err)
 {
     pid_t child = fork();
     if (child < 0) return error_set(err, WF_ERROR_IO, "%s: cannot start a process: %s", name, strerror(errno));
-    if (child == 0) {
-        compiler_context_watch(c, NULL);
-        MlirModule module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes));
-        _exit(mlirModuleIsNull(module));
-    }
+    if (child == 0) _exit(try_bytecode(c, file) ? 0 : 1);
     int state;
     while (waitpid(child, &state, 0) < 0)
         if (errno != EINTR) return error_set(err, WF_ERROR_IO, "%s: lost a process: %s", name, strerror(errno));
-    if (WIFSIGNALED(state)) return error_set(err, WF_ERROR_FORMAT, "%s: the bytecode is damaged", name);
+    if (WIFSIGNALED(state))
+        return error_set(err, WF_ERROR_FORMAT, "%s: the bytecode is damaged or nested too deeply", name);
     return WF_OK; // a file that does not parse gives its reason when it is read again
+}
+
+// ---- text of older versions
+
+// Text that today's parser refuses, with TOSA ops in it: as that of an older LLVM. A null module: it is none.
+static wf_status read_old_tosa(compiler_context *c, view text, const char *name, MlirModule *module, wf_error *err)
+{
+    buffer renamed = {0};
+    wf_error reason = {0};
+    int n_old = 0;
+    old_tosa_rename(text, &renamed);
+    mlirContextSetAllowUnregisteredDialects(c->mlir, true);
+    *module = renamed.failed ? (MlirModule){0} : parse(c, buffer_view(&renamed), &reason);
+    mlirContextSetAllowUnregisteredDialects(c->mlir, false);
+    buffer_free(&renamed);
+    if (mlirModuleIsNull(*module)) return WF_OK;
+    wf_status status = old_tosa_upgrade(*module, &n_old, &reason);
+    if (status == WF_OK) {
+        compiler_context_watch(c, &reason);
+        if (!mlirOperationVerify(mlirModuleGetOperation(*module))) status = WF_ERROR_FORMAT;
+        compiler_context_watch(c, NULL);
+    }
+    if (status == WF_OK && n_old) return WF_OK;
+    mlirModuleDestroy(*module);
+    *module = (MlirModule){0};
+    return n_old ? foreign_explain(text, name, reason.message, err) : WF_OK;
 }
 
 wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
                           wf_error *err)
 {
+    view all = {text, bytes};
+    wf_error reason = {0};
     load_graph_dialects(c->mlir);
-    TRY(is_bytecode(text, bytes) ? check_bytecode(c, text, bytes, name, err) : check_text(text, bytes, name, err));
-    wf_error inner = {0};
-    compiler_context_watch(c, &inner);
-    *module = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(text, bytes)); // verifies too
-    compiler_context_watch(c, NULL);
-    return mlirModuleIsNull(*module) ? name_error(&inner, name, err) : WF_OK;
+    TRY(foreign_check(all, name, err));
+    TRY(is_bytecode(all) ? check_bytecode(c, all, name, err) : text_guard_check(all, name, err));
+    *module = parse(c, all, &reason);
+    if (mlirModuleIsNull(*module) && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
+    if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
+    MlirOperation root = mlirModuleGetOperation(*module);
+    pads_keep(root);
+    wf_status status = constant_settle_resources(root, &reason);
+    if (status == WF_OK) return WF_OK;
+    mlirModuleDestroy(*module);
+    *module = (MlirModule){0};
+    return foreign_explain(all, name, reason.message, err);
 }

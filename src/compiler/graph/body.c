@@ -61,10 +61,10 @@ value body_get(body *e, MlirValue from)
     if (e->status != WF_OK) return (value){0};
     if (find(e, from, &to)) return to;
     MlirOperation op = defining_op(from);
-    if (!op.ptr || mlirOperationGetNumResults(op) != 1) {
-        e->status = error_set(e->err, WF_ERROR_UNSUPPORTED, "a scalar that is computed outside its op");
-        return (value){0};
-    }
+    if (!op.ptr)
+        return body_refuse(e, mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(from)),
+                           " has an argument that is a scalar of another op");
+    if (mlirOperationGetNumResults(op) != 1) return body_refuse(e, op, " is not supported for scalars");
     to = run_op(e, op);
     if (e->status == WF_OK) body_set(e, from, to);
     return to;

@@ -40,6 +40,27 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+// "dense_resource<name> : type" up to the name's end.
+static view name_of_resource(const char *printed)
+{
+    const char *start = strchr(printed, '<'), *end = start ? strchr(start, '>') : NULL;
+    return end ? (view){start + 1, (size_t)(end - start - 1)} : (view){0};
+}
+
+static wf_status refuse_resource(MlirAttribute a, size_t bytes, const char *hex, const char *end, wf_error *err)
+{
+    buffer printed = {0};
+    mlirAttributePrint(a, append_text, &printed);
+    view name = name_of_resource(buffer_view(&printed).data);
+    if (!hex || !end)
+        error_set(err, WF_ERROR_FORMAT, "reads a resource: '%.*s' has no data in the file", NAME_ARG(name));
+    else
+        error_set(err, WF_ERROR_FORMAT, "reads a resource: '%.*s' of %zu bytes has %zd bytes in the file",
+                  NAME_ARG(name), bytes, (end - hex - 5) / 2 - 4);
+    buffer_free(&printed);
+    return WF_ERROR_FORMAT;
+}
+
 // The C API gives elements of a resource one by one and without its size. Its printed form has both: an op that holds
 // the attribute is followed by
 //
@@ -60,11 +81,8 @@ static wf_status append_resource(MlirAttribute a, size_t bytes, buffer *out, wf_
     const char *resources = strstr(buffer_view(&text).data, "dialect_resources:");
     const char *hex = resources ? strstr(resources, ": \"0x") : NULL;
     const char *end = hex ? strchr(hex + 5, '"') : NULL;
-    if (!hex || !end) {
-        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant has no data in the file");
-    } else if ((size_t)(end - hex - 5) != 8 + 2 * bytes) {
-        status = error_set(err, WF_ERROR_FORMAT, "a dense_resource constant of %zu bytes has %zd bytes in the file",
-                           bytes, (end - hex - 5) / 2 - 4);
+    if (!hex || !end || (size_t)(end - hex - 5) != 8 + 2 * bytes) {
+        status = refuse_resource(a, bytes, hex, end, err);
     } else if (buffer_reserve(out, bytes)) {
         for (const char *p = hex + 13; p < end; p += 2) {
             int high = hex_digit(p[0]), low = hex_digit(p[1]);
@@ -134,31 +152,44 @@ typedef struct settling {
     wf_status status;
 } settling;
 
+static void refuse_settling(settling *s, MlirOperation op, wf_status status, const char *reason)
+{
+    buffer where = {0};
+    print_location(mlirOperationGetLocation(op), &where);
+    s->status = error_set(s->err, status, "%s: %s", buffer_view(&where).data, reason);
+    buffer_free(&where);
+}
+
+// Whether arrays can have the type of a constant, with elements in it.
+static bool has_bytes(MlirType t)
+{
+    array_shape shape = {0};
+    size_t bytes;
+    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > ARRAY_MAX_DIMS)
+        return false;
+    shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
+    for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
+    return array_shape_bytes(&shape, &bytes) && bytes > 0;
+}
+
 static void settle(MlirOperation op, void *context)
 {
     settling *s = context;
     const char *name = op_is(op, "arith.constant") ? "value" : op_is(op, "tosa.const") ? "values" : NULL;
     MlirAttribute a = name ? op_attribute(op, name) : (MlirAttribute){0};
     if (s->status != WF_OK || !a.ptr || !mlirAttributeIsADenseResourceElements(a)) return;
-    array_shape shape = {0};
-    MlirType t = mlirAttributeGetType(a);
-    size_t bytes;
-    if (!constant_type(mlirShapedTypeGetElementType(t), &shape.type) || mlirShapedTypeGetRank(t) > ARRAY_MAX_DIMS)
-        return;
-    shape.n_dims = (uint32_t)mlirShapedTypeGetRank(t);
-    for (uint32_t d = 0; d < shape.n_dims; d++) shape.dims[d] = mlirShapedTypeGetDimSize(t, d);
-    if (!array_shape_bytes(&shape, &bytes) || bytes == 0) return;
     if (!is_taken_apart(mlirOperationGetResult(op, 0))) return;
-    buffer data = {0}, where = {0};
-    wf_error reason = {0};
-    s->status = constant_append(a, &data, &reason);
-    if (s->status == WF_OK) {
-        mlirOperationSetAttributeByName(op, mlir_text(name), dense_of(a, &data));
-    } else {
-        print_location(mlirOperationGetLocation(op), &where);
-        error_set(s->err, s->status, "%s: %s", buffer_view(&where).data, reason.message);
+    if (!has_bytes(mlirAttributeGetType(a))) {
+        refuse_settling(s, op, WF_ERROR_UNSUPPORTED, "a part is taken of a resource of a type that is not supported");
+        return;
     }
-    buffer_free(&where);
+    buffer data = {0};
+    wf_error reason = {0};
+    wf_status status = constant_append(a, &data, &reason);
+    if (status == WF_OK)
+        mlirOperationSetAttributeByName(op, mlir_text(name), dense_of(a, &data));
+    else
+        refuse_settling(s, op, status, reason.message);
     buffer_free(&data);
 }
 

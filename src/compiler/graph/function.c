@@ -17,9 +17,10 @@
 #include "compiler/dialect/wf.h"
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
+#include "compiler/graph/admit.h"
 #include "compiler/graph/bind.h"
-#include "compiler/graph/constant.h"
 #include "compiler/graph/decompose.h"
+#include "compiler/graph/pads.h"
 #include "compiler/graph/regions.h"
 #include "compiler/lower/lower.h"
 #include "compiler/graph/unfuse.h"
@@ -29,8 +30,7 @@
 
 static const char TO_LINALG[] =
     "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
-    "tosa-to-linalg,tosa-to-arith{include-apply-rescale=true},tosa-to-tensor,convert-elementwise-to-linalg,"
-    "canonicalize,cse))";
+    "tosa-to-linalg,tosa-to-arith{include-apply-rescale=true},tosa-to-tensor,convert-elementwise-to-linalg,cse))";
 static const char FUSE[] = "builtin.module(func.func(linalg-fuse-elementwise-ops,canonicalize,cse))";
 static const char TO_LOOPS[] = "builtin.module(func.func(linalg-generalize-named-ops,canonicalize,cse))";
 
@@ -48,6 +48,18 @@ static bool has_body(MlirOperation function)
 {
     return mlirOperationGetNumRegions(function) == 1 &&
            mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)).ptr != NULL;
+}
+
+static const char *why_no_function(MlirModule module)
+{
+    bool declared = false;
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr;
+         op = mlirOperationGetNextInBlock(op)) {
+        if (op_is(op, "builtin.module")) return "there is no function but in an inner module";
+        if (op_is(op, "llvm.func")) return "there is no func.func: its functions are llvm.func, lowered already";
+        declared = declared || op_is(op, "func.func");
+    }
+    return declared ? "there is no public function with a body" : "there is no function (func.func) in it";
 }
 
 // The function of that name; without one the only public function, or "main" or "forward".
@@ -71,24 +83,27 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
     if (o->entry) return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s'", o->name, o->entry);
     *entry = n_public == 1 ? only : usual;
     if (entry->ptr) return WF_OK;
-    return error_set(err, WF_ERROR_USAGE,
-                     n_public ? "%s: there are %d functions: choose one by --entry" : "%s: there is no function (%d)",
-                     o->name, n_public);
+    if (n_public)
+        return error_set(err, WF_ERROR_USAGE, "%s: there are %d functions: choose one by --entry", o->name, n_public);
+    return error_set(err, WF_ERROR_USAGE, "%s: %s", o->name, why_no_function(module));
 }
 
 static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
 {
     buffer where = {0};
+    MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(call, "callee"));
     print_location(mlirOperationGetLocation(call), &where);
-    error_set(err, WF_ERROR_UNSUPPORTED, "%s: a call of %s", buffer_view(&where).data, reason);
+    error_set(err, WF_ERROR_UNSUPPORTED, "%s: a call of @%.*s, %s", buffer_view(&where).data,
+              (int)(name.length > 80 ? 80 : name.length), name.data, reason);
     buffer_free(&where);
     return WF_ERROR_UNSUPPORTED;
 }
 
+// With a body or without.
 static MlirOperation find_function(MlirModule module, MlirStringRef name)
 {
     MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    while (op.ptr && !(op_is(op, "func.func") && has_body(op) && mlirStringRefEqual(name_of(op), name)))
+    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(name_of(op), name)))
         op = mlirOperationGetNextInBlock(op);
     return op;
 }
@@ -125,11 +140,12 @@ static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error 
         if (!op_is(op, "func.call")) continue;
         MlirAttribute name = op_attribute(op, "callee");
         MlirOperation callee = find_function(module, mlirFlatSymbolRefAttrGetValue(name));
-        if (!callee.ptr) return refuse_call(op, "a function that is not in the file", err);
+        if (!callee.ptr) return refuse_call(op, "which is not in the file", err);
+        if (!has_body(callee)) return refuse_call(op, "which is declared in the file, but has no body there", err);
         if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
-            return refuse_call(op, "a function with branches", err);
+            return refuse_call(op, "which has branches", err);
         if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry))
-            return refuse_call(op, "a recursive function", err);
+            return refuse_call(op, "which is recursive", err);
         inline_call(op, callee);
         next = mlirBlockGetFirstOperation(body); // what came in may call too
     }
@@ -186,7 +202,6 @@ static wf_status take_back(plan *p, const char *name, uint32_t n, const char *wh
 
 static wf_status lower(const runner *r, MlirOperation function, bool raise, plan *out, wf_error *err)
 {
-    TRY(constant_settle_resources(function, err));
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));
@@ -202,6 +217,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
     TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
+    pads_keep(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "linalg", err));
     if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
@@ -277,6 +293,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
+    if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK) status = bind_arguments(function, n_arguments, arguments, argument_names, err);
     if (status == WF_OK) status = lower(&r, function, !o->no_raise, &p, err);
     if (status == WF_OK) status = emit(&r, function, &o->cpu, &p, image, err);

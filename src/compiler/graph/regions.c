@@ -27,22 +27,21 @@ static void move_ops(MlirBlock from, MlirBlock to, MlirOperation before)
     }
 }
 
-// ---- tensor.generate
+// ---- tensor.generate, tensor.pad
 
-// A generic without inputs, whose body gets the indices from linalg.index.
-static void rewrite_generate(MlirOperation op)
+// A generic without inputs that yields what the only region of `op` does, whose arguments become linalg.index. Takes
+// the region's ops. Null where that cannot be.
+static MlirValue build_from_places(op_builder *b, MlirOperation op)
 {
-    MlirValue y = mlirOperationGetResult(op, 0);
+    MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0)), element = mlirShapedTypeGetElementType(type);
     MlirBlock body = body_of(op, 0);
-    int rank = rank_of(y);
-    if (!body.ptr || rank > MAX_RANK || !mlirShapedTypeHasStaticShape(mlirValueGetType(y))) return;
-    op_builder b = op_builder_before(op);
-    MlirType type = mlirValueGetType(y), element = element_type_of(y);
-    MlirValue empty = build_value(&b, "tensor.empty", type, 0, NULL, 0, NULL);
+    int rank = (int)mlirShapedTypeGetRank(type);
+    if (!body.ptr || rank > MAX_RANK || !mlirShapedTypeHasStaticShape(type)) return (MlirValue){0};
+    MlirValue empty = build_value(b, "tensor.empty", type, 0, NULL, 0, NULL);
 
-    MlirBlock inner = mlirBlockCreate(1, &element, &b.loc);
-    op_builder in = op_builder_at_end(inner, b.loc);
-    MlirType index = mlirIndexTypeGet(b.ctx);
+    MlirBlock inner = mlirBlockCreate(1, &element, &b->loc);
+    op_builder in = op_builder_at_end(inner, b->loc);
+    MlirType index = mlirIndexTypeGet(b->ctx);
     for (int d = 0; d < rank; d++) {
         MlirNamedAttribute dim = named_int(&in, "dim", d);
         replace_value(mlirBlockGetArgument(body, d), build_value(&in, "linalg.index", index, 0, NULL, 1, &dim));
@@ -51,8 +50,47 @@ static void rewrite_generate(MlirOperation op)
     move_ops(body, inner, (MlirOperation){0});
     build_op(&in, "linalg.yield", 0, NULL, 1, &yielded, 0, NULL);
 
-    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b.ctx, rank));
-    replace_value(y, build_generic(&b, 1, &empty, &map, rank, NULL, inner));
+    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b->ctx, rank));
+    return build_generic(b, 1, &empty, &map, rank, NULL, inner);
+}
+
+static void rewrite_generate(MlirOperation op)
+{
+    op_builder b = op_builder_before(op);
+    MlirValue made = build_from_places(&b, op);
+    if (!made.ptr) return;
+    replace_value(mlirOperationGetResult(op, 0), made);
+    mlirOperationDestroy(op);
+}
+
+// Padding that depends on its place is generated, and what is padded is put into it.
+static void rewrite_pad(MlirOperation op)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
+    MlirAttribute low = op_attribute(op, "static_low");
+    MlirBlock body = body_of(op, 0);
+    int64_t sizes[MAX_RANK], strides[MAX_RANK];
+    int rank = rank_of(x);
+    if (!body.ptr || rank > MAX_RANK || mlirOperationGetNumOperands(op) != 1) return;
+    MlirOperation from = defining_op(mlirOperationGetOperand(mlirBlockGetTerminator(body), 0));
+    if (!from.ptr || !mlirOperationEqual(mlirOperationGetParentOperation(from), op) || op_is(from, "arith.constant"))
+        return;
+    for (int d = 0; d < rank; d++) {
+        int64_t before = mlirDenseI64ArrayGetElement(low, d);
+        sizes[d] = dim_of(x, d);
+        strides[d] = 1;
+        if (before < 0 || sizes[d] < 0 || before + sizes[d] > dim_of(y, d)) return;
+    }
+    op_builder b = op_builder_before(op);
+    MlirValue operands[] = {x, build_from_places(&b, op)};
+    if (!operands[1].ptr) return;
+    MlirNamedAttribute attributes[] = {
+        {mlirIdentifierGet(b.ctx, mlir_text("static_offsets")), low},
+        {mlirIdentifierGet(b.ctx, mlir_text("static_sizes")), mlirDenseI64ArrayGet(b.ctx, rank, sizes)},
+        {mlirIdentifierGet(b.ctx, mlir_text("static_strides")), mlirDenseI64ArrayGet(b.ctx, rank, strides)},
+        named_segments(&b, 5, (const int32_t[]){1, 1, 0, 0, 0}),
+    };
+    replace_value(y, build_value(&b, "tensor.insert_slice", mlirValueGetType(y), 2, operands, 4, attributes));
     mlirOperationDestroy(op);
 }
 
@@ -91,6 +129,7 @@ static void rewrite(MlirOperation op, void *context)
 {
     (void)context;
     if (op_is(op, "tensor.generate")) rewrite_generate(op);
+    if (op_is(op, "tensor.pad")) rewrite_pad(op);
 }
 
 static void rewrite_branch(MlirOperation op, void *context)

@@ -70,6 +70,17 @@ wf_status lowering_add_tensor(lowering *l, MlirValue v, const tensor *t)
     return WF_OK;
 }
 
+static wf_status refuse_type(lowering *l, MlirType t)
+{
+    buffer reason = {0};
+    buffer_printf(&reason, "has elements of ");
+    mlirTypePrint(t, append_text, &reason);
+    buffer_printf(&reason, ", a type that is not supported");
+    lowering_refuse(l, buffer_view(&reason).data);
+    buffer_free(&reason);
+    return WF_ERROR_UNSUPPORTED;
+}
+
 wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x)
 {
     array_type known;
@@ -79,8 +90,7 @@ wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x)
     x->element = mlirShapedTypeGetElementType(t);
     x->rank = (int)mlirShapedTypeGetRank(t);
     if (x->rank > MAX_RANK) return lowering_refuse(l, "has too many dimensions");
-    if (!constant_type(x->element, &known) && !is_wf_type(x->element, "q8"))
-        return lowering_refuse(l, "has elements of a type that is not supported");
+    if (!constant_type(x->element, &known) && !is_wf_type(x->element, "q8")) return refuse_type(l, x->element);
     int64_t stride = 1;
     for (int d = x->rank; d-- > 0;) {
         bool dynamic = mlirShapedTypeIsDynamicDim(t, d);

@@ -1,4 +1,6 @@
 // Reshapes and slices are views; tensors that are put together from parts are copies into slices.
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "compiler/lower/lowering.h"
@@ -85,6 +87,13 @@ static int64_t mixed_number(lowering *l, MlirAttribute numbers, intptr_t d, intp
     return a.ptr && mlirAttributeIsAInteger(a) ? mlirIntegerAttrGetValueInt(a) : INT64_MIN;
 }
 
+static wf_status refuse_stride(lowering *l, int64_t stride)
+{
+    char reason[64];
+    snprintf(reason, sizeof reason, "has a stride of %" PRId64, stride);
+    return lowering_refuse(l, reason);
+}
+
 // The part of `x` that an op with static_offsets, static_sizes and static_strides means. Sizes of 1 are dropped until
 // the rank is that of `shape`.
 static wf_status take_slice(lowering *l, intptr_t operand, const tensor *x, const tensor *shape, tensor *part)
@@ -101,7 +110,10 @@ static wf_status take_slice(lowering *l, intptr_t operand, const tensor *x, cons
     part->rank = 0;
     for (int d = 0; d < x->rank; d++) {
         int64_t offset = offset_of[d], size = size_of[d], stride = stride_of[d], last;
-        if (offset < 0 || size < 0 || stride < 1) return lowering_refuse(l, "has an offset that is computed");
+        if (offset == INT64_MIN || size == INT64_MIN || stride == INT64_MIN)
+            return lowering_refuse(l, "has an offset, a size or a stride that is computed");
+        if (offset < 0 || size < 0) return lowering_refuse(l, "has an offset or a size that is negative");
+        if (stride < 1) return refuse_stride(l, stride);
         if (__builtin_mul_overflow(size ? size - 1 : 0, stride, &last) || __builtin_add_overflow(last, offset, &last) ||
             (size && last >= x->dims[d]))
             return lowering_refuse(l, "reaches beyond its operand");
@@ -169,6 +181,33 @@ wf_status lower_concat(lowering *l)
     return lowering_add_tensor(l, y, &result);
 }
 
+// Whether what `op` holds computes v, other than as a constant.
+static bool is_inside(MlirValue v, MlirOperation op)
+{
+    MlirOperation from = defining_op(v);
+    if (!from.ptr) return mlirOperationEqual(mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(v)), op);
+    return mlirOperationEqual(mlirOperationGetParentOperation(from), op) && !op_is(from, "arith.constant");
+}
+
+// What a pad leaves of x along dimension d, in x and in the result: element i of x is element i + low of the result.
+static bool cut_dimension(int64_t low, int64_t high, int d, tensor *x, tensor *part)
+{
+    int64_t size, end;
+    if (__builtin_add_overflow(x->dims[d], high, &end) || __builtin_add_overflow(end, low, &size) ||
+        size != part->dims[d])
+        return false;
+    int64_t from = low < 0 ? -low : 0;
+    if (from > x->dims[d]) from = x->dims[d];
+    if (end > x->dims[d]) end = x->dims[d];
+    int64_t left = end > from ? end - from : 0;
+    if (left) {
+        x->offset += from * x->strides[d];
+        part->offset += (from + low) * part->strides[d];
+    }
+    x->dims[d] = part->dims[d] = left;
+    return true;
+}
+
 wf_status lower_pad(lowering *l)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0);
@@ -187,17 +226,16 @@ wf_status lower_pad(lowering *l)
     padding.place = PLACE_SPLAT;
     padding.root = -1;
     padding.scalar = mlirOperationGetOperand(yield, 0);
-    if (!defining_op(padding.scalar).ptr) return lowering_refuse(l, "has padding that depends on the place");
+    if (is_inside(padding.scalar, l->op)) return lowering_refuse(l, "has padding that depends on the place");
     tensor part = result;
     for (int d = 0; d < x.rank; d++) {
-        int64_t before = before_of[d], after = after_of[d];
-        if (before < 0 || after < 0 || before + x.dims[d] + after != result.dims[d])
-            return lowering_refuse(l, "has an amount that is negative or computed");
-        part.offset += before * result.strides[d];
-        part.dims[d] = x.dims[d];
+        if (before_of[d] == INT64_MIN || after_of[d] == INT64_MIN)
+            return lowering_refuse(l, "has an amount that is computed");
+        if (!cut_dimension(before_of[d], after_of[d], d, &x, &part))
+            return lowering_refuse(l, "has amounts that do not fit its sizes");
     }
     TRY(lowering_copy(l, &padding, &result));
-    if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &part));
+    if (x.place != PLACE_EMPTY && tensor_count(&x)) TRY(lowering_copy(l, &x, &part));
     return lowering_add_tensor(l, y, &result);
 }
 

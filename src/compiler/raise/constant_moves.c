@@ -128,7 +128,7 @@ bool constant_fill_padded(evaluator *e, MlirOperation op, const_tensor *t)
     if (!in || in->rank != t->rank || !low.ptr || mlirDenseArrayGetNumElements(low) != t->rank) return false;
     for (int a = 0; a < t->rank; a++) {
         shift[a] = mlirDenseI64ArrayGetElement(low, a);
-        if (shift[a] >= 0) continue;
+        if (shift[a] != INT64_MIN) continue;
         if (next >= n_low || !step_index_value(mlirOperationGetOperand(op, first + next++), &shift[a])) return false;
     }
     ref from;

@@ -1,0 +1,19 @@
+// Softmax.
+// RUN: welford opt --passes=raise %s | FileCheck %s
+// RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
+// RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
+// CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
+// CHECK: "wf.softmax"(%arg0) :
+// CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
+func.func @main(%x: tensor<2x8x64xf32>, %gamma: tensor<1x1x64xf32>, %beta: tensor<1x1x64xf32>) -> tensor<2x8x64xf32> {
+  %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
+  %n = "tosa.const"() <{values = dense<1.562500e-02> : tensor<1x1x1xf32>}> : () -> tensor<1x1x1xf32>
+  %eps = "tosa.const"() <{values = dense<9.99999974E-6> : tensor<1x1x1xf32>}> : () -> tensor<1x1x1xf32>
+  %mx = tosa.reduce_max %x {axis = 2 : i32} : (tensor<2x8x64xf32>) -> tensor<2x8x1xf32>
+  %d = tosa.sub %x, %mx : (tensor<2x8x64xf32>, tensor<2x8x1xf32>) -> tensor<2x8x64xf32>
+  %e = tosa.exp %d : (tensor<2x8x64xf32>) -> tensor<2x8x64xf32>
+  %sum = tosa.reduce_sum %e {axis = 2 : i32} : (tensor<2x8x64xf32>) -> tensor<2x8x1xf32>
+  %r = tosa.reciprocal %sum : (tensor<2x8x1xf32>) -> tensor<2x8x1xf32>
+  %y = tosa.mul %e, %r, %shift : (tensor<2x8x64xf32>, tensor<2x8x1xf32>, tensor<1xi8>) -> tensor<2x8x64xf32>
+  return %y : tensor<2x8x64xf32>
+}
