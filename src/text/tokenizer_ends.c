@@ -93,12 +93,11 @@ static void retype_known(tokenizer *t)
             if (n++ == 0) first = id;
         }
     if (n == 1)
-        tokenizer_warn(t, "token %d '%.*s' looks like a control token and is not typed so: it is taken for one", first,
+        tokenizer_warn(t, "token %d '%.*s' looks like a control token but is not typed so: taken for one", first,
                        NAME_ARG(t->texts[first]));
     else if (n)
-        tokenizer_warn(
-            t, "%d tokens, as %d '%.*s', look like control tokens and are not typed so: they are taken for some", n,
-            first, NAME_ARG(t->texts[first]));
+        tokenizer_warn(t, "%d tokens, as %d '%.*s', look like control tokens but are not typed so: taken for such", n,
+                       first, NAME_ARG(t->texts[first]));
 }
 
 void tokenizer_find_ends(tokenizer *t)
