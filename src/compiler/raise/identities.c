@@ -28,7 +28,8 @@ static MlirValue build_repeat(op_builder *b, MlirValue x, MlirValue y)
     char type[32], values[24 * MAX_AXES + 64] = "dense<[";
     int rank = rank_of(y);
     size_t n = strlen(values);
-    if (rank_of(x) != rank || rank < 1 || rank > MAX_AXES) return (MlirValue){0};
+    if (rank_of(x) != rank || rank < 1 || rank > MAX_AXES || !mlirTypeEqual(element_type_of(x), element_type_of(y)))
+        return (MlirValue){0};
     for (int i = 0; i < rank; i++) {
         bool same = dim_of(x, i) == dim_of(y, i);
         if (!same && (dim_of(x, i) != 1 || dim_of(y, i) < 1)) return (MlirValue){0};

@@ -134,7 +134,7 @@ static addition read_addition(matcher *m, MlirValue product)
         MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
         if (mlirOperationGetNumResults(user) == 1 &&
             mlirValueEqual(reshape_input(mlirOperationGetResult(user, 0)), v)) {
-            if (!keeps_last(&m->r, mlirOperationGetResult(user, 0), 1)) return none;
+            if (!keeps_last(mlirOperationGetResult(user, 0), 1)) return none;
             a.reshape = user;
             v = mlirOperationGetResult(user, 0);
         }

@@ -100,7 +100,7 @@ static MlirValue reshape_again(op_builder *b, MlirValue v, MlirValue input, Mlir
 }
 
 // The op on what is behind its reshaped operand `at`, the reshape after it; null op when that cannot be.
-static MlirOperation sink(matcher *m, MlirOperation op, int which, int at)
+static MlirOperation sink(MlirOperation op, int which, int at)
 {
     MlirValue reshaped = mlirOperationGetOperand(op, at), input = reshape_input(reshaped);
     MlirValue result = mlirOperationGetResult(op, 0), operands[MAX_OPERANDS];
@@ -108,7 +108,7 @@ static MlirOperation sink(matcher *m, MlirOperation op, int which, int at)
     int n = (int)mlirOperationGetNumOperands(op), n_attributes = (int)mlirOperationGetNumAttributes(op);
     int kept = ROW_OPS[which].elementwise ? 0 : (int)op_int(op, "axes", 1), rank = input.ptr ? rank_of(input) : 0;
     if (rank < 2 || rank > MAX_RANK || n > MAX_OPERANDS || n_attributes > MAX_ATTRIBUTES || kept >= rank ||
-        (kept && !keeps_last(&m->r, reshaped, kept)))
+        (kept && !keeps_last(reshaped, kept)))
         return none;
     op_builder b = op_builder_before(op);
     for (int i = 0; i < n; i++) operands[i] = mlirOperationGetOperand(op, i);
@@ -131,6 +131,7 @@ static MlirOperation sink(matcher *m, MlirOperation op, int which, int at)
 
 bool raise_rows(matcher *m, MlirOperation op)
 {
+    (void)m;
     if (mlirOperationGetNumResults(op) != 1) return false;
     MlirValue v = mlirOperationGetResult(op, 0);
     if (reshape_input(v).ptr) {
@@ -143,7 +144,7 @@ bool raise_rows(matcher *m, MlirOperation op)
     bool changed = false;
     for (int at = 0; at < ROW_OPS[which].n_rows;) {
         MlirOperation sunk =
-            reshape_input(mlirOperationGetOperand(op, at)).ptr ? sink(m, op, which, at) : (MlirOperation){0};
+            reshape_input(mlirOperationGetOperand(op, at)).ptr ? sink(op, which, at) : (MlirOperation){0};
         at = sunk.ptr ? 0 : at + 1;
         if (sunk.ptr) op = sunk;
         changed = changed || sunk.ptr;

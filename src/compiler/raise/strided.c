@@ -290,16 +290,24 @@ bool is_in_order(const strided *s, MlirValue view)
     return true;
 }
 
-bool keeps_last(reader *r, MlirValue reshaped, int n)
+// Rows lie one after the other: where the last sizes are the same, so are the last indices.
+bool keeps_last(MlirValue reshaped, int n)
 {
-    strided s;
-    int rank = rank_of(reshaped);
-    if (n > rank || !strided_start(&s, reshaped) || !strided_step(r, &s, false) || n > s.rank ||
-        !mlirValueEqual(s.v, reshape_input(reshaped)) || !is_in_order(&s, reshaped))
-        return false;
-    for (int i = 1; i <= n; i++)
-        if (!is_whole_axis(&s.at[s.rank - i], reshaped, rank - i)) return false;
+    MlirValue in = reshape_input(reshaped);
+    if (!in.ptr || n > rank_of(in) || n > rank_of(reshaped)) return false;
+    for (int i = 1; i <= n; i++) {
+        int64_t size = dim_of(reshaped, rank_of(reshaped) - i);
+        if (size < 1 || size != dim_of(in, rank_of(in) - i)) return false;
+    }
     return true;
+}
+
+// Between equal types with one size that is not known, reshapes change nothing; with several, they may exchange them.
+static bool is_same_shape(MlirValue a, MlirValue b)
+{
+    int n_dynamic = 0;
+    for (int i = 0; i < rank_of(a); i++) n_dynamic += dim_of(a, i) < 0;
+    return n_dynamic < 2 && mlirTypeEqual(mlirValueGetType(a), mlirValueGetType(b));
 }
 
 MlirValue behind_moves(MlirValue v)
@@ -308,7 +316,11 @@ MlirValue behind_moves(MlirValue v)
     strided s;
     reader r = {0};
     int perm[MAX_AXES];
-    MlirValue found = {0};
+    MlirValue found = {0}, at = v;
+    for (int step = 0; step < MAX_STEPS && reshape_input(at).ptr; step++) {
+        at = reshape_input(at);
+        if (is_same_shape(at, v)) found = at;
+    }
     if (!strided_start(&s, v)) return found;
     for (int step = 0; step < MAX_STEPS; step++) {
         if ((!reshape_input(s.v).ptr && !transpose_input(s.v, perm).ptr) || !strided_step(&r, &s, false)) break;

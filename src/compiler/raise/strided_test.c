@@ -99,7 +99,6 @@ static void test_keeps_last(void **state)
 {
     (void)state;
     test_graph g;
-    reader r = {0};
     test_graph_open(
         &g, "func.func @main(%x: tensor<2x16x64xf32>) -> (tensor<32x64xf32>, tensor<64x32xf32>, tensor<2x1024xf32>) {\n"
             "  %a = tensor.collapse_shape %x [[0, 1], [2]] : tensor<2x16x64xf32> into tensor<32x64xf32>\n"
@@ -107,11 +106,11 @@ static void test_keeps_last(void **state)
             "  %b = tosa.reshape %x, %s : (tensor<2x16x64xf32>, !tosa.shape<2>) -> tensor<64x32xf32>\n"
             "  %c = tensor.collapse_shape %x [[0], [1, 2]] : tensor<2x16x64xf32> into tensor<2x1024xf32>\n"
             "  return %a, %b, %c : tensor<32x64xf32>, tensor<64x32xf32>, tensor<2x1024xf32>\n}\n");
-    assert_true(keeps_last(&r, test_result(&g, 0), 1));
-    assert_false(keeps_last(&r, test_result(&g, 0), 2));
-    assert_false(keeps_last(&r, test_result(&g, 1), 1));
-    assert_false(keeps_last(&r, test_result(&g, 2), 1));
-    assert_false(keeps_last(&r, test_argument(&g, 0), 1)); // no reshape
+    assert_true(keeps_last(test_result(&g, 0), 1));
+    assert_false(keeps_last(test_result(&g, 0), 2));
+    assert_false(keeps_last(test_result(&g, 1), 1));
+    assert_false(keeps_last(test_result(&g, 2), 1));
+    assert_false(keeps_last(test_argument(&g, 0), 1)); // no reshape
     test_graph_close(&g);
 }
 

@@ -28,6 +28,10 @@ static bool fold_constant(const node *n, const constant in[2], constant *c)
     case N_SQRT: c->value = sqrt(a); break;
     case N_RSQRT: c->value = 1 / sqrt(a); break;
     case N_POW: c->value = pow(a, b); break;
+    case N_ADD: c->value = a + b; break;
+    case N_SUB: c->value = a - b; break;
+    case N_MAX: c->value = fmax(a, b); break;
+    case N_MIN: c->value = fmin(a, b); break;
     case N_MUL: c->value = a * b; break;
     case N_DIV: c->value = a / b; break;
     default: return false;
@@ -51,7 +55,8 @@ static bool read_constant_within(reader *r, const ref *from, int depth, constant
         return true;
     }
     bool folds = n.kind == N_CAST || n.kind == N_NEG || n.kind == N_RECIP || n.kind == N_SQRT || n.kind == N_RSQRT ||
-                 n.kind == N_POW || n.kind == N_MUL || n.kind == N_DIV;
+                 n.kind == N_POW || n.kind == N_MUL || n.kind == N_DIV || n.kind == N_ADD || n.kind == N_SUB ||
+                 n.kind == N_MAX || n.kind == N_MIN;
     if (!folds || depth > MAX_DEPTH) return false;
     // most often no constant: the second operand tells sooner
     for (int i = n.n_in - 1; i >= 0; i--)
