@@ -28,7 +28,6 @@ enum {
     BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
     UNROLL = 16,                 // the float loops' longest step over columns
-    ROUNDED_ROWS = 8,            // the fewest of a call that takes vdpbf16ps
     ROUNDED_BYTES_MAX = 1 << 20, // of rounded rows on the stack: above it, FMA
 };
 
@@ -281,16 +280,8 @@ static void build(linear *l)
     int64_t rounded_bytes = c.block * linear_rounded_bytes(k->cols);
     bool rounds = k->layout == LAYOUT_BF16_X16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
     value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0};
-    branch many;
-    if (rounds) {
-        rounded = scratch(b, rounded_bytes);
-        if_begin(b, &many, cmp_i(b, CMP_GE, n_rows, const_i(b, ROUNDED_ROWS)), 0, NULL);
-        build_rows(l, &c, n_rows, sums, rounded);
-        if_else(b, &many, NULL);
-        for (; c.tiles[0] >= ROUNDED_ROWS; c.n_tiles--) memmove(c.tiles, c.tiles + 1, sizeof c.tiles - sizeof *c.tiles);
-    }
-    build_rows(l, &c, n_rows, sums, (value){0});
-    if (rounds) if_end(b, &many, NULL);
+    if (rounds) rounded = scratch(b, rounded_bytes);
+    build_rows(l, &c, n_rows, sums, rounded);
 }
 
 void linear_build(builder *b, const linear_kernel *k, const char *name)

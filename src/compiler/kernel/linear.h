@@ -45,7 +45,7 @@
 //   Q4_K Q5_K          71, 69 %      73 %     63, 60 %
 //   Q6_K                61 %         73 %     55 %
 //
-// Where the CPU has vdpbf16ps, calls of 8 rows and more round x to bf16 for BF16 weights (linear_float.c): an NMSE of
+// Where the CPU has vdpbf16ps, x is rounded to bf16 for BF16 weights (linear_float.c): an NMSE of
 // about 3e-6, at most 1.5e-5. All other float products differ from exact ones by f32 rounding alone.
 #ifndef WELFORD_COMPILER_KERNEL_LINEAR_H
 #define WELFORD_COMPILER_KERNEL_LINEAR_H

@@ -127,7 +127,7 @@ static double reference(const product *p, const float *x, const float *weights, 
     return g / (1 + exp(-rate * g)) * up;
 }
 
-// x as calls of 8 and more rows take it where BF16 weights are multiplied by vdpbf16ps. How much that changes x is
+// x as it is taken where BF16 weights are multiplied by vdpbf16ps. How much that changes x is
 // bounded here, so that the product itself can be held to the limit of exact ones.
 static void round_activations(float *x, int64_t n)
 {
@@ -151,7 +151,7 @@ static void check_product(kernel_fn f, const product *p, const kernel_target *ta
     float *x = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f), *weights = unpack_weights(k, w, panels);
     for (int64_t i = 0; i < n_rows * k->cols; i++) x[i] = random_normal(r);
     unsigned char *x_packed = activations(k, target, x, n_rows);
-    if (k->layout == LAYOUT_BF16_X16 && target->vdpbf16ps && n_rows >= 8) round_activations(x, n_rows * k->cols);
+    if (k->layout == LAYOUT_BF16_X16 && target->vdpbf16ps) round_activations(x, n_rows * k->cols);
     int64_t y_row = k->q8_features ? q8_row_bytes(n) : 4 * n;
     unsigned char *y = filled_memory((size_t)(n_rows * y_row), 0x7f);
     float *bias = filled_memory((size_t)(n + 16) * 4, 0x7f), *residual = filled_memory((size_t)(n_rows * n * 4), 0x7f);
