@@ -61,7 +61,7 @@ typedef struct nest_shape {
     int n_tile_loops;   // the other parallel loops, outermost first
     int tile_loops[NEST_MAX_LOOPS];
     int64_t n_tiles; // of an open nest: of one step of loop 0
-    int64_t grain; // tiles that are worth handing out at once
+    int64_t grain;   // tiles that are worth handing out at once
 } nest_shape;
 
 // Puts the loops into the order of the first output, joins what can be joined and decides. Changes the nest's loops.

@@ -147,7 +147,8 @@ static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layo
     if (!parts->residual.ptr) return WF_OK;
     TRY(bind_rows(l, parts->residual, &r->residual, &residual));
     size_code others;
-    if (!r->fixed && (!lowering_multiply(l, residual.dims, residual.rank - 1, &others) || !lowering_equate(l, rows, others)))
+    if (!r->fixed &&
+        (!lowering_multiply(l, residual.dims, residual.rank - 1, &others) || !lowering_equate(l, rows, others)))
         return lowering_refuse(l, "has operands whose sizes disagree");
     return WF_OK;
 }

@@ -11,9 +11,20 @@
 
 // ---- ops
 
+// Sizes that are compared become one dim, and are compared when the function is called.
+static bool equates_sizes(lowering *l, MlirOperation condition)
+{
+    enum { EQ = 0 };
+    size_code a, b;
+    return l->o.any_size && op_is(condition, "arith.cmpi") && op_int(condition, "predicate", -1) == EQ &&
+           lowering_read_size(l, mlirOperationGetOperand(condition, 0), &a) &&
+           lowering_read_size(l, mlirOperationGetOperand(condition, 1), &b) && (a == b || lowering_equate(l, a, b));
+}
+
 static wf_status lower_assert(lowering *l)
 {
     MlirOperation condition = defining_op(mlirOperationGetOperand(l->op, 0));
+    if (condition.ptr && equates_sizes(l, condition)) return WF_OK;
     MlirAttribute a = constant_attribute_of(condition);
     if (!a.ptr || !mlirAttributeIsABool(a))
         return lowering_refuse(l, "with a condition that is computed cannot be compiled");
@@ -82,16 +93,17 @@ static bool is_scalar_op(MlirOperation op)
     bool scalar = mlirOperationGetNumResults(op) == 1 && is_scalar_value(mlirOperationGetResult(op, 0)) &&
                   mlirOperationGetNumRegions(op) == 0;
     return scalar && (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.") ||
-                      op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") ||
-                      op_is(op, "tensor.dim") || op_is(op, "affine.apply"));
+                      op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") || op_is(op, "tensor.dim") ||
+                      op_is(op, "affine.apply"));
 }
 
 // Whether an op whose sizes are dims of the program can be lowered: what is missing here takes all sizes as numbers.
 static bool takes_any_size(MlirOperation op)
 {
-    static const char *const NAMES[] = {"wf.rms_norm",         "wf.layer_norm",       "wf.residual_norm", "wf.linear",
-                                        "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast",      "tensor.empty",
-                                        "tensor.splat",        "linalg.fill",         "linalg.generic",   "cf.assert"};
+    static const char *const NAMES[] = {"wf.rms_norm", "wf.layer_norm",       "wf.residual_norm",
+                                        "wf.linear",   "tensor.expand_shape", "tensor.collapse_shape",
+                                        "tensor.cast", "tensor.empty",        "tensor.splat",
+                                        "linalg.fill", "linalg.generic",      "cf.assert"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (op_is(op, NAMES[i])) return true;
     return false;
@@ -115,7 +127,8 @@ static bool has_open_sizes(MlirOperation op)
 static wf_status lower_op(lowering *l)
 {
     if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
-    if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op)) return lowering_refuse(l, "needs its sizes");
+    if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op))
+        return lowering_refuse(l, "needs its sizes");
     for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
         if (op_is(l->op, RULES[i].name)) return RULES[i].run(l);
     return lowering_refuse(l, "cannot be compiled");

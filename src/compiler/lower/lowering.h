@@ -109,7 +109,7 @@ typedef struct lowering {
     plan_dim dims[DIM_COUNT];
     uint32_t n_dims;
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
-    MlirOperation op;    // being lowered
+    MlirOperation op;         // being lowered
     MlirBlock entry;
     int n_nest_kernels;
     int math_root, fault_root; // of a function

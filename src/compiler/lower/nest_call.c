@@ -216,6 +216,16 @@ static bool can_chain(const lowering *l, const call *c, int index, const call *b
     return true;
 }
 
+// Whether what is summed is the same for all rows, as in a product of matrices: its speed lies in taking several rows
+// at a time, which an open loop cannot.
+static bool shares_sums(const nest *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        for (int k = 1; k < n->n_loops; k++)
+            if (n->in[i].kind == ACCESS_MEMORY && n->reduction[k] && n->in[i].coef[k] && !n->in[i].coef[0]) return true;
+    return false;
+}
+
 // Plans the nest, builds its kernel and fills in the call.
 static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
 {
@@ -227,7 +237,7 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
     n->check_context = l;
     nest_shape shape;
     nest_plan(n, &l->b->target, &shape);
-    if (n->open && shape.vector_loop < 0) return lowering_refuse(l, "needs its sizes");
+    if (n->open && (shape.vector_loop < 0 || shares_sums(n))) return lowering_refuse(l, "needs its sizes");
     bool known;
     TRY(find_kernel(l, n, &c->kernel, &known));
     call_tiles(c, form_of(rows, shape.n_tiles));
@@ -264,8 +274,8 @@ static bool find_extents(lowering *l, size_code *extents, const tensor *x, MlirA
     return true;
 }
 
-// The leading loops up to the last one of an open size; they become one loop, if every operand in memory has all of them
-// first and in this order, or none. -1: some operand has them otherwise.
+// The leading loops up to the last one of an open size; they become one loop, if every operand in memory has all of
+// them first and in this order, or none. -1: some operand has them otherwise.
 static int find_lead(const size_code *extents, int n_loops, const tensor *operands, const MlirAffineMap *maps, int n)
 {
     int lead = 0;

@@ -44,8 +44,8 @@ static bool view_as(tensor *x, const tensor *shape)
     return true;
 }
 
-// The open sizes of a reshape's result: of a size that is cut in parts, what its other parts leave; of sizes that are
-// joined, their product.
+// The open sizes of a reshape's result: of a size that is cut in parts, as its operands say, or what its other parts
+// leave; of sizes that are joined, their product.
 static wf_status read_new_sizes(lowering *l, const tensor *x, MlirValue y, size_code open[MAX_RANK])
 {
     MlirType t = mlirValueGetType(y);
@@ -53,9 +53,10 @@ static wf_status read_new_sizes(lowering *l, const tensor *x, MlirValue y, size_
     bool expands = op_is(l->op, "tensor.expand_shape");
     if (mlirShapedTypeHasStaticShape(t)) return WF_OK;
     if (!groups.ptr) return lowering_refuse(l, "needs its sizes");
+    intptr_t operand = 1; // the open sizes of an expanded shape, in order
     for (intptr_t g = 0; g < mlirArrayAttrGetNumElements(groups); g++) {
         MlirAttribute group = mlirArrayAttrGetElement(groups, g);
-        intptr_t n = mlirArrayAttrGetNumElements(group), cut = -1, n_open = 0;
+        intptr_t n = mlirArrayAttrGetNumElements(group), cut = -1, n_open = 0, n_told = 0;
         size_code parts[MAX_RANK], all = 1;
         int64_t rest = 1;
         for (intptr_t i = 0; i < n && i < MAX_RANK; i++) {
@@ -65,13 +66,15 @@ static wf_status read_new_sizes(lowering *l, const tensor *x, MlirValue y, size_
             } else if (mlirShapedTypeIsDynamicDim(t, d)) {
                 cut = d;
                 n_open++;
+                n_told += operand < mlirOperationGetNumOperands(l->op) &&
+                          lowering_read_size(l, mlirOperationGetOperand(l->op, operand++), &open[d]);
             } else {
                 rest *= mlirShapedTypeGetDimSize(t, d);
             }
         }
         if (!expands && (n > MAX_RANK || !lowering_multiply(l, parts, (int)n, &open[g])))
             return lowering_refuse(l, "needs its sizes");
-        if (!expands || !n_open) continue;
+        if (!expands || n_told == n_open) continue;
         all = x->dims[g];
         if (n_open > 1 || rest < 1 || size_factor(all) % rest) return lowering_refuse(l, "needs its sizes");
         open[cut] = all < 0 ? size_of(size_dim(all), size_factor(all) / rest) : all / rest;
