@@ -29,6 +29,11 @@ function(welford_add_test name label timeout)
         ENVIRONMENT "${test_environment}" LABELS ${label} TIMEOUT ${timeout} FIXTURES_REQUIRED cache)
 endfunction()
 
+# Of x_memory_test.c the project's allocations fail in turn (src/base/failing_memory.h).
+set(failing_memory malloc calloc realloc aligned_alloc strdup strndup mmap arena_alloc arena_strdup pcre2_compile_8
+    pcre2_match_data_create_8)
+list(TRANSFORM failing_memory PREPEND "LINKER:--wrap=")
+
 file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test.c")
 foreach(source ${test_sources})
     cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}/src" OUTPUT_VARIABLE relative)
@@ -42,6 +47,9 @@ foreach(source ${test_sources})
         target_link_libraries(${target} PRIVATE welford_tool PkgConfig::CMOCKA)
     else()
         target_link_libraries(${target} PRIVATE welford_core PkgConfig::CMOCKA)
+    endif()
+    if(relative MATCHES "_memory$")
+        target_link_options(${target} PRIVATE ${failing_memory})
     endif()
     welford_add_test(unit/${relative} unit 600 ${target})
 endforeach()

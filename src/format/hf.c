@@ -212,10 +212,7 @@ static wf_status read_config(folder *h)
     wf_status status = hf_read_config(path, root, h->file, &h->config, h->err);
     json_fields f = {path, root, h->err};
     if (status == WF_OK) status = read_eos(h, &f);
-    char *text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text && status == WF_OK) status = error_memory(h->err, 0);
-    if (text) buffer_append(&h->header, text, strlen(text));
-    free(text);
+    json_append(root, JSON_COMPACT | JSON_SORT_KEYS, &h->header);
     json_decref(root);
     return status;
 }

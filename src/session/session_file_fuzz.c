@@ -1,0 +1,107 @@
+// Any bytes as a prompt cache, as such and with magic, model and checksum put right, so that what they guard is
+// reached: refused with one line and the session as it was, or restored with tokens that are the model's.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "format/gguf.h"
+#include "session/session_file.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes);
+
+enum { SUM_AT = 8, SUMMED_FROM = 16, IDENTITY_AT = 16, IDENTITY_BYTES = 32, HEADER = 64 }; // session_file.h
+enum { VOCABULARY = 300, CONTEXT = 96, PAST = 3 };
+
+static void check(bool holds)
+{
+    if (!holds) abort();
+}
+
+typedef struct place {
+    model m;
+    engine e;
+    plan_area areas[BASE_COUNT];
+    thread_pool *pool;
+    session *s;
+    char identity[CACHE_KEY_CHARS];
+    int fd;
+    char path[64];
+} place;
+
+// A model without calls, and a session of PAST tokens.
+static void set_up(place *p)
+{
+    static const char GGUF[24] = "GGUF\3"; // no tensors, no values
+    static const int32_t TOKENS[PAST] = {1, 2, 3};
+    const kv_layout kv = {.n_layer = 2, .n_kv_heads = 1, .head_dim = 4};
+    p->m.program.plan = (plan){.name = "fuzz",
+                               .architecture = "fuzz",
+                               .n_vocab = VOCABULARY,
+                               .n_ctx_train = CONTEXT + 32,
+                               .n_embd = 8,
+                               .kv = kv};
+    plan_set_sequence(&p->m.program.plan, affine_of(DIM_TOKENS, 64), 0, p->areas);
+    p->m.sizes = (model_sizes){VOCABULARY, CONTEXT + 32, kv};
+    p->e.m = &p->m;
+    check(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fuzz", &p->m.file, NULL) == WF_OK);
+    check(model_identity(&p->m, p->identity));
+    check(thread_pool_create(1, &p->pool, NULL) == WF_OK);
+    check(session_create(&p->m, p->pool, CONTEXT, 0, &p->s, NULL) == WF_OK);
+    check(session_eval(p->s, TOKENS, PAST, PAST, NULL) == WF_OK);
+    p->fd = memfd_create("fuzz", MFD_CLOEXEC);
+    check(p->fd >= 0);
+    snprintf(p->path, sizeof p->path, "/proc/self/fd/%d", p->fd);
+}
+
+static void tear_down(place *p)
+{
+    session_free(p->s);
+    thread_pool_free(p->pool);
+    checkpoint_close(p->m.file);
+    close(p->fd);
+}
+
+static void restore(place *p, const unsigned char *data, size_t bytes)
+{
+    wf_error err = {0};
+    bool restored;
+    check(!ftruncate(p->fd, 0) && pwrite(p->fd, data, bytes, 0) == (ssize_t)bytes);
+    wf_status checked = session_file_check(&p->e, CONTEXT, p->path, &err);
+    wf_status status = session_restore(p->s, &p->e, p->path, &restored, &err);
+    check(status == checked || (checked == WF_OK && status == WF_ERROR_USAGE)); // an id that is none
+    if (status != WF_OK) {
+        check(err.message[0] && !strchr(err.message, '\n') && !restored);
+        check(session_past(p->s) == PAST && session_tokens(p->s)[PAST - 1] == PAST);
+        return;
+    }
+    int64_t n = session_past(p->s);
+    for (int64_t i = 0; i < n && restored; i++)
+        check(session_tokens(p->s)[i] >= 0 && session_tokens(p->s)[i] < VOCABULARY);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
+{
+    for (int right = 0; right < 2; right++) {
+        if (right && bytes < HEADER) break;
+        place *p = calloc(1, sizeof *p);
+        unsigned char *copy = malloc(bytes + 1);
+        check(p && copy);
+        set_up(p);
+        memcpy(copy, data, bytes);
+        if (right) {
+            memcpy(copy, "WFSESS01", SUM_AT);
+            memcpy(copy + IDENTITY_AT, p->identity, IDENTITY_BYTES);
+            uint64_t sum = XXH3_64bits(copy + SUMMED_FROM, bytes - SUMMED_FROM);
+            memcpy(copy + SUM_AT, &sum, sizeof sum);
+        }
+        restore(p, copy, bytes);
+        tear_down(p);
+        free(copy);
+        free(p);
+    }
+    return 0;
+}
