@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "format/json_read.h"
-#include "format/lfs.h"
+#include "format/file_kind.h"
 #include "text/chat.h"
 #include "text/jinja.h"
 #include "tool/model_path.h"
@@ -52,7 +52,7 @@ static wf_status is_model(const char *path, bool *model, wf_error *err)
     file_map map;
     *model = !stat(path, &st) && S_ISDIR(st.st_mode);
     if (*model) return WF_OK;
-    TRY(lfs_map_open(path, &map, err));
+    TRY(file_kind_map_open(path, &map, err));
     *model = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);
     file_map_close(&map);
     return WF_OK;
