@@ -32,11 +32,10 @@ typedef struct place {
     char path[64];
 } place;
 
-// A model without calls, and a session of PAST tokens.
+// A model without calls, kept from run to run.
 static void set_up(place *p)
 {
     static const char GGUF[24] = "GGUF\3"; // no tensors, no values
-    static const int32_t TOKENS[PAST] = {1, 2, 3};
     const kv_layout kv = {.n_layer = 2, .n_kv_heads = 1, .head_dim = 4};
     p->m.program.plan = (plan){.name = "fuzz",
                                .architecture = "fuzz",
@@ -51,24 +50,17 @@ static void set_up(place *p)
     check(model_identity(&p->m, p->identity));
     check(thread_pool_create(1, &p->pool, NULL) == WF_OK);
     check(session_create(&p->m, p->pool, CONTEXT, 0, &p->s, NULL) == WF_OK);
-    check(session_eval(p->s, TOKENS, PAST, PAST, NULL) == WF_OK);
     p->fd = memfd_create("fuzz", MFD_CLOEXEC);
     check(p->fd >= 0);
     snprintf(p->path, sizeof p->path, "/proc/self/fd/%d", p->fd);
 }
 
-static void tear_down(place *p)
-{
-    session_free(p->s);
-    thread_pool_free(p->pool);
-    checkpoint_close(p->m.file);
-    close(p->fd);
-}
-
 static void restore(place *p, const unsigned char *data, size_t bytes)
 {
+    static const int32_t TOKENS[PAST] = {1, 2, 3};
     wf_error err = {0};
     bool restored;
+    check(session_truncate(p->s, 0, NULL) == WF_OK && session_eval(p->s, TOKENS, PAST, PAST, NULL) == WF_OK);
     check(!ftruncate(p->fd, 0) && pwrite(p->fd, data, bytes, 0) == (ssize_t)bytes);
     wf_status checked = session_file_check(&p->e, CONTEXT, p->path, &err);
     wf_status status = session_restore(p->s, &p->e, p->path, &restored, &err);
@@ -85,23 +77,18 @@ static void restore(place *p, const unsigned char *data, size_t bytes)
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
-    for (int right = 0; right < 2; right++) {
-        if (right && bytes < HEADER) break;
-        place *p = calloc(1, sizeof *p);
-        unsigned char *copy = malloc(bytes + 1);
-        check(p && copy);
-        set_up(p);
-        memcpy(copy, data, bytes);
-        if (right) {
-            memcpy(copy, "WFSESS01", SUM_AT);
-            memcpy(copy + IDENTITY_AT, p->identity, IDENTITY_BYTES);
-            uint64_t sum = XXH3_64bits(copy + SUMMED_FROM, bytes - SUMMED_FROM);
-            memcpy(copy + SUM_AT, &sum, sizeof sum);
-        }
-        restore(p, copy, bytes);
-        tear_down(p);
-        free(copy);
-        free(p);
-    }
+    static place p;
+    if (!p.s) set_up(&p);
+    restore(&p, data, bytes);
+    if (bytes < HEADER) return 0;
+    unsigned char *copy = malloc(bytes);
+    check(copy != NULL);
+    memcpy(copy, data, bytes);
+    memcpy(copy, "WFSESS01", SUM_AT);
+    memcpy(copy + IDENTITY_AT, p.identity, IDENTITY_BYTES);
+    uint64_t sum = XXH3_64bits(copy + SUMMED_FROM, bytes - SUMMED_FROM);
+    memcpy(copy + SUM_AT, &sum, sizeof sum);
+    restore(&p, copy, bytes);
+    free(copy);
     return 0;
 }
