@@ -15,6 +15,15 @@ static void check(bool holds)
     if (!holds) abort();
 }
 
+// Of this version of the format.
+static void write_magic(unsigned char *image)
+{
+    static buffer sample;
+    if (!sample.data) program_write(&(plan){.name = "fuzz"}, NULL, 0, (view){0}, &sample);
+    check(!sample.failed && sample.len >= MAGIC);
+    memcpy(image, sample.data, MAGIC);
+}
+
 static void load(const unsigned char *image, size_t bytes)
 {
     program prog;
@@ -40,7 +49,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
     unsigned char *image = malloc(bytes);
     check(image != NULL);
     memcpy(image, data, bytes);
-    memcpy(image, "WFPROG03", MAGIC);
+    write_magic(image);
     uint64_t size = bytes, sum = XXH3_64bits(image + SUMMED_FROM, bytes - SUMMED_FROM);
     memcpy(image + SIZE_AT, &size, sizeof size);
     memcpy(image + SUM_AT, &sum, sizeof sum);

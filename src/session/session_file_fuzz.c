@@ -27,7 +27,7 @@ typedef struct place {
     plan_area areas[BASE_COUNT];
     thread_pool *pool;
     session *s;
-    char identity[CACHE_KEY_CHARS];
+    char header[HEADER]; // of a good file
     int fd;
     char path[64];
 } place;
@@ -47,9 +47,13 @@ static void set_up(place *p)
     p->m.sizes = (model_sizes){VOCABULARY, CONTEXT + 32, kv};
     p->e.m = &p->m;
     check(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fuzz", &p->m.file, NULL) == WF_OK);
-    check(model_identity(&p->m, p->identity));
     check(thread_pool_create(1, &p->pool, NULL) == WF_OK);
     check(session_create(&p->m, p->pool, CONTEXT, 0, &p->s, NULL) == WF_OK);
+    char path[] = "/tmp/welford-session-fuzz-XXXXXX";
+    p->fd = mkstemp(path);
+    check(p->fd >= 0 && !close(p->fd) && session_save(p->s, &p->e, path, NULL) == WF_OK);
+    p->fd = open(path, O_RDONLY | O_CLOEXEC);
+    check(p->fd >= 0 && read(p->fd, p->header, HEADER) == HEADER && !close(p->fd) && !remove(path));
     p->fd = memfd_create("fuzz", MFD_CLOEXEC);
     check(p->fd >= 0);
     snprintf(p->path, sizeof p->path, "/proc/self/fd/%d", p->fd);
@@ -84,8 +88,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
     unsigned char *copy = malloc(bytes);
     check(copy != NULL);
     memcpy(copy, data, bytes);
-    memcpy(copy, "WFSESS01", SUM_AT);
-    memcpy(copy + IDENTITY_AT, p.identity, IDENTITY_BYTES);
+    memcpy(copy, p.header, SUM_AT);
+    memcpy(copy + IDENTITY_AT, p.header + IDENTITY_AT, IDENTITY_BYTES);
     uint64_t sum = XXH3_64bits(copy + SUMMED_FROM, bytes - SUMMED_FROM);
     memcpy(copy + SUM_AT, &sum, sizeof sum);
     restore(&p, copy, bytes);
