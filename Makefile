@@ -13,7 +13,7 @@ configure = test -f $(1)/CMakeCache.txt || cmake --preset $(2) -B $(1) $(WELFORD
 ctest = models=$$(scripts/get-model smollm2 deepseek-header) && { scripts/get-model gemma-3-270m >/dev/null || true; } && \
 	WELFORD_MODELS=$$(dirname "$$(echo "$$models" | head -n 1)") ctest --test-dir $(1) --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: build run test asan-test fuzz lint format format-check install clean help
+.PHONY: build run test asan-test tsan-test fuzz lint format format-check install clean help
 .DEFAULT_GOAL := build
 
 build: ## install what is missing and build build/welford
@@ -37,6 +37,12 @@ asan-test: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --build $(BUILD)-asan -j $(JOBS)
 	@$(call ctest,$(BUILD)-asan)
 
+tsan-test: ## what threads share, under ThreadSanitizer
+	@scripts/setup build test
+	@$(call configure,$(BUILD)-tsan,tsan)
+	@cmake --build $(BUILD)-tsan -j $(JOBS) --target thread_tests
+	@ctest --test-dir $(BUILD)-tsan --output-on-failure --no-tests=error -L threads
+
 fuzz: ## every fuzzer, FUZZ_SECONDS (60) in all
 	@scripts/setup build dev
 	@$(call configure,$(BUILD)-fuzz,fuzz)
@@ -59,7 +65,7 @@ install: build ## install to PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove the build folders
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile

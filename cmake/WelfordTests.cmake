@@ -17,6 +17,7 @@ set(test_environment
     "WELFORD_CACHE=${PROJECT_BINARY_DIR}/test/cache"
     "LSAN_OPTIONS=suppressions=${suppressions}/leaks.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=suppressions=${suppressions}/tsan.supp"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1")
 
 # The tests share one cache folder. It starts empty: what an older compiler left there must not be what is tested.
@@ -53,6 +54,17 @@ foreach(source ${test_sources})
     endif()
     welford_add_test(unit/${relative} unit 600 ${target})
 endforeach()
+
+# What ThreadSanitizer is for (label threads; make tsan-test builds and runs nothing else).
+add_custom_target(thread_tests)
+foreach(name runtime/threads runtime/execute session/concurrent)
+    string(MAKE_C_IDENTIFIER "test_${name}" target)
+    add_dependencies(thread_tests ${target})
+    set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
+endforeach()
+add_dependencies(thread_tests welford_compiler)
+set_property(TEST unit/session/concurrent APPEND PROPERTY ENVIRONMENT
+    "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
 
 # One ctest a file, so that a failure names it and ctest can run them side by side.
 file(GLOB e2e_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/e2e/test_*.py")
