@@ -2,7 +2,8 @@
 #
 #   unit/…     every src/**/x_test.c, a cmocka program (label unit)
 #   lit        test/lit: IR through passes and FileCheck (label lit)
-#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e)
+#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e); those that hold what kernels compute
+#              against a reference have the label numbers too: a sanitizer does not see into kernels
 #   layers     the include rule of docs/architecture.md
 #   install    an installed copy builds programs through pkg-config and find_package
 #
@@ -69,11 +70,15 @@ set_property(TEST unit/session/concurrent APPEND PROPERTY ENVIRONMENT
 # One ctest a file, so that a failure names it and ctest can run them side by side.
 file(GLOB e2e_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/e2e/test_*.py")
 if(TARGET welford)
+    set(numbers bench norm_forms odd_values ppl r1_shape raise_mutants)
     foreach(source ${e2e_sources})
         cmake_path(GET source STEM name)
         string(REGEX REPLACE "^test_" "" name "${name}")
         welford_add_test(e2e/${name} e2e 900 ${python} -B -m pytest -p no:cacheprovider -q ${source})
         set_property(TEST e2e/${name} APPEND PROPERTY ENVIRONMENT "WELFORD=$<TARGET_FILE:welford>")
+        if(name IN_LIST numbers)
+            set_property(TEST e2e/${name} APPEND PROPERTY LABELS numbers)
+        endif()
     endforeach()
 endif()
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/samples.h"
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/ceiling.h"
 #include "compiler/kernel/harness.h"
@@ -70,12 +71,6 @@ static void run_layers(void *context, int thread)
     }
 }
 
-static int compare_times(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // The layers one after the other; seconds of all layers' attention, and of reading them: the second shortest of each
 // layer, since a thread that is taken off its core between a call's end and the clock makes the next call look short.
 static void time_layers(bench *s, double seconds[2])
@@ -88,7 +83,7 @@ static void time_layers(bench *s, double seconds[2])
         for (int64_t i = 0; i < 2 * n; before = s->ended[i++]) s->spent[i * ROUNDS + round] = s->ended[i] - before;
     }
     for (int64_t i = 0; i < 2 * n; i++) {
-        qsort(s->spent + i * ROUNDS, ROUNDS, sizeof *s->spent, compare_times);
+        samples_sort(s->spent + i * ROUNDS, ROUNDS);
         seconds[i / n] += s->spent[i * ROUNDS + 1];
     }
 }
