@@ -2,7 +2,6 @@
 //
 // Every shard is mapped; its tensors keep their place there. What stands for the header (the key of compiled programs
 // and packs) is config.json followed by the headers of all shards.
-#define _GNU_SOURCE
 #include "format/hf.h"
 
 #include <limits.h>

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "format/json_file.h"
 
 #include <inttypes.h>

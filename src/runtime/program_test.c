@@ -1,5 +1,4 @@
 // The object loader on objects of the system's compiler: good ones run, damaged ones are refused without a crash.
-#define _GNU_SOURCE
 #include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>

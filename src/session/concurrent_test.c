@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
 #include "runtime/function.h"
 #include "session/session.h"
 

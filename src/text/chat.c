@@ -1,5 +1,4 @@
 // Chat templates: the context that templates expect, and which special tokens in the result came from a message.
-#define _GNU_SOURCE // memmem
 #include "text/chat.h"
 
 #include <stdlib.h>
@@ -23,14 +22,15 @@ wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *e
         {"cls_token", "tokenizer.ggml.cls_token_id"},     {"sep_token", "tokenizer.ggml.seperator_token_id"},
         {"mask_token", "tokenizer.ggml.mask_token_id"}}; // the format spells "seperator" so
     const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
+    const view *texts = tokens ? tokens->strings : NULL;
     json_t *made = json_object();
     wf_status status = made ? WF_OK : error_memory(err, 0);
     for (size_t i = 0; i < sizeof TOKENS / sizeof *TOKENS && status == WF_OK; i++) {
         const char *key = TOKENS[i][1];
         int32_t id;
-        status = checkpoint_get_token(file, key, tokens && tokens->strings ? (int64_t)tokens->count : 0, &id, err);
-        if (status != WF_OK || id < 0) continue;
-        view text = tokens->strings[id];
+        status = checkpoint_get_token(file, key, texts ? (int64_t)tokens->count : 0, &id, err);
+        if (status != WF_OK || id < 0 || !texts) continue;
+        view text = texts[id];
         if (!json_object_set_new(made, TOKENS[i][0], json_stringn(text.data, text.len))) continue;
         if (utf8_is_valid(text))
             status = error_memory(err, text.len);

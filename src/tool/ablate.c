@@ -5,7 +5,6 @@
 // meanwhile changes nothing in time(on) / time(off), and a slow minute is over before the next fusion's turn. What is
 // printed is the median over the repetitions and half the distance between the quartiles, so that a run that was
 // disturbed counts as one run and not by how much it was disturbed.
-#define _GNU_SOURCE
 #include <stdlib.h>
 
 #include "base/samples.h"

@@ -1,9 +1,9 @@
 // welford exec: compiles a function of a graph file and runs it on arrays.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/file.h"
 #include "base/samples.h"
 #include "format/npy.h"
@@ -228,7 +228,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
     function *f = NULL;
     if (!a) return error_memory(err, sizeof *a);
     wf_status status;
-    int n_threads = command->n_threads ? (int)command->n_threads : threads_usable();
+    int n_threads = command->n_threads ? (int)command->n_threads : cores_usable();
     TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
     TRY_GOTO(open_inputs(command, a, err), done);
     TRY_GOTO(thread_pool_create(n_threads, &pool, err), done);

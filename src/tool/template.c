@@ -1,5 +1,4 @@
 // welford template: renders a chat template, for people who debug templates.
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/stat.h>
 

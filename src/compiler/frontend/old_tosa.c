@@ -1,13 +1,11 @@
 #include "compiler/frontend/old_tosa.h"
 
-#include <mlir-c/BuiltinAttributes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/frontend/old_tosa_parts.h"
 
-static const char OLD[] = "old_";
+enum { OLD = sizeof "old_" - 1 }; // letters that an op's new name has not
 
 typedef struct run {
     int n_old;
@@ -43,7 +41,7 @@ static void visit(MlirOperation op, void *context)
     if (r->status != WF_OK || !op_name_starts_with(op, "old_tosa.")) return;
     MlirStringRef old = mlirIdentifierStr(mlirOperationGetName(op));
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(old.length - (sizeof OLD - 1)), old.data + sizeof OLD - 1);
+    snprintf(name, sizeof name, "%.*s", (int)(old.length - OLD), old.data + OLD);
     upgrade u;
     read_op(&u, op, name);
     if (mlirOperationGetNumResults(op) > UPGRADE_MAX_OPERANDS) u.problem = "is too large";

@@ -7,12 +7,12 @@
 // with the layers of a KV cache larger than those one after the other, against a loop that reads the same memory. All
 // measured in the same run, in turns; each tile's shortest and each layer's second shortest time, since the machine may
 // be shared.
-#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/half.h"
 #include "base/samples.h"
 #include "compiler/kernel/attention.h"
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     } shapes[] = {{"SmolLM2", 9, 3, 64}, {"R1-1.5B", 12, 2, 128}, {"gemma-3", 4, 1, 256}};
     thread_pool *pool;
     wf_error err = {0};
-    if (thread_pool_create(argc > 1 ? atoi(argv[1]) : threads_usable(), &pool, &err) != WF_OK) {
+    if (thread_pool_create(argc > 1 ? atoi(argv[1]) : cores_usable(), &pool, &err) != WF_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 2;
     }
