@@ -1,11 +1,13 @@
 #include "compiler/frontend/old_tosa.h"
 
+#include <mlir-c/BuiltinAttributes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/frontend/old_tosa_parts.h"
 
-enum { OLD = sizeof "old_" - 1 }; // letters that an op's new name has not
+enum { PREFIX_BYTES = sizeof "old_" - 1 };
 
 typedef struct run {
     int n_old;
@@ -41,7 +43,7 @@ static void visit(MlirOperation op, void *context)
     if (r->status != WF_OK || !op_name_starts_with(op, "old_tosa.")) return;
     MlirStringRef old = mlirIdentifierStr(mlirOperationGetName(op));
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(old.length - OLD), old.data + OLD);
+    snprintf(name, sizeof name, "%.*s", (int)old.length - PREFIX_BYTES, old.data + PREFIX_BYTES);
     upgrade u;
     read_op(&u, op, name);
     if (mlirOperationGetNumResults(op) > UPGRADE_MAX_OPERANDS) u.problem = "is too large";
