@@ -5,7 +5,6 @@
 //                 data, the plan's table of weights
 //
 // The pack's key knows nothing of CPU and options, so that programs which want the same weights share one pack.
-#define _GNU_SOURCE
 #include "runtime/model.h"
 
 #include <inttypes.h>
@@ -13,10 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 

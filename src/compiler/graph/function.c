@@ -7,11 +7,11 @@
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 lower/lower.h
 //   machine code                                      codegen/object.h
-#include <mlir-c/Pass.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "compiler/codegen/context.h"
 #include "compiler/codegen/object.h"
 #include "compiler/dialect/wf.h"
@@ -26,7 +26,6 @@
 #include "compiler/graph/unfuse.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
-#include "runtime/threads.h"
 
 static const char TO_LINALG[] =
     "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
@@ -269,7 +268,7 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
     if (status == WF_OK) name_places(p, r->file);
     if (status == WF_OK)
-        status = program_emit(r->c, p, kernels.module, cpu, threads_usable(), buffer_view(&constants), image, err);
+        status = program_emit(r->c, p, kernels.module, cpu, cores_usable(), buffer_view(&constants), image, err);
     mlirModuleDestroy(kernels.module);
     buffer_free(&constants);
     return status;

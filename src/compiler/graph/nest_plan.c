@@ -1,5 +1,4 @@
 // How a kernel walks a nest: the order of its loops, which one becomes vectors, register tiles, tiles.
-#include "compiler/codegen/context.h"
 #include "compiler/dialect/wf.h"
 #include "compiler/graph/nest_reduction.h"
 

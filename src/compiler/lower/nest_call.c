@@ -111,10 +111,9 @@ static void find_gathers(gather_list *g, MlirOperation op)
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++) {
         MlirValue v = mlirOperationGetOperand(op, i);
         MlirOperation source = defining_op(v);
-        if (is_scalar_value(v) && source.ptr &&
-            !mlirBlockEqual(mlirOperationGetBlock(source), mlirOperationGetBlock(op)))
-            find_gathers(g, source);
-        else if (is_scalar_value(v) && source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), g->l->entry))
+        if (!is_scalar_value(v) || !source.ptr) continue;
+        MlirBlock block = mlirOperationGetBlock(source);
+        if (!mlirBlockEqual(block, mlirOperationGetBlock(op)) || mlirBlockEqual(block, g->l->entry))
             find_gathers(g, source);
     }
     g->depth--;

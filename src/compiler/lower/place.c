@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
 #include "compiler/lower/lowering.h"
 
 enum { ALIGNMENT = 64 };
