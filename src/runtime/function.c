@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "runtime/cache.h"
 
 struct function {
     program own;
@@ -38,7 +39,7 @@ static wf_status compile(void *context, buffer *image, wf_error *err)
 }
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, shapes, CPU, compiler.
-static bool make_key(const function_source *s, char key[CACHE_KEY_CHARS])
+static bool make_id(const function_source *s, cache_id *id)
 {
     const function_options *o = &s->options;
     const char *const texts[] = {o->name, o->entry, o->fuse, o->no_fuse, o->cpu.key};
@@ -54,7 +55,8 @@ static bool make_key(const function_source *s, char key[CACHE_KEY_CHARS])
     compiler_identity(compiler);
     const view parts[] = {{s->text, s->bytes}, view_of(compiler), buffer_view(&facts)};
     bool good = !facts.failed;
-    if (good) cache_key(parts, sizeof parts / sizeof *parts, key);
+    *id = (cache_id){.kind = CACHE_PROGRAM, .origin = o->name};
+    if (good) cache_key(parts, sizeof parts / sizeof *parts, id->key);
     buffer_free(&facts);
     return good;
 }
@@ -96,15 +98,15 @@ wf_status function_of_program(const program *prog, thread_pool *pool, function *
 wf_status function_open(const function_source *s, thread_pool *pool, buffer *notes, function **out, wf_error *err)
 {
     *out = NULL;
-    char key[CACHE_KEY_CHARS];
+    cache_id id;
     compilation c = {s, notes};
-    bool keep = !s->no_cache && make_key(s, key);
+    bool keep = !s->no_cache && make_id(s, &id);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->prog = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
-    f->cached = keep && !s->options.print_ir_after && program_find(key, &f->own);
-    wf_status status = f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
+    f->cached = keep && !s->options.print_ir_after && program_find(&id, &f->own);
+    wf_status status = f->cached ? WF_OK : program_make(compile, &c, keep ? &id : NULL, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK)
         *out = f;

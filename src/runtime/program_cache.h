@@ -2,11 +2,12 @@
 #ifndef WELFORD_RUNTIME_PROGRAM_CACHE_H
 #define WELFORD_RUNTIME_PROGRAM_CACHE_H
 
-#include "runtime/cache.h"
+#include "base/buffer.h"
+#include "runtime/cache_folder.h"
 #include "runtime/program.h"
 
-// Whether the cache has a good program of that key; a damaged entry is none.
-bool program_find(const char key[CACHE_KEY_CHARS], program *prog);
+// Whether the cache has a good program of that id; a damaged entry is none.
+bool program_find(const cache_id *id, program *prog);
 
 // Appends the image of a program.
 typedef wf_status make_program(void *context, buffer *image, wf_error *err);
@@ -15,9 +16,9 @@ typedef struct program_times {
     double started, seconds; // of making it: CLOCK_MONOTONIC
 } program_times;
 
-// Makes a program and puts it into the cache, where it replaces what was there (`key` NULL: it is not kept). An image
+// Makes a program and puts it into the cache, where it replaces what was there (`id` NULL: it is not kept). An image
 // fresh from the compiler that does not load is WF_ERROR_COMPILE.
-wf_status program_make(make_program *make, void *context, const char *key, program *prog, program_times *times,
+wf_status program_make(make_program *make, void *context, const cache_id *id, program *prog, program_times *times,
                        wf_error *err);
 
 #endif
