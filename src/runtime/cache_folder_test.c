@@ -18,37 +18,18 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 
 enum { SOMEBODY = 65534 };
 #define KEY "0123456789abcdef0123456789abcdef"
 static const char ENTRY[] = KEY ".wfprog";
 
-static char root[64]; // a new folder for each test
-
-static const char *in_root(const char *name)
-{
-    static char paths[4][PATH_MAX];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, PATH_MAX, "%s/%s", root, name);
-    return path;
-}
-
-static int make_root(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/welford-folder-XXXXXX");
-    if (!mkdtemp(root)) return -1;
+    if (make_root()) return -1;
     setenv("WELFORD_CACHE", in_root("cache"), 1);
     return 0;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
 }
 
 static mode_t mode_of(const char *name)
@@ -311,7 +292,7 @@ static void test_locks(void **state)
     close(folder);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, remove_root)
 
 int main(void)
 {

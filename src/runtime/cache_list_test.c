@@ -20,28 +20,18 @@
 
 #include <cmocka.h>
 
+#include "base/test_folder.h"
 #include "runtime/cache.h"
 
 enum { DAY = 24 * 3600, PAYLOAD = 100000 - CACHE_RECORD_BYTES };
 
-static char root[64]; // a new folder for each test
-
-static int make_root(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/welford-list-XXXXXX");
-    if (!mkdtemp(root)) return -1;
+    if (make_root()) return -1;
     setenv("WELFORD_CACHE", root, 1);
     unsetenv("WELFORD_CACHE_LIMIT");
     return 0;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
 }
 
 static cache_id make_id(cache_kind kind, char digit)
@@ -324,7 +314,7 @@ static void test_sweep(void **state)
     expect("1");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, remove_root)
 
 int main(void)
 {

@@ -18,27 +18,19 @@
 
 #include <cmocka.h>
 
+#include "base/test_folder.h"
+
 static const cache_id ID = {CACHE_PROGRAM, "0123456789abcdef0123456789abcdef", "/models/a.gguf"};
 
-static char root[64]; // a new folder for each test
 static char entry_path[PATH_MAX];
 
-static int make_root(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/welford-cache-XXXXXX");
-    if (!mkdtemp(root)) return -1;
+    if (make_root()) return -1;
     setenv("WELFORD_CACHE", root, 1);
     snprintf(entry_path, sizeof entry_path, "%s/programs/%s.wfprog", root, ID.key);
     return 0;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
 }
 
 static bool put(const cache_id *id, const char *data, size_t bytes)
@@ -132,25 +124,14 @@ static void test_draft(void **state)
     assert_true(d.room > 0 && d.room < SIZE_MAX / 2);
 }
 
-static void flip_byte(long at)
-{
-    FILE *file = fopen(entry_path, "r+b");
-    assert_non_null(file);
-    fseek(file, at, SEEK_SET);
-    int c = fgetc(file);
-    fseek(file, at, SEEK_SET);
-    fputc(c ^ 1, file);
-    fclose(file);
-}
-
 static void test_damaged(void **state)
 {
     (void)state;
     assert_true(put(&ID, "program", 7));
     for (long at = 0; at < CACHE_RECORD_BYTES; at += at < 100 ? 1 : 997) {
-        flip_byte(at);
+        assert_true(flip_bit(entry_path, at));
         assert_false(has(&ID));
-        flip_byte(at);
+        assert_true(flip_bit(entry_path, at));
         assert_true(has(&ID));
     }
     const off_t sizes[] = {0, 1, 4095, 4096, 4102, 4104};
@@ -292,7 +273,7 @@ static void test_two_writers(void **state)
     assert_int_equal(system(command), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, remove_root)
 
 int main(void)
 {

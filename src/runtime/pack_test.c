@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "base/half.h"
+#include "base/test_folder.h"
 #include "runtime/unpack.h"
 
 static const cache_id ID = {CACHE_PACK, "0123456789abcdef0123456789abcdef", "model.gguf"};
@@ -549,17 +550,6 @@ static void test_caches(void **state)
     assert_true(open_and_check(f, &OTHER, true));
 }
 
-static void flip_byte(const char *path, long at)
-{
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    fseek(file, at, SEEK_SET);
-    int c = fgetc(file);
-    fseek(file, at, SEEK_SET);
-    fputc(c ^ 1, file);
-    fclose(file);
-}
-
 static void test_rebuilds_what_is_damaged(void **state)
 {
     const fixture *f = *state;
@@ -579,7 +569,7 @@ static void test_rebuilds_what_is_damaged(void **state)
                            2 << 20,
                            4096 + (long)(last->offset + last->bytes) - 1};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        flip_byte(f->pack_path, places[i]);
+        assert_true(flip_bit(f->pack_path, places[i]));
         assert_true(open_and_check(f, &ID, true));
         assert_false(open_and_check(f, &ID, true));
     }
