@@ -97,7 +97,8 @@ typedef struct wf_model_options { // {0} is the default
 
 // Opens a checkpoint: a GGUF file (of a split one any part), or a folder of Hugging Face files. Its compiled program
 // and packed weights come from the cache folder ($WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else ~/.cache/welford),
-// or are made and left there. `options` may be NULL.
+// or are made and left there. A folder that others may write to is not used, which stderr is told once (SECURITY.md).
+// `options` may be NULL.
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **model, wf_error *err);
 void wf_model_close(wf_model *model);
 

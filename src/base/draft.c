@@ -3,32 +3,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static bool make_name(const char *path, char name[PATH_MAX])
-{
-    int n = snprintf(name, PATH_MAX, "%s.XXXXXX", path);
-    if (n > 0 && n < PATH_MAX) return true;
-    errno = ENAMETOOLONG;
-    return false;
-}
+#include "base/file.h"
 
-bool draft_open(const char *path, draft *d)
+bool draft_open(int folder, const char *path, unsigned mode, draft *d)
 {
     const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX];
-    *d = (draft){.fd = -1};
-    if (!make_name(path, folder)) return false;
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    d->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (d->fd >= 0) return true;
-    make_name(path, d->name);
-    d->fd = mkostemp(d->name, O_CLOEXEC);
+    char place[PATH_MAX];
+    *d = (draft){.fd = -1, .folder = folder};
+    if (!file_new_name(path, place)) return false;
+    snprintf(place, sizeof place, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    d->fd = openat(folder, place, O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode);
+    if (d->fd < 0) d->fd = file_create_new(folder, path, mode, d->name);
     if (d->fd < 0) d->name[0] = 0;
-    if (d->fd >= 0) flock(d->fd, LOCK_EX | LOCK_NB);
+    if (d->fd >= 0) flock(d->fd, LOCK_SH | LOCK_NB);
     return d->fd >= 0;
 }
 
@@ -37,11 +29,9 @@ static bool link_to(draft *d, const char *path)
 {
     char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", d->fd);
-    if (!linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW)) return true;
-    if (errno != EEXIST || !make_name(path, d->name)) return false;
-    int fd = mkostemp(d->name, O_CLOEXEC); // a name that is free; and then nearly always still
-    if (fd >= 0) close(fd);
-    if (fd >= 0 && !unlink(d->name) && !linkat(AT_FDCWD, self, AT_FDCWD, d->name, AT_SYMLINK_FOLLOW)) return true;
+    if (!linkat(AT_FDCWD, self, d->folder, path, AT_SYMLINK_FOLLOW)) return true;
+    for (int tries = 0; tries < 100 && errno == EEXIST && file_new_name(path, d->name); tries++)
+        if (!linkat(AT_FDCWD, self, d->folder, d->name, AT_SYMLINK_FOLLOW)) return true;
     d->name[0] = 0;
     return false;
 }
@@ -49,23 +39,32 @@ static bool link_to(draft *d, const char *path)
 bool draft_publish(draft *d, const char *path)
 {
     if (!d->name[0] && !link_to(d, path)) return false;
-    if (d->name[0] && rename(d->name, path)) return false;
+    if (d->name[0] && renameat(d->folder, d->name, d->folder, path)) return false;
     d->name[0] = 0;
     return true;
 }
 
 void draft_close(draft *d)
 {
-    if (d->name[0]) unlink(d->name);
+    if (d->name[0]) unlinkat(d->folder, d->name, 0);
     if (d->fd >= 0) close(d->fd);
     *d = (draft){.fd = -1};
 }
 
-bool draft_is_abandoned(int folder, const char *name)
+// Whether the name still means the open file: another may have been published in its place.
+static bool is_named(int folder, const char *name, int fd)
 {
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    struct stat named, open;
+    return !fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) && !fstat(fd, &open) && named.st_dev == open.st_dev &&
+           named.st_ino == open.st_ino;
+}
+
+bool draft_remove_unused(int folder, const char *name)
+{
+    // To write as well, which NFS asks of an exclusive lock.
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0) return false;
-    bool abandoned = !flock(fd, LOCK_EX | LOCK_NB);
+    bool gone = !flock(fd, LOCK_EX | LOCK_NB) && is_named(folder, name, fd) && !unlinkat(folder, name, 0);
     close(fd);
-    return abandoned;
+    return gone;
 }

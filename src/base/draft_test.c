@@ -34,7 +34,6 @@ static int tear_down(void **state)
 {
     (void)state;
     unlink(in_folder("file"));
-    unlink(in_folder("file.aaaaaa"));
     return rmdir(folder); // fails where a test left anything else
 }
 
@@ -51,7 +50,7 @@ static int count_files(void)
 static void write_draft(const char *text, bool publish)
 {
     draft d;
-    assert_true(draft_open(in_folder("file"), &d));
+    assert_true(draft_open(AT_FDCWD, in_folder("file"), 0600, &d));
     assert_int_equal(write(d.fd, text, strlen(text)), (ssize_t)strlen(text));
     if (publish) assert_true(draft_publish(&d, in_folder("file")));
     draft_close(&d);
@@ -83,29 +82,54 @@ static void test_where_it_cannot(void **state)
 {
     (void)state;
     draft d;
-    assert_false(draft_open("/dev/null/file", &d));
+    assert_false(draft_open(AT_FDCWD, "/dev/null/file", 0600, &d));
     draft_close(&d);
     char path[PATH_MAX + 8];
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = 0;
-    assert_false(draft_open(path, &d));
-    assert_true(draft_open(in_folder("file"), &d));
+    assert_false(draft_open(AT_FDCWD, path, 0600, &d));
+    assert_true(draft_open(AT_FDCWD, in_folder("file"), 0600, &d));
     assert_false(draft_publish(&d, in_folder("missing/file")));
     draft_close(&d);
     assert_int_equal(count_files(), 0);
 }
 
-static void test_abandoned(void **state)
+// Relative to an open folder, whatever the working directory is.
+static void test_in_an_open_folder(void **state)
+{
+    (void)state;
+    draft d;
+    int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 2; i++) { // the second takes the first one's place
+        assert_true(draft_open(at, "file", 0600, &d));
+        assert_int_equal(write(d.fd, "text", 4), 4);
+        assert_true(draft_publish(&d, "file"));
+        draft_close(&d);
+    }
+    check_file("text");
+    assert_int_equal(count_files(), 1);
+    close(at);
+}
+
+static void test_what_is_in_use_stays(void **state)
 {
     (void)state;
     int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = open(in_folder("file.aaaaaa"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    assert_true(at >= 0 && fd >= 0);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
-    assert_false(draft_is_abandoned(at, "file.aaaaaa"));
+    draft d;
+    assert_true(draft_open(at, "file", 0600, &d));
+    assert_true(draft_publish(&d, "file"));
+    assert_false(draft_remove_unused(at, "file")); // its writer has it open
+    draft_close(&d);
+    int fd = open(in_folder("file"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    assert_false(draft_remove_unused(at, "file"));
     close(fd);
-    assert_true(draft_is_abandoned(at, "file.aaaaaa"));
-    assert_false(draft_is_abandoned(at, "missing"));
+    assert_int_equal(count_files(), 1);
+    assert_true(draft_remove_unused(at, "file"));
+    assert_int_equal(count_files(), 0);
+    assert_false(draft_remove_unused(at, "missing"));
+    assert_int_equal(symlink("/etc/passwd", in_folder("file")), 0);
+    assert_false(draft_remove_unused(at, "file")); // a link is nothing of ours
     close(at);
 }
 
@@ -113,6 +137,7 @@ static void test_abandoned(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_publishes), TEST(test_where_it_cannot), TEST(test_abandoned)};
+    const struct CMUnitTest tests[] = {TEST(test_publishes), TEST(test_where_it_cannot), TEST(test_in_an_open_folder),
+                                       TEST(test_what_is_in_use_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,37 +7,51 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
+
+static wf_status map_file(int fd, const char *name, file_map *map, wf_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st)) return error_set(err, WF_ERROR_IO, "%s: %s", name, strerror(errno));
+    if (!S_ISREG(st.st_mode)) return error_set(err, WF_ERROR_IO, "%s: not a regular file", name);
+    map->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    if (st.st_size == 0) return WF_OK;
+    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED)
+        return error_set(err, errno == ENOMEM ? WF_ERROR_MEMORY : WF_ERROR_IO, "%s: %s", name, strerror(errno));
+    map->data = data;
+    map->bytes = (size_t)st.st_size;
+    return WF_OK;
+}
 
 wf_status file_map_open(const char *path, file_map *map, wf_error *err)
 {
     *map = (file_map){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
-    struct stat st;
-    wf_status status = WF_OK;
-    if (fstat(fd, &st)) {
-        status = error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        status = error_set(err, WF_ERROR_IO, "%s: not a regular file", path);
-    } else if (st.st_size > 0) {
-        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (data == MAP_FAILED)
-            status = error_set(err, errno == ENOMEM ? WF_ERROR_MEMORY : WF_ERROR_IO, "%s: %s", path, strerror(errno));
-        else
-            map->data = data, map->bytes = (size_t)st.st_size;
-    }
-    if (status == WF_OK) map->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    wf_status status = map_file(fd, path, map, err);
     close(fd);
+    return status;
+}
+
+wf_status file_map_take(int fd, const char *name, file_map *map, wf_error *err)
+{
+    *map = (file_map){.holds = true, .fd = fd};
+    wf_status status = map_file(fd, name, map, err);
+    if (status != WF_OK) file_map_close(map);
     return status;
 }
 
 void file_map_close(file_map *map)
 {
     if (map->data) munmap((void *)map->data, map->bytes);
+    if (map->holds) close(map->fd);
     *map = (file_map){0};
 }
 
@@ -87,6 +101,25 @@ static int write_all(int fd, const char *data, size_t bytes)
     return 0;
 }
 
+bool file_write_at(int fd, const void *data, size_t bytes, size_t at)
+{
+    for (const char *p = data; bytes;) {
+        ssize_t n = pwrite(fd, p, bytes, (off_t)at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n == 0) errno = ENOSPC;
+        if (n <= 0) return false;
+        p += n, bytes -= (size_t)n, at += (size_t)n;
+    }
+    return true;
+}
+
+size_t file_size_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+    return limit.rlim_cur;
+}
+
 static int close_after(int fd, int reason) { return close(fd) && !reason ? errno : reason; }
 
 // Into what is there: a device, a FIFO, a file in a folder that may not be written to.
@@ -114,24 +147,44 @@ static int follow_links(const char *path, char target[PATH_MAX])
     return ELOOP;
 }
 
-// A new file beside `path`, whose name tells whose it is where that is not too long.
-static int create_beside(const char *path, char temporary[PATH_MAX])
+bool file_new_name(const char *path, char name[PATH_MAX])
 {
-    const char *slash = strrchr(path, '/');
-    int fd = -1, folder = slash ? (int)(slash - path) + 1 : 0;
+    static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyz012345"; // 2^5
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0) random = (uint32_t)(clock_seconds() * 1e9);
+    int n = snprintf(name, PATH_MAX, "%s.", path);
     errno = ENAMETOOLONG;
-    if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) < PATH_MAX) fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd >= 0 || errno != ENAMETOOLONG) return fd;
-    if (snprintf(temporary, PATH_MAX, "%.*s.welford.XXXXXX", folder, path) >= PATH_MAX) return -1;
-    return mkostemp(temporary, O_CLOEXEC);
+    if (n < 0 || n + 6 >= PATH_MAX) return false;
+    for (int i = 0; i < 6; i++) name[n + i] = LETTERS[random >> 5 * i & 31];
+    name[n + 6] = 0;
+    return true;
 }
 
-// Owner and mode of the file that is replaced; without one, mode 0666 less the umask.
+int file_create_new(int folder, const char *path, unsigned mode, char name[PATH_MAX])
+{
+    for (int tries = 0; tries < 100; tries++) {
+        if (!file_new_name(path, name)) return -1;
+        int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+// A new file beside `path`, whose name tells whose it is where that is not too long.
+static int create_beside(const char *path, unsigned mode, char temporary[PATH_MAX])
+{
+    char nameless[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int fd = file_create_new(AT_FDCWD, path, mode, temporary), folder = slash ? (int)(slash - path) + 1 : 0;
+    if (fd >= 0 || errno != ENAMETOOLONG) return fd;
+    if (snprintf(nameless, sizeof nameless, "%.*s.welford", folder, path) >= PATH_MAX) return -1;
+    return file_create_new(AT_FDCWD, nameless, mode, temporary);
+}
+
+// Owner and mode of the file that is replaced.
 static int copy_owner(int fd, const struct stat *old)
 {
-    mode_t mask = umask(0), mode = 0666 & ~mask;
-    umask(mask);
-    if (old) mode = fchown(fd, old->st_uid, old->st_gid) ? old->st_mode & 0777 : old->st_mode & 07777;
+    mode_t mode = fchown(fd, old->st_uid, old->st_gid) ? old->st_mode & 0777 : old->st_mode & 07777;
     return fchmod(fd, mode) ? errno : 0;
 }
 
@@ -140,11 +193,12 @@ static int replace(const char *path, const struct stat *old, const char *data, s
 {
     char temporary[PATH_MAX];
     if (old && access(path, W_OK)) return errno; // a file that says it is not to be written to
-    int fd = create_beside(path, temporary);
+    if (bytes > file_size_limit()) return EFBIG;
+    int fd = create_beside(path, old ? 0600 : 0666, temporary);
     if (fd < 0 && old && (errno == EACCES || errno == EPERM)) return write_through(path, data, bytes);
     if (fd < 0) return errno;
     int reason = write_all(fd, data, bytes);
-    if (!reason) reason = copy_owner(fd, old);
+    if (!reason && old) reason = copy_owner(fd, old);
     reason = close_after(fd, reason);
     if (!reason && rename(temporary, path)) reason = errno;
     if (reason) unlink(temporary);
@@ -195,7 +249,7 @@ wf_status file_check_output(const char *path, wf_error *err)
     return error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
-wf_status file_make_folder(const char *path, wf_error *err)
+static wf_status make_folder(const char *path, mode_t mode, wf_error *err)
 {
     char prefix[PATH_MAX];
     size_t len = strlen(path);
@@ -204,7 +258,7 @@ wf_status file_make_folder(const char *path, wf_error *err)
     for (size_t i = 1; i <= len; i++) {
         if (prefix[i] != '/' && prefix[i] != 0) continue;
         prefix[i] = 0;
-        if (mkdir(prefix, 0777) && errno != EEXIST)
+        if (mkdir(prefix, mode) && errno != EEXIST)
             return error_set(err, WF_ERROR_IO, "%s: %s", prefix, strerror(errno));
         if (i < len) prefix[i] = '/';
     }
@@ -212,3 +266,7 @@ wf_status file_make_folder(const char *path, wf_error *err)
     if (stat(path, &st) || !S_ISDIR(st.st_mode)) return error_set(err, WF_ERROR_IO, "%s: not a folder", path);
     return WF_OK;
 }
+
+wf_status file_make_folder(const char *path, wf_error *err) { return make_folder(path, 0777, err); }
+
+wf_status file_make_private_folder(const char *path, wf_error *err) { return make_folder(path, 0700, err); }

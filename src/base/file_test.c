@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -170,12 +171,80 @@ static int remove_folder(void **state)
     return system(command);
 }
 
+// The system kills a process that writes more than its limit on the size of files: that is refused before.
+static void minds_the_limit_on_files(void **state)
+{
+    (void)state;
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    writes(in_folder("limited"), "old");
+    small = before;
+    small.rlim_cur = 4;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(file_size_limit(), 4);
+    wf_status fits = file_write(in_folder("limited"), "1234", 4, &err);
+    wf_status beyond = file_write(in_folder("limited"), "12345", 5, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(fits, WF_OK);
+    assert_int_equal(beyond, WF_ERROR_IO);
+    assert_non_null(strstr(err.message, "/limited: File too large"));
+    char *data;
+    size_t bytes;
+    assert_int_equal(file_read(in_folder("limited"), &data, &bytes, &err), WF_OK);
+    assert_string_equal(data, "1234");
+    free(data);
+}
+
+static void maps_what_is_open(void **state)
+{
+    (void)state;
+    file_map map;
+    writes(in_folder("mapped"), "text");
+    int fd = open(in_folder("mapped"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(unlink(in_folder("mapped")), 0);
+    assert_int_equal(file_map_take(fd, "mapped", &map, &err), WF_OK);
+    assert_int_equal(map.bytes, 4);
+    assert_memory_equal(map.data, "text", 4);
+    assert_true(fcntl(fd, F_GETFD) >= 0); // open as long as the map
+    file_map_close(&map);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    fd = open(folder, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(file_map_take(fd, "a folder", &map, &err), WF_ERROR_IO);
+    assert_string_equal(err.message, "a folder: not a regular file");
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void makes_new_names(void **state)
+{
+    (void)state;
+    char a[PATH_MAX], b[PATH_MAX], path[PATH_MAX + 8];
+    int one = file_create_new(AT_FDCWD, in_folder("x"), 0600, a);
+    int two = file_create_new(AT_FDCWD, in_folder("x"), 0600, b);
+    assert_true(one >= 0 && two >= 0);
+    assert_string_not_equal(a, b);
+    assert_int_equal(strlen(a), strlen(in_folder("x")) + 7);
+    close(one);
+    close(two);
+    unlink(a);
+    unlink(b);
+    assert_int_equal(file_create_new(AT_FDCWD, in_folder("missing/x"), 0600, a), -1);
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    assert_int_equal(file_create_new(AT_FDCWD, path, 0600, a), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replaces_plain_files),  cmocka_unit_test(keeps_the_owner),
-        cmocka_unit_test(follows_links),         cmocka_unit_test(writes_into_fifos_and_devices),
-        cmocka_unit_test(takes_standard_output), cmocka_unit_test(says_why_not),
+        cmocka_unit_test(replaces_plain_files),
+        cmocka_unit_test(keeps_the_owner),
+        cmocka_unit_test(follows_links),
+        cmocka_unit_test(writes_into_fifos_and_devices),
+        cmocka_unit_test(takes_standard_output),
+        cmocka_unit_test(says_why_not),
+        cmocka_unit_test(minds_the_limit_on_files),
+        cmocka_unit_test(maps_what_is_open),
+        cmocka_unit_test(makes_new_names),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

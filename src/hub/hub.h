@@ -56,6 +56,10 @@ typedef struct hub_entries {
 wf_status hub_list(hub_entries *list, wf_error *err);
 void hub_entries_free(hub_entries *list);
 
+// What names the model at `path`, a path in the cache of the hub: "owner/name", "hf:owner/name/file". False: it is not
+// one.
+bool hub_name_of_path(const char *path, char *name, size_t bytes);
+
 // Removes a model's snapshots (with @revision only that one; with a file only that file), then the blobs that no
 // snapshot needs. *bytes: what that freed. Nothing outside the model's folder in the cache is touched: links are
 // removed, not followed.

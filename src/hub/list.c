@@ -29,6 +29,19 @@ static bool read_folder_name(const char *folder, hub_name *name)
            !strcmp(name->repository, text);
 }
 
+bool hub_name_of_path(const char *path, char *name, size_t bytes)
+{
+    char folder[HUB_NAME_BYTES + 16];
+    hub_name repository;
+    const char *models = strstr(path, "/models--"), *snapshots = models ? strstr(models, "/snapshots/") : NULL;
+    if (!snapshots) return false;
+    int n = snprintf(folder, sizeof folder, "%.*s", (int)(snapshots - models) - 1, models + 1);
+    if (n < 0 || (size_t)n >= sizeof folder || !read_folder_name(folder, &repository)) return false;
+    const char *file = strchr(snapshots + sizeof "/snapshots/" - 1, '/');
+    n = snprintf(name, bytes, "%s%s%s", file ? "hf:" : "", repository.repository, file ? file : "");
+    return n > 0 && (size_t)n < bytes;
+}
+
 static wf_status add_entry(hub_entries *list, const hub_entry *entry, wf_error *err)
 {
     hub_entry *entries = array_grow(list->entries, list->count, &list->capacity, sizeof *entries);

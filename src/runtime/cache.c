@@ -1,28 +1,14 @@
-// The cache folder.
-//
-//   programs/KEY.wfprog   compiled programs (runtime/program.h)
-//   packs/KEY.wfpack      packed weights (runtime/pack.h)
-//   models/               downloaded checkpoints, which are never removed
-//
-// Entries appear whole (base/draft.h, file_write). A writer that died may leave KEY.SUFFIX.something behind,
-// which cache_sweep removes.
 #include "runtime/cache.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "base/draft.h"
-#include "base/file.h"
-
-static const char PROGRAMS[] = "programs", PACKS[] = "packs", MODELS[] = "models";
+#include "base/checked.h"
+#include "runtime/cache_list.h"
 
 // A chain: each step hashes what came before, the part's length and its hash, so that parts cannot trade bytes.
 void cache_key(const view *parts, size_t n_parts, char key[CACHE_KEY_CHARS])
@@ -35,101 +21,85 @@ void cache_key(const view *parts, size_t n_parts, char key[CACHE_KEY_CHARS])
     for (size_t i = 0; i < sizeof chain[0].digest; i++) snprintf(key + 2 * i, 3, "%02x", chain[0].digest[i]);
 }
 
-static bool is_set(const char *value) { return value && *value; }
+// ---- using an entry
 
-bool cache_folder(char *path, size_t path_bytes)
+// The time of modification is that of the last use, to the hour: access times are often not kept, and nothing else
+// changes an entry.
+static void note_use(int fd)
 {
-    const char *own = getenv("WELFORD_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n;
-    if (is_set(own))
-        n = snprintf(path, path_bytes, "%s", own);
-    else if (is_set(xdg) && *xdg == '/') // the XDG specification has relative paths ignored
-        n = snprintf(path, path_bytes, "%s/welford", xdg);
-    else if (is_set(home))
-        n = snprintf(path, path_bytes, "%s/.cache/welford", home);
-    else
+    enum { STEP_SECONDS = 3600 };
+    struct stat st;
+    time_t now = time(NULL);
+    if (!fstat(fd, &st) && (st.st_mtime > now || now - st.st_mtime >= STEP_SECONDS)) futimens(fd, NULL);
+}
+
+bool cache_open(const cache_id *id, cache_entry *entry)
+{
+    cache_record record;
+    *entry = (cache_entry){0};
+    int folder = cache_folder_open(id->kind, CACHE_USE);
+    if (folder < 0) return false;
+    char name[CACHE_NAME_CHARS];
+    cache_name(id, name);
+    int fd = cache_file_open(folder, id->kind, name);
+    close(folder);
+    if (fd < 0 || file_map_take(fd, name, &entry->map, NULL) != WF_OK) return false;
+    if (!cache_record_read(entry->map.data, entry->map.bytes, &record) || record.kind != id->kind ||
+        strcmp(record.key, id->key) || record.payload_bytes != entry->map.bytes - CACHE_RECORD_BYTES) {
+        cache_entry_close(entry);
         return false;
-    return n > 0 && (size_t)n < path_bytes;
-}
-
-bool cache_path(const char *kind, const char *key, const char *suffix, char *path, size_t path_bytes)
-{
-    char folder[PATH_MAX];
-    if (!cache_folder(folder, sizeof folder)) return false;
-    int n = snprintf(path, path_bytes, "%s/%s", folder, kind);
-    if (n < 0 || (size_t)n >= path_bytes || file_make_folder(path, NULL) != WF_OK) return false;
-    n = snprintf(path, path_bytes, "%s/%s/%s%s", folder, kind, key, suffix);
-    return n > 0 && (size_t)n < path_bytes;
-}
-
-// KEY.suffix or a writer's temporary of it: nothing else in the folder is ours to remove.
-static bool is_entry(const char *name)
-{
-    size_t digits = strspn(name, "0123456789abcdef");
-    return digits == CACHE_KEY_CHARS - 1 && name[digits] == '.';
-}
-
-// KEY.SUFFIX.something
-static bool is_temporary(const char *name) { return is_entry(name) && strchr(name + CACHE_KEY_CHARS, '.'); }
-
-static wf_status fail_at(const char *folder, const char *kind, const char *name, wf_error *err)
-{
-    return error_set(err, WF_ERROR_IO, "%s/%s%s%s: %s", folder, kind, *name ? "/" : "", name, strerror(errno));
-}
-
-// Counts the regular files in folder/kind; with `remove`, the entries only, which go. A file that another process
-// removed meanwhile, and a folder that is not there, are fine.
-static wf_status walk(const char *folder, const char *kind, bool remove, size_t *count, size_t *bytes, wf_error *err)
-{
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, kind);
-    if (n < 0 || (size_t)n >= sizeof path) return error_set(err, WF_ERROR_IO, "%s: path too long", folder);
-    DIR *dir = opendir(path);
-    if (!dir) return errno == ENOENT ? WF_OK : fail_at(folder, kind, "", err);
-    wf_status status = WF_OK;
-    for (struct dirent *e; status == WF_OK && (e = readdir(dir));) {
-        struct stat st;
-        if (remove && !is_entry(e->d_name)) continue;
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) continue;
-        if (remove && unlinkat(dirfd(dir), e->d_name, 0)) {
-            if (errno != ENOENT) status = fail_at(folder, kind, e->d_name, err);
-            continue;
-        }
-        ++*count;
-        *bytes += (size_t)st.st_size;
     }
-    closedir(dir);
-    return status;
+    note_use(fd);
+    entry->payload = (view){(const char *)entry->map.data + CACHE_RECORD_BYTES, record.payload_bytes};
+    entry->checksum = record.checksum;
+    return true;
 }
 
-static wf_status walk_all(bool remove, cache_usage *u, wf_error *err)
+void cache_entry_close(cache_entry *entry)
 {
-    char folder[PATH_MAX];
-    *u = (cache_usage){0};
-    if (!cache_folder(folder, sizeof folder))
-        return error_set(err, WF_ERROR_IO, "no cache folder: WELFORD_CACHE, XDG_CACHE_HOME and HOME are not set");
-    TRY(walk(folder, PROGRAMS, remove, &u->n_programs, &u->program_bytes, err));
-    TRY(walk(folder, PACKS, remove, &u->n_packs, &u->pack_bytes, err));
-    return remove ? WF_OK : walk(folder, MODELS, false, &u->n_models, &u->model_bytes, err);
+    file_map_close(&entry->map);
+    *entry = (cache_entry){0};
 }
 
-wf_status cache_measure(cache_usage *usage, wf_error *err) { return walk_all(false, usage, err); }
+// ---- making one
 
-wf_status cache_clear(cache_usage *removed, wf_error *err) { return walk_all(true, removed, err); }
-
-static void sweep(const char *folder, const char *kind)
+bool cache_draft_open(const cache_id *id, size_t payload_bytes, cache_draft *d)
 {
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, kind);
-    DIR *dir = n > 0 && (size_t)n < sizeof path ? opendir(path) : NULL;
-    if (!dir) return;
-    for (struct dirent *e; (e = readdir(dir));)
-        if (is_temporary(e->d_name) && draft_is_abandoned(dirfd(dir), e->d_name)) unlinkat(dirfd(dir), e->d_name, 0);
-    closedir(dir);
+    char name[CACHE_NAME_CHARS];
+    size_t bytes;
+    *d = (cache_draft){.id = *id, .payload_bytes = payload_bytes, .folder = -1, .file = {.fd = -1}};
+    if (!checked_add(payload_bytes, CACHE_RECORD_BYTES, &bytes)) return false;
+    d->folder = cache_folder_open(id->kind, CACHE_MAKE);
+    if (d->folder < 0) return false;
+    cache_name(id, name);
+    d->room = cache_make_room(d->folder, name, bytes);
+    if (d->room >= bytes && draft_open(d->folder, name, 0600, &d->file)) return true;
+    cache_draft_close(d);
+    return false;
 }
 
-void cache_sweep(void)
+bool cache_draft_publish(cache_draft *d, uint64_t checksum)
 {
-    char folder[PATH_MAX];
-    if (cache_folder(folder, sizeof folder)) sweep(folder, PACKS);
+    unsigned char bytes[CACHE_RECORD_BYTES];
+    char name[CACHE_NAME_CHARS];
+    cache_record record = {.kind = d->id.kind, .payload_bytes = d->payload_bytes, .checksum = checksum};
+    memcpy(record.key, d->id.key, sizeof record.key);
+    cache_record_set_origin(&record, d->id.origin);
+    cache_record_write(&record, bytes);
+    cache_name(&d->id, name);
+    return file_write_at(d->file.fd, bytes, sizeof bytes, 0) && draft_publish(&d->file, name);
+}
+
+bool cache_draft_map(cache_draft *d, file_map *map)
+{
+    int fd = d->file.fd; // with its lock
+    d->file.fd = -1;
+    return file_map_take(fd, "cache", map, NULL) == WF_OK;
+}
+
+void cache_draft_close(cache_draft *d)
+{
+    draft_close(&d->file);
+    if (d->folder >= 0) close(d->folder);
+    d->folder = -1;
 }

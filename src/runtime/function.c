@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "runtime/cache.h"
 
 struct function {
     program own;
@@ -20,16 +21,16 @@ struct function {
 
 // ---- the program
 
-// Keys of a program for any sizes, and of one for the sizes of these arguments.
-typedef struct keys {
-    char open[CACHE_KEY_CHARS], fixed[CACHE_KEY_CHARS];
+// Of a program for any sizes, and of one for the sizes of these arguments.
+typedef struct program_ids {
+    cache_id open, fixed;
     bool keep;
-} keys;
+} program_ids;
 
 typedef struct compilation {
     const function_source *source;
     buffer *notes;
-    keys keys;
+    program_ids ids;
 } compilation;
 
 static wf_status compile(void *context, buffer *image, wf_error *err)
@@ -47,7 +48,7 @@ static wf_status compile(void *context, buffer *image, wf_error *err)
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes
 // where it was compiled for them.
-static bool make_key(const function_source *s, bool open, char key[CACHE_KEY_CHARS])
+static bool make_id(const function_source *s, bool open, cache_id *id)
 {
     const function_options *o = &s->options;
     const char *const texts[] = {o->name, o->entry, o->fuse, o->no_fuse, o->cpu.key};
@@ -63,15 +64,16 @@ static bool make_key(const function_source *s, bool open, char key[CACHE_KEY_CHA
     compiler_identity(compiler);
     const view parts[] = {{s->text, s->bytes}, view_of(compiler), buffer_view(&facts)};
     bool good = !facts.failed;
-    if (good) cache_key(parts, sizeof parts / sizeof *parts, key);
+    *id = (cache_id){.kind = CACHE_PROGRAM, .origin = o->name};
+    if (good) cache_key(parts, sizeof parts / sizeof *parts, id->key);
     buffer_free(&facts);
     return good;
 }
 
-static const char *name_image(void *context, const plan *p)
+static const cache_id *name_image(void *context, const plan *p)
 {
-    const keys *k = &((const compilation *)context)->keys;
-    return !k->keep ? NULL : p->n_dims > 1 ? k->open : k->fixed;
+    const program_ids *ids = &((const compilation *)context)->ids;
+    return !ids->keep ? NULL : p->n_dims > 1 ? &ids->open : &ids->fixed;
 }
 
 // ---- sizes
@@ -201,26 +203,26 @@ wf_status function_of_program(const program *prog, thread_pool *pool, function *
 }
 
 // Whether the cache has a program for these arrays, for any sizes or for theirs.
-static bool find_program(function *f, const function_source *s, const keys *k)
+static bool find_program(function *f, const function_source *s, const program_ids *ids)
 {
     int64_t dims[DIM_COUNT];
-    if (program_find(k->open, &f->own)) {
+    if (program_find(&ids->open, &f->own)) {
         if (find_dims(&f->own.plan, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK) return true;
         program_free(&f->own);
     }
-    return program_find(k->fixed, &f->own);
+    return program_find(&ids->fixed, &f->own);
 }
 
 wf_status function_open(const function_source *s, thread_pool *pool, buffer *notes, function **out, wf_error *err)
 {
     *out = NULL;
     compilation c = {.source = s, .notes = notes};
-    c.keys.keep = !s->no_cache && make_key(s, true, c.keys.open) && make_key(s, false, c.keys.fixed);
+    c.ids.keep = !s->no_cache && make_id(s, true, &c.ids.open) && make_id(s, false, &c.ids.fixed);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->prog = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
-    f->cached = c.keys.keep && !s->options.print_ir_after && find_program(f, s, &c.keys);
+    f->cached = c.ids.keep && !s->options.print_ir_after && find_program(f, s, &c.ids);
     wf_status status = f->cached ? WF_OK : program_make(compile, name_image, &c, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK) status = function_bind(f, s->n_arguments, s->arguments, s->argument_names, err);

@@ -8,7 +8,6 @@
 #include "runtime/model.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
+#include "runtime/cache_list.h"
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ static view header_view(const checkpoint *file)
     return (view){(const char *)data, header_bytes};
 }
 
-static bool make_program_key(const checkpoint *file, const compile_options *o, char key[CACHE_KEY_CHARS])
+static bool make_program_id(const checkpoint *file, const compile_options *o, cache_id *id)
 {
     buffer options = {0};
     buffer_printf(&options, "kv_f32=%d fuse=%s no_fuse=%s weights=%s", o->kv_f32, o->fuse ? o->fuse : "*",
@@ -34,7 +34,8 @@ static bool make_program_key(const checkpoint *file, const compile_options *o, c
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
     const view parts[] = {header_view(file), view_of(compiler), view_of(o->cpu.key), buffer_view(&options)};
-    if (!options.failed) cache_key(parts, sizeof parts / sizeof *parts, key);
+    *id = (cache_id){.kind = CACHE_PROGRAM, .origin = checkpoint_path(file)};
+    if (!options.failed) cache_key(parts, sizeof parts / sizeof *parts, id->key);
     buffer_free(&options);
     return !options.failed;
 }
@@ -92,11 +93,12 @@ static bool make_content_key(const checkpoint *file, const buffer *more, char ke
     return !failed;
 }
 
-static bool make_pack_key(const checkpoint *file, const plan *p, char key[CACHE_KEY_CHARS])
+static bool make_pack_id(const checkpoint *file, const plan *p, cache_id *id)
 {
     buffer weights = {0};
     append_weights(p, &weights);
-    bool good = make_content_key(file, &weights, key);
+    *id = (cache_id){.kind = CACHE_PACK, .origin = checkpoint_path(file)};
+    bool good = make_content_key(file, &weights, id->key);
     buffer_free(&weights);
     return good;
 }
@@ -133,18 +135,18 @@ static wf_status call_compiler(model *m, const compile_options *options, buffer 
     return compile(m->file, options, &m->sizes, image, err);
 }
 
-static bool find_key(const model *m, const compile_options *options, char key[CACHE_KEY_CHARS])
+static bool find_id(const model *m, const compile_options *options, cache_id *id)
 {
-    return !m->options.no_cache && make_program_key(m->file, options, key);
+    return !m->options.no_cache && make_program_id(m->file, options, id);
 }
 
 // A program in the cache has been through the compiler's checks; else only these are made.
 static wf_status find_program(model *m, wf_error *err)
 {
-    char key[CACHE_KEY_CHARS];
+    cache_id id;
     const compile_options options = compile_options_of(m);
     // Who wants to see the compiler's graphs wants it to run.
-    if (options.print_ir_after || !find_key(m, &options, key) || !program_find(key, &m->program))
+    if (options.print_ir_after || !find_id(m, &options, &id) || !program_find(&id, &m->program))
         return call_compiler(m, &options, NULL, err);
     const plan *p = &m->program.plan;
     m->sizes = (model_sizes){p->n_vocab, p->n_ctx_train, p->kv};
@@ -155,13 +157,13 @@ static wf_status find_program(model *m, wf_error *err)
 typedef struct compilation {
     model *m;
     compile_options options;
-    const char *key;
+    const cache_id *id;
 } compilation;
 
-static const char *name_image(void *context, const plan *p)
+static const cache_id *name_image(void *context, const plan *p)
 {
     (void)p;
-    return ((const compilation *)context)->key;
+    return ((const compilation *)context)->id;
 }
 
 static wf_status make_image(void *context, buffer *image, wf_error *err)
@@ -172,10 +174,10 @@ static wf_status make_image(void *context, buffer *image, wf_error *err)
 
 static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
 {
-    char key[CACHE_KEY_CHARS];
+    cache_id id;
     compilation c = {m, compile_options_of(m), NULL};
     c.options.n_threads = thread_pool_size(pool);
-    if (find_key(m, &c.options, key)) c.key = key;
+    if (find_id(m, &c.options, &id)) c.id = &id;
     wf_status status = program_make(make_image, name_image, &c, &m->program, &m->compiled, err);
     compiler_close(&m->door);
     return status;
@@ -195,14 +197,12 @@ static void report_packing(void *context, size_t done, size_t all)
 
 static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
 {
-    char key[CACHE_KEY_CHARS], path[PATH_MAX];
-    bool cache = !m->options.no_cache && make_pack_key(m->file, &m->program.plan, key) &&
-                 cache_path("packs", key, ".wfpack", path, sizeof path);
+    cache_id id;
+    bool cache = !m->options.no_cache && make_pack_id(m->file, &m->program.plan, &id);
     packing p = {.options = &m->options};
     if (cache) cache_sweep();
     m->pack_started = clock_seconds();
-    TRY(pack_open(m->file, &m->program.plan, cache ? path : NULL, cache ? key : NULL, pool, report_packing, &p,
-                  &m->pack, err));
+    TRY(pack_open(m->file, &m->program.plan, cache ? &id : NULL, pool, report_packing, &p, &m->pack, err));
     m->pack_seconds = clock_seconds() - m->pack_started;
     m->pack_cached = m->pack.cached && !p.built;
     return WF_OK;

@@ -3,7 +3,7 @@
 #define WELFORD_RUNTIME_MODEL_H
 
 #include "format/checkpoint.h"
-#include "runtime/cache.h"
+#include "runtime/cache_folder.h"
 #include "runtime/compiler.h"
 #include "runtime/pack.h"
 #include "runtime/program_cache.h"

@@ -14,20 +14,10 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "runtime/model.h"
 
 enum { N_WEIGHTS = 64 };
-
-static char root[64]; // model, compiler library, cache: all in one folder
-
-static const char *in_root(const char *name)
-{
-    static char paths[4][PATH_MAX];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, PATH_MAX, "%s/%s", root, name);
-    return path;
-}
 
 static void put(const char *name, const void *data, size_t bytes)
 {
@@ -125,8 +115,7 @@ static void write_image(void)
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/welford-model-XXXXXX");
-    if (!mkdtemp(root)) return -1;
+    if (make_root()) return -1;
     setenv("WELFORD_CACHE", in_root("cache"), 1);
     setenv("WELFORD_COMPILER", in_root("compiler.so"), 1);
     setenv("WELFORD_TEST_IMAGE", in_root("image"), 1);
@@ -137,12 +126,6 @@ static int set_up(void **state)
     write_image();
     return run_command("${CC:-cc} -shared -fPIC -DNAME=welford_compile %s -o %s", in_root("compiler.c"),
                        in_root("compiler.so"));
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return run_command("rm -rf %s%s", root, "");
 }
 
 static void count_progress(void *context, const char *what, size_t done, size_t all)
@@ -315,7 +298,7 @@ static void test_failures(void **state)
     expect_error("model.gguf", WF_ERROR_COMPILE, "no function welford_compile");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, remove_root)
 
 int main(void)
 {

@@ -1,64 +1,40 @@
-// Packing and the pack's cache file.
+// Packing, into the cache or into memory.
 //
-// The cache file is cut into pieces of PIECE_BYTES, at multiples of PIECE_BYTES. Packing is "pack every piece",
+// The cache's file is cut into pieces of PIECE_BYTES, at multiples of PIECE_BYTES. Packing is "pack every piece",
 // checking a cached pack is "hash every piece"; both hand pieces to all threads, each of which starts with a contiguous
 // share of its own. A panel that lies across the end of a piece is packed for both.
 //
 // A piece is a huge page, and is written at once: the file system then keeps it in one folio where it can (ext4 since
 // Linux 6.16), and the pack is mapped by huge pages. Streaming the weights from them is 5 % faster (SmolLM2).
 //
-// The cache file, little endian:
-//
-//     0     magic "WFPACK02"
-//     8     key: 32 hex digits
-//     40    u64 weights_bytes
-//     48    u64 XXH3-64 over the XXH3-64 of every piece, without this header
-//     56    u64 complete: 1
-//     64    u64 XXH3-64 of bytes 0..63
-//     72    zeros to 4096, then the pack
-//
-// A file is a draft (base/draft.h) until it is complete, so that two processes do no harm to each other. Nothing is
-// synced to the disk: after a power failure a renamed file may hold zeros, which is what the pieces' hashes are for
-// (they cost what reading the pack once costs, and every page is mapped by it).
+// It begins with the cache's record (runtime/cache_record.h), whose checksum is XXH3-64 over the XXH3-64 of every
+// piece, without the record. Nothing is synced to the disk: after a power failure a file may hold zeros, which is what
+// the pieces' hashes are for (they cost what reading the pack once costs, and every page is mapped by it).
 //
 // Memory: the cache file's own pages are the pack. Pages of the checkpoint are let go piece by piece while it is
 // packed, so that a model is not counted twice.
 #include "runtime/pack.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
 #include "base/checked.h"
-#include "base/draft.h"
 #include "base/memory.h"
+#include "runtime/cache.h"
 #include "runtime/pack_convert.h"
 #include "runtime/pack_panel.h"
 
 enum {
-    HEADER_BYTES = 4096,
-    KEY_CHARS = 32,
-    AT_KEY = 8,
-    AT_BYTES = 40,
-    AT_HASH = 48,
-    AT_COMPLETE = 56,
-    AT_CHECKSUM = 64,
+    HEADER_BYTES = CACHE_RECORD_BYTES,
     PIECE_BYTES = 2 * 1024 * 1024,  // a huge page
     FAULT_AROUND_BYTES = 64 * 1024, // what the kernel maps around one page fault
 };
-
-static const char MAGIC[8] = {'W', 'F', 'P', 'A', 'C', 'K', '0', '2'};
 
 // ---- one weight
 
@@ -241,17 +217,6 @@ static void job_free(job *j)
     free(j->scratch);
 }
 
-static bool write_all(int fd, const unsigned char *data, size_t bytes, size_t at)
-{
-    while (bytes) {
-        ssize_t n = pwrite(fd, data, bytes, (off_t)at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        data += n, bytes -= (size_t)n, at += (size_t)n;
-    }
-    return true;
-}
-
 // Packs the part of one panel that lies in bytes [begin, end) of the pack, through `panel`.
 static void pack_cut_panel(const weight_source *source, int64_t index, size_t begin, size_t end, unsigned char *out,
                            unsigned char *panel)
@@ -292,7 +257,7 @@ static void run_piece(job *j, int64_t index, int thread)
         if (!j->out) memset(to_file, 0, PIECE_BYTES);
         unsigned char *out = j->out ? j->out + begin : to_file + header;
         for (uint32_t i = 0; i < j->p->n_weights; i++) pack_weight_part(j, &j->sources[i], begin, end, out, panel);
-        if (!j->out && !write_all(j->fd, to_file, header + (end - begin), start)) j->failed = true;
+        if (!j->out && !file_write_at(j->fd, to_file, header + (end - begin), start)) j->failed = true;
         packed = out;
     }
     if (!j->out) j->hashes[index] = XXH3_64bits(packed, end - begin);
@@ -360,23 +325,7 @@ wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, v
     return job_pack(&j, &hash, err);
 }
 
-// ---- the cache file
-
-static void store_u64(unsigned char *p, uint64_t value)
-{
-    for (int i = 0; i < 8; i++) p[i] = (unsigned char)(value >> (8 * i) & 255);
-}
-
-static void fill_header(unsigned char *header, const char *key, size_t weights_bytes, uint64_t hash)
-{
-    memset(header, 0, HEADER_BYTES);
-    memcpy(header, MAGIC, sizeof MAGIC);
-    memcpy(header + AT_KEY, key, KEY_CHARS);
-    store_u64(header + AT_BYTES, weights_bytes);
-    store_u64(header + AT_HASH, hash);
-    store_u64(header + AT_COMPLETE, 1);
-    store_u64(header + AT_CHECKSUM, XXH3_64bits(header, AT_CHECKSUM));
-}
+// ---- the cache
 
 static bool hash_pack(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *hash)
 {
@@ -387,85 +336,50 @@ static bool hash_pack(const plan *p, thread_pool *pool, const unsigned char *dat
     return good;
 }
 
-static bool is_whole(const plan *p, const char *key, thread_pool *pool, const unsigned char *map)
+// Maps a good pack of the cache; false: there is none.
+static bool find_cached(const cache_id *id, const plan *p, thread_pool *pool, pack *out)
 {
-    unsigned char wanted[HEADER_BYTES];
+    cache_entry entry;
     uint64_t hash;
-    fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), 0);
-    // Magic, key and size first: another plan's pieces must not be hashed.
-    if (memcmp(map, wanted, AT_HASH) || !hash_pack(p, pool, map + HEADER_BYTES, &hash)) return false;
-    fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), hash);
-    return !memcmp(map, wanted, HEADER_BYTES);
-}
-
-// Maps a good cache file; false: there is none.
-static bool map_cached(const char *path, const char *key, const plan *p, size_t map_bytes, thread_pool *pool, pack *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0) return false;
-    void *map = MAP_FAILED;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size >= 0 && (size_t)st.st_size == map_bytes)
-        map = mmap(NULL, map_bytes, PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-    if (map == MAP_FAILED) return false;
-    if (!is_whole(p, key, pool, map)) {
-        munmap(map, map_bytes);
+    if (!cache_open(id, &entry)) return false;
+    const unsigned char *data = (const unsigned char *)entry.payload.data;
+    // The size first: another plan's pieces must not be hashed.
+    if (entry.payload.len != plan_fixed_bytes(p, AREA_WEIGHTS) || !hash_pack(p, pool, data, &hash) ||
+        hash != entry.checksum) {
+        cache_entry_close(&entry);
         return false;
     }
-    *out = (pack){.data = (unsigned char *)map + HEADER_BYTES, .map = map, .map_bytes = map_bytes, .cached = true};
+    *out = (pack){.data = data, .file = entry.map, .cached = true};
     return true;
 }
 
-// Packs into a draft of `path`. *out stays empty when the folder cannot be used or is full; only what is wrong with the
-// checkpoint is an error.
-static wf_status build_cached(job j, const char *path, const char *key, size_t map_bytes, pack *out, wf_error *err)
+// Packs into a draft. *out stays empty when the disk turns out to be full; only what is wrong with the checkpoint is an
+// error.
+static wf_status build_cached(job j, cache_draft *d, pack *out, wf_error *err)
 {
-    draft file;
-    unsigned char header[HEADER_BYTES];
     uint64_t hash = 0;
-    if (!draft_open(path, &file)) return WF_OK;
-    j.fd = file.fd;
-    void *map = MAP_FAILED;
-    wf_status status = job_pack(&j, &hash, err);
-    if (status == WF_OK && !j.failed) {
-        fill_header(header, key, plan_fixed_bytes(j.p, AREA_WEIGHTS), hash);
-        if (write_all(j.fd, header, HEADER_BYTES, 0)) map = mmap(NULL, map_bytes, PROT_READ, MAP_SHARED, j.fd, 0);
-    }
-    if (map != MAP_FAILED) { // which keeps its pages when the file goes
-        bool kept = draft_publish(&file, path);
-        *out = (pack){.data = (unsigned char *)map + HEADER_BYTES, .map = map, .map_bytes = map_bytes, .cached = kept};
-    }
-    draft_close(&file);
-    return status;
+    j.fd = d->file.fd;
+    TRY(job_pack(&j, &hash, err));
+    if (j.failed) return WF_OK;
+    bool kept = cache_draft_publish(d, hash);
+    if (cache_draft_map(d, &out->file)) out->data = out->file.data + HEADER_BYTES, out->cached = kept;
+    return WF_OK;
 }
 
-// ---- room
-
-// Bytes that may be written to the folder of a file.
-static size_t free_on_disk(const char *path)
+// Before a pack is held in memory: the cache has room for `disk` bytes (`cache`: if it is wanted there).
+static wf_status check_memory(const checkpoint *file, bool cache, size_t disk, size_t bytes, wf_error *err)
 {
     char folder[PATH_MAX];
-    struct statvfs st;
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    if (statvfs(folder, &st)) return SIZE_MAX; // writing will tell
-    size_t bytes;
-    return checked_mul(st.f_bavail, st.f_frsize, &bytes) ? bytes : SIZE_MAX;
-}
-
-// Before a pack is held in memory: `disk` bytes are free where it would be kept (path NULL: it is not wanted there).
-static wf_status check_memory(const checkpoint *file, const char *path, size_t disk, size_t bytes, wf_error *err)
-{
     size_t memory = memory_available();
     if (memory >= bytes) return WF_OK;
-    if (!path)
+    if (!cache || !cache_folder(folder, sizeof folder))
         return error_set(err, WF_ERROR_MEMORY, "%s: packing the weights needs %zu bytes of memory, %zu are available",
                          checkpoint_path(file), bytes, memory);
-    return error_set(err, WF_ERROR_MEMORY,
-                     "%s: packing the weights needs %zu bytes in the folder %.*s, which has %zu free, or of memory, of "
-                     "which %zu are available",
-                     checkpoint_path(file), bytes, (int)(strrchr(path, '/') - path), path, disk, memory);
+    return error_set(
+        err, WF_ERROR_MEMORY,
+        "%s: packing the weights needs %zu bytes in the folder %s, which has room for %zu, or of memory, of "
+        "which %zu are available",
+        checkpoint_path(file), bytes, folder, disk, memory);
 }
 
 static wf_status build_in_memory(job j, size_t map_bytes, pack *out, wf_error *err)
@@ -481,31 +395,34 @@ static wf_status build_in_memory(job j, size_t map_bytes, pack *out, wf_error *e
         return status;
     }
     mprotect(map, map_bytes, PROT_READ);
-    *out = (pack){.data = j.out, .map = map, .map_bytes = map_bytes};
+    *out = (pack){.data = j.out, .memory = map, .memory_bytes = map_bytes};
     return WF_OK;
 }
 
-wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
+wf_status pack_open(const checkpoint *file, const plan *p, const cache_id *id, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err)
 {
     const job j = {.p = p, .file = file, .fd = -1, .pool = pool, .progress = progress, .context = context};
-    size_t map_bytes;
+    size_t weights_bytes, map_bytes;
+    cache_draft d = {0};
     *out = (pack){0};
     TRY(plan_check(p, err));
-    if (path && (!key || strlen(key) != KEY_CHARS))
-        return error_set(err, WF_ERROR_USAGE, "%s: a pack's key has 32 digits", path);
-    if (!checked_add(plan_fixed_bytes(p, AREA_WEIGHTS), HEADER_BYTES, &map_bytes) || map_bytes > INT64_MAX)
-        return error_memory(err, plan_fixed_bytes(p, AREA_WEIGHTS));
-    if (path && map_cached(path, key, p, map_bytes, pool, out)) return WF_OK;
-    size_t disk = path ? free_on_disk(path) : 0;
-    if (disk >= map_bytes) TRY(build_cached(j, path, key, map_bytes, out, err));
-    if (out->map) return WF_OK;
-    TRY(check_memory(file, path, disk, map_bytes, err));
+    weights_bytes = plan_fixed_bytes(p, AREA_WEIGHTS);
+    if (!checked_add(weights_bytes, HEADER_BYTES, &map_bytes) || map_bytes > INT64_MAX)
+        return error_memory(err, weights_bytes);
+    if (id && find_cached(id, p, pool, out)) return WF_OK;
+    if (id && cache_draft_open(id, weights_bytes, &d)) {
+        wf_status status = build_cached(j, &d, out, err);
+        cache_draft_close(&d);
+        if (status != WF_OK || out->data) return status;
+    }
+    TRY(check_memory(file, id != NULL, d.room, map_bytes, err));
     return build_in_memory(j, map_bytes, out, err);
 }
 
 void pack_close(pack *p)
 {
-    if (p->map) munmap(p->map, p->map_bytes);
+    file_map_close(&p->file);
+    if (p->memory) munmap(p->memory, p->memory_bytes);
     *p = (pack){0};
 }

@@ -2,15 +2,18 @@
 #ifndef WELFORD_RUNTIME_PACK_H
 #define WELFORD_RUNTIME_PACK_H
 
+#include "base/file.h"
 #include "format/checkpoint.h"
+#include "runtime/cache_folder.h"
 #include "runtime/plan.h"
 #include "runtime/threads.h"
 
 typedef struct pack {
     const unsigned char *data; // [plan.weights_bytes], aligned to 4096
-    void *map;                 // what to unmap
-    size_t map_bytes;
-    bool cached; // came from (or went to) the cache file: mapped from it, not private memory
+    file_map file;             // where it is a part of one
+    void *memory;              // else, what to unmap
+    size_t memory_bytes;
+    bool cached; // came from (or went to) the cache
 } pack;
 
 // Writes one weight's packed form to `out` [weight->bytes]. Checks that the tensors have the recorded types and sizes.
@@ -21,11 +24,10 @@ wf_status pack_weight(const checkpoint *file, const plan_weight *weight, unsigne
 wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, void (*progress)(void *, size_t, size_t),
                      void *context, unsigned char *out, wf_error *err);
 
-// Maps the pack from cache file `path`, or builds it: in a new cache file, or in memory when `path` is NULL or the
-// folder cannot be written or has no room for it. WF_ERROR_MEMORY: there is no room in memory either, which is known
-// before anything is packed. `key` (32 hex digits) is stored in the file's header and compared; a file of the wrong
-// size, key or checksum of its header is rebuilt.
-wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
+// Maps the pack from the cache, or builds it: there, or in memory when `id` is NULL or the cache cannot be written to
+// or has no room for it. WF_ERROR_MEMORY: there is no room in memory either, which is known before anything is packed.
+// An entry of the wrong size or checksum is rebuilt.
+wf_status pack_open(const checkpoint *file, const plan *p, const cache_id *id, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
 void pack_close(pack *p);
 

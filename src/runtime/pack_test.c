@@ -2,15 +2,16 @@
 #include "runtime/pack.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,9 +19,11 @@
 
 #include "base/file.h"
 #include "base/half.h"
+#include "base/test_folder.h"
 #include "runtime/unpack.h"
 
-static const char KEY[] = "0123456789abcdef0123456789abcdef";
+static const cache_id ID = {CACHE_PACK, "0123456789abcdef0123456789abcdef", "model.gguf"};
+static const cache_id OTHER = {CACHE_PACK, "ffffffffffffffffffffffffffffffff", "model.gguf"};
 
 enum { MAX_TENSORS = 8, MAX_COLS = 80000 };
 
@@ -382,7 +385,7 @@ static const spec MODEL[N_MODEL_TENSORS] = {
 };
 
 typedef struct fixture {
-    char folder[64], model_path[96], pack_path[96];
+    char folder[64], model_path[96], packs[96], pack_path[160];
     checkpoint *file;
     plan_weight weights[N_MODEL_WEIGHTS];
     plan p;
@@ -425,7 +428,10 @@ static int set_up(void **state)
     strcpy(f->folder, "/tmp/welford-pack-test.XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->model_path, sizeof f->model_path, "%s/model.gguf", f->folder);
-    snprintf(f->pack_path, sizeof f->pack_path, "%s/pack", f->folder);
+    snprintf(f->packs, sizeof f->packs, "%s/cache", f->folder);
+    setenv("WELFORD_CACHE", f->packs, 1);
+    snprintf(f->packs, sizeof f->packs, "%s/cache/packs", f->folder);
+    snprintf(f->pack_path, sizeof f->pack_path, "%s/%s.wfpack", f->packs, ID.key);
     make_checkpoint(MODEL, N_MODEL_TENSORS, 77, &bytes);
     assert_int_equal(file_write(f->model_path, bytes.data, bytes.len, &err), WF_OK);
     buffer_free(&bytes);
@@ -435,11 +441,11 @@ static int set_up(void **state)
     return 0;
 }
 
-static int n_files(const char *folder)
+static int n_packs(const fixture *f)
 {
-    DIR *dir = opendir(folder);
+    DIR *dir = opendir(f->packs);
     int n = 0;
-    assert_non_null(dir);
+    if (!dir) return 0;
     for (const struct dirent *entry; (entry = readdir(dir));) n += entry->d_name[0] != '.';
     closedir(dir);
     return n;
@@ -449,8 +455,14 @@ static int tear_down(void **state)
 {
     fixture *f = *state;
     checkpoint_close(f->file);
+    char other[160];
+    snprintf(other, sizeof other, "%s/%s.wfpack", f->packs, OTHER.key);
+    unlink(other);
     unlink(f->pack_path);
     unlink(f->model_path);
+    rmdir(f->packs);
+    snprintf(other, sizeof other, "%s/cache", f->folder);
+    rmdir(other);
     int left = rmdir(f->folder); // fails when a temporary file was left behind
     free(f);
     return left;
@@ -506,13 +518,13 @@ static void test_builds_with_any_number_of_threads(void **state)
 }
 
 // Opens, checks the weights, and says whether it was built anew.
-static bool open_and_check(const fixture *f, const char *path, const char *key, bool cached)
+static bool open_and_check(const fixture *f, const cache_id *id, bool cached)
 {
     thread_pool *pool = make_pool(2);
     pack k;
     progress_log log = {0};
     wf_error err = {0};
-    if (pack_open(f->file, &f->p, path, key, pool, log_progress, &log, &k, &err) != WF_OK) fail_msg("%s", err.message);
+    if (pack_open(f->file, &f->p, id, pool, log_progress, &log, &k, &err) != WF_OK) fail_msg("%s", err.message);
     assert_int_equal(k.cached, cached);
     assert_int_equal((uintptr_t)k.data % 4096, 0);
     assert_pack(f, k.data);
@@ -524,30 +536,22 @@ static bool open_and_check(const fixture *f, const char *path, const char *key, 
 static void test_caches(void **state)
 {
     const fixture *f = *state;
-    assert_true(open_and_check(f, f->pack_path, KEY, true));
-    assert_false(open_and_check(f, f->pack_path, KEY, true));
-    assert_int_equal(n_files(f->folder), 2);
-    assert_true(open_and_check(f, f->pack_path, "ffffffffffffffffffffffffffffffff", true));
-    assert_false(open_and_check(f, f->pack_path, "ffffffffffffffffffffffffffffffff", true));
-    pack k;
-    assert_int_equal(pack_open(f->file, &f->p, f->pack_path, "short", NULL, NULL, NULL, &k, NULL), WF_ERROR_USAGE);
-}
-
-static void flip_byte(const char *path, long at)
-{
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    fseek(file, at, SEEK_SET);
-    int c = fgetc(file);
-    fseek(file, at, SEEK_SET);
-    fputc(c ^ 1, file);
-    fclose(file);
+    assert_true(open_and_check(f, &ID, true));
+    assert_false(open_and_check(f, &ID, true));
+    assert_int_equal(n_packs(f), 1);
+    assert_true(open_and_check(f, &OTHER, true));
+    assert_false(open_and_check(f, &OTHER, true));
+    assert_int_equal(n_packs(f), 2);
+    char other[160];
+    snprintf(other, sizeof other, "%s/%s.wfpack", f->packs, OTHER.key);
+    assert_int_equal(rename(f->pack_path, other), 0); // its record still has its own key
+    assert_true(open_and_check(f, &OTHER, true));
 }
 
 static void test_rebuilds_what_is_damaged(void **state)
 {
     const fixture *f = *state;
-    assert_true(open_and_check(f, f->pack_path, KEY, true));
+    assert_true(open_and_check(f, &ID, true));
     const plan_weight *last = &f->weights[N_MODEL_WEIGHTS - 1];
     const long places[] = {0,
                            9,
@@ -563,38 +567,50 @@ static void test_rebuilds_what_is_damaged(void **state)
                            2 << 20,
                            4096 + (long)(last->offset + last->bytes) - 1};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        flip_byte(f->pack_path, places[i]);
-        assert_true(open_and_check(f, f->pack_path, KEY, true));
-        assert_false(open_and_check(f, f->pack_path, KEY, true));
+        assert_true(flip_bit(f->pack_path, places[i]));
+        assert_true(open_and_check(f, &ID, true));
+        assert_false(open_and_check(f, &ID, true));
     }
     const off_t sizes[] = {0, 1, 4096, 500000, (off_t)(4096 + f->weights_bytes + 1)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         assert_int_equal(truncate(f->pack_path, sizes[i]), 0);
-        assert_true(open_and_check(f, f->pack_path, KEY, true));
+        assert_true(open_and_check(f, &ID, true));
     }
-    assert_int_equal(n_files(f->folder), 2);
+    assert_int_equal(n_packs(f), 1);
 }
 
 static void test_does_without_a_cache(void **state)
 {
     const fixture *f = *state;
-    assert_true(open_and_check(f, NULL, NULL, false));
-    assert_true(open_and_check(f, "/dev/null/pack", KEY, false));
-    assert_true(open_and_check(f, "/proc/pack", KEY, false)); // a folder in which even root cannot write
+    assert_true(open_and_check(f, NULL, false));
+    setenv("WELFORD_CACHE", "/dev/null", 1);
+    assert_true(open_and_check(f, &ID, false));
+    setenv("WELFORD_CACHE", "/proc/pack", 1); // a folder in which even root cannot write
+    assert_true(open_and_check(f, &ID, false));
     char path[5000];
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = 0;
-    assert_true(open_and_check(f, path, KEY, false));
+    setenv("WELFORD_CACHE", path, 1);
+    assert_true(open_and_check(f, &ID, false));
 }
 
 static fsblkcnt_t free_blocks = 1 << 30; // of one byte
+static size_t may_write = SIZE_MAX;      // bytes until the disk is full
 
-// Stands in for the system's: packing asks it for the room in a folder.
-int statvfs(const char *path, struct statvfs *st)
+// Stand in for the system's: packing asks for the room in a folder, and writes.
+int fstatvfs(int fd, struct statvfs *st)
 {
-    (void)path;
-    *st = (struct statvfs){.f_bsize = 1, .f_frsize = 1, .f_bavail = free_blocks};
+    (void)fd;
+    *st = (struct statvfs){.f_bsize = 1, .f_frsize = 1, .f_bavail = free_blocks, .f_blocks = (fsblkcnt_t)1 << 40};
     return 0;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
+{
+    if (may_write != SIZE_MAX && !may_write) return errno = ENOSPC, -1;
+    if (bytes > may_write) bytes = may_write;
+    if (may_write != SIZE_MAX) may_write -= bytes;
+    return (ssize_t)syscall(SYS_pwrite64, fd, data, bytes, at);
 }
 
 // A disk that is too small: the pack is held in memory. Too little memory as well: nothing is packed.
@@ -602,8 +618,8 @@ static void test_without_room(void **state)
 {
     const fixture *f = *state;
     free_blocks = f->weights_bytes;
-    assert_true(open_and_check(f, f->pack_path, KEY, false));
-    assert_int_equal(n_files(f->folder), 1);
+    assert_true(open_and_check(f, &ID, false));
+    assert_int_equal(n_packs(f), 0);
 
     struct rlimit before, none;
     wf_error err = {0};
@@ -612,36 +628,54 @@ static void test_without_room(void **state)
     none = before;
     none.rlim_cur = 1 << 20; // less than is in use
     assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
-    wf_status on_disk = pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, &err), in_memory;
-    in_memory = pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, NULL, &k, NULL);
+    wf_status on_disk = pack_open(f->file, &f->p, &ID, NULL, NULL, NULL, &k, &err), in_memory;
+    in_memory = pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, &k, NULL);
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
     char reason[128];
     snprintf(reason, sizeof reason, "packing the weights needs %zu bytes in the folder ", f->weights_bytes + 4096);
     if (on_disk != WF_ERROR_MEMORY || !strstr(err.message, reason) || !strstr(err.message, f->folder))
         fail_msg("status %d: %s", (int)on_disk, err.message);
     assert_int_equal(in_memory, WF_ERROR_MEMORY);
-    assert_int_equal(n_files(f->folder), 1);
+    assert_int_equal(n_packs(f), 0);
 
     free_blocks = 1 << 30;
-    assert_true(open_and_check(f, f->pack_path, KEY, true));
+    assert_true(open_and_check(f, &ID, true));
 }
 
-// A limit on the size of files stands for a full disk: writing fails halfway.
+// The disk was said to have room, and writing fails halfway.
 static void test_survives_a_full_disk(void **state)
+{
+    const fixture *f = *state;
+    for (size_t limit = 0; limit < f->weights_bytes + 4096; limit += 700000) {
+        may_write = limit;
+        assert_true(open_and_check(f, &ID, false));
+        assert_int_equal(n_packs(f), 0);
+    }
+    may_write = SIZE_MAX;
+    assert_true(open_and_check(f, &ID, true));
+}
+
+// The system kills a process that writes beyond its limit on the size of files.
+static void test_survives_a_limit_on_files(void **state)
 {
     const fixture *f = *state;
     struct rlimit before, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
-    signal(SIGXFSZ, SIG_IGN);
-    for (rlim_t limit = 0; limit < f->weights_bytes + 4096; limit += 700000) {
-        small.rlim_cur = limit;
+    const rlim_t limits[] = {0, 4096, f->weights_bytes + 4095};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        small.rlim_cur = limits[i];
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-        assert_true(open_and_check(f, f->pack_path, KEY, false));
-        assert_int_equal(n_files(f->folder), 1);
+        bool built = open_and_check(f, &ID, false);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_true(built);
+        assert_int_equal(n_packs(f), 0);
     }
+    small.rlim_cur = f->weights_bytes + 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    bool built = open_and_check(f, &ID, true);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, SIG_DFL);
+    assert_true(built);
 }
 
 static void test_two_processes_at_once(void **state)
@@ -655,7 +689,7 @@ static void test_two_processes_at_once(void **state)
             pack k;
             bool good = true;
             for (int n = 0; n < 8 && good; n++) {
-                good = pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, NULL) == WF_OK && k.cached;
+                good = pack_open(f->file, &f->p, &ID, NULL, NULL, NULL, &k, NULL) == WF_OK && k.cached;
                 float row[MAX_COLS];
                 weight_unpack_row(f->weights[0].layout, k.data, 320, 3000, row);
                 good = good && row[319] == value_at(checkpoint_find_tensor(f->file, "embed"), 3000, 319);
@@ -678,12 +712,12 @@ static void test_reports_a_wrong_checkpoint(void **state)
     pack k;
     wf_error err = {0};
     f->weights[3].sources[1] = "missing";
-    assert_int_equal(pack_open(f->file, &f->p, f->pack_path, KEY, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
+    assert_int_equal(pack_open(f->file, &f->p, &ID, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "model.gguf: tensor 'missing' is missing"));
-    assert_null(k.map);
-    assert_int_equal(n_files(f->folder), 1);
+    assert_null(k.data);
+    assert_int_equal(n_packs(f), 0);
     f->weights[3].offset += 4;
-    assert_int_equal(pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
+    assert_int_equal(pack_open(f->file, &f->p, NULL, NULL, NULL, NULL, &k, &err), WF_ERROR_FORMAT);
 }
 
 #define ON_MODEL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -702,6 +736,7 @@ int main(void)
         ON_MODEL(test_does_without_a_cache),
         ON_MODEL(test_without_room),
         ON_MODEL(test_survives_a_full_disk),
+        ON_MODEL(test_survives_a_limit_on_files),
         ON_MODEL(test_two_processes_at_once),
         ON_MODEL(test_reports_a_wrong_checkpoint),
     };

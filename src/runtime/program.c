@@ -159,17 +159,28 @@ wf_status program_load(const void *image, size_t bytes, const char *name, progra
     return load_image(image, bytes, name, false, prog, err);
 }
 
+wf_status program_lend(view image, const char *name, program *prog, wf_error *err)
+{
+    return load_image(image.data, image.len, name, true, prog, err);
+}
+
+wf_status program_open_mapped(file_map *map, view image, const char *name, program *prog, wf_error *err)
+{
+    wf_status status = program_lend(image, name, prog, err);
+    if (status == WF_OK && prog->constants && !prog->copy)
+        prog->map = *map;
+    else
+        file_map_close(map);
+    *map = (file_map){0};
+    return status;
+}
+
 wf_status program_open(const char *path, program *prog, wf_error *err)
 {
     file_map map;
     *prog = (program){0};
     TRY(file_map_open(path, &map, err));
-    wf_status status = load_image(map.data, map.bytes, path, true, prog, err);
-    if (status == WF_OK && prog->constants)
-        prog->map = map;
-    else
-        file_map_close(&map);
-    return status;
+    return program_open_mapped(&map, (view){(const char *)map.data, map.bytes}, path, prog, err);
 }
 
 void program_free(program *prog)

@@ -1,18 +1,13 @@
 #include "runtime/program_cache.h"
 
-#include <limits.h>
-
 #include "base/clock.h"
+#include "runtime/cache.h"
 
-static bool find_path(const char *key, char path[PATH_MAX])
+bool program_find(const cache_id *id, program *prog)
 {
-    return cache_path("programs", key, ".wfprog", path, PATH_MAX);
-}
-
-bool program_find(const char key[CACHE_KEY_CHARS], program *prog)
-{
-    char path[PATH_MAX];
-    return find_path(key, path) && program_open(path, prog, NULL) == WF_OK;
+    cache_entry entry;
+    return cache_open(id, &entry) &&
+           program_open_mapped(&entry.map, entry.payload, "cached program", prog, NULL) == WF_OK;
 }
 
 static wf_status load_made(const buffer *image, program *prog, wf_error *err)
@@ -23,18 +18,26 @@ static wf_status load_made(const buffer *image, program *prog, wf_error *err)
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
+// Where that fails, it is made again the next time.
+static void keep(const cache_id *id, view image)
+{
+    cache_draft d;
+    if (!cache_draft_open(id, image.len, &d)) return;
+    if (file_write_at(d.file.fd, image.data, image.len, CACHE_RECORD_BYTES)) cache_draft_publish(&d, 0);
+    cache_draft_close(&d);
+}
+
 wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
                        wf_error *err)
 {
-    char path[PATH_MAX];
     buffer image = {0};
     times->started = clock_seconds();
     wf_status status = make(context, &image, err);
     if (status == WF_OK && image.failed) status = error_memory(err, image.len);
     times->seconds = clock_seconds() - times->started;
     if (status == WF_OK) status = load_made(&image, prog, err);
-    const char *key = status == WF_OK ? name(context, &prog->plan) : NULL;
-    if (key && find_path(key, path)) file_write(path, image.data, image.len, NULL); // without it: no cache
+    const cache_id *id = status == WF_OK ? name(context, &prog->plan) : NULL;
+    if (id) keep(id, buffer_view(&image));
     buffer_free(&image);
     return status;
 }

@@ -2,11 +2,12 @@
 #ifndef WELFORD_RUNTIME_PROGRAM_CACHE_H
 #define WELFORD_RUNTIME_PROGRAM_CACHE_H
 
-#include "runtime/cache.h"
+#include "base/buffer.h"
+#include "runtime/cache_folder.h"
 #include "runtime/program.h"
 
-// Whether the cache has a good program of that key; a damaged entry is none.
-bool program_find(const char key[CACHE_KEY_CHARS], program *prog);
+// Whether the cache has a good program of that id; a damaged entry is none.
+bool program_find(const cache_id *id, program *prog);
 
 // Appends the image of a program.
 typedef wf_status make_program(void *context, buffer *image, wf_error *err);
@@ -15,8 +16,8 @@ typedef struct program_times {
     double started, seconds; // of making it: CLOCK_MONOTONIC
 } program_times;
 
-// The key of a program that was made; NULL: it is not kept.
-typedef const char *name_program(void *context, const plan *p);
+// How a program that was made is called in the cache; NULL: it is not kept.
+typedef const cache_id *name_program(void *context, const plan *p);
 
 // Makes a program and puts it into the cache, where it replaces what was there. An image fresh from the compiler that
 // does not load is WF_ERROR_COMPILE.

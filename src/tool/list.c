@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 
 #include "hub/hub.h"
-#include "runtime/cache.h"
+#include "runtime/cache_folder.h"
+#include "tool/json_table.h"
 #include "tool/tool.h"
 
 static const char HELP[] =
@@ -53,27 +54,9 @@ static void add_own(json_t *models)
     if (dir) closedir(dir);
 }
 
-static const char *text_of(const json_t *model, const char *field, const char *otherwise)
-{
-    const char *text = json_string_value(json_object_get(model, field));
-    return text ? text : otherwise;
-}
-
-static int width_of(const json_t *models, const char *field, size_t width)
-{
-    const json_t *model;
-    size_t i;
-    json_array_foreach(models, i, model)
-    {
-        size_t n = strlen(text_of(model, field, ""));
-        if (n > width) width = n;
-    }
-    return width < INT_MAX ? (int)width : INT_MAX;
-}
-
 static void print_table(const json_t *models)
 {
-    int name = width_of(models, "name", 4), revision = width_of(models, "revision", 8);
+    int name = json_width(models, "name", 4), revision = json_width(models, "revision", 8);
     const json_t *model;
     size_t i;
     if (!json_array_size(models)) fputs("no models are here yet (welford pull NAME)\n", stderr);
@@ -81,8 +64,9 @@ static void print_table(const json_t *models)
     json_array_foreach(models, i, model)
     {
         double bytes = (double)json_integer_value(json_object_get(model, "bytes"));
-        printf("%-*s  %-*s  %10.1f  %s\n", name, text_of(model, "name", "?"), revision, text_of(model, "revision", "-"),
-               bytes / 1e6, text_of(model, "path", "(not whole, or not supported)"));
+        printf("%-*s  %-*s  %10.1f  %s\n", name, json_text(model, "name", "?"), revision,
+               json_text(model, "revision", "-"), bytes / 1e6,
+               json_text(model, "path", "(not whole, or not supported)"));
     }
 }
 

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "runtime/cache.h"
+#include "runtime/cache_folder.h"
 #include "session/conversation.h"
 #include "session/session_file.h"
 #include "tool/answer.h"
@@ -243,7 +243,7 @@ static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
     TRY(status);
     tool_warn_tokenizer(r->program, r->e.t);
     if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
-    if (!o->model.no_cache && !r->e.m->pack.cached) warn_uncached(r);
+    if (!o->model.no_cache && !r->e.m->pack.cached && !cache_has_warned()) warn_uncached(r);
     if (!r->e.has_chat && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
     return WF_OK;

@@ -105,6 +105,8 @@ def test_run_by_name(welford, hub, home, files, fresh_cache):
     by_path = welford.run("run", pull(welford), "--raw", "-p", "hello", "-n", 4, "--temp", 0).ok()
     assert by_name.stdout == by_path.stdout != ""
     assert by_name.stderr == ""
+    entries = json.loads(welford.run("cache", "--json").ok().stdout)["entries"]
+    assert sorted((entry["name"], entry["what"]) for entry in entries) == [(NAME, "pack"), (NAME, "program")]
 
 
 @pytest.mark.parametrize("verb", [["info"], ["tokenize", "-p", "hello"], ["logits", "--raw", "-p", "hello"]])
