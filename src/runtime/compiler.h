@@ -16,6 +16,7 @@
 #include "format/checkpoint.h"
 #include "runtime/array.h"
 #include "runtime/kv.h"
+#include "runtime/weight_type.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
@@ -82,6 +83,12 @@ typedef enum ceiling_kind {
     CEILING_READ, // reads memory
     CEILING_COUNT
 } ceiling_kind;
+
+// What bounds the products of activations in this form with weights.
+static inline ceiling_kind activation_ceiling(activation_form form)
+{
+    return form == ACTIVATION_Q8 ? CEILING_INT8 : form == ACTIVATION_BF16 ? CEILING_BF16 : CEILING_FMA;
+}
 
 // Appends a program image whose plan runs each ceiling once, a few milliseconds each; its calls state what they compute
 // and read (plan_call_flops, plan_call_bytes). It is a function without arguments or results.

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "runtime/pack_convert.h"
+#include "runtime/weight_type.h"
 #include "session/generate.h"
 #include "text/utf8.h"
 
@@ -24,10 +24,10 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         tool_fail_usage(verb, "--kv: '%s' is neither f16 nor f32", value);
         return false;
     case OPTION_WEIGHTS: {
-        int type;
+        const weight_type *type;
         wf_error err;
         options->weights = value;
-        if (weights_parse(value, &type, &err) == WF_OK) return true;
+        if (weight_type_parse(value, &type, &err) == WF_OK) return true;
         tool_fail_usage(verb, "--%s", err.message);
         return false;
     }

@@ -59,12 +59,13 @@ static void float_row(builder *b, const embed_kernel *k, value panel, value lane
     loop columns;
     loop_begin(b, &columns, const_i(b, 0), const_i(b, k->cols), 1, 0, NULL);
     value column = columns.iv, x;
-    if (k->layout == LAYOUT_BF16_X16) {
+    const weight_type *t = weight_type_in(k->layout);
+    if (t->pairs) {
         value pair = mul_i(b, div_i(b, column, 2), 64), in_pair = mul_i(b, and_i(b, column, 1), 2);
         value bits = load(b, panel, add(b, add(b, pair, mul_i(b, lane, 4)), in_pair), 0, b->i16);
         x = to_f32(b, bitcast(b, bits, b->bf16));
     } else {
-        int64_t bytes = k->layout == LAYOUT_F16_X16 ? 2 : 4;
+        int64_t bytes = (int64_t)weight_type_file_bytes(t, 1);
         value offset = add(b, mul_i(b, column, 16 * bytes), mul_i(b, lane, bytes));
         x = to_f32(b, load(b, panel, offset, 0, bytes == 2 ? b->f16 : b->f32));
     }

@@ -7,8 +7,6 @@
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/q8.h"
 
-bool linear_takes_q8(weight_layout layout) { return layout_quant(layout) != NULL; }
-
 int64_t linear_tile_features(const linear_kernel *k) { return k->q8_features ? 2 * PANEL_ROWS : PANEL_ROWS; }
 
 void linear_name(const linear_kernel *k, char name[96])
@@ -278,7 +276,8 @@ static void build(linear *l)
 
     cut c = choose_cut(l);
     int64_t rounded_bytes = c.block * linear_rounded_bytes(k->cols);
-    bool rounds = k->layout == LAYOUT_BF16_X16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
+    bool rounds =
+        l->weights->activation == ACTIVATION_BF16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
     value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0};
     if (rounds) rounded = scratch(b, rounded_bytes);
     build_rows(l, &c, n_rows, sums, rounded);
@@ -287,6 +286,7 @@ static void build(linear *l)
 void linear_build(builder *b, const linear_kernel *k, const char *name)
 {
     kernel_target target = b->target;
+    const weight_type *weights = weight_type_in(k->layout);
     const quant_format *quant = layout_quant(k->layout);
     // AVX-512 without VNNI has no vpsignb; its quantised kernels are those of AVX2
     if (quant && !target.vpdpbusd) b->target.lanes = 8;
@@ -294,10 +294,11 @@ void linear_build(builder *b, const linear_kernel *k, const char *name)
     layout_panel_bytes(k->layout, k->cols, &panel_bytes);
     linear l = {.b = b,
                 .k = k,
+                .weights = weights,
                 .quant = quant,
                 .nv = PANEL_ROWS / b->target.lanes,
                 .vf = vec(b, b->target.lanes, b->f32),
-                .x_bytes = quant ? q8_row_bytes(k->cols) : 4 * k->cols,
+                .x_bytes = weights->activation == ACTIVATION_Q8 ? q8_row_bytes(k->cols) : 4 * k->cols,
                 .panel_bytes = (int64_t)panel_bytes};
     kernel_begin(b, name);
     build(&l);

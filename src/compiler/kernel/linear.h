@@ -68,7 +68,6 @@ typedef struct linear_kernel {
 void linear_name(const linear_kernel *k, char name[96]);
 void linear_build(builder *b, const linear_kernel *k, const char *name);
 
-bool linear_takes_q8(weight_layout layout);
 // Output features of one tile.
 int64_t linear_tile_features(const linear_kernel *k);
 

@@ -100,11 +100,6 @@ static void run(const bench *s, int64_t rows)
     printf("\n");
 }
 
-static ceiling_kind layout_ceiling(weight_layout layout)
-{
-    return layout_quant(layout) ? CEILING_INT8 : layout == LAYOUT_BF16_X16 ? CEILING_BF16 : CEILING_FMA;
-}
-
 static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned char *w, void *x, void *y, wf_error *err)
 {
     static const int64_t columns[] = {576, 1536, 8960};
@@ -119,7 +114,7 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         TRY(harness_open(&h, cpu, err));
         double start = clock_seconds();
         linear_build(&h.builder, &k, name);
-        ceiling_kind peak = layout_ceiling(layout);
+        ceiling_kind peak = activation_ceiling(weight_type_in(layout)->activation);
         ceiling_build(&h.builder, peak);
         ceiling_build(&h.builder, CEILING_READ);
         const char *names[] = {name, ceiling_name(peak), ceiling_name(CEILING_READ)};

@@ -4,12 +4,14 @@
 #define WELFORD_COMPILER_KERNEL_LINEAR_PARTS_H
 
 #include "compiler/kernel/linear.h"
+#include "runtime/weight_type.h"
 
 enum { MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a panel, and of a register tile
 
 typedef struct linear {
     builder *b;
     const linear_kernel *k;
+    const weight_type *weights;
     const quant_format *quant; // of the weights; NULL for floats
     int nv;                    // vectors a panel: 1 or 2
     type vf;                   // a vector of f32

@@ -44,14 +44,12 @@ static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t pan
             }
         return w;
     }
-    int64_t padded = k->layout == LAYOUT_BF16_X16 ? (k->cols + 1) / 2 * 2 : k->cols;
-    for (int64_t i = 0; i < panels * 16 * padded; i++) {
+    const weight_type *t = weight_type_in(k->layout);
+    size_t size = weight_type_file_bytes(t, 1);
+    for (size_t at = 0; at < bytes; at += size) {
         float x = 0.05f * random_normal(r);
-        uint16_t h = k->layout == LAYOUT_F16_X16 ? half_from_float(x) : bfloat_from_float(x);
-        if (k->layout == LAYOUT_F32_X16)
-            memcpy(w + 4 * i, &x, 4);
-        else
-            memcpy(w + 2 * i, &h, 2);
+        uint16_t h = t->pairs ? bfloat_from_float(x) : half_from_float(x);
+        memcpy(w + at, size == 4 ? (void *)&x : (void *)&h, size);
     }
     return w;
 }
@@ -74,7 +72,7 @@ static void write_starts(unsigned char *row, int64_t cols, int64_t block, bool v
 // x as the kernel reads it; what it stands for goes back into x.
 static unsigned char *activations(const linear_kernel *k, const kernel_target *target, float *x, int64_t n_rows)
 {
-    if (!linear_takes_q8(k->layout)) {
+    if (weight_type_in(k->layout)->activation != ACTIVATION_Q8) {
         unsigned char *same = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f);
         memcpy(same, x, (size_t)(n_rows * k->cols * 4));
         return same;
@@ -151,7 +149,8 @@ static void check_product(kernel_fn f, const product *p, const kernel_target *ta
     float *x = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f), *weights = unpack_weights(k, w, panels);
     for (int64_t i = 0; i < n_rows * k->cols; i++) x[i] = random_normal(r);
     unsigned char *x_packed = activations(k, target, x, n_rows);
-    if (k->layout == LAYOUT_BF16_X16 && target->vdpbf16ps) round_activations(x, n_rows * k->cols);
+    if (weight_type_in(k->layout)->activation == ACTIVATION_BF16 && target->vdpbf16ps)
+        round_activations(x, n_rows * k->cols);
     int64_t y_row = k->q8_features ? q8_row_bytes(n) : 4 * n;
     unsigned char *y = filled_memory((size_t)(n_rows * y_row), 0x7f);
     float *bias = filled_memory((size_t)(n + 16) * 4, 0x7f), *residual = filled_memory((size_t)(n_rows * n * 4), 0x7f);
@@ -235,9 +234,18 @@ static void test_layouts(void **state)
         products[n + i] = (product){{.layout = layout, .cols = f && f->blocks > 1 ? 512 : 96}, .features = 48};
     }
     for (int c = 0; c < N_WHOLE; c++) check_products(CPUS[c], products, 2 * n);
-    check_products("emulated-avx512f", products + LAYOUT_BF16_X16 - LAYOUT_F32_X16, 2); // and Q8_0
-    const product *quantised = products + LAYOUT_Q8_0_X16 - LAYOUT_F32_X16;
-    check_products("emulated-avx-vnni", quantised, LAYOUT_COUNT - LAYOUT_Q8_0_X16);
+    // the paths that only some forms of activations have
+    product bf16[LAYOUT_COUNT], quantised[LAYOUT_COUNT];
+    int n_bf16 = 0, n_quantised = 0;
+    for (int i = 0; i < n; i++) {
+        activation_form form = weight_type_in(products[i].k.layout)->activation;
+        if (form == ACTIVATION_BF16) bf16[n_bf16++] = products[i];
+        if (form == ACTIVATION_Q8) quantised[n_quantised++] = products[i];
+    }
+    assert_true(n_bf16 && n_quantised);
+    check_products("emulated-avx512f", bf16, n_bf16);
+    check_products("emulated-avx512f", quantised, 1);
+    check_products("emulated-avx-vnni", quantised, n_quantised);
 }
 
 // More columns than are summed at a time, and more rows than a block has.

@@ -18,7 +18,7 @@
 #define WELFORD_COMPILER_KERNEL_NORM_H
 
 #include "compiler/kernel/builder.h"
-#include "format/checkpoint.h"
+#include "format/tensor_type.h"
 
 // How layer_norm finds mean and variance; rms_norm reads a row once either way. docs/norms.md has the measurements.
 typedef enum norm_strategy {

@@ -82,16 +82,15 @@ bool linear_has_kernel(MlirOperation op)
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
-// the op does not say.
+// the op of a graph does not say.
 static weight_layout choose_layout(const lowering *l, const linear_parts *parts)
 {
     MlirValue w = parts->weights[0];
-    if (is_checkpoint_weight(w)) return lowering_weight_layout(l, w);
-    MlirType t = element_type_of(w);
-    if (!is_constant_value(w) || mlirTypeIsAF32(t)) return LAYOUT_F32_X16;
-    if (mlirTypeIsAF16(t)) return LAYOUT_F16_X16;
-    bool exact = mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
-    return exact ? LAYOUT_BF16_X16 : LAYOUT_F32_X16;
+    const weight_type *t = wf_weight_type(element_type_of(w));
+    if (is_checkpoint_weight(w)) return t->layout;
+    bool exact =
+        t->activation != ACTIVATION_BF16 || mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
+    return is_constant_value(w) && exact ? t->layout : LAYOUT_F32_X16;
 }
 
 // The root of a value in f32; rows of 8-bit blocks stay.

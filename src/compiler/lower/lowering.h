@@ -184,8 +184,6 @@ wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, boo
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index);
 bool is_checkpoint_weight(MlirValue v);
 bool is_constant_value(MlirValue v); // that is no splat
-// The layout of a tensor of the checkpoint.
-weight_layout lowering_weight_layout(const lowering *l, MlirValue v);
 // Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
 wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 

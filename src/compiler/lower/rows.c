@@ -14,8 +14,9 @@ wf_status lower_embed(lowering *l)
     char name[96];
     int w;
     if (!is_checkpoint_weight(table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
-    embed_kernel k = {
-        .layout = lowering_weight_layout(l, table), .cols = dim_of(table, 1), .scale = op_float(l->op, "scale", 1)};
+    embed_kernel k = {.layout = wf_weight_type(element_type_of(table))->layout,
+                      .cols = dim_of(table, 1),
+                      .scale = op_float(l->op, "scale", 1)};
     embed_name(&k, name);
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &ids));
     TRY(lowering_bind_matrix(l, &table, 1, false, k.layout, &w));
