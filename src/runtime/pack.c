@@ -9,7 +9,7 @@
 //
 // The cache file, little endian:
 //
-//     0     magic "WFPACK02"
+//     0     magic (versions.h)
 //     8     key: 32 hex digits
 //     40    u64 weights_bytes
 //     48    u64 XXH3-64 over the XXH3-64 of every piece, without this header
@@ -45,6 +45,7 @@
 #include "base/draft.h"
 #include "base/memory.h"
 #include "runtime/pack_panel.h"
+#include "runtime/versions.h"
 
 enum {
     HEADER_BYTES = 4096,
@@ -57,8 +58,6 @@ enum {
     PIECE_BYTES = 2 * 1024 * 1024,  // a huge page
     FAULT_AROUND_BYTES = 64 * 1024, // what the kernel maps around one page fault
 };
-
-static const char MAGIC[8] = {'W', 'F', 'P', 'A', 'C', 'K', '0', '2'};
 
 // ---- one weight
 
@@ -366,7 +365,7 @@ static void store_u64(unsigned char *p, uint64_t value)
 static void fill_header(unsigned char *header, const char *key, size_t weights_bytes, uint64_t hash)
 {
     memset(header, 0, HEADER_BYTES);
-    memcpy(header, MAGIC, sizeof MAGIC);
+    memcpy(header, PACK_MAGIC, MAGIC_BYTES);
     memcpy(header + AT_KEY, key, KEY_CHARS);
     store_u64(header + AT_BYTES, weights_bytes);
     store_u64(header + AT_HASH, hash);
