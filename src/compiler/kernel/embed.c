@@ -1,17 +1,6 @@
 #include "compiler/kernel/embed.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "compiler/kernel/linear_parts.h"
-
-void embed_name(const embed_kernel *k, char name[96])
-{
-    float scale = (float)k->scale;
-    uint32_t bits;
-    memcpy(&bits, &scale, sizeof bits);
-    snprintf(name, 96, "embed_%s_%lld_scale%08x", layout_name(k->layout), (long long)k->cols, bits);
-}
 
 static value times_scale(builder *b, const embed_kernel *k, value x)
 {
@@ -73,8 +62,9 @@ static void float_row(builder *b, const embed_kernel *k, value panel, value lane
     loop_end(b, &columns, NULL);
 }
 
-void embed_build(builder *b, const embed_kernel *k, const char *name)
+static void build_embed(builder *b, const void *params, const char *name)
 {
+    const embed_kernel *k = params;
     kernel_begin(b, name);
     value tokens = operand(b, 0), table = operand(b, 1), out = operand(b, 2);
     size_t panel_bytes = 0;
@@ -91,3 +81,19 @@ void embed_build(builder *b, const embed_kernel *k, const char *name)
     loop_end(b, &rows, NULL);
     kernel_end(b);
 }
+
+static const kernel_field FIELDS[] = {
+    KERNEL_TEXT(embed_kernel, layout, linear_layout_text, "_"),
+    KERNEL_FIELD(embed_kernel, cols, FIELD_INT, "_"),
+    KERNEL_FIELD(embed_kernel, scale, FIELD_F64, "_scale"),
+};
+
+const kernel_kind EMBED_KERNEL = {
+    .name = "embed",
+    .file = "embed.c",
+    .help = "rows of the embedding table, from any weight layout to f32",
+    .build = build_embed,
+    .params_bytes = sizeof(embed_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};

@@ -108,12 +108,10 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         if (f && columns[i] % (f->blocks * QUANT_BLOCK)) continue;
         linear_kernel k = {.layout = layout, .cols = columns[i]};
         harness h;
-        char name[96];
         kernel_fn functions[3];
-        linear_name(&k, name);
         TRY(harness_open(&h, cpu, err));
         double start = clock_seconds();
-        linear_build(&h.builder, &k, name);
+        const char *name = harness_add(&h, &LINEAR_KERNEL, &k);
         ceiling_kind peak = activation_ceiling(weight_type_in(layout)->activation);
         ceiling_build(&h.builder, peak);
         ceiling_build(&h.builder, CEILING_READ);
@@ -137,7 +135,7 @@ static wf_status print_assembly(const char *cpu, wf_error *err)
     for (int i = 0; i < CEILING_READ; i++) ceiling_build(&h.builder, (ceiling_kind)i);
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         linear_kernel k = {.layout = (weight_layout)layout, .cols = 1536};
-        linear_build(&h.builder, &k, layout_name(k.layout));
+        harness_add(&h, &LINEAR_KERNEL, &k);
     }
     wf_status status = harness_assembly(&h, &assembly, err);
     if (status == WF_OK) fwrite(assembly.data, 1, assembly.len, stdout);

@@ -21,6 +21,9 @@ typedef struct linear {
     value x, w, y, bias, residual, stride, n_tiles;
 } linear;
 
+// The layout in a kernel's name.
+static inline const char *linear_layout_text(int layout) { return layout_name((weight_layout)layout); }
+
 // With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
 // themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it
 // (linear.h has each).

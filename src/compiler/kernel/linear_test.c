@@ -188,9 +188,9 @@ static void check_product(kernel_fn f, const product *p, const kernel_target *ta
     // an error of (max/127)^2 / 12 each, 32 / (12 * 127^2) = 1.7e-4 of a block's power where one value is all of it
     double limit = k->q8_features ? 2e-4 : k->cols < 1000 ? 1e-12 : 1e-15 * (double)k->cols;
     if (!(error <= limit * power)) {
-        char name[96];
-        linear_name(k, name);
-        fail_msg("%s, %d rows, %d features: NMSE %g", name, (int)n_rows, (int)n, error / power);
+        buffer name = {0};
+        kernel_write_name(&LINEAR_KERNEL, k, &name);
+        fail_msg("%s, %d rows, %d features: NMSE %g", name.data, (int)n_rows, (int)n, error / power);
     }
     free(w), free(x), free(weights), free(x_packed), free(y), free(bias), free(residual);
 }
@@ -202,15 +202,10 @@ static void check_products(const char *cpu, const product *products, int n)
     if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
     enum { MAX_PRODUCTS = 32 };
     assert_in_range(n, 1, MAX_PRODUCTS);
-    char names[MAX_PRODUCTS][96];
-    const char *pointers[MAX_PRODUCTS];
+    const char *names[MAX_PRODUCTS];
     kernel_fn functions[MAX_PRODUCTS];
-    for (int i = 0; i < n; i++) {
-        linear_name(&products[i].k, names[i]);
-        pointers[i] = names[i];
-        linear_build(&h.builder, &products[i].k, names[i]);
-    }
-    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    for (int i = 0; i < n; i++) names[i] = harness_add(&h, &LINEAR_KERNEL, &products[i].k);
+    if (harness_compile(&h, names, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
     static const int64_t rows[] = {1, 2, 3, 4, 7, 8, 12, 23, 60, 512};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     rng r = {42};
@@ -347,13 +342,10 @@ static void test_extremes(void **state)
             harness h;
             wf_error err = {0};
             linear_kernel k = {.layout = (weight_layout)layout, .cols = format->blocks * QUANT_BLOCK};
-            char name[96];
-            const char *pointer = name;
             kernel_fn f;
-            linear_name(&k, name);
             assert_int_equal(harness_open(&h, CPUS[c], &err), WF_OK);
-            linear_build(&h.builder, &k, name);
-            assert_int_equal(harness_compile(&h, &pointer, 1, &f, &err), WF_OK);
+            const char *name = harness_add(&h, &LINEAR_KERNEL, &k);
+            assert_int_equal(harness_compile(&h, &name, 1, &f, &err), WF_OK);
             static const unsigned char bytes[] = {0xff, 0x80, 0x7f, 0x00}, scales[] = {0x7f, 0x80, 0xff};
             for (size_t i = 0; i < sizeof bytes * sizeof scales * N_EXTREMES; i++)
                 check_extreme(CPUS[c], f, &k, &h.builder.target, bytes[i % 4], scales[i / 4 % 3], (int)(i / 12));
@@ -372,9 +364,7 @@ static void test_other_cpus(void **state)
         assert_int_equal(harness_open_other(&h, cpu->name, &err), WF_OK);
         for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
             linear_kernel k = {.layout = (weight_layout)layout, .cols = 512, .tail = 5};
-            char name[96];
-            linear_name(&k, name);
-            linear_build(&h.builder, &k, name);
+            harness_add(&h, &LINEAR_KERNEL, &k);
         }
         buffer assembly = {0};
         if (harness_assembly(&h, &assembly, &err) != WF_OK) fail_msg("%s: %s", cpu->name, err.message);

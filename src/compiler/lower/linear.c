@@ -8,8 +8,6 @@
 #include "compiler/kernel/linear.h"
 #include "compiler/lower/lowering.h"
 
-BUILD_WRAPPER(linear_build, linear_kernel)
-
 enum { ROWS_WORTH_PACKING = 8 };
 
 // f32, f16 or bf16.
@@ -138,14 +136,13 @@ static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layo
 static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_parts *parts, const linear_roots *r,
                              int64_t features, int y)
 {
-    char name[96], label[128] = "";
+    char label[128] = "";
     if (is_checkpoint_weight(parts->weights[0])) {
         MlirStringRef weight = op_string(defining_op(parts->weights[0]), "name");
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     }
-    linear_name(k, name);
     int64_t per_tile = linear_tile_features(k), n_tiles = (features + per_tile - 1) / per_tile, products = 0;
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_linear_build, k), *label ? label : NULL);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &LINEAR_KERNEL, k), *label ? label : NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
     if (r->first < 0)
