@@ -9,7 +9,7 @@
 
 // Files begin with these.
 enum { MAGIC_BYTES = 8 };
-#define PLAN_MAGIC "WFPLAN06"    // plan_file.c
+#define PLAN_MAGIC "WFPLAN07"    // plan_file.c
 #define PROGRAM_MAGIC "WFPROG03" // program.h
 #define PACK_MAGIC "WFPACK02"    // pack.c
 #define SESSION_MAGIC "WFSESS01" // session/session_file.h

@@ -207,6 +207,9 @@ static void print_tables(const exec_command *command, const plan *p)
 {
     buffer text = {0};
     if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (command->print_report && p->n_dims > 1) buffer_printf(&text, "sizes            any\n");
+    if (command->print_report && p->fixed && *p->fixed)
+        buffer_printf(&text, "sizes            those of these arrays: %s\n", p->fixed);
     if (command->print_plan) plan_print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
