@@ -122,7 +122,7 @@ wf_status welford_list(buffer *out, wf_error *err)
     for (const pass *p = PASSES; p->name; p++)
         if (p->group == PASS_LOWER) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
     buffer_printf(out, "\nkernels: what plans call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
-    for (const kernel_info *k = KERNELS; k->name; k++)
-        buffer_printf(out, "  %-16s %-12s %s\n", k->name, k->file, k->help);
+    for (const kernel_kind *const *k = KERNELS; *k; k++)
+        buffer_printf(out, "  %-16s %-12s %s\n", (*k)->name, (*k)->file, (*k)->help);
     return out->failed ? error_memory(err, out->len) : WF_OK;
 }

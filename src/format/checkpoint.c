@@ -32,54 +32,6 @@ struct checkpoint {
     arena memory;
 };
 
-// Tensor types. block_values is 0 for those whose name is known, but whose blocks welford does not read.
-static const tensor_layout LAYOUTS[] = {
-    [TENSOR_F32] = {"F32", 1, 4},
-    [TENSOR_F16] = {"F16", 1, 2},
-    [TENSOR_Q4_0] = {"Q4_0", 32, 18},
-    [TENSOR_Q4_1] = {"Q4_1", 32, 20},
-    [TENSOR_Q5_0] = {"Q5_0", 32, 22},
-    [TENSOR_Q5_1] = {"Q5_1", 32, 24},
-    [TENSOR_Q8_0] = {"Q8_0", 32, 34},
-    [TENSOR_Q8_1] = {"Q8_1", 32, 36},
-    [TENSOR_Q2_K] = {"Q2_K", 256, 84},
-    [TENSOR_Q3_K] = {"Q3_K", 256, 110},
-    [TENSOR_Q4_K] = {"Q4_K", 256, 144},
-    [TENSOR_Q5_K] = {"Q5_K", 256, 176},
-    [TENSOR_Q6_K] = {"Q6_K", 256, 210},
-    [TENSOR_Q8_K] = {"Q8_K", 256, 292},
-    [TENSOR_I8] = {"I8", 1, 1},
-    [TENSOR_I16] = {"I16", 1, 2},
-    [TENSOR_I32] = {"I32", 1, 4},
-    [TENSOR_I64] = {"I64", 1, 8},
-    [TENSOR_F64] = {"F64", 1, 8},
-    [TENSOR_BF16] = {"BF16", 1, 2},
-    [16] = {"IQ2_XXS", 0, 0},
-    [17] = {"IQ2_XS", 0, 0},
-    [18] = {"IQ3_XXS", 0, 0},
-    [19] = {"IQ1_S", 0, 0},
-    [20] = {"IQ4_NL", 0, 0},
-    [21] = {"IQ3_S", 0, 0},
-    [22] = {"IQ2_S", 0, 0},
-    [23] = {"IQ4_XS", 0, 0},
-    [29] = {"IQ1_M", 0, 0},
-    [34] = {"TQ1_0", 0, 0},
-    [35] = {"TQ2_0", 0, 0},
-    [39] = {"MXFP4", 0, 0},
-};
-
-const char *tensor_type_name(uint32_t type)
-{
-    size_t known = sizeof LAYOUTS / sizeof *LAYOUTS;
-    return type < known && LAYOUTS[type].name ? LAYOUTS[type].name : "unknown";
-}
-
-const tensor_layout *tensor_type_layout(uint32_t type)
-{
-    size_t known = sizeof LAYOUTS / sizeof *LAYOUTS;
-    return type < known && LAYOUTS[type].block_values ? &LAYOUTS[type] : NULL;
-}
-
 // ---- names
 
 static int compare_views(view a, view b)

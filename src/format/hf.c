@@ -49,26 +49,17 @@ static bool has_file(const folder *h, const char *name)
 
 static wf_status take_tensor(folder *h, const char *path, const safetensors_tensor *from)
 {
-    static const struct {
-        const char *name;
-        tensor_type type;
-    } types[] = {{"F32", TENSOR_F32}, {"F16", TENSOR_F16}, {"BF16", TENSOR_BF16}};
     char name[64];
     TRY(hf_map_name(path, &h->config, from->name, name, h->err));
     if (!name[0]) return WF_OK;
     checkpoint_tensor t = {
         .n_dims = from->n_dims, .dims = {1, 1, 1, 1}, .data = from->data, .offset = from->offset, .bytes = from->bytes};
-    size_t type = 0, n_types = sizeof types / sizeof *types;
-    while (type < n_types && strcmp(types[type].name, from->dtype)) type++;
-    if (type == n_types)
-        return error_set(h->err, WF_ERROR_UNSUPPORTED,
-                         "%s: tensor '%.80s': dtype %s is not supported, only F32, F16 and "
-                         "BF16 are",
-                         path, from->name, from->dtype);
+    if (!tensor_type_of_dtype(from->dtype, &t.type))
+        return error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: tensor '%.80s': dtype %s is not supported", path,
+                         from->name, from->dtype);
     if (from->bytes == 0 || from->n_dims < 1 || from->n_dims > 4)
         return error_set(h->err, WF_ERROR_FORMAT, "%s: tensor '%.80s' is empty or has %u dimensions", path, from->name,
                          from->n_dims);
-    t.type = types[type].type;
     for (uint32_t i = 0; i < from->n_dims; i++) t.dims[i] = from->dims[from->n_dims - 1 - i];
     char *copy = arena_strdup(checkpoint_memory(h->file), view_of(name));
     if (!copy) return error_memory(h->err, strlen(name));

@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-static const char MAGIC[8] = {'W', 'F', 'C', 'A', 'C', 'H', 'E', '1'};
+#include "runtime/versions.h"
+
 enum { AT_KIND = 8, AT_KEY = 16, AT_BYTES = 48, AT_PAYLOAD_CHECKSUM = 56, AT_CHECKSUM = 64, AT_ORIGIN = 72 };
 
 // A path that is too long stays what it was.
@@ -51,7 +52,7 @@ static uint64_t load(const unsigned char *from, int bytes)
 void cache_record_write(const cache_record *r, unsigned char out[CACHE_RECORD_BYTES])
 {
     memset(out, 0, CACHE_RECORD_BYTES);
-    memcpy(out, MAGIC, sizeof MAGIC);
+    memcpy(out, CACHE_MAGIC, MAGIC_BYTES);
     store(out + AT_KIND, (uint64_t)r->kind, 4);
     memcpy(out + AT_KEY, r->key, CACHE_KEY_CHARS - 1);
     store(out + AT_BYTES, r->payload_bytes, 8);
@@ -64,7 +65,7 @@ bool cache_record_read(const void *data, size_t bytes, cache_record *r)
 {
     unsigned char copy[CACHE_RECORD_BYTES];
     *r = (cache_record){0};
-    if (bytes < sizeof copy || memcmp(data, MAGIC, sizeof MAGIC)) return false;
+    if (bytes < sizeof copy || memcmp(data, CACHE_MAGIC, MAGIC_BYTES)) return false;
     memcpy(copy, data, sizeof copy);
     uint64_t checksum = load(copy + AT_CHECKSUM, 8), kind = load(copy + AT_KIND, 4);
     store(copy + AT_CHECKSUM, 0, 8);

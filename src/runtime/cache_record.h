@@ -1,7 +1,7 @@
 // What every entry of the cache begins with, so that it can be told what it is, and whether it is the one that is
 // meant. Little endian:
 //
-//     0     magic "WFCACHE1"
+//     0     magic (versions.h)
 //     8     u32 kind (cache_kind), u32 zero
 //     16    key: 32 hex digits
 //     48    u64 bytes of the payload

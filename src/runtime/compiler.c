@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "runtime/library.h"
+#include "runtime/versions.h"
 
 static const library_name LIBRARY = {"libwelford_compiler.so", "WELFORD_COMPILER"};
 

@@ -16,6 +16,7 @@
 #include "format/checkpoint.h"
 #include "runtime/array.h"
 #include "runtime/kv.h"
+#include "runtime/weight_type.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
@@ -23,7 +24,7 @@ typedef struct compile_options {
     int n_threads;              // that compile; the program is the same for any number
     const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; NULL: all
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr; NULL: nothing
-    const char *weights;        // the type that float matrices are packed in (pack_convert.h); NULL: as stored
+    const char *weights;        // the type that float matrices are packed in (weight_type.h); NULL: as stored
 } compile_options;
 
 // What a session needs of a model that is known before it is compiled.
@@ -83,6 +84,12 @@ typedef enum ceiling_kind {
     CEILING_COUNT
 } ceiling_kind;
 
+// What bounds the products of activations in this form with weights.
+static inline ceiling_kind activation_ceiling(activation_form form)
+{
+    return form == ACTIVATION_Q8 ? CEILING_INT8 : form == ACTIVATION_BF16 ? CEILING_BF16 : CEILING_FMA;
+}
+
 // Appends a program image whose plan runs each ceiling once, a few milliseconds each; its calls state what they compute
 // and read (plan_call_flops, plan_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
@@ -97,11 +104,8 @@ typedef struct compiler_door {
 wf_status compiler_open(const char *function, compiler_door *door, wf_error *err);
 void compiler_close(compiler_door *door);
 
-// Raised by hand whenever the same checkpoint would compile to another program.
-#define WELFORD_COMPILER_VERSION "5"
-
-// What stands for the compiler in cache keys: its version, and size and time of modification of the library that would
-// be opened, so that a rebuilt compiler is never answered from an old cache.
+// What stands for the compiler in cache keys: its version (versions.h), and size and time of modification of the
+// library that would be opened, so that a rebuilt compiler is never answered from an old cache.
 enum { COMPILER_IDENTITY_CHARS = 96 };
 void compiler_identity(char identity[COMPILER_IDENTITY_CHARS]);
 

@@ -1,8 +1,8 @@
 // Opening a model, from cheap to dear: model_open says whether it can be, model_load makes it so.
 //
 //   program key   XXH3-128 of: header of the checkpoint, compiler, CPU, options
-//   pack key      XXH3-128 of: header, compiler version, size, time of modification and a sample of the checkpoint's
-//                 data, the plan's table of weights
+//   pack key      XXH3-128 of: header, size, time of modification and a sample of the checkpoint's data, the plan's
+//                 table of weights and how they are packed (pack_key.h)
 //
 // The pack's key knows nothing of CPU and options, so that programs which want the same weights share one pack.
 #include "runtime/model.h"
@@ -16,6 +16,8 @@
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 #include "runtime/cache_list.h"
+#include "runtime/pack_key.h"
+#include "runtime/versions.h"
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -56,21 +58,6 @@ static void append_part_sample(view part, buffer *out)
     }
 }
 
-// All that decides a pack's bytes; names end with a zero byte, so that no two tables look alike.
-static void append_weights(const plan *p, buffer *out)
-{
-    buffer_printf(out, "%zu %" PRIu32 "\n", plan_fixed_bytes(p, AREA_WEIGHTS), p->n_weights);
-    for (uint32_t i = 0; i < p->n_weights; i++) {
-        const plan_weight *w = &p->weights[i];
-        buffer_printf(out, "%d %" PRId64 " %d %d %zu %zu %" PRIu32, (int)w->layout, w->cols, w->interleave, w->plus_one,
-                      w->offset, w->bytes, w->n_sources);
-        for (uint32_t s = 0; s < w->n_sources; s++) {
-            buffer_printf(out, " %" PRIu32 " %" PRId64 " ", w->types[s], w->rows[s]);
-            buffer_append(out, w->sources[s], strlen(w->sources[s]) + 1);
-        }
-    }
-}
-
 // What tells this checkpoint from others: size, time of modification, a sample of the data.
 static void append_content(const checkpoint *file, buffer *out)
 {
@@ -80,14 +67,13 @@ static void append_content(const checkpoint *file, buffer *out)
     for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
 }
 
-// The checkpoint, this version of the compiler, and `more`.
+// The checkpoint and `more`.
 static bool make_content_key(const checkpoint *file, const buffer *more, char key[CACHE_KEY_CHARS])
 {
     buffer content = {0};
     append_content(file, &content);
     bool failed = content.failed || more->failed;
-    const view parts[] = {header_view(file), VIEW_LITERAL(WELFORD_COMPILER_VERSION), buffer_view(&content),
-                          buffer_view(more)};
+    const view parts[] = {header_view(file), buffer_view(&content), buffer_view(more)};
     if (!failed) cache_key(parts, sizeof parts / sizeof *parts, key);
     buffer_free(&content);
     return !failed;
@@ -96,7 +82,7 @@ static bool make_content_key(const checkpoint *file, const buffer *more, char ke
 static bool make_pack_id(const checkpoint *file, const plan *p, cache_id *id)
 {
     buffer weights = {0};
-    append_weights(p, &weights);
+    pack_key_append(p, &weights);
     *id = (cache_id){.kind = CACHE_PACK, .origin = checkpoint_path(file)};
     bool good = make_content_key(file, &weights, id->key);
     buffer_free(&weights);
@@ -107,7 +93,8 @@ bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
 {
     const char *weights = m->options.weights;
     buffer types = {0};
-    buffer_printf(&types, "weights=%s kv=%s", weights ? weights : "", kv_type_name(&m->sizes.kv));
+    buffer_printf(&types, "compiler=%s weights=%s kv=%s", WELFORD_COMPILER_VERSION, weights ? weights : "",
+                  kv_type_name(&m->sizes.kv));
     bool good = make_content_key(m->file, &types, identity);
     buffer_free(&types);
     return good;

@@ -27,7 +27,6 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "runtime/cache.h"
-#include "runtime/pack_convert.h"
 #include "runtime/pack_panel.h"
 
 enum {
@@ -58,7 +57,7 @@ static wf_status check_tensor(const checkpoint *file, const plan_weight *w, uint
         return error_set(err, WF_ERROR_FORMAT,
                          "%s: tensor '%s' has type %s, but the program was compiled for type %" PRIu32, path, name,
                          layout ? layout->name : "unknown", w->types[s]);
-    if (!panel_takes(w->layout, t->type) && !panel_converts(w->layout, t->type))
+    if (!panel_takes(w->layout, t->type))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: tensor '%s' of type %s cannot be packed as %s", path, name,
                          layout->name, layout_name(w->layout));
     int64_t rows = t->dims[1] * t->dims[2] * t->dims[3]; // gguf_open checked that the product fits
@@ -121,11 +120,7 @@ static void pack_panels(const weight_source *source, int64_t begin, int64_t end,
         }
         int64_t row = panel * PANEL_ROWS, n_rows = w->rows[s] - row < PANEL_ROWS ? w->rows[s] - row : PANEL_ROWS;
         const unsigned char *rows = source->data[s] + (size_t)row * source->row_bytes[s];
-        tensor_type type = (tensor_type)w->types[s];
-        if (panel_takes(w->layout, type))
-            panel_pack(w->layout, rows, source->row_bytes[s], (size_t)n_rows, w->cols, to);
-        else
-            panel_pack_converted(w->layout, type, rows, source->row_bytes[s], (size_t)n_rows, w->cols, to);
+        panel_pack(w->layout, (tensor_type)w->types[s], rows, source->row_bytes[s], (size_t)n_rows, w->cols, to);
     }
 }
 

@@ -23,85 +23,80 @@
 
 #include <string.h>
 
-#include "base/half.h"
+#include "runtime/weight_type.h"
 
 enum { WORD = 4, HALF_BYTES = 2, LINE = PANEL_ROWS * WORD };
 
-bool panel_takes(weight_layout layout, tensor_type type)
-{
-    switch (layout) {
-    case LAYOUT_VECTOR_F32: return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16;
-    case LAYOUT_F32_X16: return type == TENSOR_F32;
-    case LAYOUT_F16_X16: return type == TENSOR_F16;
-    case LAYOUT_BF16_X16: return type == TENSOR_BF16;
-    case LAYOUT_Q8_0_X16: return type == TENSOR_Q8_0;
-    case LAYOUT_Q4_0_X16: return type == TENSOR_Q4_0;
-    case LAYOUT_Q4_1_X16: return type == TENSOR_Q4_1;
-    case LAYOUT_Q5_0_X16: return type == TENSOR_Q5_0;
-    case LAYOUT_Q5_1_X16: return type == TENSOR_Q5_1;
-    case LAYOUT_Q4_K_X16: return type == TENSOR_Q4_K;
-    case LAYOUT_Q5_K_X16: return type == TENSOR_Q5_K;
-    case LAYOUT_Q6_K_X16: return type == TENSOR_Q6_K;
-    default: return false;
-    }
-}
-
-// Inlined everywhere so that sizes which the caller knows become constants here.
+// Inlined into one function a type, so that sizes which it knows become constants.
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE void transpose_words(const unsigned char *in, size_t row_bytes, size_t n_rows, size_t n_words,
-                                   unsigned char *out)
+ALWAYS_INLINE void transpose_words(const unsigned char *in, size_t row_bytes, size_t n_words, unsigned char *out)
 {
     for (size_t w = 0; w < n_words; w++)
-        for (size_t r = 0; r < n_rows; r++) memcpy(out + w * LINE + r * WORD, in + r * row_bytes + w * WORD, WORD);
+        for (size_t r = 0; r < PANEL_ROWS; r++) memcpy(out + w * LINE + r * WORD, in + r * row_bytes + w * WORD, WORD);
 }
 
-ALWAYS_INLINE void copy_halves(const unsigned char *in, size_t row_bytes, size_t n_rows, unsigned char *out)
+ALWAYS_INLINE void copy_halves(const unsigned char *in, size_t row_bytes, unsigned char *out)
 {
-    for (size_t r = 0; r < n_rows; r++) memcpy(out + r * HALF_BYTES, in + r * row_bytes, HALF_BYTES);
+    for (size_t r = 0; r < PANEL_ROWS; r++) memcpy(out + r * HALF_BYTES, in + r * row_bytes, HALF_BYTES);
 }
 
 // n_scales numbers of f16 and n_words words of quants a block.
-ALWAYS_INLINE void pack_blocks(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, size_t n_scales,
-                               size_t n_words, unsigned char *out)
+ALWAYS_INLINE void pack_blocks(const unsigned char *in, size_t row_bytes, int64_t cols, size_t n_scales, size_t n_words,
+                               unsigned char *out)
 {
     for (int64_t b = 0; b < cols / QUANT_BLOCK; b++) {
         for (size_t s = 0; s < n_scales; s++, out += PANEL_ROWS * HALF_BYTES, in += HALF_BYTES)
-            copy_halves(in, row_bytes, n_rows, out);
-        transpose_words(in, row_bytes, n_rows, n_words, out);
+            copy_halves(in, row_bytes, out);
+        transpose_words(in, row_bytes, n_words, out);
         in += n_words * WORD;
         out += n_words * LINE;
     }
 }
 
-ALWAYS_INLINE void pack_f32(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+void panel_pack_q8_0(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
 {
-    transpose_words(in, row_bytes, n_rows, (size_t)cols, out);
+    pack_blocks(rows, row_bytes, cols, 1, 8, out);
+}
+
+void panel_pack_q4_0(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_blocks(rows, row_bytes, cols, 1, 4, out);
+}
+
+void panel_pack_q4_1(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_blocks(rows, row_bytes, cols, 2, 4, out);
+}
+
+void panel_pack_f32(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    transpose_words(rows, row_bytes, (size_t)cols, out);
 }
 
 // Pairs of columns are words; an odd last column leaves the upper halves of its words zero.
-ALWAYS_INLINE void pack_bf16(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+void panel_pack_bf16(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
 {
     size_t pairs = (size_t)cols / 2;
-    transpose_words(in, row_bytes, n_rows, pairs, out);
+    transpose_words(rows, row_bytes, pairs, out);
     if (cols % 2 == 0) return;
     memset(out + pairs * LINE, 0, LINE);
-    for (size_t r = 0; r < n_rows; r++)
-        memcpy(out + pairs * LINE + r * WORD, in + r * row_bytes + pairs * WORD, HALF_BYTES);
+    for (size_t r = 0; r < PANEL_ROWS; r++)
+        memcpy(out + pairs * LINE + r * WORD, rows + r * row_bytes + pairs * WORD, HALF_BYTES);
 }
 
 // A pair of columns is a line of words, whose lower halves are the first column and whose upper halves the second.
-ALWAYS_INLINE void pack_f16(const unsigned char *in, size_t row_bytes, size_t n_rows, int64_t cols, unsigned char *out)
+void panel_pack_f16(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
 {
-    uint32_t line[PANEL_ROWS] = {0};
+    uint32_t line[PANEL_ROWS];
     uint16_t columns[2][PANEL_ROWS];
-    for (int64_t pair = 0; pair < cols / 2; pair++, in += WORD, out += LINE) {
-        for (size_t r = 0; r < n_rows; r++) memcpy(&line[r], in + r * row_bytes, WORD);
+    for (int64_t pair = 0; pair < cols / 2; pair++, rows += WORD, out += LINE) {
+        for (size_t r = 0; r < PANEL_ROWS; r++) memcpy(&line[r], rows + r * row_bytes, WORD);
         for (size_t r = 0; r < PANEL_ROWS; r++) columns[0][r] = (uint16_t)line[r];
         for (size_t r = 0; r < PANEL_ROWS; r++) columns[1][r] = (uint16_t)(line[r] >> 16);
         memcpy(out, columns, LINE);
     }
-    if (cols % 2) copy_halves(in, row_bytes, n_rows, out);
+    if (cols % 2) copy_halves(rows, row_bytes, out);
 }
 
 // ---- blocks whose bits lie in another order
@@ -147,7 +142,7 @@ static uint64_t spread_bits(unsigned char bits)
     return ((apart + all_8(0x7f)) | apart) >> 3 & all_8(16);         // a carry into bit 7, or bit 7 itself
 }
 
-static void read_q5(const unsigned char *in, bool min, quants *out)
+ALWAYS_INLINE void read_q5(const unsigned char *in, bool min, quants *out)
 {
     memcpy(out->d, in, HALF_BYTES);
     if (min) memcpy(out->m, in + HALF_BYTES, HALF_BYTES);
@@ -158,6 +153,10 @@ static void read_q5(const unsigned char *in, bool min, quants *out)
         store_8(out->q + 16 + 8 * i, move_bits(pairs, 15, 4, 0) | spread_bits(high[2 + i]));
     }
 }
+
+static void read_q5_0(const unsigned char *in, quants *out) { read_q5(in, false, out); }
+
+static void read_q5_1(const unsigned char *in, quants *out) { read_q5(in, true, out); }
 
 // Six bits each of a[8] and b[8]. The low six bits of s[0..3] and s[4..7] are a[0..3] and b[0..3]; the nibbles of
 // s[8..11] are the low four bits of a[4..7] and b[4..7], and the top two bits of s[0..7] their upper two.
@@ -171,7 +170,7 @@ static void unpack_scales(const unsigned char s[12], unsigned char scales[STEP_B
     }
 }
 
-static void read_q45_k(const unsigned char *in, bool five, quants *out)
+ALWAYS_INLINE void read_q45_k(const unsigned char *in, bool five, quants *out)
 {
     memcpy(out->d, in, HALF_BYTES);
     memcpy(out->m, in + HALF_BYTES, HALF_BYTES);
@@ -186,6 +185,10 @@ static void read_q45_k(const unsigned char *in, bool five, quants *out)
             store_8(q + 32, move_bits(pairs, 15, 4, 0) | move_bits(fifth, 1, 2 * p + 1, 4));
         }
 }
+
+static void read_q4_k(const unsigned char *in, quants *out) { read_q45_k(in, false, out); }
+
+static void read_q5_k(const unsigned char *in, quants *out) { read_q45_k(in, true, out); }
 
 static void read_q6_k(const unsigned char *in, quants *out)
 {
@@ -234,69 +237,106 @@ ALWAYS_INLINE void write_quants(const quant_format *f, const quants *in, size_t 
     }
 }
 
-ALWAYS_INLINE void pack_quants(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows,
-                               int64_t cols, unsigned char *out)
+// `layout` and `read` are constants where this is inlined, and so is what the format says.
+ALWAYS_INLINE void pack_quants(const unsigned char *rows, size_t row_bytes, int64_t cols, weight_layout layout,
+                               void (*read)(const unsigned char *in, quants *out), unsigned char *out)
 {
-    const quant_format format = *layout_quant(layout), *f = &format;
-    int64_t steps = cols / (f->blocks * QUANT_BLOCK);
-    size_t block_bytes = row_bytes / (size_t)steps;
-    for (int64_t s = 0; s < steps; s++, rows += block_bytes, out += quant_step_bytes(f))
-        for (size_t r = 0; r < n_rows; r++) {
-            const unsigned char *in = rows + r * row_bytes;
+    const weight_type *t = weight_type_in(layout);
+    const quant_format format = t->quant, *f = &format;
+    int64_t step = f->blocks * QUANT_BLOCK;
+    size_t block_bytes = weight_type_file_bytes(t, step);
+    for (int64_t s = 0; s < cols / step; s++, rows += block_bytes, out += quant_step_bytes(f))
+        for (size_t r = 0; r < PANEL_ROWS; r++) {
             quants block;
-            if (layout == LAYOUT_Q6_K_X16)
-                read_q6_k(in, &block);
-            else if (layout == LAYOUT_Q4_K_X16 || layout == LAYOUT_Q5_K_X16)
-                read_q45_k(in, layout == LAYOUT_Q5_K_X16, &block);
-            else
-                read_q5(in, layout == LAYOUT_Q5_1_X16, &block);
+            read(rows + r * row_bytes, &block);
             write_quants(f, &block, r, out);
         }
 }
 
-ALWAYS_INLINE void pack_rows(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows,
-                             int64_t cols, unsigned char *out)
+void panel_pack_q5_0(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
 {
-    switch (layout) {
-    case LAYOUT_F32_X16: pack_f32(rows, row_bytes, n_rows, cols, out); break;
-    case LAYOUT_F16_X16: pack_f16(rows, row_bytes, n_rows, cols, out); break;
-    case LAYOUT_BF16_X16: pack_bf16(rows, row_bytes, n_rows, cols, out); break;
-    case LAYOUT_Q8_0_X16: pack_blocks(rows, row_bytes, n_rows, cols, 1, 8, out); break;
-    case LAYOUT_Q4_0_X16: pack_blocks(rows, row_bytes, n_rows, cols, 1, 4, out); break;
-    case LAYOUT_Q4_1_X16: pack_blocks(rows, row_bytes, n_rows, cols, 2, 4, out); break;
-    case LAYOUT_Q5_0_X16:
-    case LAYOUT_Q5_1_X16:
-    case LAYOUT_Q4_K_X16:
-    case LAYOUT_Q5_K_X16:
-    case LAYOUT_Q6_K_X16: pack_quants(layout, rows, row_bytes, n_rows, cols, out); break;
-    default: break;
+    pack_quants(rows, row_bytes, cols, LAYOUT_Q5_0_X16, read_q5_0, out);
+}
+
+void panel_pack_q5_1(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_quants(rows, row_bytes, cols, LAYOUT_Q5_1_X16, read_q5_1, out);
+}
+
+void panel_pack_q4_k(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_quants(rows, row_bytes, cols, LAYOUT_Q4_K_X16, read_q4_k, out);
+}
+
+void panel_pack_q5_k(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_quants(rows, row_bytes, cols, LAYOUT_Q5_K_X16, read_q5_k, out);
+}
+
+void panel_pack_q6_k(const unsigned char *rows, size_t row_bytes, int64_t cols, unsigned char *out)
+{
+    pack_quants(rows, row_bytes, cols, LAYOUT_Q6_K_X16, read_q6_k, out);
+}
+
+// ---- any type and any number of rows
+
+bool panel_takes(weight_layout layout, tensor_type type)
+{
+    const weight_type *to = weight_type_in(layout), *from = weight_type_of(type);
+    if (!from) return false;
+    if (layout == LAYOUT_VECTOR_F32) return from->widen;
+    return from == to || (to && to->narrow && from->widen);
+}
+
+enum { CHUNK = 256, CHUNK_BYTES = CHUNK * 4 }; // columns; bytes of a row of the widest type
+
+// A chunk's share of a panel must be the panel of as many columns: whole blocks of every layout, whole pairs of bf16.
+_Static_assert(CHUNK % STEP_COLUMNS == 0 && CHUNK % 2 == 0, "a chunk is made of whole blocks");
+
+// A panel is one stream over its columns, so it can be made a few columns at a time: rows of CHUNK columns are brought
+// to the file's form of the layout's type, on the stack, beside zeros for rows that are missing, and packed as if they
+// had been stored so. (Blocks of zeros have d = 0 and m = 0.)
+static void pack_by_chunks(const weight_type *to, const weight_type *from, const unsigned char *rows, size_t row_bytes,
+                           size_t n_rows, int64_t cols, unsigned char *out)
+{
+    float x[CHUNK];
+    unsigned char chunk[PANEL_ROWS * CHUNK_BYTES];
+    size_t panel_bytes;
+    memset(chunk + n_rows * CHUNK_BYTES, 0, (PANEL_ROWS - n_rows) * CHUNK_BYTES);
+    for (int64_t begin = 0; begin < cols; begin += CHUNK, out += panel_bytes) {
+        int64_t n = cols - begin < CHUNK ? cols - begin : CHUNK;
+        for (size_t r = 0; r < n_rows; r++) {
+            const unsigned char *in = rows + r * row_bytes + weight_type_file_bytes(from, begin);
+            if (from == to) {
+                memcpy(chunk + r * CHUNK_BYTES, in, weight_type_file_bytes(to, n));
+            } else {
+                from->widen(in, n, x);
+                to->narrow(x, n, chunk + r * CHUNK_BYTES);
+            }
+        }
+        to->pack(chunk, CHUNK_BYTES, n, out);
+        if (!layout_panel_bytes(to->layout, n, &panel_bytes)) return; // cols suit the layout: they were checked
     }
 }
 
-void panel_pack(weight_layout layout, const unsigned char *rows, size_t row_bytes, size_t n_rows, int64_t cols,
-                unsigned char *out)
+void panel_pack(weight_layout layout, tensor_type type, const unsigned char *rows, size_t row_bytes, size_t n_rows,
+                int64_t cols, unsigned char *out)
 {
-    size_t panel_bytes;
-    if (n_rows == PANEL_ROWS) {
-        pack_rows(layout, rows, row_bytes, PANEL_ROWS, cols, out);
-    } else if (layout_panel_bytes(layout, cols, &panel_bytes)) {
-        memset(out, 0, panel_bytes); // d = 0 and m = 0: a quantised row of zeros is zero whatever its quants
-        pack_rows(layout, rows, row_bytes, n_rows, cols, out);
-    }
+    const weight_type *to = weight_type_in(layout), *from = weight_type_of(type);
+    if (from == to && n_rows == PANEL_ROWS)
+        to->pack(rows, row_bytes, cols, out);
+    else
+        pack_by_chunks(to, from, rows, row_bytes, n_rows, cols, out);
 }
 
 void panel_pack_vector(tensor_type type, const unsigned char *values, int64_t cols, bool plus_one, unsigned char *out)
 {
-    for (size_t c = 0; c < (size_t)cols; c++) {
-        float x;
-        uint16_t half;
-        if (type == TENSOR_F32) {
-            memcpy(&x, values + 4 * c, sizeof x);
-        } else {
-            memcpy(&half, values + 2 * c, sizeof half);
-            x = type == TENSOR_F16 ? half_to_float(half) : bfloat_to_float(half);
-        }
-        if (plus_one) x += 1;
-        memcpy(out + 4 * c, &x, sizeof x);
+    float x[CHUNK];
+    const weight_type *from = weight_type_of(type);
+    for (int64_t begin = 0; begin < cols; begin += CHUNK) {
+        int64_t n = cols - begin < CHUNK ? cols - begin : CHUNK;
+        from->widen(values + weight_type_file_bytes(from, begin), n, x);
+        for (int64_t i = 0; i < n && plus_one; i++) x[i] += 1;
+        memcpy(out + 4 * begin, x, (size_t)n * sizeof *x);
     }
 }

@@ -157,7 +157,7 @@ typedef struct plan_weight {
     weight_layout layout;
     uint32_t n_sources;
     const char *sources[PLAN_MAX_SOURCES]; // tensor names
-    uint32_t types[PLAN_MAX_SOURCES];      // their tensor_type (format/checkpoint.h), to check against the file
+    uint32_t types[PLAN_MAX_SOURCES];      // their tensor_type (format/tensor_type.h), to check against the file
     int64_t rows[PLAN_MAX_SOURCES]; // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
     int64_t cols;
     bool interleave;      // panels alternate between the (two) sources instead of following each other

@@ -1,6 +1,6 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN07"; the last two digits count versions of this format
+//     0    magic (versions.h); the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   u32 n_dims, each: str name; u32 factors[2]
 //          str name, fixed; u32 is_sequence
@@ -29,6 +29,7 @@
 #include "base/checked.h"
 #include "runtime/plan.h"
 #include "runtime/plan_check.h"
+#include "runtime/versions.h"
 
 enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 }; // of a form in the smallest program: c[DIM_ONE]
 enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
@@ -45,8 +46,6 @@ enum { // bytes
     SMALLEST_BUFFER = 2 * 4 + 2 * AFFINE_BYTES,
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 7 * 8,
 };
-
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '7'};
 
 // ---- writing
 
@@ -195,7 +194,7 @@ void plan_write(const plan *p, buffer *out)
     put_u32(&body, p->n_calls);
     for (uint32_t i = 0; i < p->n_calls; i++) put_call(&body, p->n_dims, &p->calls[i]);
 
-    buffer_append(out, MAGIC, sizeof MAGIC);
+    buffer_append(out, PLAN_MAGIC, MAGIC_BYTES);
     put_number(out, HEADER_BYTES + body.len, 8);
     buffer_append_view(out, buffer_view(&body));
     out->failed = out->failed || body.failed;
@@ -376,8 +375,8 @@ static void get_call(reader *r, plan_call *call)
 
 static void get_header(reader *r)
 {
-    const unsigned char *magic = take(r, sizeof MAGIC);
-    if (magic && memcmp(magic, MAGIC, sizeof MAGIC)) fail(r, WF_ERROR_FORMAT, "not a plan of this version");
+    const unsigned char *magic = take(r, MAGIC_BYTES);
+    if (magic && memcmp(magic, PLAN_MAGIC, MAGIC_BYTES)) fail(r, WF_ERROR_FORMAT, "not a plan of this version");
     uint64_t bytes = get_number(r, 8);
     bool good = bytes >= HEADER_BYTES && bytes <= r->bytes && r->bytes - bytes < PADDING;
     for (size_t i = bytes; good && i < r->bytes; i++) good = r->data[i] == 0;

@@ -18,18 +18,11 @@
 #include <xxhash.h>
 
 #include "base/checked.h"
+#include "runtime/versions.h"
 
 // --- the image -----------------------------------------------------------------------------------------------------
 
-static const char MAGIC[] = "WFPROG03";
-enum {
-    MAGIC_BYTES = 8,
-    HEADER_BYTES = 48,
-    OBJECT_HEADER_BYTES = 16,
-    CHECKED_FROM = 24,
-    IMAGE_ALIGNMENT = 16,
-    CONSTANTS_ALIGNMENT = 64
-};
+enum { HEADER_BYTES = 48, OBJECT_HEADER_BYTES = 16, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16, CONSTANTS_ALIGNMENT = 64 };
 
 static uint64_t load_u64(const unsigned char *p)
 {
@@ -51,7 +44,7 @@ void program_write(const plan *p, const view *objects, size_t n_objects, view co
     plan_write(p, &plan_bytes);
     size_t start = out->len;
     uint64_t header[HEADER_BYTES / 8] = {0};
-    memcpy(header, MAGIC, MAGIC_BYTES);
+    memcpy(header, PROGRAM_MAGIC, MAGIC_BYTES);
     header[3] = plan_bytes.len;
     header[4] = n_objects;
     header[5] = constants.len;
@@ -129,8 +122,8 @@ static wf_status load_image(const void *image, size_t bytes, const char *name, b
 {
     *prog = (program){0};
     const unsigned char *p = image;
-    if (bytes < HEADER_BYTES || memcmp(p, MAGIC, MAGIC_BYTES))
-        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic WFPROG03 missing)", name);
+    if (bytes < HEADER_BYTES || memcmp(p, PROGRAM_MAGIC, MAGIC_BYTES))
+        return error_set(err, WF_ERROR_FORMAT, "%s: no program (magic " PROGRAM_MAGIC " missing)", name);
     if (load_u64(p + 8) != bytes)
         return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes, its header says %llu", name, bytes,
                          (unsigned long long)load_u64(p + 8));

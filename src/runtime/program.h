@@ -1,7 +1,7 @@
 // A program: a plan and the machine code of its kernels, in one image that can be cached and loaded without the
 // compiler.
 //
-//   offset 0   magic "WFPROG03"
+//   offset 0   magic (versions.h)
 //   8          u64  bytes of the whole image
 //   16         u64  XXH3-64 of everything after this field
 //   24         u64  bytes of the plan, which is then padded to 16

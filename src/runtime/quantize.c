@@ -6,6 +6,37 @@
 
 #include "base/half.h"
 
+void widen_f32(const unsigned char *in, int64_t n, float *out) { memcpy(out, in, (size_t)n * sizeof *out); }
+
+static uint16_t half_at(const unsigned char *in, int64_t i)
+{
+    uint16_t half;
+    memcpy(&half, in + 2 * i, sizeof half);
+    return half;
+}
+
+void widen_f16(const unsigned char *in, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = half_to_float(half_at(in, i));
+}
+
+void widen_bf16(const unsigned char *in, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = bfloat_to_float(half_at(in, i));
+}
+
+void narrow_f32(const float *x, int64_t n, unsigned char *out) { memcpy(out, x, (size_t)n * sizeof *x); }
+
+void narrow_bf16(const float *x, int64_t n, unsigned char *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half = bfloat_from_float(x[i]);
+        memcpy(out + 2 * i, &half, sizeof half);
+    }
+}
+
+// ---- blocks
+
 enum { BLOCK = 32, HALF_BLOCK = 16 };
 
 static void store_half(unsigned char *p, float x)

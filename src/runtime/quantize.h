@@ -1,8 +1,16 @@
-// Quantises rows of f32 to the block formats of GGUF files, bit for bit as ggml's reference quantisers do.
+// Values between f32 and the forms of files. Blocks are quantised bit for bit as ggml's reference quantisers do.
 #ifndef WELFORD_RUNTIME_QUANTIZE_H
 #define WELFORD_RUNTIME_QUANTIZE_H
 
 #include <stdint.h>
+
+// n values from `in` to `out`: exact.
+void widen_f32(const unsigned char *in, int64_t n, float *out);
+void widen_f16(const unsigned char *in, int64_t n, float *out);
+void widen_bf16(const unsigned char *in, int64_t n, float *out);
+
+void narrow_f32(const float *x, int64_t n, unsigned char *out);  // the same values
+void narrow_bf16(const float *x, int64_t n, unsigned char *out); // to nearest, ties to even
 
 // n values (a multiple of 32) from `x` to n/32 blocks at `out` of 34, 18 or 20 bytes. Values should be finite and
 // within the range of f16 scales; others give some valid block. Source of the rounding rules:

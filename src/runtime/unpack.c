@@ -32,30 +32,39 @@ static float unpack_value(const quant_format *f, const unsigned char *step, size
     return (float)(d * (q - f->zero) + m);
 }
 
+void panel_unpack_f32(const weight_type *t, const unsigned char *panel, size_t row, size_t cols, float *out)
+{
+    (void)t;
+    for (size_t c = 0; c < cols; c++) out[c] = load_f32(panel + (c * PANEL_ROWS + row) * 4);
+}
+
+void panel_unpack_f16(const weight_type *t, const unsigned char *panel, size_t row, size_t cols, float *out)
+{
+    (void)t;
+    for (size_t c = 0; c < cols; c++) out[c] = half_to_float(load_u16(panel + (c * PANEL_ROWS + row) * 2));
+}
+
+void panel_unpack_bf16(const weight_type *t, const unsigned char *panel, size_t row, size_t cols, float *out)
+{
+    (void)t;
+    for (size_t c = 0; c < cols; c++)
+        out[c] = bfloat_to_float(load_u16(panel + ((c / 2 * PANEL_ROWS + row) * 2 + c % 2) * 2));
+}
+
+void panel_unpack_quant(const weight_type *t, const unsigned char *panel, size_t row, size_t cols, float *out)
+{
+    size_t columns = (size_t)t->quant.blocks * QUANT_BLOCK, step_bytes = (size_t)quant_step_bytes(&t->quant);
+    for (size_t c = 0; c < cols; c++)
+        out[c] = unpack_value(&t->quant, panel + c / columns * step_bytes, row, c % columns);
+}
+
 void weight_unpack_row(weight_layout layout, const unsigned char *packed, int64_t cols, int64_t row, float *out)
 {
-    size_t panel_bytes;
+    const weight_type *t = weight_type_in(layout);
+    size_t panel_bytes, n = (size_t)cols, r = (size_t)row;
     if (!layout_panel_bytes(layout, cols, &panel_bytes)) return;
-    size_t n = (size_t)cols, r = (size_t)row % PANEL_ROWS;
-    const unsigned char *panel = packed + (size_t)row / PANEL_ROWS * panel_bytes;
-    switch (layout) {
-    case LAYOUT_VECTOR_F32:
-        for (size_t c = 0; c < n; c++) out[c] = load_f32(packed + ((size_t)row * n + c) * 4);
-        return;
-    case LAYOUT_F32_X16:
-        for (size_t c = 0; c < n; c++) out[c] = load_f32(panel + (c * PANEL_ROWS + r) * 4);
-        return;
-    case LAYOUT_F16_X16:
-        for (size_t c = 0; c < n; c++) out[c] = half_to_float(load_u16(panel + (c * PANEL_ROWS + r) * 2));
-        return;
-    case LAYOUT_BF16_X16:
-        for (size_t c = 0; c < n; c++)
-            out[c] = bfloat_to_float(load_u16(panel + ((c / 2 * PANEL_ROWS + r) * 2 + c % 2) * 2));
-        return;
-    default: break;
-    }
-    const quant_format *f = layout_quant(layout);
-    if (!f) return;
-    size_t columns = (size_t)f->blocks * QUANT_BLOCK, step_bytes = (size_t)quant_step_bytes(f);
-    for (size_t c = 0; c < n; c++) out[c] = unpack_value(f, panel + c / columns * step_bytes, r, c % columns);
+    if (t)
+        t->unpack(t, packed + r / PANEL_ROWS * panel_bytes, r % PANEL_ROWS, n, out);
+    else
+        for (size_t c = 0; c < n; c++) out[c] = load_f32(packed + (r * n + c) * 4);
 }

@@ -8,8 +8,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
-
-static const view MAGIC = VIEW_LITERAL("WFSESS01");
+#include "runtime/versions.h"
 
 enum { CHECKSUM = 8, HASHED = 16, IDENTITY = 16, TOKENS = 48, STATE_BYTES = 56, HEADER = 64, ALIGNMENT = 64 };
 
@@ -29,7 +28,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
         free(data);
         return error_memory(err, bytes);
     }
-    memcpy(data, MAGIC.data, MAGIC.len);
+    memcpy(data, SESSION_MAGIC, MAGIC_BYTES);
     memcpy(data + IDENTITY, identity, TOKENS - IDENTITY);
     memcpy(data + TOKENS, &n_tokens, sizeof n_tokens);
     memcpy(data + STATE_BYTES, &state_bytes, sizeof state_bytes);
@@ -45,7 +44,7 @@ wf_status session_save(const session *s, const engine *e, const char *path, wf_e
 static wf_status check_file(const file_map *map, const char *path, wf_error *err)
 {
     uint64_t checksum;
-    if (map->bytes < HEADER || memcmp(map->data, MAGIC.data, MAGIC.len))
+    if (map->bytes < HEADER || memcmp(map->data, SESSION_MAGIC, MAGIC_BYTES))
         return error_set(err, WF_ERROR_FORMAT, "%s: not a prompt cache of this version of welford", path);
     memcpy(&checksum, map->data + CHECKSUM, sizeof checksum);
     if (XXH3_64bits(map->data + HASHED, map->bytes - HASHED) != checksum)

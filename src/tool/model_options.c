@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "runtime/pack_convert.h"
+#include "runtime/weight_type.h"
 #include "text/utf8.h"
 
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options)
@@ -23,10 +23,10 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         tool_fail_usage(verb, "--kv: '%s' is neither f16 nor f32", value);
         return false;
     case OPTION_WEIGHTS: {
-        int type;
+        const weight_type *type;
         wf_error err;
         options->weights = value;
-        if (weights_parse(value, &type, &err) == WF_OK) return true;
+        if (weight_type_parse(value, &type, &err) == WF_OK) return true;
         tool_fail_usage(verb, "--%s", err.message);
         return false;
     }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "runtime/layout.h"
+#include "runtime/weight_type.h"
 
 // ---- counting
 
@@ -19,8 +19,8 @@ static ceiling_kind bounding_ceiling(const plan *p, const plan_call *call)
         size_t offset = (size_t)call->buffers[b].offset.c[DIM_ONE];
         for (uint32_t w = 0; w < p->n_weights; w++) {
             if (p->weights[w].offset != offset) continue;
-            if (layout_quant(p->weights[w].layout)) return CEILING_INT8;
-            if (p->weights[w].layout == LAYOUT_BF16_X16) return CEILING_BF16;
+            const weight_type *t = weight_type_in(p->weights[w].layout);
+            if (t) return activation_ceiling(t->activation);
         }
     }
     return CEILING_FMA;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "compiler/codegen/context.h"
 
 enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
@@ -11,7 +12,7 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 // clang-format off
 // Types
 //   q8      an activation in blocks of 32: int8 quants, their scale, and scale * sum of the quants
-//   q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k   weights in the checkpoint's quantised blocks
+//   q8_0 q4_0 ...   weights in the checkpoint's quantised blocks: the names of runtime/weight_type.c
 //
 // Ops (rows = tokens of this call)
 //   weight       {name}                         a tensor of the checkpoint
@@ -50,17 +51,7 @@ enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
 //                          of size 1, or 1 along any; of attention [n_heads]
 //   rope, attention        rows may have a batch: [batch, sequence, features], each sequence on its own
 // clang-format on
-static const char DECLARATION[] =
-    "irdl.dialect @wf {\n"
-    "  irdl.type @q8\n"
-    "  irdl.type @q8_0\n"
-    "  irdl.type @q4_0\n"
-    "  irdl.type @q4_1\n"
-    "  irdl.type @q5_0\n"
-    "  irdl.type @q5_1\n"
-    "  irdl.type @q4_k\n"
-    "  irdl.type @q5_k\n"
-    "  irdl.type @q6_k\n"
+static const char OPERATIONS[] =
     "  irdl.operation @weight {\n"
     "    %t = irdl.base \"!builtin.tensor\"\n"
     "    %name = irdl.base \"#builtin.string\"\n"
@@ -219,12 +210,22 @@ static const char DECLARATION[] =
     "    irdl.results(y: %y)\n"
     "    irdl.attributes { \"n_heads\" = %n_heads, \"n_kv_heads\" = %n_kv_heads, \"scale\" = %scale, \"cache\" = "
     "%cache }\n"
-    "  }\n"
-    "}\n";
+    "  }\n";
 
 wf_status wf_dialect_load(MlirContext ctx, wf_error *err)
 {
-    MlirModule module = mlirModuleCreateParse(ctx, mlir_text(DECLARATION));
+    buffer text = {0};
+    buffer_printf(&text, "irdl.dialect @wf {\n  irdl.type @q8\n");
+    for (int layout = 0; layout < LAYOUT_COUNT; layout++) {
+        const weight_type *t = weight_type_in((weight_layout)layout);
+        if (t && weight_type_is_quantised(t)) buffer_printf(&text, "  irdl.type @%s\n", t->name);
+    }
+    buffer_printf(&text, "%s}\n", OPERATIONS);
+    MlirModule module = {0};
+    bool failed = text.failed;
+    if (!failed) module = mlirModuleCreateParse(ctx, mlir_text(text.data));
+    buffer_free(&text);
+    if (failed) return error_memory(err, sizeof OPERATIONS);
     if (mlirModuleIsNull(module)) return error_set(err, WF_ERROR_COMPILE, "the wf dialect does not parse");
     bool loaded = mlirLogicalResultIsSuccess(mlirLoadIRDLDialects(module));
     mlirModuleDestroy(module);
@@ -321,6 +322,20 @@ MlirType wf_type(MlirContext ctx, const char *name)
     char text[32] = "!wf.";
     strncat(text, name, sizeof text - 5);
     return mlirTypeParseGet(ctx, mlir_text(text));
+}
+
+MlirType wf_weight_element(MlirContext ctx, const weight_type *t)
+{
+    return weight_type_is_quantised(t) ? wf_type(ctx, t->name) : mlirTypeParseGet(ctx, mlir_text(t->name));
+}
+
+const weight_type *wf_weight_type(MlirType element)
+{
+    for (int layout = 0; layout < LAYOUT_COUNT; layout++) {
+        const weight_type *t = weight_type_in((weight_layout)layout);
+        if (t && mlirTypeEqual(element, wf_weight_element(mlirTypeGetContext(element), t))) return t;
+    }
+    return NULL;
 }
 
 bool is_wf_type(MlirType t, const char *name) { return mlirTypeEqual(t, wf_type(mlirTypeGetContext(t), name)); }

@@ -11,6 +11,7 @@
 #include <mlir-c/IR.h>
 
 #include "base/status.h"
+#include "runtime/weight_type.h"
 
 // Declares the dialect in the context.
 wf_status wf_dialect_load(MlirContext ctx, wf_error *err);
@@ -34,6 +35,9 @@ int rank_of(MlirValue v);
 MlirType element_type_of(MlirValue v);
 bool is_wf_type(MlirType t, const char *name); // "q8"
 MlirType wf_type(MlirContext ctx, const char *name);
+// The element type of weights of a type, and the other way round; NULL: weights cannot have it.
+MlirType wf_weight_element(MlirContext ctx, const weight_type *t);
+const weight_type *wf_weight_type(MlirType element);
 
 // ---- writing ops
 

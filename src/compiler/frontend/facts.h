@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "format/checkpoint.h"
 #include "runtime/plan.h"
+#include "runtime/weight_type.h"
 
 // What all checkpoints of an architecture have in common.
 typedef struct architecture_facts {
@@ -40,7 +41,6 @@ typedef struct model_facts {
     bool qkv_bias;
     bool qk_norm;             // q and k are normed, a head at a time, before the rotation
     bool gelu;                // gelu(gate) * up instead of silu(gate) * up
-    int weights;              // type that was asked for, as weights_parse (runtime/pack_convert.h) gives it
     bool tied_head;           // the output head is the embedding table
     double embedding_scale;   // on token embeddings
     double attention_scale;   // on scores
@@ -50,6 +50,7 @@ typedef struct model_facts {
     const bool *has_window;   // [n_layer]
     uint32_t n_ropes;         // 2: layers with a window have their own
     plan_rope ropes[2];
+    const weight_type *weights; // the type that was asked for (weight_type_parse)
 } model_facts;
 
 static inline kv_layout facts_kv_layout(const model_facts *m, bool f32)

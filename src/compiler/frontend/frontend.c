@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/pack_convert.h"
-
 // ---- architectures
 
 typedef struct architecture {
@@ -48,24 +46,6 @@ static MlirValue graph_value(frontend *f, const char *name, int64_t cols, int n_
     return build_value(&f->b, name, tensor2(-1, cols, f->f32), n_operands, operands, n_attributes, attributes);
 }
 
-static MlirType weight_element(frontend *f, tensor_type t)
-{
-    switch (t) {
-    case TENSOR_F32: return f->f32;
-    case TENSOR_F16: return mlirF16TypeGet(f->b.ctx);
-    case TENSOR_BF16: return mlirBF16TypeGet(f->b.ctx);
-    case TENSOR_Q8_0: return wf_type(f->b.ctx, "q8_0");
-    case TENSOR_Q4_0: return wf_type(f->b.ctx, "q4_0");
-    case TENSOR_Q4_1: return wf_type(f->b.ctx, "q4_1");
-    case TENSOR_Q5_0: return wf_type(f->b.ctx, "q5_0");
-    case TENSOR_Q5_1: return wf_type(f->b.ctx, "q5_1");
-    case TENSOR_Q4_K: return wf_type(f->b.ctx, "q4_k");
-    case TENSOR_Q5_K: return wf_type(f->b.ctx, "q5_k");
-    case TENSOR_Q6_K: return wf_type(f->b.ctx, "q6_k");
-    default: return (MlirType){0};
-    }
-}
-
 static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *name)
 {
     if (f->status != WF_OK) return (MlirValue){0};
@@ -83,14 +63,14 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
         f->status = error_set(f->err, WF_ERROR_FORMAT, "%s: tensor %s lies beyond the end of the file", path, name);
     }
     if (f->status != WF_OK) return (MlirValue){0};
-    MlirType element = weight_element(f, rows ? weights_type(t, f->facts->weights) : t->type);
-    bool is_float = t->type == TENSOR_F32 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
-    if (!element.ptr || (!rows && !is_float)) {
+    const weight_type *type = rows ? weight_type_packed(t->type, cols, f->facts->weights) : weight_type_of(t->type);
+    if (!type || (!rows && !type->widen)) {
         f->status = error_set(f->err, WF_ERROR_UNSUPPORTED, "%s: tensor %s has type %s, which is not supported%s", path,
                               name, tensor_type_layout(t->type)->name, rows ? "" : " for a vector");
         return (MlirValue){0};
     }
     MlirNamedAttribute attribute = named_string(&f->b, "name", name);
+    MlirType element = wf_weight_element(f->b.ctx, type);
     MlirType result = rows ? tensor2(rows, cols, element) : tensor_of(1, &cols, element);
     return build_value(&f->b, "wf.weight", result, 0, NULL, 1, &attribute);
 }
@@ -248,7 +228,7 @@ wf_status frontend_graph(const checkpoint *file, const char *weights, compiler_c
     TRY(facts_read(file, &arch->facts, memory, facts, err));
     bool *used = arena_alloc(memory, checkpoint_tensor_count(file), sizeof *used);
     if (!used) return error_memory(err, checkpoint_tensor_count(file));
-    TRY(weights_parse(weights, &facts->weights, err));
+    TRY(weight_type_parse(weights, &facts->weights, err));
 
     MlirLocation loc = mlirLocationUnknownGet(c->mlir);
     MlirType i32 = mlirIntegerTypeGet(c->mlir, 32);

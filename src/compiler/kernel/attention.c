@@ -1,8 +1,6 @@
 #include "compiler/kernel/attention.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "compiler/kernel/attention_parts.h"
 #include "compiler/kernel/math.h"
@@ -11,30 +9,6 @@ enum { KEYS = ATTENTION_KEYS };
 
 static const double LOG2_E = 1.44269504088896341;
 static const double NO_MAXIMUM = -1e30; // finite, so that the difference of two is a number
-
-void attention_name(const attention_kernel *k, char name[96])
-{
-    float numbers[] = {(float)k->scale, (float)k->softcap};
-    uint32_t bits[2];
-    memcpy(bits, numbers, sizeof bits);
-    char extras[48] = "";
-    if (k->window || k->softcap != 0) snprintf(extras, sizeof extras, "_w%lld_cap%08x", (long long)k->window, bits[1]);
-    attention_shape_name(k, "attention", name);
-    size_t used = strlen(name);
-    snprintf(name + used, 96 - used, "_s%08x%s%s%s%s%s%s%s%s", bits[0], extras, k->kv_f32 ? "_f32" : "",
-             k->out_q8 ? "_q8" : "", k->full ? "_full" : "", k->mask ? "_mask" : "", k->zero_masked ? "_zero" : "",
-             k->sink ? "_sink" : "", k->batched ? "_batched" : "");
-}
-
-// Scores and soft caps do not matter any more: merges of one shape are one kernel.
-void attention_merge_name(const attention_kernel *k, char name[96])
-{
-    char window[24] = "";
-    if (k->window) snprintf(window, sizeof window, "_w%lld", (long long)k->window);
-    attention_shape_name(k, "attention_merge", name);
-    size_t used = strlen(name);
-    snprintf(name + used, 96 - used, "%s%s", window, k->out_q8 ? "_q8" : "");
-}
 
 // The window of the first token may begin anywhere in its span, and the last token's ends that much later.
 int64_t attention_window_spans(const attention_kernel *k)
@@ -180,8 +154,9 @@ static void emit_result(const attention_emitter *e, value out, value is_whole)
     if_end(b, &br, NULL);
 }
 
-void attention_build(builder *b, const attention_kernel *k, const char *name)
+static void build_attention(builder *b, const void *params, const char *name)
 {
+    const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
     kernel_begin(b, name);
     attention_emitter e;
@@ -236,8 +211,9 @@ static void emit_merged_row(const attention_emitter *e, value part, value stride
     attention_emit_scaled_row(e, o, o, div_f(b, const_f(b, e->vf, 1), spans.results[0]));
 }
 
-void attention_merge_build(builder *b, const attention_kernel *k, const char *name)
+static void build_merge(builder *b, const void *params, const char *name)
 {
+    const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !k->mask && !k->sink && !k->batched);
     kernel_begin(b, name);
     int64_t part_bytes = attention_part_bytes(k->head_dim);
@@ -261,3 +237,25 @@ void attention_merge_build(builder *b, const attention_kernel *k, const char *na
     loop_end(b, &tiles, NULL);
     kernel_end(b);
 }
+
+const kernel_kind ATTENTION_KERNEL = {
+    .name = "attention",
+    .file = "attention.c",
+    .help = "attention over the cache with an online softmax, causal or full [+ mask]",
+    .build = build_attention,
+    .params_bytes = sizeof(attention_kernel),
+    .fields = ATTENTION_FIELDS,
+    .n_fields = ATTENTION_ALL_FIELDS,
+};
+
+// Scores and soft caps do not matter any more: merges of one shape are one kernel.
+const kernel_kind ATTENTION_MERGE_KERNEL = {
+    .name = "attention_merge",
+    .file = "attention.c",
+    .help = "joins the parts of attention over a long past",
+    .build = build_merge,
+    .params_bytes = sizeof(attention_kernel),
+    .fields = ATTENTION_FIELDS,
+    .n_fields = ATTENTION_CACHE_FIELDS,
+    .ignores_others = true,
+};

@@ -29,7 +29,7 @@
 #ifndef WELFORD_COMPILER_KERNEL_ATTENTION_H
 #define WELFORD_COMPILER_KERNEL_ATTENTION_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 #include "runtime/kv.h"
 
 // attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
@@ -84,9 +84,6 @@ int64_t attention_split_tiles(const attention_kernel *k, const kernel_target *ta
 
 attention_tiles attention_tiles_for(const attention_kernel *k, const kernel_target *target);
 
-void attention_name(const attention_kernel *k, char name[96]);
-void attention_build(builder *b, const attention_kernel *k, const char *name);
-void attention_merge_name(const attention_kernel *k, char name[96]);
-void attention_merge_build(builder *b, const attention_kernel *k, const char *name);
+extern const kernel_kind ATTENTION_KERNEL, ATTENTION_MERGE_KERNEL;
 
 #endif

@@ -1,8 +1,6 @@
 #include "compiler/kernel/attention_apart.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "compiler/kernel/attention_parts.h"
 #include "compiler/kernel/math.h"
@@ -16,32 +14,6 @@ int64_t attention_scores_pair_bytes(const attention_kernel *k) { return 4 * k->n
 int64_t attention_scores_context_bytes(const attention_kernel *k, const kernel_target *target)
 {
     return 4 * k->n_kv_heads * attention_most_rows(target);
-}
-
-void attention_scores_name(const attention_kernel *k, char name[96])
-{
-    attention_kernel whole = *k;
-    char fused[96];
-    whole.out_q8 = false;
-    attention_name(&whole, fused);
-    snprintf(name, 96, "attention_scores_%.78s", fused + strlen("attention_"));
-}
-
-static void name_part(const attention_kernel *k, const char *what, const char *end, char name[96])
-{
-    char window[24] = "";
-    if (k->window) snprintf(window, sizeof window, "_w%lld", (long long)k->window);
-    attention_shape_name(k, what, name);
-    size_t used = strlen(name);
-    snprintf(name + used, 96 - used, "%s%s", window, end);
-}
-
-void attention_softmax_name(const attention_kernel *k, char name[96]) { name_part(k, "attention_softmax", "", name); }
-
-void attention_values_name(const attention_kernel *k, char name[96])
-{
-    static const char *const ENDS[2][2] = {{"", "_q8"}, {"_f32", "_f32_q8"}};
-    name_part(k, "attention_values", ENDS[k->kv_f32][k->out_q8], name);
 }
 
 // The tile's rows of the block of positions at k0, in the scores in memory.
@@ -61,8 +33,9 @@ static void begin(attention_emitter *e, builder *b, const attention_kernel *k, c
     attention_call_begin(e, b, k);
 }
 
-void attention_scores_build(builder *b, const attention_kernel *k, const char *name)
+static void build_scores(builder *b, const void *params, const char *name)
 {
+    const attention_kernel *k = params;
     attention_emitter e;
     begin(&e, b, k, name);
     e.q = attention_scratch(&e, e.row * 4);
@@ -108,8 +81,9 @@ static value emit_softmax_step(const attention_emitter *e, softmax_step step, va
     return blocks.results[0];
 }
 
-void attention_softmax_build(builder *b, const attention_kernel *k, const char *name)
+static void build_softmax(builder *b, const void *params, const char *name)
 {
+    const attention_kernel *k = params;
     attention_emitter e;
     begin(&e, b, k, name);
     int n = b->target.lanes;
@@ -127,8 +101,9 @@ void attention_softmax_build(builder *b, const attention_kernel *k, const char *
     kernel_end(b);
 }
 
-void attention_values_build(builder *b, const attention_kernel *k, const char *name)
+static void build_values(builder *b, const void *params, const char *name)
 {
+    const attention_kernel *k = params;
     attention_emitter e;
     begin(&e, b, k, name);
     e.o = attention_scratch(&e, e.row * 4);
@@ -150,3 +125,35 @@ void attention_values_build(builder *b, const attention_kernel *k, const char *n
     loop_end(b, &tiles, NULL);
     kernel_end(b);
 }
+
+const kernel_kind ATTENTION_SCORES_KERNEL = {
+    .name = "attention_scores",
+    .file = "attention_apart.c",
+    .help = "without the fusion: q k^T, into memory",
+    .build = build_scores,
+    .params_bytes = sizeof(attention_kernel),
+    .fields = ATTENTION_FIELDS,
+    .n_fields = ATTENTION_ALL_FIELDS,
+};
+
+const kernel_kind ATTENTION_SOFTMAX_KERNEL = {
+    .name = "attention_softmax",
+    .file = "attention_apart.c",
+    .help = "softmax of those scores",
+    .build = build_softmax,
+    .params_bytes = sizeof(attention_kernel),
+    .fields = ATTENTION_FIELDS,
+    .n_fields = ATTENTION_SHAPE_FIELDS,
+    .ignores_others = true,
+};
+
+const kernel_kind ATTENTION_VALUES_KERNEL = {
+    .name = "attention_values",
+    .file = "attention_apart.c",
+    .help = "those weights times v",
+    .build = build_values,
+    .params_bytes = sizeof(attention_kernel),
+    .fields = ATTENTION_FIELDS,
+    .n_fields = ATTENTION_CACHE_FIELDS,
+    .ignores_others = true,
+};

@@ -22,11 +22,6 @@ int64_t attention_scores_pair_bytes(const attention_kernel *k);
 int64_t attention_scores_context_bytes(const attention_kernel *k, const kernel_target *target);
 
 // Tiles of each: n_kv_heads * ceil(n_tokens / attention_tiles_for().tokens). No mask, causal, one sequence.
-void attention_scores_name(const attention_kernel *k, char name[96]);
-void attention_scores_build(builder *b, const attention_kernel *k, const char *name);
-void attention_softmax_name(const attention_kernel *k, char name[96]);
-void attention_softmax_build(builder *b, const attention_kernel *k, const char *name);
-void attention_values_name(const attention_kernel *k, char name[96]);
-void attention_values_build(builder *b, const attention_kernel *k, const char *name);
+extern const kernel_kind ATTENTION_SCORES_KERNEL, ATTENTION_SOFTMAX_KERNEL, ATTENTION_VALUES_KERNEL;
 
 #endif

@@ -107,10 +107,9 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
 
 static wf_status compile(harness *h, const char *cpu, bench *s, wf_error *err)
 {
-    const char *names[] = {"attention", "merge", ceiling_name(CEILING_FMA), ceiling_name(CEILING_READ)};
     TRY(harness_open(h, cpu, err));
-    attention_build(&h->builder, s->k, names[ATTENTION]);
-    attention_merge_build(&h->builder, s->k, names[MERGE]);
+    const char *names[] = {harness_add(h, &ATTENTION_KERNEL, s->k), harness_add(h, &ATTENTION_MERGE_KERNEL, s->k),
+                           ceiling_name(CEILING_FMA), ceiling_name(CEILING_READ)};
     ceiling_build(&h->builder, CEILING_FMA);
     ceiling_build(&h->builder, CEILING_READ);
     return harness_compile(h, names, N_KERNELS, s->kernels, err);

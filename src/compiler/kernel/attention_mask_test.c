@@ -189,8 +189,7 @@ static void test_forms(void **state)
     harness h;
     wf_error err = {0};
     attention_kernel kernels[N];
-    char names[N][96];
-    const char *pointers[N];
+    const char *names[N];
     kernel_fn functions[N];
     int blind = 0;
     if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
@@ -210,12 +209,10 @@ static void test_forms(void **state)
         kernels[i].softcap = form & 16 ? 2 : 0;
         kernels[i].sink = form & 32;
         kernels[i].window = form & 64 ? 9 : 0;
-        attention_name(&kernels[i], names[i]);
-        attention_build(&h.builder, &kernels[i], names[i]);
-        pointers[i] = names[i];
+        names[i] = harness_add(&h, &ATTENTION_KERNEL, &kernels[i]);
     }
     kernel_target target = h.builder.target;
-    if (harness_compile(&h, pointers, N, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&h, names, N, functions, &err) != WF_OK) fail_msg("%s", err.message);
     for (int i = 0; i < N; i++) {
         for (int j = 0; j < N_SIZES; j++) check_sizes(&kernels[i], names[i], functions[i], &target, &SIZES[j], &blind);
         for (int j = 0; j < 3 && kernels[i].full; j++)

@@ -1,6 +1,5 @@
 #include "compiler/kernel/attention_parts.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/kv.h"
@@ -20,11 +19,21 @@ bool attention_can_q8(const attention_kernel *k) { return attention_group(k) * k
 
 double attention_unit(const attention_kernel *k) { return k->mask ? 1 : LOG2_E; }
 
-void attention_shape_name(const attention_kernel *k, const char *what, char name[96])
-{
-    snprintf(name, 96, "%s_%lld_%lldx%lld", what, (long long)k->n_heads, (long long)k->n_kv_heads,
-             (long long)k->head_dim);
-}
+const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS] = {
+    KERNEL_FIELD(attention_kernel, n_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(attention_kernel, n_kv_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(attention_kernel, head_dim, FIELD_INT, "x"),
+    KERNEL_FIELD(attention_kernel, window, FIELD_INT, "_w"),
+    KERNEL_FIELD(attention_kernel, kv_f32, FIELD_BOOL, "_f32"),
+    KERNEL_FIELD(attention_kernel, out_q8, FIELD_BOOL, "_q8"),
+    KERNEL_FIELD(attention_kernel, scale, FIELD_F64, "_s"),
+    KERNEL_FIELD(attention_kernel, softcap, FIELD_F64, "_cap"),
+    KERNEL_FIELD(attention_kernel, full, FIELD_BOOL, "_full"),
+    KERNEL_FIELD(attention_kernel, mask, FIELD_BOOL, "_mask"),
+    KERNEL_FIELD(attention_kernel, zero_masked, FIELD_BOOL, "_zero"),
+    KERNEL_FIELD(attention_kernel, sink, FIELD_BOOL, "_sink"),
+    KERNEL_FIELD(attention_kernel, batched, FIELD_BOOL, "_batched"),
+};
 
 // ---- shapes of register tiles
 

@@ -51,8 +51,9 @@ typedef struct attention_shape {
 int64_t attention_group(const attention_kernel *k);   // query heads of a key head
 int attention_most_rows(const kernel_target *target); // of a register tile
 
-// What the kernel's name says of the parameters that every kernel of attention has.
-void attention_shape_name(const attention_kernel *k, const char *what, char name[96]);
+// The parameters. Those that matter to every kernel of attention come first, then those of the cache and the result.
+enum { ATTENTION_SHAPE_FIELDS = 4, ATTENTION_CACHE_FIELDS = 6, ATTENTION_ALL_FIELDS = 13 };
+extern const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS];
 
 // Fills in what does not depend on a tile; sizes are the kernel's (attention.h). Scratch, caches and mask are the
 // caller's.

@@ -24,15 +24,9 @@
 enum { CONTEXT = 320 };
 enum { WHOLE, MERGE, SCORES, SOFTMAX, VALUES, N_FUNCTIONS };
 
-static const struct {
-    void (*name)(const attention_kernel *k, char name[96]);
-    void (*build)(builder *b, const attention_kernel *k, const char *name);
-} KERNELS[N_FUNCTIONS] = {
-    [WHOLE] = {attention_name, attention_build},
-    [MERGE] = {attention_merge_name, attention_merge_build},
-    [SCORES] = {attention_scores_name, attention_scores_build},
-    [SOFTMAX] = {attention_softmax_name, attention_softmax_build},
-    [VALUES] = {attention_values_name, attention_values_build},
+static const kernel_kind *const KINDS[N_FUNCTIONS] = {
+    [WHOLE] = &ATTENTION_KERNEL,           [MERGE] = &ATTENTION_MERGE_KERNEL,   [SCORES] = &ATTENTION_SCORES_KERNEL,
+    [SOFTMAX] = &ATTENTION_SOFTMAX_KERNEL, [VALUES] = &ATTENTION_VALUES_KERNEL,
 };
 
 // One call: its inputs, and what a reference needs.
@@ -303,14 +297,10 @@ static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_di
 }
 
 // Adds the kernels of one attention; returns how many.
-static int build_kernels(builder *b, const attention_kernel *k, bool apart, char (*names)[96])
+static int build_kernels(harness *h, const attention_kernel *k, bool apart, const char **names)
 {
     int n = apart ? N_FUNCTIONS : SCORES;
-    for (int i = 0; i < n; i++) {
-        KERNELS[i].name(k, names[i]);
-        if (i != WHOLE) snprintf(names[i] + strlen(names[i]), 96 - strlen(names[i]), "_of_%d", (int)b->n_ops);
-        KERNELS[i].build(b, k, names[i]);
-    }
+    for (int i = 0; i < n; i++) names[i] = harness_add(h, KINDS[i], k);
     return n;
 }
 
@@ -322,15 +312,13 @@ static void check_kernels(const char *cpu, const attention_kernel *kernels, int 
     enum { MOST = 96 };
     harness h;
     wf_error err = {0};
-    char names[MOST][96];
-    const char *pointers[MOST];
+    const char *names[MOST];
     kernel_fn compiled[MOST], functions[N_FUNCTIONS];
     int n_names = 0;
     if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
-    for (int i = 0; i < n; i++) n_names += build_kernels(&h.builder, &kernels[i], i % apart == 0, &names[n_names]);
-    for (int i = 0; i < n_names; i++) pointers[i] = names[i];
+    for (int i = 0; i < n; i++) n_names += build_kernels(&h, &kernels[i], i % apart == 0, &names[n_names]);
     kernel_target target = h.builder.target;
-    if (harness_compile(&h, pointers, n_names, compiled, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&h, names, n_names, compiled, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {42};
     int size = 0, at = 0;
     for (int i = 0; i < n; i++) {
@@ -340,7 +328,7 @@ static void check_kernels(const char *cpu, const attention_kernel *kernels, int 
             int64_t n_tokens = CALLS[size % N_CALLS], n_past = PASTS[size % N_PASTS]; // coprime: all pairs in turn
             call c = make_call(&kernels[i], functions, &target, n_tokens, n_past, sharpness, &r);
             char what[160];
-            snprintf(what, sizeof what, "%s, %.95s", cpu, names[at]);
+            snprintf(what, sizeof what, "%s, %.120s", cpu, names[at]);
             check_call(&c, what);
             free_call(&c);
         }
@@ -443,13 +431,11 @@ static void test_nan_query(void **state)
     harness h;
     wf_error err = {0};
     attention_kernel k = basic(3, 2, 64);
-    char names[N_FUNCTIONS][96];
-    const char *pointers[N_FUNCTIONS];
+    const char *names[N_FUNCTIONS];
     kernel_fn functions[N_FUNCTIONS];
     if (harness_open(&h, *state, &err) != WF_OK) fail_msg("%s", err.message);
-    int n = build_kernels(&h.builder, &k, true, names);
-    for (int i = 0; i < n; i++) pointers[i] = names[i];
-    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s", err.message);
+    int n = build_kernels(&h, &k, true, names);
+    if (harness_compile(&h, names, n, functions, &err) != WF_OK) fail_msg("%s", err.message);
     rng r = {7};
     call c = make_call(&k, functions, &h.builder.target, 20, 50, 1, &r);
     int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;

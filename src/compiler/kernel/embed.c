@@ -1,17 +1,6 @@
 #include "compiler/kernel/embed.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "compiler/kernel/linear_parts.h"
-
-void embed_name(const embed_kernel *k, char name[96])
-{
-    float scale = (float)k->scale;
-    uint32_t bits;
-    memcpy(&bits, &scale, sizeof bits);
-    snprintf(name, 96, "embed_%s_%lld_scale%08x", layout_name(k->layout), (long long)k->cols, bits);
-}
 
 static value times_scale(builder *b, const embed_kernel *k, value x)
 {
@@ -59,12 +48,13 @@ static void float_row(builder *b, const embed_kernel *k, value panel, value lane
     loop columns;
     loop_begin(b, &columns, const_i(b, 0), const_i(b, k->cols), 1, 0, NULL);
     value column = columns.iv, x;
-    if (k->layout == LAYOUT_BF16_X16) {
+    const weight_type *t = weight_type_in(k->layout);
+    if (t->pairs) {
         value pair = mul_i(b, div_i(b, column, 2), 64), in_pair = mul_i(b, and_i(b, column, 1), 2);
         value bits = load(b, panel, add(b, add(b, pair, mul_i(b, lane, 4)), in_pair), 0, b->i16);
         x = to_f32(b, bitcast(b, bits, b->bf16));
     } else {
-        int64_t bytes = k->layout == LAYOUT_F16_X16 ? 2 : 4;
+        int64_t bytes = (int64_t)weight_type_file_bytes(t, 1);
         value offset = add(b, mul_i(b, column, 16 * bytes), mul_i(b, lane, bytes));
         x = to_f32(b, load(b, panel, offset, 0, bytes == 2 ? b->f16 : b->f32));
     }
@@ -72,8 +62,9 @@ static void float_row(builder *b, const embed_kernel *k, value panel, value lane
     loop_end(b, &columns, NULL);
 }
 
-void embed_build(builder *b, const embed_kernel *k, const char *name)
+static void build_embed(builder *b, const void *params, const char *name)
 {
+    const embed_kernel *k = params;
     kernel_begin(b, name);
     value tokens = operand(b, 0), table = operand(b, 1), out = operand(b, 2);
     size_t panel_bytes = 0;
@@ -90,3 +81,19 @@ void embed_build(builder *b, const embed_kernel *k, const char *name)
     loop_end(b, &rows, NULL);
     kernel_end(b);
 }
+
+static const kernel_field FIELDS[] = {
+    KERNEL_TEXT(embed_kernel, layout, linear_layout_text, "_"),
+    KERNEL_FIELD(embed_kernel, cols, FIELD_INT, "_"),
+    KERNEL_FIELD(embed_kernel, scale, FIELD_F64, "_scale"),
+};
+
+const kernel_kind EMBED_KERNEL = {
+    .name = "embed",
+    .file = "embed.c",
+    .help = "rows of the embedding table, from any weight layout to f32",
+    .build = build_embed,
+    .params_bytes = sizeof(embed_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};

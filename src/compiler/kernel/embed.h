@@ -5,7 +5,7 @@
 #ifndef WELFORD_COMPILER_KERNEL_EMBED_H
 #define WELFORD_COMPILER_KERNEL_EMBED_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 #include "runtime/layout.h"
 
 typedef struct embed_kernel {
@@ -15,7 +15,6 @@ typedef struct embed_kernel {
 } embed_kernel;
 
 // Operands: 0 tokens [n_tokens] i32, checked by the caller, 1 table, 2 y [n_tokens, cols] f32. No sizes.
-void embed_name(const embed_kernel *k, char name[96]);
-void embed_build(builder *b, const embed_kernel *k, const char *name);
+extern const kernel_kind EMBED_KERNEL;
 
 #endif

@@ -66,6 +66,21 @@ wf_status harness_open(harness *h, const char *cpu_name, wf_error *err)
     return WF_OK;
 }
 
+const char *harness_add(harness *h, const kernel_kind *kind, const void *params)
+{
+    buffer name = {0};
+    kernel_write_name(kind, params, &name);
+    for (int i = 0; i < h->n_names; i++)
+        if (!strcmp(h->names[i], name.data)) {
+            buffer_free(&name);
+            return h->names[i];
+        }
+    h->names = realloc(h->names, (size_t)(h->n_names + 1) * sizeof *h->names);
+    if (name.failed || !h->names) abort(); // tests only
+    kind->build(&h->builder, params, name.data);
+    return h->names[h->n_names++] = name.data;
+}
+
 wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn *functions, wf_error *err)
 {
     buffer object = {0}, assembly = {0};
@@ -85,5 +100,7 @@ void harness_close(harness *h)
     if (h->code) objects_unload(h->code, h->code_bytes);
     if (!mlirModuleIsNull(h->builder.module)) mlirModuleDestroy(h->builder.module);
     compiler_context_destroy(&h->context);
+    for (int i = 0; i < h->n_names; i++) free(h->names[i]);
+    free(h->names);
     *h = (harness){0};
 }

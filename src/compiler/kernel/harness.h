@@ -3,13 +3,15 @@
 #define WELFORD_COMPILER_KERNEL_HARNESS_H
 
 #include "compiler/codegen/context.h"
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 #include "runtime/kernel.h"
 
 typedef struct harness {
     compiler_context context;
     cpu_features cpu;
-    builder builder; // add kernels to this, then call harness_compile
+    builder builder; // kernels go here (harness_add), then call harness_compile
+    char **names;    // of those that were added
+    int n_names;
     void *code;
     size_t code_bytes;
 } harness;
@@ -24,6 +26,9 @@ enum { N_HARNESS_CPUS = 8 };
 extern const cpu_features HARNESS_CPUS[N_HARNESS_CPUS];
 wf_status harness_open_other(harness *h, const char *cpu_name, wf_error *err);
 wf_status harness_assembly(harness *h, buffer *assembly, wf_error *err); // of what was built; once, not compiled too
+
+// Builds a kernel, unless one of this name is there already; its name, which is the harness's.
+const char *harness_add(harness *h, const kernel_kind *kind, const void *params);
 
 // Compiles what was built and looks up `n` kernels by name. Once a harness. WELFORD_DUMP_ASM=FILE keeps the assembly.
 wf_status harness_compile(harness *h, const char *const *names, int n, kernel_fn *functions, wf_error *err);

@@ -1,26 +1,68 @@
 #include "compiler/kernel/kernels.h"
 
-#include <stddef.h>
+#include <inttypes.h>
+#include <string.h>
 
-const kernel_info KERNELS[] = {
-    {"embed", "embed.c", "rows of the embedding table, from any weight layout to f32"},
-    {"rms_norm", "norm.c", "RMSNorm of rows, [+ residual] [* gamma], to floats or 8-bit blocks"},
-    {"layer_norm", "norm.c", "LayerNorm of rows, [+ residual] [* gamma] [+ beta], two-pass or online"},
-    {"head_norm", "rope.c", "RMSNorm of each head of rows"},
-    {"linear", "linear.c", "x W^T [+ bias] [+ residual], or silu(x W0^T) * (x W1^T), by panels of 16 features"},
-    {"rope", "rope.c", "rotary positions of each head"},
-    {"rope_store", "rope.c", "[norms and] rotates q and k, appends k and v to the cache"},
-    {"kv_store", "rope.c", "appends k and v to the cache"},
-    {"attention", "attention.c", "attention over the cache with an online softmax, causal or full [+ mask]"},
-    {"attention_merge", "attention.c", "joins the parts of attention over a long past"},
-    {"attention_scores", "attention_apart.c", "without the fusion: q k^T, into memory"},
-    {"attention_softmax", "attention_apart.c", "softmax of those scores"},
-    {"attention_values", "attention_apart.c", "those weights times v"},
-    {"add", "rowwise.c", "x + y"},
-    {"swiglu", "rowwise.c", "silu(gate) * up"},
-    {"geglu", "rowwise.c", "gelu(gate) * up"},
-    {"softcap", "rowwise.c", "cap * tanh(x / cap)"},
-    {"quantize", "rowwise.c", "rows of f32 to 8-bit blocks"},
-    {"gather", "rowwise.c", "chosen rows"},
-    {NULL, NULL, NULL},
+#include "compiler/kernel/attention_apart.h"
+#include "compiler/kernel/embed.h"
+#include "compiler/kernel/linear.h"
+#include "compiler/kernel/norm.h"
+#include "compiler/kernel/rope.h"
+#include "compiler/kernel/rowwise.h"
+
+const kernel_kind *const KERNELS[] = {
+    &EMBED_KERNEL,
+    &RMS_NORM_KERNEL,
+    &LAYER_NORM_KERNEL,
+    &HEAD_NORM_KERNEL,
+    &LINEAR_KERNEL,
+    &ROPE_KERNEL,
+    &ROPE_STORE_KERNEL,
+    &KV_STORE_KERNEL,
+    &ATTENTION_KERNEL,
+    &ATTENTION_MERGE_KERNEL,
+    &ATTENTION_SCORES_KERNEL,
+    &ATTENTION_SOFTMAX_KERNEL,
+    &ATTENTION_VALUES_KERNEL,
+    &ROWWISE_KERNELS[ROWWISE_ADD],
+    &ROWWISE_KERNELS[ROWWISE_SWIGLU],
+    &ROWWISE_KERNELS[ROWWISE_GEGLU],
+    &ROWWISE_KERNELS[ROWWISE_SOFTCAP],
+    &ROWWISE_KERNELS[ROWWISE_QUANTIZE],
+    &ROWWISE_KERNELS[ROWWISE_GATHER],
+    NULL,
 };
+
+static void write_field(const kernel_field *f, const unsigned char *params, buffer *name)
+{
+    int64_t number;
+    uint64_t bits;
+    int choice;
+    bool flag;
+    const unsigned char *at = params + f->offset;
+    const char *text;
+    switch (f->form) {
+    case FIELD_INT:
+        memcpy(&number, at, sizeof number);
+        if (number) buffer_printf(name, "%s%" PRId64, f->label, number);
+        return;
+    case FIELD_BOOL:
+        memcpy(&flag, at, sizeof flag);
+        if (flag) buffer_printf(name, "%s", f->label);
+        return;
+    case FIELD_TEXT:
+        memcpy(&choice, at, sizeof choice);
+        text = f->text(choice);
+        if (text && *text) buffer_printf(name, "%s%s", f->label, text);
+        return;
+    case FIELD_F64:
+        memcpy(&bits, at, sizeof bits);
+        if (bits) buffer_printf(name, "%s%016" PRIx64, f->label, bits);
+    }
+}
+
+void kernel_write_name(const kernel_kind *kind, const void *params, buffer *name)
+{
+    buffer_printf(name, "%s", kind->name);
+    for (size_t i = 0; i < kind->n_fields; i++) write_field(&kind->fields[i], params, name);
+}

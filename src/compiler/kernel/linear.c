@@ -1,24 +1,10 @@
 #include "compiler/kernel/linear.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "compiler/kernel/linear_parts.h"
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/q8.h"
 
-bool linear_takes_q8(weight_layout layout) { return layout_quant(layout) != NULL; }
-
 int64_t linear_tile_features(const linear_kernel *k) { return k->q8_features ? 2 * PANEL_ROWS : PANEL_ROWS; }
-
-void linear_name(const linear_kernel *k, char name[96])
-{
-    char q8[32] = "", tail[16] = "";
-    if (k->q8_features) snprintf(q8, sizeof q8, "_q8_%lld", (long long)k->q8_features);
-    if (k->tail) snprintf(tail, sizeof tail, "_tail%d", (int)k->tail);
-    snprintf(name, 96, "linear_%s_%lld%s%s%s%s%s", layout_name(k->layout), (long long)k->cols, k->bias ? "_bias" : "",
-             k->residual ? "_residual" : "", k->swiglu ? k->gelu ? "_geglu" : "_swiglu" : "", q8, tail);
-}
 
 // ---- how the work is cut
 
@@ -278,15 +264,18 @@ static void build(linear *l)
 
     cut c = choose_cut(l);
     int64_t rounded_bytes = c.block * linear_rounded_bytes(k->cols);
-    bool rounds = k->layout == LAYOUT_BF16_X16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
+    bool rounds =
+        l->weights->activation == ACTIVATION_BF16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
     value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0};
     if (rounds) rounded = scratch(b, rounded_bytes);
     build_rows(l, &c, n_rows, sums, rounded);
 }
 
-void linear_build(builder *b, const linear_kernel *k, const char *name)
+static void build_linear(builder *b, const void *params, const char *name)
 {
+    const linear_kernel *k = params;
     kernel_target target = b->target;
+    const weight_type *weights = weight_type_in(k->layout);
     const quant_format *quant = layout_quant(k->layout);
     // AVX-512 without VNNI has no vpsignb; its quantised kernels are those of AVX2
     if (quant && !target.vpdpbusd) b->target.lanes = 8;
@@ -294,13 +283,35 @@ void linear_build(builder *b, const linear_kernel *k, const char *name)
     layout_panel_bytes(k->layout, k->cols, &panel_bytes);
     linear l = {.b = b,
                 .k = k,
+                .weights = weights,
                 .quant = quant,
                 .nv = PANEL_ROWS / b->target.lanes,
                 .vf = vec(b, b->target.lanes, b->f32),
-                .x_bytes = quant ? q8_row_bytes(k->cols) : 4 * k->cols,
+                .x_bytes = weights->activation == ACTIVATION_Q8 ? q8_row_bytes(k->cols) : 4 * k->cols,
                 .panel_bytes = (int64_t)panel_bytes};
     kernel_begin(b, name);
     build(&l);
     kernel_end(b);
     b->target = target;
 }
+
+static const kernel_field FIELDS[] = {
+    KERNEL_TEXT(linear_kernel, layout, linear_layout_text, "_"),
+    KERNEL_FIELD(linear_kernel, cols, FIELD_INT, "_"),
+    KERNEL_FIELD(linear_kernel, bias, FIELD_BOOL, "_bias"),
+    KERNEL_FIELD(linear_kernel, residual, FIELD_BOOL, "_residual"),
+    KERNEL_FIELD(linear_kernel, swiglu, FIELD_BOOL, "_swiglu"),
+    KERNEL_FIELD(linear_kernel, gelu, FIELD_BOOL, "_gelu"),
+    KERNEL_FIELD(linear_kernel, q8_features, FIELD_INT, "_q8_"),
+    KERNEL_FIELD(linear_kernel, tail, FIELD_INT, "_tail"),
+};
+
+const kernel_kind LINEAR_KERNEL = {
+    .name = "linear",
+    .file = "linear.c",
+    .help = "x W^T [+ bias] [+ residual], or silu(x W0^T) * (x W1^T), by panels of 16 features",
+    .build = build_linear,
+    .params_bytes = sizeof(linear_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};

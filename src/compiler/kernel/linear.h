@@ -50,7 +50,7 @@
 #ifndef WELFORD_COMPILER_KERNEL_LINEAR_H
 #define WELFORD_COMPILER_KERNEL_LINEAR_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 #include "runtime/layout.h"
 
 typedef struct linear_kernel {
@@ -65,10 +65,8 @@ typedef struct linear_kernel {
 
 // Operands: 0 x, 1 W, 2 y, then bias [outputs] f32 and residual [n_rows, stride] f32 where asked for.
 // Sizes: 0 n_rows, 1 stride of y and residual in floats, 2 number of tiles.
-void linear_name(const linear_kernel *k, char name[96]);
-void linear_build(builder *b, const linear_kernel *k, const char *name);
+extern const kernel_kind LINEAR_KERNEL;
 
-bool linear_takes_q8(weight_layout layout);
 // Output features of one tile.
 int64_t linear_tile_features(const linear_kernel *k);
 

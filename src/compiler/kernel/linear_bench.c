@@ -99,11 +99,6 @@ static void run(const bench *s, int64_t rows)
     printf("\n");
 }
 
-static ceiling_kind layout_ceiling(weight_layout layout)
-{
-    return layout_quant(layout) ? CEILING_INT8 : layout == LAYOUT_BF16_X16 ? CEILING_BF16 : CEILING_FMA;
-}
-
 static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned char *w, void *x, void *y, wf_error *err)
 {
     static const int64_t columns[] = {576, 1536, 8960};
@@ -112,13 +107,11 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         if (f && columns[i] % (f->blocks * QUANT_BLOCK)) continue;
         linear_kernel k = {.layout = layout, .cols = columns[i]};
         harness h;
-        char name[96];
         kernel_fn functions[3];
-        linear_name(&k, name);
         TRY(harness_open(&h, cpu, err));
         double start = clock_seconds();
-        linear_build(&h.builder, &k, name);
-        ceiling_kind peak = layout_ceiling(layout);
+        const char *name = harness_add(&h, &LINEAR_KERNEL, &k);
+        ceiling_kind peak = activation_ceiling(weight_type_in(layout)->activation);
         ceiling_build(&h.builder, peak);
         ceiling_build(&h.builder, CEILING_READ);
         const char *names[] = {name, ceiling_name(peak), ceiling_name(CEILING_READ)};
@@ -141,7 +134,7 @@ static wf_status print_assembly(const char *cpu, wf_error *err)
     for (int i = 0; i < CEILING_READ; i++) ceiling_build(&h.builder, (ceiling_kind)i);
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         linear_kernel k = {.layout = (weight_layout)layout, .cols = 1536};
-        linear_build(&h.builder, &k, layout_name(k.layout));
+        harness_add(&h, &LINEAR_KERNEL, &k);
     }
     wf_status status = harness_assembly(&h, &assembly, err);
     if (status == WF_OK) fwrite(assembly.data, 1, assembly.len, stdout);

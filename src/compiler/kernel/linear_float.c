@@ -16,16 +16,16 @@ static void load_column(linear *l, value panel, value column, int j, value w[MAX
 {
     builder *b = l->b;
     int n = b->target.lanes;
-    bool pairs = l->k->layout == LAYOUT_BF16_X16, half = l->k->layout == LAYOUT_F16_X16;
-    int64_t bytes = half || pairs ? 2 : 4;
+    int64_t bytes = (int64_t)weight_type_file_bytes(l->weights, 1);
     value line = mul_i(b, column, PANEL_ROWS * bytes);
     for (int v = 0; v < l->nv; v++) {
-        if (pairs) {
+        if (l->weights->pairs) {
             // as one i32, the even column in its low half
             value pair = load(b, panel, line, j / 2 * 64 + v * n * 4, vec(b, n, b->i32));
             w[v] = bitcast(b, j % 2 ? and_i(b, pair, -65536) : shl_i(b, pair, 16), l->vf);
         } else {
-            w[v] = to_f32(b, load(b, panel, line, (j * PANEL_ROWS + v * n) * bytes, vec(b, n, half ? b->f16 : b->f32)));
+            w[v] = to_f32(
+                b, load(b, panel, line, (j * PANEL_ROWS + v * n) * bytes, vec(b, n, bytes == 2 ? b->f16 : b->f32)));
         }
     }
 }
@@ -37,9 +37,10 @@ void linear_float_columns(linear *l, int rows, value x_row, value column, int st
     int per_chain = rows * l->nv;
     for (int i = 0; i < chains * per_chain; i++) next[i] = sums[i];
     value column_bytes = mul_i(b, column, 4);
-    bool pairs = l->k->layout == LAYOUT_BF16_X16;
-    int64_t bytes = l->k->layout == LAYOUT_F32_X16 ? 64 : 32; // of a column of the panel; f32 is as fast without
-    if (rows <= FEW_ROWS && bytes == 32) linear_prefetch(b, at(b, panel, mul_i(b, column, bytes), 0), step * bytes);
+    bool pairs = l->weights->pairs;
+    int64_t bytes = PANEL_ROWS * (int64_t)weight_type_file_bytes(l->weights, 1); // of a column of the panel
+    if (rows <= FEW_ROWS && bytes == 32)                                         // f32 is as fast without
+        linear_prefetch(b, at(b, panel, mul_i(b, column, bytes), 0), step * bytes);
     for (int j = 0; j < step; j++) {
         value w[MAX_VECTORS], *chain = next + (pairs ? j / 2 : j) % chains * per_chain;
         load_column(l, panel, column, j, w);

@@ -4,12 +4,14 @@
 #define WELFORD_COMPILER_KERNEL_LINEAR_PARTS_H
 
 #include "compiler/kernel/linear.h"
+#include "runtime/weight_type.h"
 
 enum { MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a panel, and of a register tile
 
 typedef struct linear {
     builder *b;
     const linear_kernel *k;
+    const weight_type *weights;
     const quant_format *quant; // of the weights; NULL for floats
     int nv;                    // vectors a panel: 1 or 2
     type vf;                   // a vector of f32
@@ -18,6 +20,9 @@ typedef struct linear {
     int64_t panel_bytes;
     value x, w, y, bias, residual, stride, n_tiles;
 } linear;
+
+// The layout in a kernel's name.
+static inline const char *linear_layout_text(int layout) { return layout_name((weight_layout)layout); }
 
 // With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
 // themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it

@@ -43,14 +43,12 @@ static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t pan
             }
         return w;
     }
-    int64_t padded = k->layout == LAYOUT_BF16_X16 ? (k->cols + 1) / 2 * 2 : k->cols;
-    for (int64_t i = 0; i < panels * 16 * padded; i++) {
+    const weight_type *t = weight_type_in(k->layout);
+    size_t size = weight_type_file_bytes(t, 1);
+    for (size_t at = 0; at < bytes; at += size) {
         float x = 0.05f * random_normal(r);
-        uint16_t h = k->layout == LAYOUT_F16_X16 ? half_from_float(x) : bfloat_from_float(x);
-        if (k->layout == LAYOUT_F32_X16)
-            memcpy(w + 4 * i, &x, 4);
-        else
-            memcpy(w + 2 * i, &h, 2);
+        uint16_t h = t->pairs ? bfloat_from_float(x) : half_from_float(x);
+        memcpy(w + at, size == 4 ? (void *)&x : (void *)&h, size);
     }
     return w;
 }
@@ -73,7 +71,7 @@ static void write_starts(unsigned char *row, int64_t cols, int64_t block, bool v
 // x as the kernel reads it; what it stands for goes back into x.
 static unsigned char *activations(const linear_kernel *k, const kernel_target *target, float *x, int64_t n_rows)
 {
-    if (!linear_takes_q8(k->layout)) {
+    if (weight_type_in(k->layout)->activation != ACTIVATION_Q8) {
         unsigned char *same = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f);
         memcpy(same, x, (size_t)(n_rows * k->cols * 4));
         return same;
@@ -150,7 +148,8 @@ static void check_product(kernel_fn f, const product *p, const kernel_target *ta
     float *x = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f), *weights = unpack_weights(k, w, panels);
     for (int64_t i = 0; i < n_rows * k->cols; i++) x[i] = random_normal(r);
     unsigned char *x_packed = activations(k, target, x, n_rows);
-    if (k->layout == LAYOUT_BF16_X16 && target->vdpbf16ps) round_activations(x, n_rows * k->cols);
+    if (weight_type_in(k->layout)->activation == ACTIVATION_BF16 && target->vdpbf16ps)
+        round_activations(x, n_rows * k->cols);
     int64_t y_row = k->q8_features ? q8_row_bytes(n) : 4 * n;
     unsigned char *y = filled_memory((size_t)(n_rows * y_row), 0x7f);
     float *bias = filled_memory((size_t)(n + 16) * 4, 0x7f), *residual = filled_memory((size_t)(n_rows * n * 4), 0x7f);
@@ -188,9 +187,9 @@ static void check_product(kernel_fn f, const product *p, const kernel_target *ta
     // an error of (max/127)^2 / 12 each, 32 / (12 * 127^2) = 1.7e-4 of a block's power where one value is all of it
     double limit = k->q8_features ? 2e-4 : k->cols < 1000 ? 1e-12 : 1e-15 * (double)k->cols;
     if (!(error <= limit * power)) {
-        char name[96];
-        linear_name(k, name);
-        fail_msg("%s, %d rows, %d features: NMSE %g", name, (int)n_rows, (int)n, error / power);
+        buffer name = {0};
+        kernel_write_name(&LINEAR_KERNEL, k, &name);
+        fail_msg("%s, %d rows, %d features: NMSE %g", name.data, (int)n_rows, (int)n, error / power);
     }
     free(w), free(x), free(weights), free(x_packed), free(y), free(bias), free(residual);
 }
@@ -202,15 +201,10 @@ static void check_products(const char *cpu, const product *products, int n)
     if (harness_open(&h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
     enum { MAX_PRODUCTS = 32 };
     assert_in_range(n, 1, MAX_PRODUCTS);
-    char names[MAX_PRODUCTS][96];
-    const char *pointers[MAX_PRODUCTS];
+    const char *names[MAX_PRODUCTS];
     kernel_fn functions[MAX_PRODUCTS];
-    for (int i = 0; i < n; i++) {
-        linear_name(&products[i].k, names[i]);
-        pointers[i] = names[i];
-        linear_build(&h.builder, &products[i].k, names[i]);
-    }
-    if (harness_compile(&h, pointers, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    for (int i = 0; i < n; i++) names[i] = harness_add(&h, &LINEAR_KERNEL, &products[i].k);
+    if (harness_compile(&h, names, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
     static const int64_t rows[] = {1, 2, 3, 4, 7, 8, 12, 23, 60, 512};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     rng r = {42};
@@ -234,9 +228,18 @@ static void test_layouts(void **state)
         products[n + i] = (product){{.layout = layout, .cols = f && f->blocks > 1 ? 512 : 96}, .features = 48};
     }
     for (int c = 0; c < N_WHOLE; c++) check_products(CPUS[c], products, 2 * n);
-    check_products("emulated-avx512f", products + LAYOUT_BF16_X16 - LAYOUT_F32_X16, 2); // and Q8_0
-    const product *quantised = products + LAYOUT_Q8_0_X16 - LAYOUT_F32_X16;
-    check_products("emulated-avx-vnni", quantised, LAYOUT_COUNT - LAYOUT_Q8_0_X16);
+    // the paths that only some forms of activations have
+    product bf16[LAYOUT_COUNT], quantised[LAYOUT_COUNT];
+    int n_bf16 = 0, n_quantised = 0;
+    for (int i = 0; i < n; i++) {
+        activation_form form = weight_type_in(products[i].k.layout)->activation;
+        if (form == ACTIVATION_BF16) bf16[n_bf16++] = products[i];
+        if (form == ACTIVATION_Q8) quantised[n_quantised++] = products[i];
+    }
+    assert_true(n_bf16 && n_quantised);
+    check_products("emulated-avx512f", bf16, n_bf16);
+    check_products("emulated-avx512f", quantised, 1);
+    check_products("emulated-avx-vnni", quantised, n_quantised);
 }
 
 // More columns than are summed at a time, and more rows than a block has.
@@ -338,13 +341,10 @@ static void test_extremes(void **state)
             harness h;
             wf_error err = {0};
             linear_kernel k = {.layout = (weight_layout)layout, .cols = format->blocks * QUANT_BLOCK};
-            char name[96];
-            const char *pointer = name;
             kernel_fn f;
-            linear_name(&k, name);
             assert_int_equal(harness_open(&h, CPUS[c], &err), WF_OK);
-            linear_build(&h.builder, &k, name);
-            assert_int_equal(harness_compile(&h, &pointer, 1, &f, &err), WF_OK);
+            const char *name = harness_add(&h, &LINEAR_KERNEL, &k);
+            assert_int_equal(harness_compile(&h, &name, 1, &f, &err), WF_OK);
             static const unsigned char bytes[] = {0xff, 0x80, 0x7f, 0x00}, scales[] = {0x7f, 0x80, 0xff};
             for (size_t i = 0; i < sizeof bytes * sizeof scales * N_EXTREMES; i++)
                 check_extreme(CPUS[c], f, &k, &h.builder.target, bytes[i % 4], scales[i / 4 % 3], (int)(i / 12));
@@ -363,9 +363,7 @@ static void test_other_cpus(void **state)
         assert_int_equal(harness_open_other(&h, cpu->name, &err), WF_OK);
         for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
             linear_kernel k = {.layout = (weight_layout)layout, .cols = 512, .tail = 5};
-            char name[96];
-            linear_name(&k, name);
-            linear_build(&h.builder, &k, name);
+            harness_add(&h, &LINEAR_KERNEL, &k);
         }
         buffer assembly = {0};
         if (harness_assembly(&h, &assembly, &err) != WF_OK) fail_msg("%s: %s", cpu->name, err.message);

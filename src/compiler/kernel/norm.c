@@ -16,7 +16,6 @@
 #include "compiler/kernel/norm.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "compiler/kernel/norm_parts.h"
@@ -383,23 +382,64 @@ static void build(builder *b, const norm_kernel *k, const char *name, bool centr
     kernel_end(b);
 }
 
-static void make_name(const norm_kernel *k, const char *kind, char name[96])
+static void build_rms_norm(builder *b, const void *params, const char *name) { build(b, params, name, false); }
+
+static void build_layer_norm(builder *b, const void *params, const char *name) { build(b, params, name, true); }
+
+// ---- the kinds
+
+static const char *type_text(int tensor)
 {
-    static const char *const types[] = {
+    static const char *const TEXTS[] = {
         [TENSOR_F32] = "f32", [TENSOR_F16] = "f16", [TENSOR_BF16] = "bf16", [TENSOR_F64] = "f64"};
-    static const char *const strategies[] = {
-        [NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
-    static const char *const stages[] = {
-        [NORM_ROWS] = "", [NORM_READ_PARTS] = "_read_parts", [NORM_WRITE_PARTS] = "_write_parts"};
-    uint64_t eps; // part of the code: its bits are part of the name
-    memcpy(&eps, &k->eps, sizeof eps);
-    snprintf(name, 96, "%s_%lld_eps%016llx_%s_%s%s%s%s%s_%s%s%s", kind, (long long)k->cols, (unsigned long long)eps,
-             types[k->x], k->out_q8 ? "q8" : types[k->y], k->residual ? "_residual" : "",
-             k->round_before_gamma ? "_rounded" : "", k->gamma ? k->plus_one ? "_gamma1" : "_gamma" : "",
-             k->beta ? "_beta" : "", types[k->weight], strategies[k->strategy], stages[k->stage]);
+    return (size_t)tensor < sizeof TEXTS / sizeof *TEXTS ? TEXTS[tensor] : NULL;
 }
 
-void rms_norm_name(const norm_kernel *k, char name[96]) { make_name(k, "rms_norm", name); }
-void rms_norm_build(builder *b, const norm_kernel *k, const char *name) { build(b, k, name, false); }
-void layer_norm_name(const norm_kernel *k, char name[96]) { make_name(k, "layer_norm", name); }
-void layer_norm_build(builder *b, const norm_kernel *k, const char *name) { build(b, k, name, true); }
+static const char *strategy_text(int strategy)
+{
+    static const char *const TEXTS[] = {[NORM_BY_SIZE] = "", [NORM_TWO_PASS] = "_two_pass", [NORM_ONLINE] = "_online"};
+    return (size_t)strategy < sizeof TEXTS / sizeof *TEXTS ? TEXTS[strategy] : NULL;
+}
+
+static const char *stage_text(int stage)
+{
+    static const char *const TEXTS[] = {
+        [NORM_ROWS] = "", [NORM_READ_PARTS] = "_read_parts", [NORM_WRITE_PARTS] = "_write_parts"};
+    return (size_t)stage < sizeof TEXTS / sizeof *TEXTS ? TEXTS[stage] : NULL;
+}
+
+static const kernel_field FIELDS[] = {
+    KERNEL_FIELD(norm_kernel, cols, FIELD_INT, "_"),
+    KERNEL_FIELD(norm_kernel, eps, FIELD_F64, "_eps"),
+    KERNEL_TEXT(norm_kernel, x, type_text, "_"),
+    KERNEL_TEXT(norm_kernel, y, type_text, "_"),
+    KERNEL_FIELD(norm_kernel, out_q8, FIELD_BOOL, "_q8"),
+    KERNEL_FIELD(norm_kernel, residual, FIELD_BOOL, "_residual"),
+    KERNEL_FIELD(norm_kernel, round_before_gamma, FIELD_BOOL, "_rounded"),
+    KERNEL_FIELD(norm_kernel, gamma, FIELD_BOOL, "_gamma"),
+    KERNEL_FIELD(norm_kernel, plus_one, FIELD_BOOL, "_plus_one"),
+    KERNEL_FIELD(norm_kernel, beta, FIELD_BOOL, "_beta"),
+    KERNEL_TEXT(norm_kernel, weight, type_text, "_"),
+    KERNEL_TEXT(norm_kernel, strategy, strategy_text, ""),
+    KERNEL_TEXT(norm_kernel, stage, stage_text, ""),
+};
+
+const kernel_kind RMS_NORM_KERNEL = {
+    .name = "rms_norm",
+    .file = "norm.c",
+    .help = "RMSNorm of rows, [+ residual] [* gamma], to floats or 8-bit blocks",
+    .build = build_rms_norm,
+    .params_bytes = sizeof(norm_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};
+
+const kernel_kind LAYER_NORM_KERNEL = {
+    .name = "layer_norm",
+    .file = "norm.c",
+    .help = "LayerNorm of rows, [+ residual] [* gamma] [+ beta], two-pass or online",
+    .build = build_layer_norm,
+    .params_bytes = sizeof(norm_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};

@@ -17,8 +17,8 @@
 #ifndef WELFORD_COMPILER_KERNEL_NORM_H
 #define WELFORD_COMPILER_KERNEL_NORM_H
 
-#include "compiler/kernel/builder.h"
-#include "format/checkpoint.h"
+#include "compiler/kernel/kernels.h"
+#include "format/tensor_type.h"
 
 // How layer_norm finds mean and variance; rms_norm reads a row once either way. docs/norms.md has the measurements.
 typedef enum norm_strategy {
@@ -56,9 +56,6 @@ typedef struct norm_kernel {
 enum { NORM_MOMENTS_BYTES = 16 }; // of one part
 int64_t norm_part_count(int64_t cols);
 
-void rms_norm_name(const norm_kernel *k, char name[96]);
-void rms_norm_build(builder *b, const norm_kernel *k, const char *name);
-void layer_norm_name(const norm_kernel *k, char name[96]);
-void layer_norm_build(builder *b, const norm_kernel *k, const char *name);
+extern const kernel_kind RMS_NORM_KERNEL, LAYER_NORM_KERNEL;
 
 #endif

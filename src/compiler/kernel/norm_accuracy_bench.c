@@ -193,8 +193,7 @@ static bool has_kernel(int index) { return PATHS[index / (N_EPS * N_STAGES)].par
 
 static wf_status compile_paths(harness *h, kernel_fn kernels[N_KERNELS], wf_error *err)
 {
-    char names[N_KERNELS][96];
-    const char *pointers[N_KERNELS];
+    const char *names[N_KERNELS];
     kernel_fn found[N_KERNELS];
     int n = 0;
     for (int i = 0; i < N_KERNELS; i++) {
@@ -203,12 +202,9 @@ static wf_status compile_paths(harness *h, kernel_fn kernels[N_KERNELS], wf_erro
         k.eps = i / N_STAGES % N_EPS ? EPS : 0;
         if (p->parts) k.stage = i % N_STAGES ? NORM_WRITE_PARTS : NORM_READ_PARTS;
         if (!has_kernel(i)) continue;
-        (p->layer ? layer_norm_name : rms_norm_name)(&k, names[n]);
-        (p->layer ? layer_norm_build : rms_norm_build)(&h->builder, &k, names[n]);
-        pointers[n] = names[n];
-        n++;
+        names[n++] = harness_add(h, p->layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL, &k);
     }
-    TRY(harness_compile(h, pointers, n, found, err));
+    TRY(harness_compile(h, names, n, found, err));
     for (int i = N_KERNELS; i-- > 0;) kernels[i] = has_kernel(i) ? found[--n] : NULL;
     return WF_OK;
 }

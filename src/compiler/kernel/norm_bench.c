@@ -110,8 +110,7 @@ static wf_status build_kernels(bench *s, harness *h, wf_error *err)
                      .y = s->type,
                      .weight = s->type,
                      .strategy = s->strategy};
-    char names[4][96];
-    const char *pointers[4];
+    const char *names[4];
     kernel_fn functions[4];
     int n = 0;
     TRY(harness_open(h, "native", err));
@@ -119,12 +118,9 @@ static wf_status build_kernels(bench *s, harness *h, wf_error *err)
         for (int reads = 0; reads <= s->split; reads++) {
             k.beta = layer;
             k.stage = !s->split ? NORM_ROWS : reads ? NORM_READ_PARTS : NORM_WRITE_PARTS;
-            (layer ? layer_norm_name : rms_norm_name)(&k, names[n]);
-            (layer ? layer_norm_build : rms_norm_build)(&h->builder, &k, names[n]);
-            pointers[n] = names[n];
-            n++;
+            names[n++] = harness_add(h, layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL, &k);
         }
-    TRY(harness_compile(h, pointers, n, functions, err));
+    TRY(harness_compile(h, names, n, functions, err));
     for (int layer = 0; layer < 2; layer++) {
         s->kernels[1 + layer] = functions[layer * (1 + s->split)];
         if (s->split) s->readers[1 + layer] = functions[2 * layer + 1];

@@ -68,11 +68,14 @@ static inline float q8_get(const unsigned char *row, int64_t i, int64_t cols, fl
     return *scale * (float)(int8_t)row[i];
 }
 
+static inline const kernel_kind *norm_kind(const norm *n) { return n->layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL; }
+
 static const char *describe(const norm *n)
 {
-    static char name[96];
-    (n->layer ? layer_norm_name : rms_norm_name)(&n->k, name);
-    return name;
+    static buffer name;
+    buffer_clear(&name);
+    kernel_write_name(norm_kind(n), &n->k, &name);
+    return name.data;
 }
 
 // Checks one value: `v` is its float64 normalisation, `error` what that may be off by.
@@ -204,15 +207,10 @@ static inline void open_norms(harness *h, const char *cpu, const norm *norms, in
 {
     wf_error err = {0};
     if (harness_open(h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
-    static char names[MAX_NORMS][96];
-    const char *pointers[MAX_NORMS];
+    const char *names[MAX_NORMS];
     assert_true(n <= MAX_NORMS);
-    for (int i = 0; i < n; i++) {
-        (norms[i].layer ? layer_norm_name : rms_norm_name)(&norms[i].k, names[i]);
-        (norms[i].layer ? layer_norm_build : rms_norm_build)(&h->builder, &norms[i].k, names[i]);
-        pointers[i] = names[i];
-    }
-    if (harness_compile(h, pointers, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
+    for (int i = 0; i < n; i++) names[i] = harness_add(h, norm_kind(&norms[i]), &norms[i].k);
+    if (harness_compile(h, names, n, functions, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
 }
 
 // On the first n_cpus of NORM_CPUS.

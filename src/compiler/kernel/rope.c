@@ -1,45 +1,6 @@
 #include "compiler/kernel/rope.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "runtime/kv.h"
-
-void rope_name(const rope_kernel *k, char name[96])
-{
-    snprintf(name, 96, "rope_%lldx%lld_n%lld%s", (long long)k->n_heads, (long long)k->head_dim, (long long)k->n_dims,
-             k->interleaved ? "_interleaved" : "");
-}
-
-void kv_store_name(const kv_store_kernel *k, char name[96])
-{
-    snprintf(name, 96, "kv_store_%lldx%lld%s", (long long)k->n_kv_heads, (long long)k->head_dim,
-             k->kv_f32 ? "_f32" : "");
-}
-
-// The norm's eps is part of the code: its bits are part of the name.
-static void norm_suffix(double eps, char suffix[32])
-{
-    uint64_t bits;
-    memcpy(&bits, &eps, sizeof bits);
-    snprintf(suffix, 32, "_eps%016llx", (unsigned long long)bits);
-}
-
-void rope_store_name(const rope_store_kernel *k, char name[96])
-{
-    char norm[32] = "";
-    if (k->norm) norm_suffix(k->eps, norm);
-    snprintf(name, 96, "rope_store_%lld_%lldx%lld_n%lld%s%s%s%s", (long long)k->n_heads, (long long)k->n_kv_heads,
-             (long long)k->head_dim, (long long)k->n_dims, k->interleaved ? "_interleaved" : "",
-             k->kv_f32 ? "_f32" : "", k->norm ? "_norm" : "", norm);
-}
-
-void head_norm_name(const head_norm_kernel *k, char name[96])
-{
-    char eps[32];
-    norm_suffix(k->eps, eps);
-    snprintf(name, 96, "head_norm_%lldx%lld%s", (long long)k->n_heads, (long long)k->head_dim, eps);
-}
 
 // Where the features of a head come from.
 typedef struct source {
@@ -188,8 +149,9 @@ static sink value_sink(builder *b, value head, value position, int64_t head_dim,
 
 static void loop_heads(builder *b, loop *l, int64_t n) { loop_begin(b, l, const_i(b, 0), const_i(b, n), 1, 0, NULL); }
 
-void rope_build(builder *b, const rope_kernel *k, const char *name)
+static void build_rope(builder *b, const void *params, const char *name)
 {
+    const rope_kernel *k = params;
     kernel_begin(b, name);
     value x_base = operand(b, 0), table_base = operand(b, 1), y_base = operand(b, 2), past = dim(b, 1);
     value x_bytes = mul_i(b, dim(b, 2), 4);
@@ -209,8 +171,9 @@ void rope_build(builder *b, const rope_kernel *k, const char *name)
     kernel_end(b);
 }
 
-void kv_store_build(builder *b, const kv_store_kernel *k, const char *name)
+static void build_kv_store(builder *b, const void *params, const char *name)
 {
+    const kv_store_kernel *k = params;
     kernel_begin(b, name);
     value k_base = operand(b, 0), v_base = operand(b, 1), k_cache = operand(b, 2), v_cache = operand(b, 3);
     value past = dim(b, 1), n_ctx = dim(b, 2), k_bytes = mul_i(b, dim(b, 3), 4), v_bytes = mul_i(b, dim(b, 4), 4);
@@ -232,8 +195,9 @@ void kv_store_build(builder *b, const kv_store_kernel *k, const char *name)
     kernel_end(b);
 }
 
-void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
+static void build_rope_store(builder *b, const void *params, const char *name)
 {
+    const rope_store_kernel *k = params;
     kernel_begin(b, name);
     value base[3], bytes[3], row[3]; // of q, k and v
     for (int i = 0; i < 3; i++) base[i] = operand(b, i), bytes[i] = mul_i(b, dim(b, 3 + i), 4);
@@ -270,8 +234,9 @@ void rope_store_build(builder *b, const rope_store_kernel *k, const char *name)
     kernel_end(b);
 }
 
-void head_norm_build(builder *b, const head_norm_kernel *k, const char *name)
+static void build_head_norm(builder *b, const void *params, const char *name)
 {
+    const head_norm_kernel *k = params;
     kernel_begin(b, name);
     value x_base = operand(b, 0), y_base = operand(b, 1), gamma = operand(b, 2), x_bytes = mul_i(b, dim(b, 1), 4);
     int64_t head_bytes = 4 * k->head_dim;
@@ -288,3 +253,75 @@ void head_norm_build(builder *b, const head_norm_kernel *k, const char *name)
     loop_end(b, &tokens, NULL);
     kernel_end(b);
 }
+
+// ---- the kinds
+
+static const kernel_field ROPE_FIELDS[] = {
+    KERNEL_FIELD(rope_kernel, n_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(rope_kernel, head_dim, FIELD_INT, "x"),
+    KERNEL_FIELD(rope_kernel, n_dims, FIELD_INT, "_n"),
+    KERNEL_FIELD(rope_kernel, interleaved, FIELD_BOOL, "_interleaved"),
+};
+
+const kernel_kind ROPE_KERNEL = {
+    .name = "rope",
+    .file = "rope.c",
+    .help = "rotary positions of each head",
+    .build = build_rope,
+    .params_bytes = sizeof(rope_kernel),
+    .fields = ROPE_FIELDS,
+    .n_fields = sizeof ROPE_FIELDS / sizeof *ROPE_FIELDS,
+};
+
+static const kernel_field KV_STORE_FIELDS[] = {
+    KERNEL_FIELD(kv_store_kernel, n_kv_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(kv_store_kernel, head_dim, FIELD_INT, "x"),
+    KERNEL_FIELD(kv_store_kernel, kv_f32, FIELD_BOOL, "_f32"),
+};
+
+const kernel_kind KV_STORE_KERNEL = {
+    .name = "kv_store",
+    .file = "rope.c",
+    .help = "appends k and v to the cache",
+    .build = build_kv_store,
+    .params_bytes = sizeof(kv_store_kernel),
+    .fields = KV_STORE_FIELDS,
+    .n_fields = sizeof KV_STORE_FIELDS / sizeof *KV_STORE_FIELDS,
+};
+
+static const kernel_field ROPE_STORE_FIELDS[] = {
+    KERNEL_FIELD(rope_store_kernel, n_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(rope_store_kernel, n_kv_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(rope_store_kernel, head_dim, FIELD_INT, "x"),
+    KERNEL_FIELD(rope_store_kernel, n_dims, FIELD_INT, "_n"),
+    KERNEL_FIELD(rope_store_kernel, interleaved, FIELD_BOOL, "_interleaved"),
+    KERNEL_FIELD(rope_store_kernel, kv_f32, FIELD_BOOL, "_f32"),
+    KERNEL_FIELD(rope_store_kernel, norm, FIELD_BOOL, "_norm"),
+    KERNEL_FIELD(rope_store_kernel, eps, FIELD_F64, "_eps"),
+};
+
+const kernel_kind ROPE_STORE_KERNEL = {
+    .name = "rope_store",
+    .file = "rope.c",
+    .help = "[norms and] rotates q and k, appends k and v to the cache",
+    .build = build_rope_store,
+    .params_bytes = sizeof(rope_store_kernel),
+    .fields = ROPE_STORE_FIELDS,
+    .n_fields = sizeof ROPE_STORE_FIELDS / sizeof *ROPE_STORE_FIELDS,
+};
+
+static const kernel_field HEAD_NORM_FIELDS[] = {
+    KERNEL_FIELD(head_norm_kernel, n_heads, FIELD_INT, "_"),
+    KERNEL_FIELD(head_norm_kernel, head_dim, FIELD_INT, "x"),
+    KERNEL_FIELD(head_norm_kernel, eps, FIELD_F64, "_eps"),
+};
+
+const kernel_kind HEAD_NORM_KERNEL = {
+    .name = "head_norm",
+    .file = "rope.c",
+    .help = "RMSNorm of each head of rows",
+    .build = build_head_norm,
+    .params_bytes = sizeof(head_norm_kernel),
+    .fields = HEAD_NORM_FIELDS,
+    .n_fields = sizeof HEAD_NORM_FIELDS / sizeof *HEAD_NORM_FIELDS,
+};

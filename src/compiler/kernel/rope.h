@@ -12,7 +12,7 @@
 #ifndef WELFORD_COMPILER_KERNEL_ROPE_H
 #define WELFORD_COMPILER_KERNEL_ROPE_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 
 // Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 table, 2 y f32 [n_tokens, n_heads*head_dim].
 // Sizes: 0 n_tokens, 1 n_past, 2 stride of x in floats. y may be x when the stride is n_heads*head_dim.
@@ -22,8 +22,7 @@ typedef struct rope_kernel {
     bool interleaved;
 } rope_kernel;
 
-void rope_name(const rope_kernel *k, char name[96]);
-void rope_build(builder *b, const rope_kernel *k, const char *name);
+extern const kernel_kind ROPE_KERNEL;
 
 // Operands: 0 k, 1 v, rows of n_kv_heads*head_dim f32 at strides, 2 K cache, 3 V cache of the layer.
 // Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 stride of k, 4 stride of v in floats.
@@ -32,8 +31,7 @@ typedef struct kv_store_kernel {
     bool kv_f32;
 } kv_store_kernel;
 
-void kv_store_name(const kv_store_kernel *k, char name[96]);
-void kv_store_build(builder *b, const kv_store_kernel *k, const char *name);
+extern const kernel_kind KV_STORE_KERNEL;
 
 // Both in one: q is rotated into its own rows, k is rotated into the cache, v goes there as it is.
 // Operands: 0 q, 1 k, 2 v, rows of heads of f32 at strides, 3 table, 4 rotated q f32 [n_tokens, n_heads*head_dim], 5 K
@@ -47,8 +45,7 @@ typedef struct rope_store_kernel {
     double eps; // of the norm
 } rope_store_kernel;
 
-void rope_store_name(const rope_store_kernel *k, char name[96]);
-void rope_store_build(builder *b, const rope_store_kernel *k, const char *name);
+extern const kernel_kind ROPE_STORE_KERNEL;
 
 // The norm alone. Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 y f32 [n_tokens, n_heads*head_dim], 2
 // gamma f32 [head_dim]. Sizes: 0 n_tokens, 1 stride of x in floats.
@@ -57,7 +54,6 @@ typedef struct head_norm_kernel {
     double eps;
 } head_norm_kernel;
 
-void head_norm_name(const head_norm_kernel *k, char name[96]);
-void head_norm_build(builder *b, const head_norm_kernel *k, const char *name);
+extern const kernel_kind HEAD_NORM_KERNEL;
 
 #endif

@@ -95,8 +95,7 @@ static code compile(const char *cpu)
 {
     code c;
     wf_error err = {0};
-    char names[4 * N_SHAPES][96];
-    const char *pointers[4 * N_SHAPES];
+    const char *names[4 * N_SHAPES];
     if (harness_open(&c.h, cpu, &err) != WF_OK) fail_msg("%s", err.message);
     for (int i = 0; i < N_SHAPES; i++) {
         const shape *s = &SHAPES[i];
@@ -105,17 +104,12 @@ static code compile(const char *cpu)
         rope_store_kernel both = {s->n_heads,     s->n_kv_heads, s->head_dim, s->n_dims,
                                   s->interleaved, s->kv_f32,     s->norm,     EPS};
         head_norm_kernel norm = {s->n_heads, s->head_dim, EPS};
-        rope_name(&rope, names[4 * i]);
-        kv_store_name(&kv, names[4 * i + 1]);
-        rope_store_name(&both, names[4 * i + 2]);
-        rope_build(&c.h.builder, &rope, names[4 * i]);
-        kv_store_build(&c.h.builder, &kv, names[4 * i + 1]);
-        rope_store_build(&c.h.builder, &both, names[4 * i + 2]);
-        head_norm_name(&norm, names[4 * i + 3]);
-        head_norm_build(&c.h.builder, &norm, names[4 * i + 3]);
-        for (int j = 0; j < 4; j++) pointers[4 * i + j] = names[4 * i + j];
+        names[4 * i] = harness_add(&c.h, &ROPE_KERNEL, &rope);
+        names[4 * i + 1] = harness_add(&c.h, &KV_STORE_KERNEL, &kv);
+        names[4 * i + 2] = harness_add(&c.h, &ROPE_STORE_KERNEL, &both);
+        names[4 * i + 3] = harness_add(&c.h, &HEAD_NORM_KERNEL, &norm);
     }
-    if (harness_compile(&c.h, pointers, 4 * N_SHAPES, c.functions, &err) != WF_OK) fail_msg("%s", err.message);
+    if (harness_compile(&c.h, names, 4 * N_SHAPES, c.functions, &err) != WF_OK) fail_msg("%s", err.message);
     return c;
 }
 

@@ -1,26 +1,9 @@
 #include "compiler/kernel/rowwise.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/q8.h"
 
 static bool is_unary(const rowwise_kernel *k) { return k->op == ROWWISE_QUANTIZE || k->op == ROWWISE_SOFTCAP; }
-
-void rowwise_name(const rowwise_kernel *k, char name[96])
-{
-    static const char *const ops[] = {[ROWWISE_ADD] = "add",           [ROWWISE_SWIGLU] = "swiglu",
-                                      [ROWWISE_QUANTIZE] = "quantize", [ROWWISE_GATHER] = "gather",
-                                      [ROWWISE_GEGLU] = "geglu",       [ROWWISE_SOFTCAP] = "softcap"};
-    bool q8 = k->out_q8 && k->op != ROWWISE_QUANTIZE;
-    uint32_t bits; // part of the code: its bits are part of the name
-    float cap_f32 = (float)k->cap;
-    memcpy(&bits, &cap_f32, sizeof bits);
-    char cap[16] = "";
-    if (k->op == ROWWISE_SOFTCAP) snprintf(cap, sizeof cap, "_%08x", bits);
-    snprintf(name, 96, "%s_%lld%s%s", ops[k->op], (long long)k->cols, cap, q8 ? "_q8" : "");
-}
 
 static value compute(builder *b, const rowwise_kernel *k, value x, value y, value offset, int64_t constant, int n)
 {
@@ -34,8 +17,9 @@ static value compute(builder *b, const rowwise_kernel *k, value x, value y, valu
     return mul_f(b, k->op == ROWWISE_GEGLU ? math_gelu_tanh(b, v) : math_silu(b, v), w);
 }
 
-void rowwise_build(builder *b, const rowwise_kernel *k, const char *name)
+static void build_rowwise(builder *b, const void *params, const char *name)
 {
+    const rowwise_kernel *k = params;
     kernel_begin(b, name);
     int n = b->target.lanes;
     bool unary = is_unary(k), q8 = k->out_q8 || k->op == ROWWISE_QUANTIZE;
@@ -71,3 +55,31 @@ void rowwise_build(builder *b, const rowwise_kernel *k, const char *name)
     loop_end(b, &rows, NULL);
     kernel_end(b);
 }
+
+// The kind's name says it.
+static const char *op_text(int op) { return op < ROWWISE_COUNT ? "" : NULL; }
+
+static const kernel_field FIELDS[] = {
+    KERNEL_TEXT(rowwise_kernel, op, op_text, ""),
+    KERNEL_FIELD(rowwise_kernel, cols, FIELD_INT, "_"),
+    KERNEL_FIELD(rowwise_kernel, cap, FIELD_F64, "_cap"),
+    KERNEL_FIELD(rowwise_kernel, out_q8, FIELD_BOOL, "_q8"),
+};
+
+#define ROWWISE_KERNEL(kind_name, kind_help)                                                                           \
+    {.name = kind_name,                                                                                                \
+     .file = "rowwise.c",                                                                                              \
+     .help = kind_help,                                                                                                \
+     .build = build_rowwise,                                                                                           \
+     .params_bytes = sizeof(rowwise_kernel),                                                                           \
+     .fields = FIELDS,                                                                                                 \
+     .n_fields = sizeof FIELDS / sizeof *FIELDS}
+
+const kernel_kind ROWWISE_KERNELS[ROWWISE_COUNT] = {
+    [ROWWISE_ADD] = ROWWISE_KERNEL("add", "x + y"),
+    [ROWWISE_SWIGLU] = ROWWISE_KERNEL("swiglu", "silu(gate) * up"),
+    [ROWWISE_GEGLU] = ROWWISE_KERNEL("geglu", "gelu(gate) * up"),
+    [ROWWISE_SOFTCAP] = ROWWISE_KERNEL("softcap", "cap * tanh(x / cap)"),
+    [ROWWISE_QUANTIZE] = ROWWISE_KERNEL("quantize", "rows of f32 to 8-bit blocks"),
+    [ROWWISE_GATHER] = ROWWISE_KERNEL("gather", "chosen rows"),
+};

@@ -4,7 +4,7 @@
 #ifndef WELFORD_COMPILER_KERNEL_ROWWISE_H
 #define WELFORD_COMPILER_KERNEL_ROWWISE_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 
 typedef enum rowwise_op {
     ROWWISE_ADD,      // x + y
@@ -13,6 +13,7 @@ typedef enum rowwise_op {
     ROWWISE_SOFTCAP,  // cap * tanh(x / cap); the output may be x
     ROWWISE_QUANTIZE, // x as q8
     ROWWISE_GATHER,   // x[which[row]]: selects rows
+    ROWWISE_COUNT
 } rowwise_op;
 
 typedef struct rowwise_kernel {
@@ -23,7 +24,6 @@ typedef struct rowwise_kernel {
 } rowwise_kernel;
 
 // Operands: 0 x, 1 y or which [n_rows] i32 (QUANTIZE, SOFTCAP: none), then the output. No sizes.
-void rowwise_name(const rowwise_kernel *k, char name[96]);
-void rowwise_build(builder *b, const rowwise_kernel *k, const char *name);
+extern const kernel_kind ROWWISE_KERNELS[ROWWISE_COUNT];
 
 #endif

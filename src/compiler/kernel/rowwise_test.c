@@ -18,19 +18,15 @@
 enum { ROWS = 3, MAX_COLS = 192 };
 static const char *const CPUS[] = {"native", "haswell", "emulated-avx512"};
 
-static kernel_fn compile_one(harness *h, const char *cpu, const char *name,
-                             void (*build)(builder *, const void *, const char *), const void *params)
+static kernel_fn compile_one(harness *h, const char *cpu, const kernel_kind *kind, const void *params)
 {
     wf_error err = {0};
     kernel_fn f = NULL;
     if (harness_open(h, cpu, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
-    build(&h->builder, params, name);
+    const char *name = harness_add(h, kind, params);
     if (harness_compile(h, &name, 1, &f, &err) != WF_OK) fail_msg("%s: %s", cpu, err.message);
     return f;
 }
-
-static void build_rowwise(builder *b, const void *params, const char *name) { rowwise_build(b, params, name); }
-static void build_embed(builder *b, const void *params, const char *name) { embed_build(b, params, name); }
 
 static float value_at(int64_t i) { return (float)sin((double)i * 0.7) * (i % 5 ? 1.0f : 20.0f); }
 
@@ -54,10 +50,8 @@ static void check_rowwise(const char *cpu, const rowwise_kernel *k)
     for (int64_t i = 0; i < ROWS * cols; i++) x[i] = value_at(i), y[i] = value_at(i + 1000);
     if (k->out_q8) memset(x, 0, 32 * sizeof *x); // a block of zeros must stay zeros
     memset(out, 0xff, sizeof out);
-    char name[96];
-    rowwise_name(k, name);
     harness h;
-    kernel_fn f = compile_one(&h, cpu, name, build_rowwise, k);
+    kernel_fn f = compile_one(&h, cpu, &ROWWISE_KERNELS[k->op], k);
     bool unary = k->op == ROWWISE_QUANTIZE || k->op == ROWWISE_SOFTCAP, gather = k->op == ROWWISE_GATHER;
     void *operands[] = {x, unary ? (void *)out : gather ? (void *)(intptr_t)which : y, out};
     f(operands, NULL, 0, 1);
@@ -85,7 +79,7 @@ static void check_rowwise(const char *cpu, const rowwise_kernel *k)
                 tolerance = k->op == ROWWISE_GEGLU ? 2e-6 * fabs(want) + 1e-30 : 6e-7 * fabs(want);
             }
             if (!(fabs(got - want) <= tolerance))
-                fail_msg("%s on %s: row %d col %d: %g, not %g", name, cpu, (int)r, (int)c, got, want);
+                fail_msg("%s on %s: row %d col %d: %g, not %g", h.names[0], cpu, (int)r, (int)c, got, want);
         }
     harness_close(&h);
 }
@@ -120,14 +114,13 @@ static void test_embed(void **state)
             assert_true(layout_panel_bytes(k.layout, COLS, &panel));
             unsigned char *table = aligned_alloc(64, 3 * panel);
             assert_non_null(table);
-            // the same small half floats everywhere: valid scales, valid values of every type
-            uint16_t half = half_from_float(0.37f), bfloat = bfloat_from_float(0.37f);
-            float full = 0.37f;
+            const weight_type *weights = weight_type_in(k.layout);
+            size_t size = weight_type_file_bytes(weights, 1);
             for (size_t i = 0; i < 3 * panel; i++) table[i] = (unsigned char)(i * 7);
-            for (size_t i = 0; i + 4 <= 3 * panel; i += 2) {
-                if (layout == LAYOUT_F16_X16) memcpy(table + i, &half, 2);
-                if (layout == LAYOUT_BF16_X16) memcpy(table + i, &bfloat, 2);
-                if (layout == LAYOUT_F32_X16 && i % 4 == 0) memcpy(table + i, &full, 4);
+            for (size_t i = 0; i < 3 * panel && weights->widen; i += size) { // floats: small ones
+                float x = 0.01f * (float)(i % 251);
+                uint16_t half = weights->pairs ? bfloat_from_float(x) : half_from_float(x);
+                memcpy(table + i, size == 4 ? (void *)&x : (void *)&half, size);
             }
             const quant_format *f = layout_quant(k.layout);
             for (size_t at = 0; f && at < 3 * panel; at += (size_t)quant_step_bytes(f))
@@ -135,10 +128,8 @@ static void test_embed(void **state)
                     uint16_t d = half_from_float(0.01f * (float)(i + 1));
                     memcpy(table + at + 2 * i, &d, 2);
                 }
-            char name[96];
-            embed_name(&k, name);
             harness h;
-            kernel_fn fn = compile_one(&h, CPUS[c], name, build_embed, &k);
+            kernel_fn fn = compile_one(&h, CPUS[c], &EMBED_KERNEL, &k);
             const int32_t tokens[] = {36, 0, 15, 16, 21};
             float y[5][COLS], row[COLS];
             void *operands[] = {(void *)(intptr_t)tokens, table, y};
@@ -147,7 +138,7 @@ static void test_embed(void **state)
                 weight_unpack_row(k.layout, table, COLS, tokens[t], row);
                 for (int i = 0; i < COLS; i++)
                     if (!(fabs(y[t][i] - k.scale * row[i]) <= 1e-6 * fabs(k.scale * row[i])))
-                        fail_msg("%s on %s: token %d col %d: %g, not %g", name, CPUS[c], tokens[t], i, y[t][i],
+                        fail_msg("%s on %s: token %d col %d: %g, not %g", h.names[0], CPUS[c], tokens[t], i, y[t][i],
                                  k.scale * row[i]);
             }
             harness_close(&h);

@@ -10,12 +10,6 @@
 #include "compiler/lower/lowering.h"
 #include "runtime/kv.h"
 
-BUILD_WRAPPER(attention_build, attention_kernel)
-BUILD_WRAPPER(attention_merge_build, attention_kernel)
-BUILD_WRAPPER(attention_scores_build, attention_kernel)
-BUILD_WRAPPER(attention_softmax_build, attention_kernel)
-BUILD_WRAPPER(attention_values_build, attention_kernel)
-
 // ---- over the cache
 
 static void token_past_context(lowering *l)
@@ -28,9 +22,7 @@ static void token_past_context(lowering *l)
 // A call of the attention kernel; its output operand and the span are the caller's.
 static call *call_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, const char *label)
 {
-    char name[96];
-    attention_name(k, name);
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, k), label);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_KERNEL, k), label);
     if (!c) return NULL;
     call_reads(l, q, 0);
     call_reads(l, lowering_cache_root(l, layer, 0), 0);
@@ -45,7 +37,7 @@ static call *call_attention(lowering *l, const attention_kernel *k, int64_t laye
 static wf_status call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y,
                                       plan_condition when)
 {
-    char name[96], label[32];
+    char label[32];
     int64_t spans = attention_window_spans(k);
     int64_t span_bytes = ATTENTION_SPLIT_TOKENS * k->n_heads * attention_part_bytes(k->head_dim);
     affine parts_bytes =
@@ -62,9 +54,8 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     call_writes(l, parts);
     call_size(l, affine_of(DIM_ONE, ATTENTION_SPAN));
 
-    attention_merge_name(k, name);
     snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
-    c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_merge_build, k), label);
+    c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_MERGE_KERNEL, k), label);
     if (!c) return error_memory(l->err, sizeof *c);
     c->tiles = (plan_count){.a = affine_of(DIM_TOKENS, k->n_kv_heads), .divisor = 1, .factor = 1, .when = when};
     call_reads(l, parts, 0);
@@ -79,21 +70,19 @@ static wf_status call_attention_apart(lowering *l, const attention_kernel *k, in
 {
     static const struct {
         const char *label;
-        void (*name)(const attention_kernel *k, char name[96]);
-        build_kernel *build;
-    } STEPS[] = {{"scores", attention_scores_name, do_attention_scores_build},
-                 {"softmax", attention_softmax_name, do_attention_softmax_build},
-                 {"values", attention_values_name, do_attention_values_build}};
+        const kernel_kind *kind;
+    } STEPS[] = {{"scores", &ATTENTION_SCORES_KERNEL},
+                 {"softmax", &ATTENTION_SOFTMAX_KERNEL},
+                 {"values", &ATTENTION_VALUES_KERNEL}};
     enum { SCORES, SOFTMAX, VALUES };
     const kernel_target *target = &l->b->target;
     affine scores_bytes = affine_of(DIM_PAIRS, attention_scores_pair_bytes(k));
     scores_bytes.c[DIM_CONTEXT] = attention_scores_context_bytes(k, target);
     int scores = lowering_add_end(l, scores_bytes);
     for (int step = SCORES; step <= VALUES; step++) {
-        char name[96], label[48];
-        STEPS[step].name(k, name);
+        char label[48];
         snprintf(label, sizeof label, "blk.%d.attention %s", (int)layer, STEPS[step].label);
-        call *c = lowering_add_call(l, lowering_add_kernel(l, name, STEPS[step].build, k), label);
+        call *c = lowering_add_call(l, lowering_add_kernel(l, STEPS[step].kind, k), label);
         if (!c) return error_memory(l->err, sizeof *c);
         c->tiles = (plan_count){
             .a = affine_of(DIM_TOKENS, 1), .divisor = attention_tiles_for(k, target).tokens, .factor = k->n_kv_heads};
@@ -301,7 +290,6 @@ static wf_status lower_given_attention(lowering *l)
     attention_kernel k;
     shape n;
     tensor q, y, sink;
-    char name[96];
     int keys, values, mask = -1;
     int64_t strides[3] = {0};
     if (!read_attention(l->op, &parts, &k, &n)) return lowering_refuse(l, "cannot be compiled");
@@ -312,8 +300,7 @@ static wf_status lower_given_attention(lowering *l)
     if (k.mask) TRY(place_mask(l, parts.mask, &n, &mask, strides));
     if (k.sink) TRY(lowering_to_root(l, parts.sink, &sink));
     TRY(lowering_new_tensor(l, mlirValueGetType(result), NULL, &y));
-    attention_name(&k, name);
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, &k), NULL);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_KERNEL, &k), NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     call_reads(l, q.root, 0);
     call_reads(l, keys, 0);

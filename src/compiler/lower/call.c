@@ -18,11 +18,14 @@ uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new)
     return (uint32_t)l->n_kernels++;
 }
 
-uint32_t lowering_add_kernel(lowering *l, const char *name, build_kernel *build, const void *params)
+uint32_t lowering_add_kernel(lowering *l, const kernel_kind *kind, const void *params)
 {
-    bool is_new;
-    uint32_t index = lowering_find_kernel(l, name, &is_new);
-    if (is_new) build(l->b, params, l->kernels[index]);
+    bool is_new = false;
+    buffer name = {0};
+    kernel_write_name(kind, params, &name);
+    uint32_t index = name.failed ? UINT32_MAX : lowering_find_kernel(l, name.data, &is_new);
+    buffer_free(&name);
+    if (index != UINT32_MAX && is_new) kind->build(l->b, params, l->kernels[index]);
     return index;
 }
 

@@ -8,8 +8,6 @@
 #include "compiler/kernel/linear.h"
 #include "compiler/lower/lowering.h"
 
-BUILD_WRAPPER(linear_build, linear_kernel)
-
 enum { ROWS_WORTH_PACKING = 8 };
 
 // f32, f16 or bf16.
@@ -91,16 +89,15 @@ bool linear_has_kernel(MlirOperation op)
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
-// the op does not say.
+// the op of a graph does not say.
 static weight_layout choose_layout(const lowering *l, const linear_parts *parts)
 {
     MlirValue w = parts->weights[0];
-    if (is_checkpoint_weight(w)) return lowering_weight_layout(l, w);
-    MlirType t = element_type_of(w);
-    if (!is_constant_value(w) || mlirTypeIsAF32(t)) return LAYOUT_F32_X16;
-    if (mlirTypeIsAF16(t)) return LAYOUT_F16_X16;
-    bool exact = mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
-    return exact ? LAYOUT_BF16_X16 : LAYOUT_F32_X16;
+    const weight_type *t = wf_weight_type(element_type_of(w));
+    if (is_checkpoint_weight(w)) return t->layout;
+    bool exact =
+        t->activation != ACTIVATION_BF16 || mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
+    return is_constant_value(w) && exact ? t->layout : LAYOUT_F32_X16;
 }
 
 // The root of a value in f32; rows of 8-bit blocks stay.
@@ -156,14 +153,13 @@ static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layo
 static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_parts *parts, const linear_roots *r,
                              int64_t features, int y)
 {
-    char name[96], label[128] = "";
+    char label[128] = "";
     if (is_checkpoint_weight(parts->weights[0])) {
         MlirStringRef weight = op_string(defining_op(parts->weights[0]), "name");
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     }
-    linear_name(k, name);
     int64_t per_tile = linear_tile_features(k), n_tiles = (features + per_tile - 1) / per_tile, products = 0;
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_linear_build, k), *label ? label : NULL);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &LINEAR_KERNEL, k), *label ? label : NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
     if (!r->fixed)

@@ -20,6 +20,7 @@
 
 #include "compiler/dialect/wf.h"
 #include "compiler/graph/nest.h"
+#include "compiler/kernel/kernels.h"
 #include "compiler/lower/lower.h"
 
 enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 50 };
@@ -167,18 +168,10 @@ bool is_scalar_value(MlirValue v);
 
 // ---- call.c
 
-// Index of the kernel of that name (copied); *is_new: the caller builds it, lowering_kernel_name gives its name.
-typedef void build_kernel(builder *b, const void *params, const char *name);
-uint32_t lowering_add_kernel(lowering *l, const char *name, build_kernel *build, const void *params);
+// Index of the kernel with these parameters, built when new; UINT32_MAX: out of memory.
+uint32_t lowering_add_kernel(lowering *l, const kernel_kind *kind, const void *params);
+// Index of the kernel of that name (copied); *is_new: the caller builds it under l->kernels[index].
 uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new);
-
-// Typed wrappers, so that no function is called through a pointer of another type.
-#define BUILD_WRAPPER(function, params_type)                                                                           \
-    static void do_##function(builder *b, const void *params, const char *name)                                        \
-    {                                                                                                                  \
-        const params_type *typed = params;                                                                             \
-        function(b, typed, name);                                                                                      \
-    }
 
 // A new call of one tile, with a copy of the label (NULL: the op's name and place). Valid until the next one. NULL: out
 // of memory.
@@ -207,8 +200,6 @@ wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, boo
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index);
 bool is_checkpoint_weight(MlirValue v);
 bool is_constant_value(MlirValue v); // that is no splat
-// The layout of a tensor of the checkpoint.
-weight_layout lowering_weight_layout(const lowering *l, MlirValue v);
 // Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
 wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 

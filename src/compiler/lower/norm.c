@@ -7,10 +7,6 @@
 #include "compiler/kernel/rope.h"
 #include "compiler/lower/lowering.h"
 
-BUILD_WRAPPER(rms_norm_build, norm_kernel)
-BUILD_WRAPPER(layer_norm_build, norm_kernel)
-BUILD_WRAPPER(head_norm_build, head_norm_kernel)
-
 static bool norm_type(MlirType t, tensor_type *out)
 {
     array_type g;
@@ -184,15 +180,14 @@ static wf_status read_tensors(lowering *l, const norm_op *n, norm_tensors *t)
 // The call is labelled by the weight where that has a name.
 static call *add_call(lowering *l, const norm_op *n, const norm_kernel *k, affine rows)
 {
-    char name[96], label[128] = "";
-    (n->layer ? layer_norm_name : rms_norm_name)(k, name);
+    char label[128] = "";
     if (n->n_weights && is_checkpoint_weight(n->weights[0])) {
         MlirStringRef weight = op_string(defining_op(n->weights[0]), "name");
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     } else if (is_sequence(l)) {
         snprintf(label, sizeof label, n->layer ? "layer_norm" : "rms_norm");
     }
-    uint32_t index = lowering_add_kernel(l, name, n->layer ? do_layer_norm_build : do_rms_norm_build, k);
+    uint32_t index = lowering_add_kernel(l, n->layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL, k);
     call *c = lowering_add_call(l, index, *label ? label : NULL);
     if (!c) return NULL;
     c->tiles.a = c->flops = rows;
@@ -244,16 +239,14 @@ static wf_status lower_head_norm(lowering *l)
     head_norm_kernel k = {
         .n_heads = op_int(l->op, "n_heads", 1), .head_dim = dim_of(gamma, 0), .eps = op_float(l->op, "eps", 0)};
     tensor x, y;
-    char name[96];
     int w;
-    head_norm_name(&k, name);
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
     TRY(lowering_bind_vector(l, &gamma, 1, op_bool(l->op, "plus_one"), &w));
     TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
     MlirStringRef weight = op_string(defining_op(gamma), "name");
     char label[128];
     snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_head_norm_build, &k), label);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &HEAD_NORM_KERNEL, &k), label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(x.dims[0], 1));
     call_reads(l, x.root, 4 * x.offset);

@@ -5,10 +5,6 @@
 #include "compiler/lower/lowering.h"
 #include "runtime/kv.h"
 
-BUILD_WRAPPER(rope_build, rope_kernel)
-BUILD_WRAPPER(kv_store_build, kv_store_kernel)
-BUILD_WRAPPER(rope_store_build, rope_store_kernel)
-
 // The rotation table whose cos is operand `i`.
 static int64_t table_of(MlirOperation op, intptr_t i)
 {
@@ -42,10 +38,8 @@ wf_status lower_rope(lowering *l)
                      .head_dim = dim_of(result, 1) / n_heads,
                      .n_dims = l->o.facts->ropes[table].n_dims,
                      .interleaved = op_bool(l->op, "interleaved")};
-    char name[96];
-    rope_name(&k, name);
     TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rope_build, &k), "rope");
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ROPE_KERNEL, &k), "rope");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
     c->flops = affine_of(DIM_TOKENS, 3 * n_heads * k.n_dims);
@@ -72,8 +66,7 @@ wf_status lower_rope_store(lowering *l)
                            .kv_f32 = l->o.kv_f32,
                            .norm = mlirOperationGetNumOperands(l->op) == 7,
                            .eps = op_float(l->op, "eps", 0)};
-    char name[96], label[32];
-    rope_store_name(&k, name);
+    char label[32];
     int gammas[2];
     for (int i = 0; i < 2 && k.norm; i++) {
         MlirValue gamma = mlirOperationGetOperand(l->op, 5 + i);
@@ -81,7 +74,7 @@ wf_status lower_rope_store(lowering *l)
     }
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
     TRY(lowering_new_tensor(l, mlirValueGetType(result), x[0].dims, &y));
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rope_store_build, &k), label);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ROPE_STORE_KERNEL, &k), label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
     c->flops = affine_of(DIM_TOKENS, 3 * (k.n_heads + k.n_kv_heads) * k.n_dims);
@@ -102,12 +95,11 @@ wf_status lower_kv_store(lowering *l)
     int64_t layer = op_int(l->op, "cache", 0);
     kv_store_kernel store = {
         .n_kv_heads = op_int(l->op, "n_kv_heads", 1), .head_dim = l->o.facts->head_dim, .kv_f32 = l->o.kv_f32};
-    char name[96], label[32];
+    char label[32];
     tensor x[2]; // k, v
     for (int i = 0; i < 2; i++) TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 1 + i), &x[i]));
-    kv_store_name(&store, name);
     snprintf(label, sizeof label, "blk.%d.kv_store", (int)layer);
-    call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_kv_store_build, &store), label);
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &KV_STORE_KERNEL, &store), label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
     for (int i = 0; i < 2; i++) call_reads(l, x[i].root, 4 * x[i].offset);

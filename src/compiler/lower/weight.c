@@ -3,10 +3,8 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/half.h"
 #include "compiler/graph/constant.h"
 #include "compiler/lower/lowering.h"
-#include "runtime/pack_convert.h"
 #include "runtime/pack_panel.h"
 
 bool is_checkpoint_weight(MlirValue v) { return op_is(defining_op(v), "wf.weight"); }
@@ -33,23 +31,6 @@ static const checkpoint_tensor *find_tensor(const lowering *l, MlirValue v)
     memcpy(text, name.data, name.length);
     text[name.length] = 0;
     return checkpoint_find_tensor(l->o.file, text);
-}
-
-weight_layout lowering_weight_layout(const lowering *l, MlirValue v)
-{
-    static const struct {
-        tensor_type type;
-        weight_layout layout;
-    } layouts[] = {
-        {TENSOR_F32, LAYOUT_F32_X16},   {TENSOR_F16, LAYOUT_F16_X16},   {TENSOR_BF16, LAYOUT_BF16_X16},
-        {TENSOR_Q8_0, LAYOUT_Q8_0_X16}, {TENSOR_Q4_0, LAYOUT_Q4_0_X16}, {TENSOR_Q4_1, LAYOUT_Q4_1_X16},
-        {TENSOR_Q5_0, LAYOUT_Q5_0_X16}, {TENSOR_Q5_1, LAYOUT_Q5_1_X16}, {TENSOR_Q4_K, LAYOUT_Q4_K_X16},
-        {TENSOR_Q5_K, LAYOUT_Q5_K_X16}, {TENSOR_Q6_K, LAYOUT_Q6_K_X16},
-    };
-    tensor_type packed = weights_type(find_tensor(l, v), l->o.facts->weights);
-    for (size_t j = 0; j < sizeof layouts / sizeof *layouts; j++)
-        if (layouts[j].type == packed) return layouts[j].layout;
-    return LAYOUT_VECTOR_F32;
 }
 
 static int64_t common_divisor(int64_t a, int64_t b)
@@ -138,29 +119,12 @@ static wf_status read_constant(lowering *l, MlirValue v, buffer *out)
     return status;
 }
 
-static bool is_f32(MlirValue v) { return mlirTypeIsAF32(element_type_of(v)); }
-
-// bf16 values as f32.
-static bool widen_bytes(buffer *data)
-{
-    buffer wide = {0};
-    for (size_t i = 0; i + 2 <= data->len; i += 2) {
-        uint16_t bits;
-        memcpy(&bits, data->data + i, 2);
-        float x = bfloat_to_float(bits);
-        buffer_append(&wide, &x, sizeof x);
-    }
-    buffer_free(data);
-    *data = wide;
-    return !wide.failed;
-}
-
 static wf_status pack_constants(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
                                 int *index)
 {
-    bool widens = layout == LAYOUT_F32_X16 && !is_f32(sources[0]);
     int64_t panels[PLAN_MAX_SOURCES], n_panels = 0, cols = dim_of(sources[0], 1), before = 0;
-    size_t panel_bytes, all, row_bytes = (size_t)cols * (layout == LAYOUT_F32_X16 ? 4 : 2);
+    const weight_type *stored = wf_weight_type(element_type_of(sources[0]));
+    size_t panel_bytes, all, row_bytes = weight_type_file_bytes(stored, cols);
     for (int i = 0; i < n; i++) n_panels += panels[i] = (dim_of(sources[i], 0) + PANEL_ROWS - 1) / PANEL_ROWS;
     if (!layout_panel_bytes(layout, cols, &panel_bytes) || !checked_mul(panel_bytes, (size_t)n_panels, &all))
         return error_memory(l->err, SIZE_MAX);
@@ -170,10 +134,9 @@ static wf_status pack_constants(lowering *l, const MlirValue *sources, int n, bo
         buffer plain = {0};
         wf_status status = read_constant(l, sources[i], &plain);
         int64_t rows = dim_of(sources[i], 0);
-        if (status == WF_OK && widens && !widen_bytes(&plain)) status = error_memory(l->err, all);
         for (int64_t panel = 0; panel < panels[i] && status == WF_OK; panel++) {
             int64_t at = interleave ? panel * n + i : before + panel, first = panel * PANEL_ROWS;
-            panel_pack(layout, (const unsigned char *)plain.data + (size_t)first * row_bytes, row_bytes,
+            panel_pack(layout, stored->tensor, (const unsigned char *)plain.data + (size_t)first * row_bytes, row_bytes,
                        (size_t)(rows - first < PANEL_ROWS ? rows - first : PANEL_ROWS), cols,
                        data + (size_t)at * panel_bytes);
         }

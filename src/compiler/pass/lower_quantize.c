@@ -4,12 +4,10 @@
 // Quantised weights are multiplied as integers, so their input is rounded to 8-bit blocks first (kernel/q8.h).
 #include "compiler/pass/pass.h"
 
-static bool is_quantised(MlirType element)
+static bool takes_q8(MlirValue weights)
 {
-    static const char *const types[] = {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (is_wf_type(element, types[i])) return true;
-    return false;
+    const weight_type *t = wf_weight_type(element_type_of(weights));
+    return t && t->activation == ACTIVATION_Q8;
 }
 
 static MlirValue existing_quantize(MlirValue x)
@@ -24,7 +22,7 @@ static void lower(MlirOperation op, void *context)
 {
     (void)context;
     linear_parts parts;
-    if (!linear_read(op, &parts) || !is_quantised(element_type_of(parts.weights[0]))) return;
+    if (!linear_read(op, &parts) || !takes_q8(parts.weights[0])) return;
     if (is_wf_type(element_type_of(parts.x), "q8")) return;
     MlirValue x = existing_quantize(parts.x);
     if (!x.ptr) {
