@@ -104,8 +104,7 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
     f->prog = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
     f->cached = keep && !s->options.print_ir_after && program_find(key, &f->own);
-    wf_status status =
-        f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
+    wf_status status = f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK)
         *out = f;

@@ -27,7 +27,7 @@ typedef struct model {
     // from model_load on
     program program;
     pack pack;
-    bool program_cached, pack_cached;  // came from the cache
+    bool program_cached, pack_cached; // came from the cache
     program_times compiled;
     double pack_started, pack_seconds; // CLOCK_MONOTONIC
 } model;

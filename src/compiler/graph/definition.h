@@ -74,8 +74,8 @@ void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_ro
 
 // ---- the definitions
 
-definition define_rms_norm, define_layer_norm, define_softmax, define_swiglu, define_linear; // define_rows.c
-definition define_rope, define_attention;                                                    // define_attention.c
+definition define_norm, define_softmax, define_glu, define_linear; // define_rows.c
+definition define_rope, define_attention;                          // define_attention.c
 definition define_scatter, define_insert, define_extract_slice, define_insert_slice, define_bitcast,
     define_linalg_softmax; // define_tensor.c
 

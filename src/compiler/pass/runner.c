@@ -20,7 +20,7 @@ wf_status runner_finish_step(const runner *r, const char *name, wf_error *err)
     compiler_context_watch(r->c, &reason);
     bool valid = mlirOperationVerify(module);
     compiler_context_watch(r->c, NULL);
-    if (!valid)
+    if (!valid || wf_verify(module, &reason) != WF_OK)
         return error_set(err, WF_ERROR_COMPILE, "%s%safter pass %s: %s", r->file ? r->file : "", r->file ? ": " : "",
                          name, reason.message);
     runner_print(r, name, module);

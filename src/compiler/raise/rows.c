@@ -1,5 +1,5 @@
-// In:  a row-wise op of a reshape that leaves the rows whole: linear(reshape(x)), swiglu(reshape(g), reshape(u))
-// Out: the reshape behind the op: reshape(linear(x)), reshape(swiglu(g, u))
+// In:  a row-wise op of a reshape that leaves the rows whole: linear(reshape(x)), glu(reshape(g), reshape(u))
+// Out: the reshape behind the op: reshape(linear(x)), reshape(glu(g, u))
 //
 // Frontends compute in two dimensions and write the graph's shape around each step (PyTorch's view, mm, view). Here the
 // reshapes sink until they meet and undo each other, so that fusions see op behind op.
@@ -11,22 +11,16 @@
 
 enum { MAX_RANK = 8, MAX_OPERANDS = 8, MAX_ATTRIBUTES = 8 };
 
-// Ops that compute each row on its own, of the rows of their first operands. Of elementwise ones a row is an element.
-static const struct {
-    const char *name;
-    int n_rows;
-    bool elementwise;
-} ROW_OPS[] = {
-    {"wf.linear", 1, false},  {"wf.rms_norm", 1, false}, {"wf.layer_norm", 1, false},
-    {"wf.softmax", 1, false}, {"wf.swiglu", 2, true},    {"arith.addf", 2, true},
-};
+// An op that computes each row on its own, of the rows of its first operands.
+typedef struct row_op {
+    int n_rows; // how many operands
+    int axes;   // of a row; 0: a row is an element
+} row_op;
 
-static int find_row_op(MlirOperation op)
+static bool read_row_op(MlirOperation op, row_op *r)
 {
-    int n = (int)(sizeof ROW_OPS / sizeof *ROW_OPS);
-    for (int i = 0; i < n; i++)
-        if (op_is(op, ROW_OPS[i].name)) return i;
-    return -1;
+    *r = (row_op){.n_rows = 2};
+    return op_is(op, "arith.addf") || rowwise_read(op, &r->n_rows, &r->axes);
 }
 
 static bool has_shape_of(MlirValue v, MlirValue like)
@@ -100,21 +94,21 @@ static MlirValue reshape_again(op_builder *b, MlirValue v, MlirValue input, Mlir
 }
 
 // The op on what is behind its reshaped operand `at`, the reshape after it; null op when that cannot be.
-static MlirOperation sink(MlirOperation op, int which, int at)
+static MlirOperation sink(MlirOperation op, const row_op *row, int at)
 {
     MlirValue reshaped = mlirOperationGetOperand(op, at), input = reshape_input(reshaped);
     MlirValue result = mlirOperationGetResult(op, 0), operands[MAX_OPERANDS];
     MlirOperation none = {0};
     int n = (int)mlirOperationGetNumOperands(op), n_attributes = (int)mlirOperationGetNumAttributes(op);
-    int kept = ROW_OPS[which].elementwise ? 0 : (int)op_int(op, "axes", 1), rank = input.ptr ? rank_of(input) : 0;
+    int kept = row->axes, rank = input.ptr ? rank_of(input) : 0;
     if (rank < 2 || rank > MAX_RANK || n > MAX_OPERANDS || n_attributes > MAX_ATTRIBUTES || kept >= rank ||
         (kept && !keeps_last(reshaped, kept)))
         return none;
     op_builder b = op_builder_before(op);
     for (int i = 0; i < n; i++) operands[i] = mlirOperationGetOperand(op, i);
     operands[at] = input;
-    if (ROW_OPS[which].n_rows == 2) operands[1 - at] = follow(&b, operands[1 - at], input);
-    if (ROW_OPS[which].n_rows == 2 && !operands[1 - at].ptr) return none;
+    if (row->n_rows == 2) operands[1 - at] = follow(&b, operands[1 - at], input);
+    if (row->n_rows == 2 && !operands[1 - at].ptr) return none;
     int64_t shape[MAX_RANK];
     for (int i = 0; i < rank; i++) shape[i] = dim_of(input, i);
     if (kept) shape[rank - 1] = dim_of(result, rank_of(result) - 1);
@@ -139,12 +133,12 @@ bool raise_rows(matcher *m, MlirOperation op)
         if (same.ptr) replace_value(v, same);
         return same.ptr;
     }
-    int which = find_row_op(op);
-    if (which < 0 || !step_is_tensor(v)) return false;
+    row_op row;
+    if (!read_row_op(op, &row) || !step_is_tensor(v)) return false;
     bool changed = false;
-    for (int at = 0; at < ROW_OPS[which].n_rows;) {
+    for (int at = 0; at < row.n_rows;) {
         MlirOperation sunk =
-            reshape_input(mlirOperationGetOperand(op, at)).ptr ? sink(op, which, at) : (MlirOperation){0};
+            reshape_input(mlirOperationGetOperand(op, at)).ptr ? sink(op, &row, at) : (MlirOperation){0};
         at = sunk.ptr ? 0 : at + 1;
         if (sunk.ptr) op = sunk;
         changed = changed || sunk.ptr;

@@ -81,8 +81,9 @@ typedef struct origin {
 static MlirValue passes_size(MlirOperation op, int axis)
 {
     MlirValue none = {0};
-    bool rows =
-        op_is(op, "wf.linear") || op_is(op, "wf.rope") || op_is(op, "wf.rms_norm") || op_is(op, "wf.layer_norm");
+    rope_op rope;
+    int n_rows, axes;
+    bool rows = rope_read(op, &rope) || rowwise_read(op, &n_rows, &axes);
     if (op_is(op, "tensor.insert_slice")) return mlirOperationGetOperand(op, 1);
     if (op_is(op, "tensor.concat") ? op_int(op, "dim", axis) == axis : !rows) return none;
     MlirValue first = mlirOperationGetOperand(op, 0), result = mlirOperationGetResult(op, 0);
