@@ -158,7 +158,7 @@ static void choose_rows(const nest *n, const kernel_target *target, nest_shape *
     }
     // With two vectors a row, six rows fill 16 registers: 12 sums, 2 of B, 1 of A.
     int64_t most = target->registers >= 32 ? 12 : 6, extent = n->extent[s->row_loop];
-    s->rows = (int)min_of(most, extent);
+    s->rows = (int)max_of(min_of(most, extent), 1); // an extent may be 0
     for (int64_t r = s->rows; r > most / 2; r--)
         if (extent % r == 0) {
             s->rows = (int)r;
