@@ -32,9 +32,9 @@ bool define_rope(writer *w)
     snprintf(tables, sizeof tables, "tensor<%s%s>", table, c.s);
     snprintf(from, sizeof from, "tensor<%s%s>", dims, e.s);
     snprintf(to, sizeof to, "tensor<%s%s>", dims, y.s);
-    write_operand(w, 0, "%x", dims);
-    write_operand(w, 1, "%cos", table);
-    write_operand(w, 2, "%sin", table);
+    write_operand(w, x, "%x", dims);
+    write_operand(w, cos, "%cos", table);
+    write_operand(w, sin, "%sin", table);
 #define LOOPS "affine_map<(d0, d1, d2, d3, d4) -> "
     static const char *const MAPS[2][3] = {
         {LOOPS "(d0, d1, d2, 1 - d3, d4)>", LOOPS "(d1, d4)>", LOOPS "(0, d4)>"},
@@ -77,7 +77,7 @@ static bool write_head_sinks(writer *w, const attention_op *parts, const int64_t
     type_name e = type_name_of(element_type_of(parts->sink));
     if (count_sizes(parts->sink, 0, rank_of(parts->sink)) != heads) return false;
     snprintf(dims, sizeof dims, "1x%" PRId64 "x%" PRId64 "x1x", sizes[1], sizes[2]);
-    write_operand(w, parts->mask.ptr ? 4 : 3, "%sink", dims);
+    write_operand(w, parts->sink, "%sink", dims);
     write_spread(w, "%spread", "%sink", 4, from, sizes, e.s, wt);
     snprintf(type, sizeof type, "tensor<%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%s>", sizes[0], sizes[1],
              sizes[2], sizes[3], wt);
@@ -109,9 +109,9 @@ bool define_attention(writer *w)
     snprintf(od, sizeof od, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", b, t, kv, group, dv);
     snprintf(stype, sizeof stype, "tensor<%s%s>", sd, wt);
     snprintf(otype, sizeof otype, "tensor<%s%s>", od, wt);
-    write_operand(w, 0, "%queries", qd);
-    write_operand(w, 1, "%keys", kd);
-    write_operand(w, 2, "%values", vd);
+    write_operand(w, q, "%queries", qd);
+    write_operand(w, k, "%keys", kd);
+    write_operand(w, v, "%values", vd);
     // loops of both products: b, kv, group, t, s, d
     write_fill(w, "%zs", "0.0", wt, stype);
     snprintf(types, sizeof types, "tensor<%s%s>, tensor<%s%s>", qd, e.s, kd, ke.s);
@@ -148,7 +148,7 @@ bool define_attention(writer *w)
         int64_t mk = last[1] == 1 ? 1 : kv, mg = last[1] == 1 ? 1 : group;
         snprintf(md, sizeof md, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", last[0], mk, mg,
                  last[2], last[3]);
-        write_operand(w, 3, "%mask", md);
+        write_operand(w, mask, "%mask", md);
         strcat(ins, ", %mask");
         snprintf(more, sizeof more, "%s, tensor<%s%s>", stype, md, me.s);
         snprintf(maps, sizeof maps, "%s, affine_map<(d0, d1, d2, d3, d4) -> (%s, %s, %s, %s, %s)>, %s", all,

@@ -8,18 +8,18 @@
 
 // ---- norms: mean over the last axes, variance about it, then scale and shift
 
-rows see_rows(writer *w, int axes)
+rows see_rows(writer *w, MlirValue x, int axes)
 {
-    rows r = {.x = type_name_of(element_type_of(operand_of(w, 0))), .y = type_name_of(element_type_of(result_of(w)))};
-    int rank = rank_of(operand_of(w, 0));
+    rows r = {.x = type_name_of(element_type_of(x)), .y = type_name_of(element_type_of(result_of(w)))};
+    int rank = rank_of(x);
     if (axes > rank) axes = rank;
     r.w = wide_type(r.x);
-    r.rows = count_sizes(operand_of(w, 0), 0, rank - axes);
-    r.cols = count_sizes(operand_of(w, 0), rank - axes, rank);
+    r.rows = count_sizes(x, 0, rank - axes);
+    r.cols = count_sizes(x, rank - axes, rank);
     snprintf(r.dims, sizeof r.dims, "%" PRId64 "x%" PRId64 "x", r.rows, r.cols);
     snprintf(r.matrix, sizeof r.matrix, "tensor<%s%s>", r.dims, r.x.s);
     snprintf(r.stats, sizeof r.stats, "tensor<%" PRId64 "x%s>", r.rows, r.w);
-    write_operand(w, 0, "%x", r.dims);
+    write_operand(w, x, "%x", r.dims);
     return r;
 }
 
@@ -85,7 +85,7 @@ bool define_norm(writer *w)
     norm_op norm;
     if (!norm_read(w->op, &norm) || norm.n_heads || norm.residual.ptr) return false;
     bool layer = norm.kind == NORM_LAYER;
-    rows r = see_rows(w, (int)norm.axes);
+    rows r = see_rows(w, norm.x, (int)norm.axes);
     if (layer) {
         write_row_sum(w, &r, "%sum", false, 1);
         char maps[256];
@@ -106,12 +106,12 @@ bool define_norm(writer *w)
            t = (size_t)snprintf(types, sizeof types, "%s", r.matrix),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s, ", r.x.s);
     snprintf(vector, sizeof vector, "%" PRId64 "x", r.cols);
-    for (int i = 1, at = 1; i <= 2; i++) {
+    for (int i = 1; i <= 2; i++) {
         MlirValue v = vectors[i - 1];
         if (!v.ptr) continue;
         type_name e = type_name_of(element_type_of(v));
         if (count_sizes(v, 0, rank_of(v)) != r.cols) return false;
-        write_operand(w, at++, i == 1 ? "%gamma" : "%beta", vector);
+        write_operand(w, v, i == 1 ? "%gamma" : "%beta", vector);
         *(i == 1 ? &gamma : &beta) = e;
         strcat(ins, i == 1 ? ", %gamma" : ", %beta");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_VECTOR);
@@ -223,7 +223,7 @@ static bool write_row_sinks(writer *w, const rows *r, const softmax_op *softmax)
         sizes[i] = i + 1 < rank ? dim_of(x, i) : 1;
         if (from[i] != 1 && from[i] != sizes[i]) return false;
     }
-    write_spread(w, "%spread", "%arg1", rank, from, sizes, e.s, r->w);
+    write_spread(w, "%spread", argument_of(w, sink).s, rank, from, sizes, e.s, r->w);
     n += snprintf(type, sizeof type, "tensor<");
     for (int i = 0; i < rank; i++) n += snprintf(type + n, sizeof type - (size_t)n, "%" PRId64 "x", sizes[i]);
     snprintf(type + n, sizeof type - (size_t)n, "%s>", r->w);
@@ -237,7 +237,7 @@ bool define_softmax(writer *w)
     softmax_op softmax;
     if (!softmax_read(w->op, &softmax)) return false;
     bool has_sink = softmax.sink.ptr != NULL;
-    rows r = see_rows(w, 1);
+    rows r = see_rows(w, softmax.x, 1);
     if (has_sink && !write_row_sinks(w, &r, &softmax)) return false;
     write_convert(w, "%xw", "%x", r.dims, r.x.s, r.w);
     write_row_softmax(w, "%xw", "%soft", r.rows, r.cols, r.w, softmax.zero_masked, has_sink ? "%sinks" : NULL);
@@ -288,10 +288,10 @@ bool define_glu(writer *w)
         [GLU_SILU] = write_silu, [GLU_GELU] = write_gelu_erf, [GLU_GELU_TANH] = write_gelu};
     glu_op glu;
     if (!glu_read(w->op, &glu)) return false;
-    rows r = see_rows(w, 1);
+    rows r = see_rows(w, glu.gate, 1);
     type_name up = type_name_of(element_type_of(glu.up));
     char maps[256], types[256], type[112];
-    write_operand(w, 1, "%up", r.dims);
+    write_operand(w, glu.up, "%up", r.dims);
     snprintf(maps, sizeof maps, "%s, %s, %s", ROW_MAPS, ROW_MAPS, ROW_MAPS);
     snprintf(types, sizeof types, "%s, tensor<%s%s>", r.matrix, r.dims, up.s);
     snprintf(type, sizeof type, "tensor<%s%s>", r.dims, r.y.s);
@@ -321,11 +321,12 @@ bool define_linear(writer *w)
 {
     linear_op parts;
     if (!linear_read(w->op, &parts) || !(parts.n_weights == 1 && !parts.glu)) return false;
-    rows r = see_rows(w, 1);
+    rows r = see_rows(w, parts.x, 1);
     int64_t n = dim_of(parts.weights[0], 0);
     type_name wt = type_name_of(element_type_of(parts.weights[0]));
     if (rank_of(parts.weights[0]) != 2 || dim_of(parts.weights[0], 1) != r.cols) return false;
-    char dims[64], type[112], types[256], out[112];
+    char dims[64], type[112], types[256], out[112], factors[32];
+    snprintf(factors, sizeof factors, "%%x, %s", argument_of(w, parts.weights[0]).s);
     snprintf(dims, sizeof dims, "%" PRId64 "x%" PRId64 "x", r.rows, n);
     snprintf(type, sizeof type, "tensor<%s%s>", dims, r.w);
     snprintf(types, sizeof types, "%s, tensor<%" PRId64 "x%" PRId64 "x%s>", r.matrix, n, r.cols, wt.s);
@@ -333,7 +334,7 @@ bool define_linear(writer *w)
     write_generic(w, "%product",
                   "affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> (d1, d2)>, "
                   "affine_map<(d0, d1, d2) -> (d0, d1)>",
-                  "\"parallel\", \"parallel\", \"reduction\"", "%x, %arg1", types, "%zero", type);
+                  "\"parallel\", \"parallel\", \"reduction\"", factors, types, "%zero", type);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", r.x.s, wt.s, r.w);
     write_cast(w, "%v", "%a", r.x.s, r.w);
     write_cast(w, "%u", "%b", wt.s, r.w);
@@ -345,13 +346,12 @@ bool define_linear(writer *w)
     size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS),
            t = (size_t)snprintf(more, sizeof more, "%s", type),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s", r.w);
-    int at = 2;
     type_name bias = {""}, residual = {""};
     if (parts.n_biases) {
         char vector[32];
         snprintf(vector, sizeof vector, "%" PRId64 "x", n);
         bias = type_name_of(element_type_of(parts.biases[0]));
-        write_operand(w, at++, "%bias", vector);
+        write_operand(w, parts.biases[0], "%bias", vector);
         strcat(ins, ", %bias");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_VECTOR);
         t += (size_t)snprintf(more + t, sizeof more - t, ", tensor<%s%s>", vector, bias.s);
@@ -359,7 +359,7 @@ bool define_linear(writer *w)
     }
     if (parts.residual.ptr) {
         residual = type_name_of(element_type_of(parts.residual));
-        write_operand(w, at++, "%resid", dims);
+        write_operand(w, parts.residual, "%resid", dims);
         strcat(ins, ", %resid");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_MAPS);
         t += (size_t)snprintf(more + t, sizeof more - t, ", tensor<%s%s>", dims, residual.s);
