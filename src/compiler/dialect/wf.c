@@ -82,18 +82,48 @@ void wf_list_ops(buffer *out)
         }
 }
 
-bool rowwise_read(MlirOperation op, int *n_rows, int *axes)
+bool rows_read(MlirOperation op, rows_op *r)
 {
     norm_op norm;
     linear_op linear;
     softmax_op softmax;
     glu_op glu;
-    bool gated = glu_read(op, &glu);
-    *n_rows = gated ? 2 : 1;
-    *axes = gated ? 0 : 1;
-    if (norm_read(op, &norm)) {
-        *axes = (int)norm.axes;
-        return norm.kind != NORM_RESIDUAL;
+    if (norm_read(op, &norm) && norm.kind != NORM_RESIDUAL)
+        *r = (rows_op){{norm.x}, 1, (int)norm.axes, norm.y};
+    else if (linear_read(op, &linear))
+        *r = (rows_op){{linear.x}, 1, 1, linear.y};
+    else if (softmax_read(op, &softmax) && !softmax.sink.ptr) // which goes by x's axes
+        *r = (rows_op){{softmax.x}, 1, 1, softmax.y};
+    else if (glu_read(op, &glu))
+        *r = (rows_op){{glu.gate, glu.up}, 2, 0, glu.y};
+    else
+        return false;
+    return true;
+}
+
+MlirValue rows_write(op_builder *b, MlirOperation like, rows_op *r)
+{
+    norm_op norm;
+    linear_op linear;
+    softmax_op softmax;
+    glu_op glu;
+    if (norm_read(like, &norm)) {
+        norm.x = r->rows[0];
+        norm.y = r->y;
+        r->y.value = norm_write(b, &norm);
+    } else if (linear_read(like, &linear)) {
+        linear.x = r->rows[0];
+        linear.y = r->y;
+        r->y.value = linear_write(b, &linear);
+    } else if (softmax_read(like, &softmax)) {
+        softmax.x = r->rows[0];
+        softmax.y = r->y;
+        r->y.value = softmax_write(b, &softmax);
+    } else if (glu_read(like, &glu)) {
+        glu.gate = r->rows[0];
+        glu.up = r->rows[1];
+        glu.y = r->y;
+        r->y.value = glu_write(b, &glu);
     }
-    return gated || linear_read(op, &linear) || softmax_read(op, &softmax);
+    return r->y.value;
 }

@@ -183,9 +183,18 @@ MlirValue columns_write(op_builder *b, columns_op *columns);
 
 // ---- all ops
 
-// Of an op whose every row of the result is computed from the same row of its first operands: how many those are, and
-// how many trailing axes a row takes; elementwise ones take none. False: it is no such op.
-bool rowwise_read(MlirOperation op, int *n_rows, int *axes);
+// An op whose every row of the result is computed from the same rows of some of its operands: norms but residual_norm,
+// linear, softmax without a sink, glu.
+typedef struct rows_op {
+    MlirValue rows[2];
+    int n_rows; // 1 or 2
+    int axes;   // trailing axes that a row takes; 0: the op is elementwise
+    op_result y;
+} rows_op;
+
+bool rows_read(MlirOperation op, rows_op *r);
+// The op `like` on other rows, with a result of another type.
+MlirValue rows_write(op_builder *b, MlirOperation like, rows_op *r);
 
 MlirType wf_type(MlirContext ctx, const char *name); // "q8"
 bool is_wf_type(MlirType t, const char *name);
