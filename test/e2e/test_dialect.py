@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from test_definitions import Graph, add_attention, add_linear, add_norm
 
 
 def test_reference(welford):
@@ -98,3 +99,41 @@ def test_only_of_checkpoints(welford, tmp_path, text):
     welford.run("opt", path, "--passes=raise").ok()
     done = welford.run("exec", path, "--input", tmp_path / "a.npy", "--input", tmp_path / "w.npy").failed(1)
     assert re.search(r"f\.mlir:[23]:\d+: ", done.stderr), done.stderr
+
+
+NUMBERS = ["0", "-1", "2", "3", "7", "1000000", "9223372036854775807"]
+ELEMENTS = ["i32", "i1", "index", "f64", "!wf.q8", "!wf.q4_0"]
+
+
+def damage(line, rng):
+    """One of: another number, an attribute less, one of another name, other element types."""
+    kind, pattern = [("number", r"(?<![\w%.])-?\d+(?=[ ,>x])"), ("without", r"\w+ = [^,{}]+(, )?"), ("renamed", r"\w+(?= = )"),
+                     ("element", r"(f32|f16|bf16)(?=>)")][rng.integers(4)]
+    found = list(re.finditer(pattern, line))
+    if not found:
+        return line
+    m = found[rng.integers(len(found))]
+    new = {"number": NUMBERS[rng.integers(len(NUMBERS))], "without": "", "renamed": m[0] + "x", "element": ELEMENTS[rng.integers(len(ELEMENTS))]}
+    return line[:m.start()] + new[kind] + line[m.end():]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged(welford, tmp_path, seed):
+    """Whatever is wrong with an op: it is refused in one line, or it is no op that is wrong."""
+    rng = np.random.default_rng(seed)
+    g = Graph(rng)
+    for add in (add_norm, add_linear, add_attention):
+        add(g)
+    arguments = []
+    for i, x in enumerate(g.inputs):
+        np.save(tmp_path / f"{i}.npy", x)
+        arguments += ["-i", tmp_path / f"{i}.npy"]
+    lines = list(g.lines)
+    for i, line in enumerate(lines):
+        g.lines[i] = damage(line, rng)
+        (tmp_path / "f.mlir").write_text(g.text())
+        g.lines[i] = line
+        for command in (["opt", tmp_path / "f.mlir"], ["exec", tmp_path / "f.mlir", *arguments]):
+            done = welford.run(*command)
+            if done.exit:
+                assert "f.mlir" in done.failed(1).stderr and "after pass" not in done.stderr, done.stderr
