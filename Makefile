@@ -7,13 +7,13 @@ FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
 # A plain `cmake -B build` may have chosen another generator: an existing build folder is kept as it is.
-# WELFORD_FLAGS: more options for CMake, such as -DWELFORD_WERROR=ON.
+# WELFORD_FLAGS: more options for CMake, such as -DWELFORD_WERROR=ON; CTEST_FLAGS: for ctest, such as -L unit.
 configure = test -f $(1)/CMakeCache.txt || cmake --preset $(2) -B $(1) $(WELFORD_FLAGS)
 # Runs the tests of a build folder with the models that they need; tests of gemma-3 are skipped where it cannot be had.
 ctest = models=$$(scripts/get-model smollm2 deepseek-header) && { scripts/get-model gemma-3-270m >/dev/null || true; } && \
-	WELFORD_MODELS=$$(dirname "$$(echo "$$models" | head -n 1)") ctest --test-dir $(1) --output-on-failure --no-tests=error -j $(JOBS)
+	WELFORD_MODELS=$$(dirname "$$(echo "$$models" | head -n 1)") ctest --test-dir $(1) --output-on-failure --no-tests=error -j $(JOBS) $(CTEST_FLAGS)
 
-.PHONY: build run test asan-test fuzz lint format format-check install clean help
+.PHONY: build run test asan-test tsan-test fuzz lint format format-check install clean help
 .DEFAULT_GOAL := build
 
 build: ## install what is missing and build build/welford
@@ -37,13 +37,19 @@ asan-test: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --build $(BUILD)-asan -j $(JOBS)
 	@$(call ctest,$(BUILD)-asan)
 
+tsan-test: ## what threads share, under ThreadSanitizer
+	@scripts/setup build test
+	@$(call configure,$(BUILD)-tsan,tsan)
+	@cmake --build $(BUILD)-tsan -j $(JOBS) --target thread_tests
+	@ctest --test-dir $(BUILD)-tsan --output-on-failure --no-tests=error -L threads $(CTEST_FLAGS)
+
 fuzz: ## every fuzzer, FUZZ_SECONDS (60) in all
 	@scripts/setup build dev
 	@$(call configure,$(BUILD)-fuzz,fuzz)
 	@cmake --build $(BUILD)-fuzz -j $(JOBS)
 	@scripts/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS)
 
-lint: build ## clang-tidy over all sources
+lint: build ## clang-tidy over all sources but tests
 	@scripts/setup dev
 	@scripts/lint $(BUILD)
 
@@ -59,7 +65,7 @@ install: build ## install to PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove the build folders
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile

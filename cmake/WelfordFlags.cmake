@@ -14,7 +14,7 @@ set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 
 add_library(welford_flags INTERFACE)
-# _GNU_SOURCE is empty so that a source which says so itself, as many do, says the same.
+# _GNU_SOURCE is for all; empty, so that a source which says so itself says the same.
 target_compile_definitions(welford_flags INTERFACE _GNU_SOURCE= WELFORD_VERSION="${PROJECT_VERSION}")
 target_compile_options(welford_flags INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla

@@ -2,7 +2,8 @@
 #
 #   unit/…     every src/**/x_test.c, a cmocka program (label unit)
 #   lit        test/lit: IR through passes and FileCheck (label lit)
-#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e)
+#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e); those that hold what kernels compute
+#              against a reference have the label numbers too: a sanitizer does not see into kernels
 #   layers     the include rule of docs/architecture.md
 #   install    an installed copy builds programs through pkg-config and find_package
 #
@@ -17,6 +18,7 @@ set(test_environment
     "WELFORD_CACHE=${PROJECT_BINARY_DIR}/test/cache"
     "LSAN_OPTIONS=suppressions=${suppressions}/leaks.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=suppressions=${suppressions}/tsan.supp"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1")
 
 # The tests share one cache folder. It starts empty: what an older compiler left there must not be what is tested.
@@ -28,6 +30,11 @@ function(welford_add_test name label timeout)
     set_tests_properties(${name} PROPERTIES
         ENVIRONMENT "${test_environment}" LABELS ${label} TIMEOUT ${timeout} FIXTURES_REQUIRED cache)
 endfunction()
+
+# Of x_memory_test.c the project's allocations fail in turn (src/base/failing_memory.h).
+set(failing_memory malloc calloc realloc aligned_alloc strdup strndup mmap arena_alloc arena_strdup pcre2_compile_8
+    pcre2_match_data_create_8)
+list(TRANSFORM failing_memory PREPEND "LINKER:--wrap=")
 
 file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test.c")
 foreach(source ${test_sources})
@@ -43,17 +50,35 @@ foreach(source ${test_sources})
     else()
         target_link_libraries(${target} PRIVATE welford_core PkgConfig::CMOCKA)
     endif()
+    if(relative MATCHES "_memory$")
+        target_link_options(${target} PRIVATE ${failing_memory})
+    endif()
     welford_add_test(unit/${relative} unit 600 ${target})
 endforeach()
+
+# What ThreadSanitizer is for (label threads; make tsan-test builds and runs nothing else).
+add_custom_target(thread_tests)
+foreach(name runtime/threads runtime/execute session/concurrent)
+    string(MAKE_C_IDENTIFIER "test_${name}" target)
+    add_dependencies(thread_tests ${target})
+    set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
+endforeach()
+add_dependencies(thread_tests welford_compiler)
+set_property(TEST unit/session/concurrent APPEND PROPERTY ENVIRONMENT
+    "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
 
 # One ctest a file, so that a failure names it and ctest can run them side by side.
 file(GLOB e2e_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/e2e/test_*.py")
 if(TARGET welford)
+    set(numbers bench norm_forms odd_values ppl r1_shape raise_mutants)
     foreach(source ${e2e_sources})
         cmake_path(GET source STEM name)
         string(REGEX REPLACE "^test_" "" name "${name}")
         welford_add_test(e2e/${name} e2e 900 ${python} -B -m pytest -p no:cacheprovider -q ${source})
         set_property(TEST e2e/${name} APPEND PROPERTY ENVIRONMENT "WELFORD=$<TARGET_FILE:welford>")
+        if(name IN_LIST numbers)
+            set_property(TEST e2e/${name} APPEND PROPERTY LABELS numbers)
+        endif()
     endforeach()
 endif()
 

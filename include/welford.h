@@ -212,9 +212,8 @@ typedef struct wf_generation {
     int64_t n_reused;    // of these, how many were in the cache already
     int64_t n_generated; // tokens of the answer, its end token not counted
     double prefill_seconds;
-    double
-        decode_seconds; // from the first token on; n_generated - 1 (or n_generated, after WF_FINISH_STOP) evaluations
-    int64_t n_decoded;  // evaluations in decode_seconds
+    double decode_seconds;      // from the first token on
+    int64_t n_decoded;          // evaluations in decode_seconds: n_generated - 1, or n_generated after WF_FINISH_STOP
     double first_token_seconds; // from the call to the first token
 } wf_generation;
 

@@ -1,5 +1,4 @@
 // cpu_detect against what the kernel says in /proc/cpuinfo, and what WELFORD_CPU may force.
-#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

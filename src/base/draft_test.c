@@ -1,5 +1,4 @@
 // Drafts: nothing is seen of them until they are published, in the place of whatever was there, and nothing after.
-#define _GNU_SOURCE
 #include "base/draft.h"
 
 #include <dirent.h>

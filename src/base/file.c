@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "base/file.h"
 
 #include <errno.h>
@@ -27,7 +26,7 @@ wf_status file_map_open(const char *path, file_map *map, wf_error *err)
     } else if (st.st_size > 0) {
         void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED)
-            status = error_set(err, WF_ERROR_IO, "%s: %s", path, strerror(errno));
+            status = error_set(err, errno == ENOMEM ? WF_ERROR_MEMORY : WF_ERROR_IO, "%s: %s", path, strerror(errno));
         else
             map->data = data, map->bytes = (size_t)st.st_size;
     }

@@ -3,6 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#ifdef __clang_analyzer__
+#undef error_set
+#undef error_memory
+#endif
+
 wf_status error_set(wf_error *err, wf_status status, const char *format, ...)
 {
     if (!err) return status;

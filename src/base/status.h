@@ -31,4 +31,9 @@ wf_status error_set(wf_error *err, wf_status status, const char *format, ...) __
 // WF_ERROR_MEMORY with the size that could not be had.
 wf_status error_memory(wf_error *err, size_t bytes);
 
+#ifdef __clang_analyzer__ // does not see into status.c, what they return
+#define error_set(err, status, ...) (error_set(err, status, __VA_ARGS__), (status))
+#define error_memory(err, bytes) (error_memory(err, bytes), WF_ERROR_MEMORY)
+#endif
+
 #endif

@@ -1,5 +1,4 @@
 // The ceilings as a program, so that they run like a model's kernels do: by the same walker, on the same threads.
-#include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/codegen/object.h"

@@ -8,7 +8,6 @@
 #include "compiler/lower/lower.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
-#include "runtime/program.h"
 
 static bool is_step(view name)
 {

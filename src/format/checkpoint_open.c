@@ -1,7 +1,6 @@
 // Split GGUF checkpoints (the llama.cpp tool gguf-split): part i of N, counted from 1 in the name and from 0 in
 // split.no, has its own tensor table; the first part has the metadata. Every part says split.count = N, the first one
 // split.tensors.count, the tensors of all parts.
-#define _GNU_SOURCE
 #include "format/checkpoint_open.h"
 
 #include <limits.h>

@@ -1,8 +1,8 @@
-#define _GNU_SOURCE // memmem
 #include "format/file_kind.h"
 
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #define LOWER "no verb takes it: export the model to TOSA or linalg by torch-mlir, for `welford exec` and `opt`"
 #define CONVERT "no verb takes it: convert it to safetensors beside its config.json, or to GGUF"
@@ -57,10 +57,24 @@ static bool is_pickle(view bytes)
 static bool is_tflite(view bytes) { return bytes.len >= 8 && !memcmp(bytes.data + 4, "TFL3", 4); }
 static bool is_tar(view bytes) { return bytes.len >= 262 && !memcmp(bytes.data + 257, "ustar", 5); }
 
+// https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: less than 1024 bytes, "version" first, then "oid" and
+// "size". Hawser is what git LFS was called first.
+static bool is_lfs_pointer(view bytes)
+{
+    enum { POINTER_BYTES = 1024 };
+    return bytes.len < POINTER_BYTES && (begins(bytes, "version https://git-lfs.github.com/spec/") ||
+                                         begins(bytes, "version https://hawser.github.com/spec/"));
+}
+
 static bool is_page(view bytes)
 {
+    static const char *const STARTS[] = {"<!doctype html", "<html"};
     view text = skip_space(bytes);
-    return begins(text, "<!DOCTYPE") || begins(text, "<!doctype") || begins(text, "<html") || begins(text, "<HTML");
+    for (size_t i = 0; i < sizeof STARTS / sizeof *STARTS; i++) {
+        size_t n = strlen(STARTS[i]);
+        if (text.len >= n && !strncasecmp(text.data, STARTS[i], n)) return true;
+    }
+    return false;
 }
 
 // {"key": as against MLIR's own {-#.
@@ -104,9 +118,11 @@ static const struct {
     {"\x93NUMPY",
      NULL,
      {.what = "a NumPy array", .hint = "`welford exec` takes it by -i, as an argument of a function"}},
-    {"version https://git-lfs",
-     NULL,
-     {.what = "a Git LFS pointer, not the file itself", .hint = "`git lfs pull` fetches it"}},
+    {NULL,
+     is_lfs_pointer,
+     {.what = "a git LFS pointer in place of the file",
+      .hint = "run 'git lfs install' and 'git lfs pull' in its folder, or bring the model by 'welford pull OWNER/NAME'",
+      .stands_in = true}},
     {NULL, is_pt2, {.what = "a program of torch.export (.pt2)", .hint = LOWER}},
     {NULL, is_pt, {.what = "a PyTorch checkpoint (.pt, .bin)", .hint = CONVERT}},
     {NULL, is_npz, {.what = "a NumPy archive (.npz)", .hint = "`welford exec` takes single arrays (.npy) by -i"}},
@@ -131,7 +147,11 @@ static const struct {
     {NULL,
      is_safetensors,
      {.what = "a safetensors file", .hint = "`welford run` takes the folder that holds it and config.json"}},
-    {NULL, is_page, {.what = "a web page, not the file itself", .hint = "it was not downloaded as such"}},
+    {NULL,
+     is_page,
+     {.what = "a web page (HTML) in place of the file",
+      .hint = "on the Hugging Face hub files are below /resolve/, pages below /blob/",
+      .stands_in = true}},
     {NULL, is_onnx, {.what = "an ONNX file", .hint = LOWER}},
     {NULL, is_json, {.what = "a JSON file"}},
     {NULL, is_mlir, {.what = "MLIR text", .hint = "`welford exec` and `opt` take it", .is_graph = true}},
@@ -142,4 +162,13 @@ const file_kind *file_kind_find(view bytes)
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
         if (KINDS[i].prefix ? begins(bytes, KINDS[i].prefix) : KINDS[i].is(bytes)) return &KINDS[i].kind;
     return NULL;
+}
+
+wf_status file_kind_map_open(const char *path, file_map *map, wf_error *err)
+{
+    TRY(file_map_open(path, map, err));
+    const file_kind *kind = file_kind_find((view){map->data ? (const char *)map->data : "", map->bytes});
+    if (!kind || !kind->stands_in) return WF_OK;
+    file_map_close(map);
+    return error_set(err, WF_ERROR_FORMAT, "%s: %s: %s", path, kind->what, kind->hint);
 }

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/file.h"
+#include "base/status.h"
 #include "base/view.h"
 
 typedef struct file_kind {
@@ -11,9 +13,14 @@ typedef struct file_kind {
     const char *hint; // what to do with it; NULL: nothing is known
     bool is_model;    // the verbs that take models take it
     bool is_graph;    // opt and exec take it
+    bool stands_in;   // for a file that was not brought
 } file_kind;
 
 // Of the whole file, or of its beginning: zip archives are told apart by the names in them. NULL: not known.
 const file_kind *file_kind_find(view bytes);
+
+// Maps a file of a checkpoint, as file_map_open. WF_ERROR_FORMAT with what to do when it stands in for the file that
+// was meant: what git leaves where git-lfs is not installed, or a web page.
+wf_status file_kind_map_open(const char *path, file_map *map, wf_error *err);
 
 #endif

@@ -21,7 +21,6 @@
 
 #include "base/checked.h"
 #include "format/file_kind.h"
-#include "format/lfs.h"
 
 enum {
     KEY_BYTES_MAX = 65535,                   // the format page's limit
@@ -376,7 +375,7 @@ static wf_status open_file(const char *path, bool header_only, checkpoint **file
     TRY(checkpoint_create(path, &created, err));
     wf_status status;
     file_map map;
-    TRY_GOTO(lfs_map_open(path, &map, err), fail);
+    TRY_GOTO(file_kind_map_open(path, &map, err), fail);
     TRY_GOTO(checkpoint_take_map(created, &map, err), fail);
     TRY_GOTO(parse_file(created, checkpoint_part(created, 0), header_only, err), fail);
     *file = created;

@@ -1,5 +1,4 @@
 // Any bytes: gguf_parse refuses them with one line, or everything it hands out can be read to its last byte.
-#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 // GGUF files made here, byte by byte, and every way to break them.
-#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,6 @@
 //
 // Every shard is mapped; its tensors keep their place there. What stands for the header (the key of compiled programs
 // and packs) is config.json followed by the headers of all shards.
-#define _GNU_SOURCE
 #include "format/hf.h"
 
 #include <limits.h>
@@ -15,7 +14,7 @@
 #include "base/buffer.h"
 #include "format/hf_added.h"
 #include "format/hf_tokenizer.h"
-#include "format/lfs.h"
+#include "format/file_kind.h"
 #include "format/safetensors.h"
 
 enum { MAX_SHARDS = 1000, MAX_TEMPLATE = 1 << 22 };
@@ -82,7 +81,7 @@ static wf_status add_shard(folder *h, const char *name, safetensors *s)
     char path[PATH_MAX];
     file_map map;
     TRY(path_of(h, name, path));
-    TRY(lfs_map_open(path, &map, h->err));
+    TRY(file_kind_map_open(path, &map, h->err));
     TRY(checkpoint_take_map(h->file, &map, h->err));
     TRY(safetensors_parse(map.data, map.bytes, path, h->cut_short, checkpoint_memory(h->file), s, h->err));
     buffer_append(&h->header, map.data, s->header_bytes);
@@ -212,10 +211,7 @@ static wf_status read_config(folder *h)
     wf_status status = hf_read_config(path, root, h->file, &h->config, h->err);
     json_fields f = {path, root, h->err};
     if (status == WF_OK) status = read_eos(h, &f);
-    char *text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text && status == WF_OK) status = error_memory(h->err, 0);
-    if (text) buffer_append(&h->header, text, strlen(text));
-    free(text);
+    json_append(root, JSON_COMPACT | JSON_SORT_KEYS, &h->header);
     json_decref(root);
     return status;
 }
@@ -327,7 +323,7 @@ static wf_status read_template_file(folder *h, bool *found)
     if (has_file(h, "chat_template.jinja")) {
         file_map map;
         TRY(path_of(h, "chat_template.jinja", path));
-        TRY(lfs_map_open(path, &map, h->err));
+        TRY(file_kind_map_open(path, &map, h->err));
         wf_status status = map.bytes > MAX_TEMPLATE
                                ? error_set(h->err, WF_ERROR_UNSUPPORTED, "%s: a template of %zu bytes", path, map.bytes)
                                : add_template(h, (view){map.data ? (const char *)map.data : "", map.bytes});

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/json_read.h"
+
 enum { MAX_ADDED = 1 << 16 };
 
 // The fields of a token; those that a file does not give are false (AddedToken of Hugging Face tokenizers), but for
@@ -53,7 +55,7 @@ static wf_status start_join(joiner *j, json_t *tokenizer)
     return WF_OK;
 }
 
-// A token's own settings, or those of a new one.
+// A token's own settings, or those of a new one. NULL: out of memory.
 static json_t *make_token(const char *content, json_int_t id, const json_t *from, bool special)
 {
     json_t *token = json_pack("{s:s, s:I}", "content", content, "id", id);
@@ -62,7 +64,9 @@ static json_t *make_token(const char *content, json_int_t id, const json_t *from
         bool is_special = special || json_is_true(json_object_get(from, "special"));
         bool value = given ? json_is_true(given) : !strcmp(SETTINGS[i], "normalized") && !is_special;
         if (!strcmp(SETTINGS[i], "special")) value = is_special;
-        json_object_set_new(token, SETTINGS[i], json_boolean(value)); // NULL: nothing
+        if (!json_object_set_new(token, SETTINGS[i], json_boolean(value))) continue;
+        json_decref(token);
+        return NULL;
     }
     return token;
 }
@@ -136,13 +140,16 @@ static wf_status join_decoder(joiner *j, json_t *decoder)
 {
     json_t *list = json_array(), *token;
     const char *id;
+    bool failed = !list;
     json_object_foreach(decoder, id, token)
     {
-        json_t *copy = json_is_object(token) ? json_copy(token) : NULL;
-        json_object_set_new(copy, "id", json_integer(strtoll(id, NULL, 10)));
-        if (copy) json_array_append_new(list, copy);
+        if (!json_is_object(token)) continue;
+        json_t *copy = json_object();
+        failed |=
+            !json_add_missing(copy, token) || json_object_set_new(copy, "id", json_integer(strtoll(id, NULL, 10)));
+        failed |= json_array_append_new(list, copy) != 0;
     }
-    wf_status status = list ? join_sorted(j, list) : error_memory(j->err, 0);
+    wf_status status = failed ? error_memory(j->err, 0) : join_sorted(j, list);
     json_decref(list);
     return status;
 }
@@ -172,13 +179,15 @@ static wf_status join_legacy(joiner *j, json_t *map, json_t *special)
 {
     json_t *list = json_array(), *id;
     const char *content;
+    bool failed = !list;
     json_object_foreach(map, content, id)
     {
         if (json_object_get(j->places, content)) continue;
-        json_array_append_new(
-            list, json_pack("{s:s, s:O, s:b}", "content", content, "id", id, "special", is_named(special, content)));
+        json_t *token =
+            json_pack("{s:s, s:O, s:b}", "content", content, "id", id, "special", is_named(special, content));
+        failed |= json_array_append_new(list, token) != 0;
     }
-    wf_status status = list ? join_sorted(j, list) : error_memory(j->err, 0);
+    wf_status status = failed ? error_memory(j->err, 0) : join_sorted(j, list);
     json_decref(list);
     return status;
 }

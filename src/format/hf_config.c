@@ -166,7 +166,8 @@ static wf_status read_attention(hf_reader *r)
 // Fields of other architectures' classes, which this one's does not read: to be sure, they have to be off.
 static wf_status refuse_foreign_fields(const hf_reader *r)
 {
-    if (!r->arch->attention_option) TRY(need_off(r, "attention_bias"));
+    if (!r->arch->attention_option) // NOLINT(*NullDereference): find_architecture has set it
+        TRY(need_off(r, "attention_bias"));
     if (!r->arch->mlp_option) TRY(need_off(r, "mlp_bias"));
     if (r->arch->gemma) return WF_OK;
     TRY(need_off(r, "query_pre_attn_scalar"));

@@ -1,5 +1,4 @@
 // Any bytes as model.safetensors.index.json of a small folder: opened, or refused with one line.
-#define _GNU_SOURCE
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

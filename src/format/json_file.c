@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "format/json_file.h"
 
 #include <inttypes.h>
@@ -6,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/lfs.h"
+#include "format/file_kind.h"
 
 wf_status json_file_open(const char *path, json_t **root, wf_error *err)
 {
     file_map map;
     view number;
     *root = NULL;
-    TRY(lfs_map_open(path, &map, err));
+    TRY(file_kind_map_open(path, &map, err));
     view text = {map.data ? (const char *)map.data : "", map.bytes};
     wf_status status = json_read(text, path, JSON_RULES_PYTHON, root, err);
     file_map_close(&map);

@@ -4,14 +4,17 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 enum { MAX_DEPTH = 1000, MAX_NUMBER = 1 << 16 }; // Python's own stack ends near 1000; a number's characters
+
+static const char OUT_OF_MEMORY[] = "out of memory";
 
 static const char WIDE[] = "\1number"; // the only member of a wide number: no file means to have such a name
 
 typedef struct reader {
     const char *start, *p, *end;
-    const char *reason; // the first failure
+    const char *reason; // the first failure; NULL where jansson failed, which it does only when memory is out
     json_rules rules;
     int depth;
     char *text; // a string with its escapes undone, reused
@@ -53,7 +56,7 @@ static json_t *make_wide(reader *r, view text)
     json_t *made = json_object();
     if (!json_object_set_new(made, WIDE, json_stringn(text.data, text.len))) return made;
     json_decref(made);
-    return fail_value(r, "out of memory");
+    return fail_value(r, OUT_OF_MEMORY);
 }
 
 static size_t count_digits(const reader *r, const char *p)
@@ -78,7 +81,7 @@ static json_t *make_integer(reader *r, view text)
 static json_t *make_real(reader *r, view text)
 {
     char small[64], *copy = text.len < sizeof small ? small : malloc(text.len + 1);
-    if (!copy) return fail_value(r, "out of memory");
+    if (!copy) return fail_value(r, OUT_OF_MEMORY);
     memcpy(copy, text.data, text.len);
     copy[text.len] = 0;
     double number = strtod(copy, NULL);
@@ -143,13 +146,39 @@ bool json_number_of(const json_t *value, double *number)
     return true;
 }
 
+// ---- copying and writing
+
+bool json_add_missing(json_t *object, const json_t *from)
+{
+    const char *name;
+    size_t length;
+    json_t *value;
+    // Walking an object changes nothing in it.
+    json_object_keylen_foreach((json_t *)(uintptr_t)from, name, length, value)
+    {
+        if (!json_object_getn(object, name, length) && json_object_setn(object, name, length, value)) return false;
+    }
+    return true;
+}
+
+static int append_part(const char *text, size_t bytes, void *out)
+{
+    buffer_append(out, text, bytes);
+    return 0;
+}
+
+void json_append(const json_t *value, size_t flags, buffer *out)
+{
+    if (json_dump_callback(value, append_part, out, flags)) out->failed = true;
+}
+
 // ---- strings
 
 static bool grow_text(reader *r, size_t bytes)
 {
     if (bytes <= r->capacity) return true;
     char *grown = realloc(r->text, 2 * bytes);
-    if (!grown) return fail(r, "out of memory");
+    if (!grown) return fail(r, OUT_OF_MEMORY);
     r->text = grown;
     r->capacity = 2 * bytes;
     return true;
@@ -228,12 +257,24 @@ static bool read_text(reader *r, view *text)
     return true;
 }
 
+static bool is_utf8(view text)
+{
+    utf8proc_int32_t code;
+    for (size_t i = 0; i < text.len;) {
+        const utf8proc_uint8_t *rest = (const utf8proc_uint8_t *)text.data + i;
+        utf8proc_ssize_t n = utf8proc_iterate(rest, (utf8proc_ssize_t)(text.len - i), &code);
+        if (n < 1) return false;
+        i += (size_t)n;
+    }
+    return true;
+}
+
 static json_t *read_string(reader *r)
 {
     view text;
     if (!read_text(r, &text)) return NULL;
     json_t *made = json_stringn(text.data, text.len);
-    return made ? made : fail_value(r, "a string that is not valid UTF-8");
+    return made || is_utf8(text) ? made : fail_value(r, "a string that is not valid UTF-8");
 }
 
 // ---- containers
@@ -241,11 +282,11 @@ static json_t *read_string(reader *r)
 // One member, after '{' or ','.
 static bool read_member(reader *r, json_t *object)
 {
-    view text;
+    view text = {0};
     if (!take(r, '"')) return fail(r, "a name in quotes is missing");
     if (!read_text(r, &text)) return false;
     char small[64], *name = text.len <= sizeof small ? small : malloc(text.len); // r->text is overwritten below
-    if (!name) return fail(r, "out of memory");
+    if (!name) return fail(r, OUT_OF_MEMORY);
     memcpy(name, text.data, text.len);
     bool added = false;
     if (r->rules == JSON_RULES_STRICT && json_object_getn(object, name, text.len)) {
@@ -257,7 +298,7 @@ static bool read_member(reader *r, json_t *object)
     } else {
         json_t *value = read_value(r);
         added = value && !json_object_setn_new(object, name, text.len, value);
-        if (value && !added) fail(r, "a name that is not valid UTF-8");
+        if (value && !added && !is_utf8((view){name, text.len})) fail(r, "a name that is not valid UTF-8");
     }
     if (name != small) free(name);
     return added;
@@ -266,7 +307,7 @@ static bool read_member(reader *r, json_t *object)
 static json_t *read_object(reader *r)
 {
     json_t *object = json_object();
-    if (!object) return fail_value(r, "out of memory");
+    if (!object) return fail_value(r, OUT_OF_MEMORY);
     if (take(r, '}')) return object;
     do {
         if (!read_member(r, object)) goto failed;
@@ -281,13 +322,13 @@ failed:
 static json_t *read_array(reader *r)
 {
     json_t *array = json_array();
-    if (!array) return fail_value(r, "out of memory");
+    if (!array) return fail_value(r, OUT_OF_MEMORY);
     if (take(r, ']')) return array;
     do {
         json_t *item = read_value(r);
         if (!item) goto failed;
         if (!json_array_append_new(array, item)) continue;
-        fail(r, "out of memory");
+        fail(r, OUT_OF_MEMORY);
         goto failed;
     } while (take(r, ','));
     if (take(r, ']')) return array;
@@ -352,5 +393,6 @@ wf_status json_read(view text, const char *name, json_rules rules, json_t **root
     }
     free(r.text);
     if (*root) return WF_OK;
+    if (!r.reason || r.reason == OUT_OF_MEMORY) return error_memory(err, text.len);
     return error_set(err, WF_ERROR_FORMAT, "%s: line %d: %s", name, count_lines(&r), r.reason);
 }

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "base/buffer.h"
 #include "base/status.h"
 #include "base/view.h"
 
@@ -23,6 +24,14 @@ bool json_is_wide(const json_t *value, view *text);
 
 // A string without NUL, as names and paths are; NULL for all else.
 const char *json_name_of(const json_t *value);
+
+// Gives `object` the members of `from` that it lacks. False: memory is out, of which json_object_update_missing and
+// json_copy say nothing.
+bool json_add_missing(json_t *object, const json_t *from);
+
+// Appends the value as text; `flags` are jansson's. out->failed: memory is out. (json_dumps leaves out a quote when
+// memory ends just there, and says nothing.)
+void json_append(const json_t *value, size_t flags, buffer *out);
 
 // The value as a double: a JSON number of any size, infinite where it is beyond a double. False: no number.
 bool json_number_of(const json_t *value, double *number);

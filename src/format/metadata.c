@@ -35,7 +35,7 @@ static uint64_t load_unsigned(const unsigned char *p, size_t bytes)
 
 static int64_t load_signed(const unsigned char *p, size_t bytes)
 {
-    uint64_t value = load_unsigned(p, bytes), sign = (uint64_t)1 << (8 * bytes - 1);
+    uint64_t value = load_unsigned(p, bytes), sign = (uint64_t)1 << (8 * bytes - 1); // NOLINT: bytes > 0
     return (int64_t)((value ^ sign) - sign);
 }
 

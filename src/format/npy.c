@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "format/npy.h"
 
 #include <inttypes.h>

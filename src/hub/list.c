@@ -1,5 +1,4 @@
 // What is in the cache folder.
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

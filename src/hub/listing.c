@@ -1,5 +1,4 @@
 // Listings and the choice of files from them.
-#define _GNU_SOURCE
 #include "hub/listing.h"
 
 #include <jansson.h>

@@ -1,5 +1,4 @@
 // What names are made of, and the folders that the environment names.
-#define _GNU_SOURCE
 #include "hub/name.h"
 
 #include <stdio.h>

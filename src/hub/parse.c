@@ -1,5 +1,4 @@
 // The syntax of names and addresses.
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

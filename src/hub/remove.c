@@ -2,7 +2,6 @@
 //
 // Every step goes through the open folder above it and follows no link (O_NOFOLLOW, unlinkat), so that nothing outside
 // the model's own folder can be reached, whatever a snapshot links to.
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,4 @@
 // Snapshots, refs and locks.
-#define _GNU_SOURCE
 #include "hub/store.h"
 
 #include <dirent.h>
@@ -14,7 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
-#include "hub/hub.h"
+#include "hub/hub.h" // IWYU pragma: keep (hub_options)
 
 enum { MAX_DEPTH = 16 };
 

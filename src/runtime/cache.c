@@ -6,7 +6,6 @@
 //
 // Entries appear whole (base/draft.h, file_write). A writer that died may leave KEY.SUFFIX.something behind,
 // which cache_sweep removes.
-#define _GNU_SOURCE
 #include "runtime/cache.h"
 
 #include <dirent.h>

@@ -1,5 +1,4 @@
 // Keys, folders, two writers at once, folders that cannot be written, and what clearing removes.
-#define _GNU_SOURCE
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>

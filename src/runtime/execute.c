@@ -110,7 +110,7 @@ static void resolve_next(const executor *e, uint32_t index, resolved *r)
         r->n_tiles = plan_count_eval(&p->calls[r->first].tiles, e->dims);
         if (r->n_tiles <= 0) continue;
         r->grain = choose_grain(e, r);
-        r->n_pieces = (r->n_tiles + r->grain - 1) / r->grain;
+        r->n_pieces = (r->n_tiles + r->grain - 1) / r->grain; // NOLINT: a grain is at least 1
         resolve(e, r);
         return;
     }

@@ -1,6 +1,5 @@
 // The walker on a hand-made plan with kernels in C: every tile once, calls in order, the same bytes for any number of
 // threads, pointers and sizes as the affine forms say.
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
 #include "runtime/execute.h"
 
 enum { N = 512, MIXES = 60 }; // values of an array; calls of the mixing plan

@@ -1,5 +1,4 @@
 // Where the libraries lie, and dlopen.
-#define _GNU_SOURCE
 #include "runtime/library.h"
 
 #include <dlfcn.h>

@@ -6,8 +6,8 @@
 
 typedef double math_function(double, double);
 
-#define MATH1(name) {#name, 1, (math_function *)(uintptr_t)(double (*)(double))name}
-#define MATH2(name) {#name, 2, (math_function *)(uintptr_t)(double (*)(double, double))name}
+#define MATH1(name) {#name, 1, (math_function *)(uintptr_t)(double (*)(double))(name)}
+#define MATH2(name) {#name, 2, (math_function *)(uintptr_t)(double (*)(double, double))(name)}
 
 static const struct {
     const char *name;

@@ -5,7 +5,6 @@
 //                 data, the plan's table of weights
 //
 // The pack's key knows nothing of CPU and options, so that programs which want the same weights share one pack.
-#define _GNU_SOURCE
 #include "runtime/model.h"
 
 #include <inttypes.h>
@@ -13,10 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 
@@ -158,7 +155,14 @@ static wf_status find_program(model *m, wf_error *err)
 typedef struct compilation {
     model *m;
     compile_options options;
+    const char *key;
 } compilation;
+
+static const char *name_image(void *context, const plan *p)
+{
+    (void)p;
+    return ((const compilation *)context)->key;
+}
 
 static wf_status make_image(void *context, buffer *image, wf_error *err)
 {
@@ -169,10 +173,10 @@ static wf_status make_image(void *context, buffer *image, wf_error *err)
 static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
 {
     char key[CACHE_KEY_CHARS];
-    compilation c = {m, compile_options_of(m)};
+    compilation c = {m, compile_options_of(m), NULL};
     c.options.n_threads = thread_pool_size(pool);
-    bool keep = find_key(m, &c.options, key);
-    wf_status status = program_make(make_image, &c, keep ? key : NULL, &m->program, &m->compiled, err);
+    if (find_key(m, &c.options, key)) c.key = key;
+    wf_status status = program_make(make_image, name_image, &c, &m->program, &m->compiled, err);
     compiler_close(&m->door);
     return status;
 }

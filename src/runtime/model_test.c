@@ -1,6 +1,5 @@
 // model_open with a compiler library made here, which counts its calls: what is compiled and packed, and what comes
 // from the cache, whole or damaged.
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <limits.h>
 #include <setjmp.h>

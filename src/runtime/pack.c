@@ -23,7 +23,6 @@
 //
 // Memory: the cache file's own pages are the pack. Pages of the checkpoint are let go piece by piece while it is
 // packed, so that a model is not counted twice.
-#define _GNU_SOURCE
 #include "runtime/pack.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 // What packing costs a weight, on one thread with everything in the caches: nanoseconds, for every quantised type.
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 

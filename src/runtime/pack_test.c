@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "format/gguf.h"
 #include "runtime/pack.h"
 
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN06"; the last two digits count versions of this format
+//     0    magic "WFPLAN07"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   u32 n_dims, each: str name; u32 factors[2]
-//          str name; u32 is_sequence
-//            of a sequence: str architecture; i64 n_vocab, n_ctx_train, n_embd, kv.n_layer, kv.n_kv_heads, kv.head_dim;
-//            u32 kv.f32
+//          str name, fixed; u32 is_sequence
+//            of a sequence: str architecture; i64 n_vocab, n_ctx_train, n_embd;
+//                           i64 kv.n_layer, kv.n_kv_heads, kv.head_dim; u32 kv.f32
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
 //          u32 n_areas,   each: str name; u32 kind; affine bytes
 //          u32 n_arguments, n_results; u32 of both together, each: u32 type, n_dims; n_dims of: affine
@@ -14,10 +14,9 @@
 //          u32 n_kernels, each: str name
 //          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
 //                               n_sources of: str name, u32 type, i64 rows
-//          u32 n_calls,   each: u32 kernel; str label; u32 n_buffers, n_sizes, flags (1 chained, 2 otherwise); i64
-//          grain;
-//                               affine flops; i64 pair_flops, window; affine tiles.a; i64 tiles.divisor, tiles.factor,
-//                               tiles.when.max_tokens, min_past;
+//          u32 n_calls,   each: u32 kernel; str label; u32 n_buffers, n_sizes, flags (1 chained, 2 otherwise);
+//                               i64 grain; affine flops; i64 pair_flops, window;
+//                               affine tiles.a; i64 tiles.divisor, tiles.factor, tiles.when.max_tokens, min_past;
 //                               n_buffers of: u32 area, flags (1 written, 2 partly), affine offset, bytes;
 //                               n_sizes of: affine
 //     str = u32 length, then its bytes, none of them zero; affine = i64 c[n_dims]
@@ -47,7 +46,7 @@ enum { // bytes
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 7 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '6'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '7'};
 
 // ---- writing
 
@@ -131,6 +130,7 @@ static void put_call(buffer *out, uint32_t n_dims, const plan_call *call)
 static void put_facts(buffer *out, const plan *p)
 {
     put_text(out, p->name);
+    put_text(out, p->fixed ? p->fixed : "");
     put_u32(out, plan_is_sequence(p));
     if (plan_is_sequence(p)) {
         put_text(out, p->architecture);
@@ -400,6 +400,7 @@ static void get_dims(reader *r, plan *p)
 static void get_facts(reader *r, plan *p)
 {
     p->name = get_text(r);
+    p->fixed = get_text(r);
     if (get_u32_to(r, 1, "a flag that is neither 0 nor 1")) {
         p->architecture = get_text(r);
         p->n_vocab = get_i64(r);

@@ -7,7 +7,6 @@
 //
 // Relocations are applied while the whole is writable and not executable. Kernels keep no state: an object with
 // writable data is refused. Source: System V ABI, AMD64 supplement, 4.4 (relocation types), and the gABI, chapter 4.
-#define _GNU_SOURCE
 #include "runtime/program.h"
 
 #include <elf.h>

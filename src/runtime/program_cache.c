@@ -23,7 +23,7 @@ static wf_status load_made(const buffer *image, program *prog, wf_error *err)
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
-wf_status program_make(make_program *make, void *context, const char *key, program *prog, program_times *times,
+wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
                        wf_error *err)
 {
     char path[PATH_MAX];
@@ -33,8 +33,8 @@ wf_status program_make(make_program *make, void *context, const char *key, progr
     if (status == WF_OK && image.failed) status = error_memory(err, image.len);
     times->seconds = clock_seconds() - times->started;
     if (status == WF_OK) status = load_made(&image, prog, err);
-    if (status == WF_OK && key && find_path(key, path))
-        file_write(path, image.data, image.len, NULL); // without it: no cache
+    const char *key = status == WF_OK ? name(context, &prog->plan) : NULL;
+    if (key && find_path(key, path)) file_write(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);
     return status;
 }

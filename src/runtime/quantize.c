@@ -3,7 +3,6 @@
 #include "runtime/quantize.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/half.h"
 

@@ -9,13 +9,6 @@
 
 typedef struct thread_pool thread_pool;
 
-// Cores that this process may use: affinity mask and cgroup (v1 and v2) CPU quota, at least 1.
-int threads_usable(void);
-
-// Cores that the CPU quota of this process's cgroups allows, rounded up; 0: no limit. `proc_cgroup` has the form of
-// /proc/self/cgroup, `mount` of /sys/fs/cgroup: threads_usable gives these, tests give others.
-int threads_quota(const char *proc_cgroup, const char *mount);
-
 // n_threads >= 1 in all, the caller included.
 wf_status thread_pool_create(int n_threads, thread_pool **pool, wf_error *err);
 void thread_pool_free(thread_pool *pool);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/cores.h"
 #include "base/file.h"
 #include "format/token.h"
 #include "text/utf8.h"
@@ -54,7 +55,7 @@ static wf_status read_chat(engine *e, const char *path, wf_error *err)
 
 wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err)
 {
-    return thread_pool_create(n_threads > 0 ? n_threads : threads_usable(), pool, err);
+    return thread_pool_create(n_threads > 0 ? n_threads : cores_usable(), pool, err);
 }
 
 model_options engine_model_options(const wf_model_options *o)

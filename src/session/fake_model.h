@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "format/gguf.h"
 #include "session/session.h"
 
 // A row of logits, 4 * 261 bytes, is no multiple of 64.
@@ -141,7 +142,20 @@ static inline void fake_model_create(fake_model *f, int n_threads)
     assert_int_equal(thread_pool_create(n_threads, &f->pool, NULL), WF_OK);
 }
 
-static inline void fake_model_free(fake_model *f) { thread_pool_free(f->pool); }
+// As if it came from a checkpoint with nothing in it.
+static inline void fake_model_add_file(fake_model *f)
+{
+    static const char GGUF[24] = "GGUF\3"; // no tensors, no values
+    assert_int_equal(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fake", &f->m.file, NULL), WF_OK);
+    f->m.sizes = (model_sizes){FAKE_VOCAB, FAKE_CTX, f->m.program.plan.kv};
+}
+
+// Its file too.
+static inline void fake_model_free(fake_model *f)
+{
+    thread_pool_free(f->pool);
+    checkpoint_close(f->m.file);
+}
 
 // The logit after tokens[0 .. n) by definition, without session or plan.
 static inline float fake_expected(const fake_model *f, const int32_t *tokens, int64_t n, int64_t v)

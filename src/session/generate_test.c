@@ -81,9 +81,8 @@ static int tear_down(void **state)
     session_free(s);
     chat_template_free(e.chat);
     tokenizer_free(e.t);
-    checkpoint_close(fake.m.file);
-    free_vocabulary(&vocabulary);
     fake_model_free(&fake);
+    free_vocabulary(&vocabulary);
     return 0;
 }
 

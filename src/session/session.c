@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "session/session.h"
 
 #include <inttypes.h>
@@ -150,8 +149,11 @@ static wf_status reserve_logits(session *s, int64_t n, wf_error *err)
         !checked_add(bytes, ALIGNMENT, &bytes))
         return error_memory(err, SIZE_MAX);
     if (bytes <= s->logits.bytes) return WF_OK;
+    area larger;
+    TRY(area_reserve(&larger, bytes, err));
     area_release(&s->logits);
-    return area_reserve(&s->logits, bytes, err);
+    s->logits = larger;
+    return WF_OK;
 }
 
 wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_error *err)

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "session/session_file.h"
 
 #include <errno.h>
@@ -8,7 +7,6 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-#include "base/checked.h"
 #include "base/file.h"
 
 static const view MAGIC = VIEW_LITERAL("WFSESS01");

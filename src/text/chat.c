@@ -1,10 +1,10 @@
 // Chat templates: the context that templates expect, and which special tokens in the result came from a message.
-#define _GNU_SOURCE // memmem
 #include "text/chat.h"
 
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "format/json_read.h"
 #include "text/jinja.h"
 #include "text/utf8.h"
 
@@ -22,16 +22,19 @@ wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *e
         {"cls_token", "tokenizer.ggml.cls_token_id"},     {"sep_token", "tokenizer.ggml.seperator_token_id"},
         {"mask_token", "tokenizer.ggml.mask_token_id"}}; // the format spells "seperator" so
     const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
+    const view *texts = tokens ? tokens->strings : NULL;
     json_t *made = json_object();
     wf_status status = made ? WF_OK : error_memory(err, 0);
     for (size_t i = 0; i < sizeof TOKENS / sizeof *TOKENS && status == WF_OK; i++) {
         const char *key = TOKENS[i][1];
         int32_t id;
-        status = checkpoint_get_token(file, key, tokens && tokens->strings ? (int64_t)tokens->count : 0, &id, err);
-        if (status != WF_OK || id < 0) continue;
-        view text = tokens->strings[id];
-        // Or out of memory, which jansson does not tell apart.
-        if (json_object_set_new(made, TOKENS[i][0], json_stringn(text.data, text.len)))
+        status = checkpoint_get_token(file, key, texts ? (int64_t)tokens->count : 0, &id, err);
+        if (status != WF_OK || id < 0 || !texts) continue;
+        view text = texts[id];
+        if (!json_object_set_new(made, TOKENS[i][0], json_stringn(text.data, text.len))) continue;
+        if (utf8_is_valid(text))
+            status = error_memory(err, text.len);
+        else
             status = error_set(err, WF_ERROR_FORMAT, "%s: key '%s': the token's text is not valid UTF-8",
                                checkpoint_path(file), key);
     }
@@ -45,7 +48,7 @@ static json_t *make_context(const chat_template *t, const json_t *messages, bool
     // Counting a reference writes to the value, but not to what a caller can see of it.
     json_t *context = json_pack("{s:O, s:b, s:n, s:n}", "messages", (json_t *)(uintptr_t)messages,
                                 "add_generation_prompt", (int)add_generation_prompt, "tools", "documents");
-    if (context && json_object_update_missing(context, t->variables) == 0) return context;
+    if (context && json_add_missing(context, t->variables)) return context;
     json_decref(context);
     return NULL;
 }
@@ -57,8 +60,9 @@ static json_t *message_in_parts(json_t *message)
 {
     json_t *content = json_object_get(message, "content");
     if (!json_is_string(content)) return json_incref(message);
-    json_t *made = json_copy(message);
-    if (!made || !json_object_set_new(made, "content", json_pack("[{s:s, s:O}]", "type", "text", "text", content)))
+    json_t *made = json_object();
+    if (json_add_missing(made, message) &&
+        !json_object_set_new(made, "content", json_pack("[{s:s, s:O}]", "type", "text", "text", content)))
         return made;
     json_decref(made);
     return NULL;
@@ -91,22 +95,32 @@ static view trim(view text)
     return (view){text.data + begin, end > begin ? end - begin : 0};
 }
 
-// Whether the template prints the text of a lone user message. A template that refuses such a conversation does not.
-static bool prints_text(const chat_template *t, bool parts)
+// *prints: whether the template prints the text of a lone user message. A template that refuses such a conversation
+// does not.
+static wf_status try_text(const chat_template *t, bool parts, bool *prints, wf_error *err)
 {
     static const char TEXT[] = "<the user's text>";
     json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", TEXT);
-    json_t *shaped = parts ? messages_in_parts(messages) : json_incref(messages);
+    json_t *shaped = parts && messages ? messages_in_parts(messages) : json_incref(messages);
     json_t *context = shaped ? make_context(t, shaped, false) : NULL;
     buffer out = {0};
-    wf_error ignored;
-    bool found =
-        context && jinja_render(t->jinja, context, &out, &ignored) == WF_OK && holds(buffer_view(&out), view_of(TEXT));
+    wf_error refusal;
+    wf_status status = context ? jinja_render(t->jinja, context, &out, &refusal) : WF_ERROR_MEMORY;
+    *prints = status == WF_OK && holds(buffer_view(&out), view_of(TEXT));
     buffer_free(&out);
     json_decref(context);
     json_decref(shaped);
     json_decref(messages);
-    return found;
+    return status == WF_ERROR_MEMORY ? error_memory(err, 0) : WF_OK;
+}
+
+static wf_status find_shape(chat_template *t, wf_error *err)
+{
+    bool strings, parts = false;
+    TRY(try_text(t, false, &strings, err));
+    if (!strings) TRY(try_text(t, true, &parts, err));
+    t->wants_parts = parts;
+    return WF_OK;
 }
 
 bool chat_prompt_lacks_text(view prompt, const json_t *messages)
@@ -126,13 +140,12 @@ wf_status chat_template_create(view source, const char *name, json_t *variables,
     if (!made) return error_memory(err, sizeof *made);
     made->variables = json_incref(variables);
     wf_status status = jinja_compile(source, name, &made->jinja, err);
-    if (status != WF_OK) {
+    if (status == WF_OK) status = find_shape(made, err);
+    if (status == WF_OK)
+        *t = made;
+    else
         chat_template_free(made);
-        return status;
-    }
-    made->wants_parts = !prints_text(made, false) && prints_text(made, true);
-    *t = made;
-    return WF_OK;
+    return status;
 }
 
 void chat_template_free(chat_template *t)

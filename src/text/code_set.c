@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 void code_set_free(code_set *set)
 {
     free(set->bounds);
@@ -41,12 +43,10 @@ static void replace_bounds(code_set *set, size_t start, size_t end, const uint32
 {
     size_t count = set->count - (end - start) + n;
     if (count > set->capacity) {
-        size_t capacity = 2 * count + 6; // at most one bound a code point
-        uint32_t *moved = realloc(set->bounds, capacity * sizeof *moved);
+        uint32_t *moved = array_reserve(set->bounds, set->count, count - set->count, &set->capacity, sizeof *moved);
         set->failed = set->failed || !moved;
         if (!moved) return;
         set->bounds = moved;
-        set->capacity = capacity;
     }
     if (set->count > end) memmove(set->bounds + start + n, set->bounds + end, (set->count - end) * sizeof *set->bounds);
     if (n) memcpy(set->bounds + start, bounds, n * sizeof *bounds);

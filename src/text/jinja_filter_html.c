@@ -1,5 +1,4 @@
 // Filters for HTML and URLs; see jinja_filter.c.
-#include <utf8proc.h>
 
 #include "text/jinja_internal.h"
 

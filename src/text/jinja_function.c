@@ -1,5 +1,4 @@
 // The global functions.
-#define _POSIX_C_SOURCE 200809L // localtime_r
 #include <stdio.h>
 #include <time.h>
 

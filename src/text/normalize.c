@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
+#include "base/array.h"
 #include "text/utf8.h"
 
 enum { MAX_ARGUMENT = 64 }; // bytes
@@ -116,13 +117,9 @@ static bool decompose(view text, code_list *list)
 {
     enum { LONGEST = 32 }; // a character decomposes to at most 18
     for (size_t pos = 0, length; pos < text.len; pos += length) {
-        if (list->capacity - list->count < LONGEST) {
-            size_t capacity = 2 * list->capacity + 4 * LONGEST;
-            utf8proc_int32_t *codes = realloc(list->codes, capacity * sizeof *codes);
-            if (!codes) return false;
-            list->codes = codes;
-            list->capacity = capacity;
-        }
+        utf8proc_int32_t *codes = array_reserve(list->codes, list->count, LONGEST, &list->capacity, sizeof *codes);
+        if (!codes) return false;
+        list->codes = codes;
         utf8proc_int32_t code = (utf8proc_int32_t)utf8_read(text.data + pos, &length);
         utf8proc_ssize_t n =
             utf8proc_decompose_char(code, list->codes + list->count, LONGEST, UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);

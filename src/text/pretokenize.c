@@ -40,6 +40,7 @@ static wf_status compile_stage(view pattern, pcre2_code **code, wf_error *err)
     int number;
     PCRE2_SIZE offset;
     *code = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, 0, &number, &offset, NULL);
+    if (!*code && number == PCRE2_ERROR_HEAP_FAILED) return error_memory(err, pattern.len);
     if (!*code) {
         PCRE2_UCHAR reason[128];
         pcre2_get_error_message(number, reason, sizeof reason);

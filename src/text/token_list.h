@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/status.h"
 
 // Starts as {0}.
@@ -14,13 +15,9 @@ typedef struct token_list {
 
 static inline wf_status token_list_append(token_list *list, int32_t id, wf_error *err)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        int32_t *ids = capacity <= SIZE_MAX / sizeof *ids ? realloc(list->ids, capacity * sizeof *ids) : NULL;
-        if (!ids) return error_memory(err, capacity * sizeof *ids);
-        list->ids = ids;
-        list->capacity = capacity;
-    }
+    int32_t *ids = array_grow(list->ids, list->count, &list->capacity, sizeof *ids);
+    if (!ids) return error_memory(err, 2 * list->capacity * sizeof *ids);
+    list->ids = ids;
     list->ids[list->count++] = id;
     return WF_OK;
 }

@@ -5,9 +5,9 @@
 // meanwhile changes nothing in time(on) / time(off), and a slow minute is over before the next fusion's turn. What is
 // printed is the median over the repetitions and half the distance between the quartiles, so that a run that was
 // disturbed counts as one run and not by how much it was disturbed.
-#define _GNU_SOURCE
 #include <stdlib.h>
 
+#include "base/samples.h"
 #include "tool/bench.h"
 
 enum { MAX_VARIANTS = 16, N_KINDS = 2 }; // kinds of test: prefill, decode
@@ -93,20 +93,6 @@ static wf_status measure_all(ablation *a, wf_error *err)
     return WF_OK;
 }
 
-static int compare_doubles(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-// The value below which a part q of the n sorted samples lies, between its neighbours where it falls between two.
-static double quantile(const double *samples, int64_t n, double q)
-{
-    double place = q * (double)(n - 1);
-    int64_t below = (int64_t)place, above = below + 1 < n ? below + 1 : below;
-    return samples[below] + (place - (double)below) * (samples[above] - samples[below]);
-}
-
 static void print_table(const ablation *a)
 {
     printf("| off | prefill %lld | decode %lld |\n|---|---|---|\n", (long long)a->tests[0].n_prompt,
@@ -121,9 +107,9 @@ static void print_table(const ablation *a)
                 printf(" - |");
                 continue;
             }
-            qsort(samples, (size_t)n, sizeof *samples, compare_doubles);
-            double spread = (quantile(samples, n, 0.75) - quantile(samples, n, 0.25)) / 2;
-            printf(i ? " %.3f ± %.3f |" : " %.1f ± %.1f t/s |", quantile(samples, n, 0.5), spread);
+            samples_sort(samples, n);
+            double spread = (samples_quantile(samples, n, 0.75) - samples_quantile(samples, n, 0.25)) / 2;
+            printf(i ? " %.3f ± %.3f |" : " %.1f ± %.1f t/s |", samples_quantile(samples, n, 0.5), spread);
         }
         putchar('\n');
     }

@@ -2,14 +2,13 @@
 //
 // A test is "pp512" (a prompt of 512 tokens, logits of the last), "tg64" (64 tokens one by one, logits of each), or one
 // of these "@ d1024": with 1024 tokens in the cache before. Each is run once to warm up, then `repeats` times.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <math.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/file.h"
-#include "session/generate.h"
 #include "tool/bench.h"
 #include "tool/model_path.h"
 

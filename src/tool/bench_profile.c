@@ -1,7 +1,6 @@
 // welford bench --profile: each test's time by kernel, with the ceilings measured between its repetitions. The fastest
 // repetition counts, and the best of each ceiling: the speed of a shared machine varies from minute to minute, and what
 // is best is least disturbed.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -1,5 +1,4 @@
 // welford cache: where compiled programs, packed weights and models lie, and how large they are; --clear empties it.
-#define _GNU_SOURCE
 #include <limits.h>
 
 #include "runtime/cache.h"

@@ -1,10 +1,11 @@
 // welford exec: compiles a function of a graph file and runs it on arrays.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/file.h"
+#include "base/samples.h"
 #include "format/npy.h"
 #include "runtime/function.h"
 #include "tool/model_options.h"
@@ -147,12 +148,6 @@ static wf_status write_results(const exec_command *command, const function *f, c
     return WF_OK;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static wf_status time_runs(function *f, void *const *arrays, int64_t n, wf_error *err)
 {
     double *seconds = calloc((size_t)n, sizeof *seconds);
@@ -164,8 +159,9 @@ static wf_status time_runs(function *f, void *const *arrays, int64_t n, wf_error
         seconds[i] = clock_seconds() - start;
     }
     if (status == WF_OK) {
-        qsort(seconds, (size_t)n, sizeof *seconds, compare_doubles);
-        printf("min %.1f us, median %.1f us (%" PRId64 " runs)\n", seconds[0] * 1e6, seconds[n / 2] * 1e6, n);
+        samples_sort(seconds, n);
+        printf("min %.1f us, median %.1f us (%" PRId64 " runs)\n", seconds[0] * 1e6,
+               samples_quantile(seconds, n, 0.5) * 1e6, n);
     }
     free(seconds);
     return status;
@@ -207,6 +203,9 @@ static void print_tables(const exec_command *command, const plan *p)
 {
     buffer text = {0};
     if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (command->print_report && p->n_dims > 1) buffer_printf(&text, "sizes            any\n");
+    if (command->print_report && p->fixed && *p->fixed)
+        buffer_printf(&text, "sizes            those of these arrays: %s\n", p->fixed);
     if (command->print_plan) plan_print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
@@ -232,7 +231,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
     function *f = NULL;
     if (!a) return error_memory(err, sizeof *a);
     wf_status status;
-    int n_threads = command->n_threads ? (int)command->n_threads : threads_usable();
+    int n_threads = command->n_threads ? (int)command->n_threads : cores_usable();
     TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
     TRY_GOTO(open_inputs(command, a, err), done);
     TRY_GOTO(thread_pool_create(n_threads, &pool, err), done);

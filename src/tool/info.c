@@ -2,7 +2,6 @@
 //
 // A file that was cut short after its header is shown as well; it then says how much is missing. One that `run` would
 // refuse is shown only on demand: that the verb succeeds says that the model can be run.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "tool/info_value.h"
 
 #include <inttypes.h>

@@ -1,6 +1,5 @@
 // welford list: the models that are here by name, in the cache that Hugging Face's clients share, and those in
 // welford's own folder of models.
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <inttypes.h>
 #include <jansson.h>

@@ -1,5 +1,4 @@
 // welford logits: what a model thinks comes next.
-#define _GNU_SOURCE
 #include <inttypes.h>
 
 #include "base/file.h"

@@ -1,13 +1,12 @@
-#define _POSIX_C_SOURCE 200809L
 #include "tool/model_options.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "runtime/pack_convert.h"
-#include "session/generate.h"
 #include "text/utf8.h"
 
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options)

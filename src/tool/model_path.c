@@ -1,4 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
 #include "tool/model_path.h"
 
 #include <errno.h>

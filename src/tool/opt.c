@@ -1,5 +1,4 @@
 // welford opt: a graph file (MLIR) through the compiler's passes.
-#define _GNU_SOURCE
 #include <string.h>
 
 #include "base/file.h"

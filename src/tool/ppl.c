@@ -4,7 +4,6 @@
 // first token replaced by BOS where the model wants one. Scored are the predictions at positions n_ctx/2 .. n_ctx - 2:
 //
 //     nll = -sum over scored positions j of log softmax(logits[j])[token[j + 1]],   PPL = exp(nll / n_scored)
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <math.h>
 

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "tool/profile.h"
 
 #include <inttypes.h>

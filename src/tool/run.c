@@ -5,13 +5,13 @@
 //     a terminal         turn after turn until Ctrl-D or /exit       run_chat
 //
 // Ctrl-C stops the answer. In a chat the program goes on; at the prompt a second Ctrl-C ends it.
-#define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "runtime/cache.h"
 #include "session/conversation.h"

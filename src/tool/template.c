@@ -1,12 +1,11 @@
 // welford template: renders a chat template, for people who debug templates.
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "format/checkpoint_open.h"
 #include "format/json_read.h"
-#include "format/lfs.h"
+#include "format/file_kind.h"
 #include "text/chat.h"
 #include "text/jinja.h"
 #include "tool/model_path.h"
@@ -52,7 +51,7 @@ static wf_status is_model(const char *path, bool *model, wf_error *err)
     file_map map;
     *model = !stat(path, &st) && S_ISDIR(st.st_mode);
     if (*model) return WF_OK;
-    TRY(lfs_map_open(path, &map, err));
+    TRY(file_kind_map_open(path, &map, err));
     *model = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);
     file_map_close(&map);
     return WF_OK;
@@ -78,8 +77,8 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
 
 static wf_status add_context(const template_options *options, template_input *input, wf_error *err)
 {
-    json_t *more = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", (int)!options->no_generation_prompt, "tools",
-                             "documents");
+    json_t *more =
+        json_pack("{s:b, s:n, s:n}", "add_generation_prompt", !options->no_generation_prompt, "tools", "documents");
     int failed = json_object_update_new(input->variables, more); // of NULLs too
     if (failed) return error_memory(err, 0);
     if (!options->context) return WF_OK;

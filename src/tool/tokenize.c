@@ -1,5 +1,4 @@
 // welford tokenize: text to token ids and back.
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,4 @@
 // What the verbs share: messages, numbers in options, colours. See tool.h.
-#define _POSIX_C_SOURCE 200809L
 #include "tool/tool.h"
 
 #include <ctype.h>

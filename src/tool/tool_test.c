@@ -1,5 +1,4 @@
 // Numbers in options, exit codes, colours.
-#define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

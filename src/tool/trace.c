@@ -3,24 +3,28 @@
 #include <inttypes.h>
 
 #include "base/file.h"
+#include "format/json_read.h"
+#include "text/utf8.h"
 
-static void append_escaped(buffer *out, const char *text)
+// In quotes; names of files may be no UTF-8.
+static void append_text(buffer *out, const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') buffer_append_char(out, '\\');
-        if ((unsigned char)*text >= ' ') buffer_append_char(out, *text);
-    }
+    buffer repaired = {0};
+    utf8_append_repaired(&repaired, view_of(text));
+    json_t *value = json_stringn(buffer_view(&repaired).data, repaired.len);
+    json_append(value, JSON_ENCODE_ANY, out);
+    json_decref(value);
+    buffer_free(&repaired);
 }
 
 void trace_event(trace *t, int thread, const char *name, const char *label, double begin, double end)
 {
     buffer *out = &t->events;
-    buffer_printf(out, "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f, \"name\": \"",
+    buffer_printf(out, "%s{\"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f, \"name\": ",
                   out->len ? ",\n" : "", thread, (begin - t->origin) * 1e6, (end - begin) * 1e6);
-    append_escaped(out, name);
-    buffer_printf(out, "\", \"args\": {\"op\": \"");
-    append_escaped(out, label);
-    buffer_append_char(out, '"');
+    append_text(out, name);
+    buffer_printf(out, ", \"args\": {\"op\": ");
+    append_text(out, label);
 }
 
 void trace_end_event(trace *t) { buffer_printf(&t->events, "}}"); }

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # From low to high.
-LAYERS = ["base", "format", "runtime", "compiler", "text", "session", "hub", "server", "tool"]
+LAYERS = ["base", "format", "runtime", "compiler", "text", "session", "hub", "tool"]
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 

@@ -1,7 +1,7 @@
 """lit: the tests below this folder are files with RUN lines, checked by FileCheck.
 
 `welford` in a RUN line is the program under test; FileCheck, not and mlir-opt come from the LLVM it was built with.
-`%to-linalg` lowers TOSA as upstream does, so that one file tests both roads. A test can ask for a CPU: `REQUIRES: avx512`.
+`%to-linalg` lowers TOSA as upstream does, so that one file tests both roads.
 """
 import os
 
@@ -21,8 +21,3 @@ for name in ("HOME", "WELFORD_CACHE", "WELFORD_MODELS", "ASAN_OPTIONS", "LSAN_OP
 
 lowering = "tosa-to-linalg-named,tosa-to-linalg,tosa-to-arith,tosa-to-tensor,canonicalize,cse"
 config.substitutions.append(("%to-linalg", f"mlir-opt --pass-pipeline='builtin.module(func.func({lowering}))'"))
-
-with open("/proc/cpuinfo") as f:
-    flags = next((line.split() for line in f if line.startswith("flags")), [])
-if "avx512bw" in flags:
-    config.available_features.add("avx512")

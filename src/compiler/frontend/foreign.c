@@ -1,6 +1,7 @@
 #include "compiler/frontend/foreign.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <llvm/Config/llvm-config.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,8 @@ static int producer_of(view file, const char **producer)
     *producer = file.data + AT;
     const char *digits = *producer;
     while (*digits && !isdigit((unsigned char)*digits)) digits++;
-    return atoi(digits);
+    long number = strtol(digits, NULL, 10);
+    return number < INT_MAX ? (int)number : INT_MAX;
 }
 
 static bool is_of_newer(view file, const char *message, const char **producer)

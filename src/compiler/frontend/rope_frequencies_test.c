@@ -1,5 +1,4 @@
 // Frequencies against Transformers' (its f32 values) and against the formulas' own properties.
-#define _GNU_SOURCE
 #include "compiler/frontend/rope_frequencies.h"
 
 #include <math.h>

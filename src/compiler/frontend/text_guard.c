@@ -1,6 +1,5 @@
 // One pass over the tokens of a file, which is all that nesting needs: MLIR descends once a bracket, once an operator
 // of an affine expression, and once an alias that another alias was made of.
-#define _GNU_SOURCE // memmem, tdestroy
 #include "compiler/frontend/text_guard.h"
 
 #include <search.h>

@@ -1,6 +1,5 @@
 #include "compiler/graph/admit.h"
 
-#include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
 
 #include "compiler/codegen/context.h"

@@ -59,18 +59,38 @@ void bind_update_type(MlirOperation function)
     free(types);
 }
 
+bool bind_has_open_sizes(MlirOperation function)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(entry); i++) {
+        MlirType t = mlirValueGetType(mlirBlockGetArgument(entry, i));
+        if (mlirTypeIsATensor(t) && mlirShapedTypeHasRank(t) && !mlirShapedTypeHasStaticShape(t)) return true;
+    }
+    return false;
+}
+
+wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
+                               wf_error *err)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    intptr_t wanted = mlirBlockGetNumArguments(entry);
+    if (n != wanted)
+        return error_set(err, WF_ERROR_USAGE, "the function takes %zd argument%s, %u %s given", wanted,
+                         wanted == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    for (uint32_t i = 0; i < n; i++)
+        TRY(check_argument(i, names ? names[i] : NULL, &shapes[i], mlirValueGetType(mlirBlockGetArgument(entry, i)),
+                           err));
+    return WF_OK;
+}
+
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err)
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
-    intptr_t wanted = mlirBlockGetNumArguments(entry);
     MlirOperation first = mlirBlockGetFirstOperation(entry);
-    if (n != wanted)
-        return error_set(err, WF_ERROR_USAGE, "the function takes %zd argument%s, %u %s given", wanted,
-                         wanted == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    TRY(bind_check_arguments(function, n, shapes, names, err));
     for (uint32_t i = 0; i < n; i++) {
         MlirValue argument = mlirBlockGetArgument(entry, i);
-        TRY(check_argument(i, names ? names[i] : NULL, &shapes[i], mlirValueGetType(argument), err));
         MlirType declared = mlirValueGetType(argument);
         mlirValueSetType(argument, tensor_of((int)shapes[i].n_dims, shapes[i].dims, element_type_of(argument)));
         if (mlirTypeEqual(declared, mlirValueGetType(argument)) || !first.ptr) continue;

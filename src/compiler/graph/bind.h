@@ -5,6 +5,13 @@
 #include "compiler/codegen/context.h"
 #include "runtime/array.h"
 
+// Whether an argument's declaration leaves a size open.
+bool bind_has_open_sizes(MlirOperation function);
+
+// WF_ERROR_USAGE as for bind_arguments, which changes nothing.
+wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
+                               wf_error *err);
+
 // Gives the arguments the types of `shapes`, which must suit their declarations: the number of arguments, rank, element
 // type, fixed sizes. An argument that does not is WF_ERROR_USAGE with its number and `names[i]` (may be NULL).
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,

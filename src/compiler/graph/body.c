@@ -1,7 +1,6 @@
 #include "compiler/graph/body.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/mlir/op.h"

@@ -7,11 +7,11 @@
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 lower/lower.h
 //   machine code                                      codegen/object.h
-#include <mlir-c/Pass.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "compiler/codegen/context.h"
 #include "compiler/codegen/object.h"
 #include "compiler/dialect/wf.h"
@@ -26,7 +26,6 @@
 #include "compiler/graph/unfuse.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
-#include "runtime/threads.h"
 
 static const char TO_LINALG[] =
     "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
@@ -215,6 +214,8 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
     TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
+    if (decompose_needs_sizes(function, keep))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "an op has no kernel for sizes that are not known");
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);
@@ -256,20 +257,56 @@ static void name_places(plan *p, const char *name)
     for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
 }
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, plan *p, buffer *image,
-                      wf_error *err)
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, bool any_size, plan *p,
+                      buffer *image, wf_error *err)
 {
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {.chain = runner_has(r, "chain")};
+    const lower_options options = {.chain = runner_has(r, "chain"), .any_size = any_size};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
     if (status == WF_OK) name_places(p, r->file);
     if (status == WF_OK)
-        status = program_emit(r->c, p, kernels.module, cpu, threads_usable(), buffer_view(&constants), image, err);
+        status = program_emit(r->c, p, kernels.module, cpu, cores_usable(), buffer_view(&constants), image, err);
     mlirModuleDestroy(kernels.module);
     buffer_free(&constants);
+    return status;
+}
+
+// Sizes that the file leaves open stay open, where all ops allow it: one program for all sizes. What keeps it from that
+// goes to `reason`; image and notes are as before then.
+static bool compile_for_any_size(const runner *r, const function_options *o, buffer *image, buffer *reason)
+{
+    runner own = *r;
+    plan p = {0};
+    wf_error err = {0};
+    size_t image_bytes = image->len, notes_bytes = r->notes->len;
+    own.module = mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(r->module)));
+    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
+    while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
+    wf_status status = lower(&own, function, !o->no_raise, &p, &err);
+    if (status == WF_OK) status = emit(&own, function, &o->cpu, true, &p, image, &err);
+    mlirModuleDestroy(own.module);
+    plan_free(&p);
+    if (status == WF_OK) return true;
+    name_place(o->name, &err);
+    buffer_printf(reason, "%s", err.message);
+    image->len = image_bytes;
+    r->notes->len = notes_bytes;
+    return false;
+}
+
+static wf_status compile_for_sizes(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                   const array_shape *shapes, const char *const *names, const buffer *reason,
+                                   buffer *image, wf_error *err)
+{
+    plan p = {0};
+    p.fixed = arena_strdup(&p.memory, buffer_view(reason));
+    wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
+    if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
+    if (status == WF_OK) status = emit(r, function, &o->cpu, false, &p, image, err);
+    plan_free(&p);
     return status;
 }
 
@@ -279,7 +316,6 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                                    const array_shape *arguments, const char *const *argument_names, buffer *image,
                                    buffer *notes, wf_error *err)
 {
-    plan p = {0};
     TRY(check_options(o, err));
     compiler_context c;
     TRY(compiler_context_create(&c, err));
@@ -289,17 +325,19 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                 .no_fuse = o->no_fuse,
                 .print_ir_after = o->print_ir_after,
                 .notes = notes};
+    buffer reason = {0};
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
-    if (status == WF_OK) status = bind_arguments(function, n_arguments, arguments, argument_names, err);
-    if (status == WF_OK) status = lower(&r, function, !o->no_raise, &p, err);
-    if (status == WF_OK) status = emit(&r, function, &o->cpu, &p, image, err);
+    if (status == WF_OK) status = bind_check_arguments(function, n_arguments, arguments, argument_names, err);
+    bool done = status == WF_OK && bind_has_open_sizes(function) && compile_for_any_size(&r, o, image, &reason);
+    if (status == WF_OK && !done)
+        status = compile_for_sizes(&r, function, o, n_arguments, arguments, argument_names, &reason, image, err);
     if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
-    plan_free(&p);
+    buffer_free(&reason);
     if (status != WF_OK) name_place(o->name, err);
     return status;
 }

@@ -1,12 +1,10 @@
 // How a nest becomes a kernel.
 //
 //   along    the vector loop is parallel: lanes are neighbouring elements of the output. A register tile of rows x
-//   unroll
-//            vectors is carried through the reduction loops, so that a matrix product reads a row of B once for several
-//            rows of A.
+//            unroll vectors is carried through the reduction loops, so that a matrix product reads a row of B once for
+//            several rows of A.
 //   across   the vector loop is a reduction over neighbouring elements of the inputs: lanes are partial results,
-//   combined
-//            at the end. For sums of rows, and products with a transposed B.
+//            combined at the end. For sums of rows, and products with a transposed B.
 //
 //   tile t = (other parallel loops, outermost first), chunk of the vector loop, block of rows
 //

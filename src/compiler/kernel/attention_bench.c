@@ -7,13 +7,14 @@
 // with the layers of a KV cache larger than those one after the other, against a loop that reads the same memory. All
 // measured in the same run, in turns; each tile's shortest and each layer's second shortest time, since the machine may
 // be shared.
-#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/half.h"
+#include "base/samples.h"
 #include "compiler/kernel/attention.h"
 #include "compiler/kernel/ceiling.h"
 #include "compiler/kernel/harness.h"
@@ -70,12 +71,6 @@ static void run_layers(void *context, int thread)
     }
 }
 
-static int compare_times(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // The layers one after the other; seconds of all layers' attention, and of reading them: the second shortest of each
 // layer, since a thread that is taken off its core between a call's end and the clock makes the next call look short.
 static void time_layers(bench *s, double seconds[2])
@@ -88,7 +83,7 @@ static void time_layers(bench *s, double seconds[2])
         for (int64_t i = 0; i < 2 * n; before = s->ended[i++]) s->spent[i * ROUNDS + round] = s->ended[i] - before;
     }
     for (int64_t i = 0; i < 2 * n; i++) {
-        qsort(s->spent + i * ROUNDS, ROUNDS, sizeof *s->spent, compare_times);
+        samples_sort(s->spent + i * ROUNDS, ROUNDS);
         seconds[i / n] += s->spent[i * ROUNDS + 1];
     }
 }
@@ -198,7 +193,7 @@ int main(int argc, char **argv)
     } shapes[] = {{"SmolLM2", 9, 3, 64}, {"R1-1.5B", 12, 2, 128}, {"gemma-3", 4, 1, 256}};
     thread_pool *pool;
     wf_error err = {0};
-    if (thread_pool_create(argc > 1 ? atoi(argv[1]) : threads_usable(), &pool, &err) != WF_OK) {
+    if (thread_pool_create(argc > 1 ? atoi(argv[1]) : cores_usable(), &pool, &err) != WF_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 2;
     }

@@ -1,6 +1,5 @@
 // Attention of graphs, against float64: masks in every broadcast form, positions that all see, several sequences,
 // sinks, rows that a mask hides wholly. NaN behind the last position of the cache and of the mask.
-#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

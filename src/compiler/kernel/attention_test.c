@@ -2,7 +2,6 @@
 // soft caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
 // All of it again with the positions cut into spans and merged, which must also be within 1e-5 of the whole, and by the
 // three kernels that compute it unfused (attention_apart.h).
-#define _GNU_SOURCE
 #include "compiler/kernel/attention.h"
 
 #include <math.h>

@@ -1,7 +1,6 @@
 #include "compiler/kernel/builder.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 static MlirStringRef text(const char *s) { return mlirStringRefCreateFromCString(s); }

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "compiler/kernel/harness.h"
 
 #include <stdlib.h>

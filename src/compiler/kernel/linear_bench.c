@@ -6,7 +6,6 @@
 // Few rows read weights far beyond the third-level cache, and are held against a loop that only reads them. Many rows
 // are held against the arithmetic ceiling (kernel/ceiling.h). Everything is run in short pieces and the best time of
 // each piece counts, since the machine may be shared.
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 // Linear kernels against float64 with the dequantised weights: all layouts, row counts, odd sizes, epilogues; AVX2 code
 // and the logic of AVX-512 code on any CPU.
-#define _GNU_SOURCE
 #include "compiler/kernel/linear.h"
 
 #include <math.h>

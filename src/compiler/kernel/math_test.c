@@ -1,5 +1,4 @@
 // The elementary functions against libm in f64: relative error over their ranges, and where results leave the floats.
-#define _GNU_SOURCE
 #include "compiler/kernel/math.h"
 
 #include <math.h>

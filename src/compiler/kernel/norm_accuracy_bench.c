@@ -4,7 +4,6 @@
 // Prints, for each kind of row, the largest error of a result, relative to the row's largest result in float64 (of a
 // constant row's layer_norm: absolute). Results are f32 throughout, also where x is f16 or bf16: what the kernels make
 // of it before they round.
-#define _GNU_SOURCE
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/norm_data.h"
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/half.h"
+#include "base/samples.h"
 #include "compiler/kernel/harness.h"
 #include "compiler/kernel/norm.h"
 #include "runtime/threads.h"
@@ -83,12 +84,6 @@ static double time_task(bench *s, int task, int repeats)
     return (clock_seconds() - start) * 1e6 / repeats;
 }
 
-static int compare_doubles(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 static void run_bench(bench *s)
 {
     double times[N_TASKS][N_ROUNDS];
@@ -101,7 +96,7 @@ static void run_bench(bench *s)
     for (int r = 0; r < N_ROUNDS; r++)
         for (int t = 0; t < N_TASKS; t++) times[t][r] = time_task(s, t, repeats[t]);
     for (int t = 0; t < N_TASKS; t++) {
-        qsort(times[t], N_ROUNDS, sizeof(double), compare_doubles);
+        samples_sort(times[t], N_ROUNDS);
         printf("%s %.3f\n", TASKS[t], times[t][N_ROUNDS / 2]);
     }
 }

@@ -2,7 +2,6 @@
 //
 // What must hold: a result is off by at most 64 units of 2^-53, relative to the row's largest result; and, since means
 // are rounded to f64, by 4 units for each deviation that the mean is away from 0.
-#define _GNU_SOURCE
 #include "compiler/kernel/norm_testing.h"
 
 static const data_kind DATA[] = {NORMAL, LARGE_MEAN, OUTLIER, ZERO, CONSTANT, RAMP};

@@ -1,5 +1,4 @@
 // Norm kernels on infinities, NaN, and results in the middle between two values of their type.
-#define _GNU_SOURCE
 #include "compiler/kernel/norm_testing.h"
 
 // In place, as PyTorch's results are: rms_norm keeps zeros beside an inf, layer_norm keeps nothing; rows do not mix.

@@ -1,6 +1,5 @@
 // Norm kernels against float64: both norms, both strategies, whole rows and parts, all types and options, hard and
 // degenerate data; AVX2 code and the logic of AVX-512 code on any CPU.
-#define _GNU_SOURCE
 #include "compiler/kernel/norm_testing.h"
 
 static void test_sizes(void **state)

@@ -1,5 +1,4 @@
 // Quantised activations: what comes back is within half a step, sums are exact, hostile values stay visible.
-#define _GNU_SOURCE
 #include "compiler/kernel/q8.h"
 
 #include <math.h>

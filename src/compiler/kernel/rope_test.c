@@ -1,6 +1,5 @@
 // Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, both cache
 // types; and nothing else in the cache is touched.
-#define _GNU_SOURCE
 #include "compiler/kernel/rope.h"
 
 #include <math.h>

@@ -1,5 +1,4 @@
 // The small kernels: add, swiglu, geglu, softcap, quantize, gather, embed, against plain C.
-#define _GNU_SOURCE
 #include "compiler/kernel/rowwise.h"
 
 #include <math.h>

@@ -122,7 +122,7 @@ static wf_status lower_over_cache(lowering *l, const attention_op *op)
                           .out_q8 = is_wf_type(element_type_of(op->y.value), "q8")};
     tensor q, y;
     TRY(lowering_to_root(l, op->q, &q));
-    TRY(lowering_new_tensor(l, op->y.type, q.dims[0], &y));
+    TRY(lowering_new_tensor(l, op->y.type, q.dims, &y));
     TRY(lowering_add_tensor(l, op->y.value, &y));
     if (!op->fused) return call_attention_apart(l, &k, layer, q.root, y.root);
     plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
@@ -233,7 +233,7 @@ bool attention_has_kernel(MlirOperation op)
 
 static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
 {
-    TRY(lowering_new_tensor(l, mlirValueGetType(like), 0, x));
+    TRY(lowering_new_tensor(l, mlirValueGetType(like), NULL, x));
     if (count >= INT64_C(1) << 40) return lowering_refuse(l, "is too large");
     l->roots[x->root].bytes = affine_of(DIM_ONE, 4 * count);
     return WF_OK;
@@ -313,7 +313,7 @@ static wf_status lower_given_attention(lowering *l)
     TRY(copy_cache(l, a.v, &k, false, &n, &values));
     if (k.mask) TRY(place_mask(l, a.mask, &n, &mask, strides));
     if (k.sink) TRY(lowering_to_root(l, a.sink, &sink));
-    TRY(lowering_new_tensor(l, a.y.type, 0, &y));
+    TRY(lowering_new_tensor(l, a.y.type, NULL, &y));
     attention_name(&k, name);
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, &k), NULL);
     if (!c) return error_memory(l->err, sizeof *c);

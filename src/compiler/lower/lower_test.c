@@ -1,5 +1,4 @@
 // Plans of functions that no frontend writes yet: the calls, and the weights that they read.
-#define _GNU_SOURCE
 #include "compiler/lower/lower.h"
 
 #include <setjmp.h>
@@ -11,7 +10,6 @@
 #include <cmocka.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/frontend/frontend.h"
 #include "format/gguf.h"
 
 static void put(buffer *b, uint64_t number, int bytes)

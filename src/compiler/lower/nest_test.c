@@ -1,5 +1,4 @@
 // Nests of many shapes on every instruction set, against plain C in double precision.
-#define _GNU_SOURCE
 #include "compiler/lower/lower.h"
 
 #include <math.h>

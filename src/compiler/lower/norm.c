@@ -34,12 +34,11 @@ typedef struct norm_call {
     int n_weights;
 } norm_call;
 
-// Only the first size may be unknown.
 static bool same_shape(MlirValue a, MlirValue b)
 {
     if (rank_of(a) != rank_of(b)) return false;
     for (int d = 0; d < rank_of(a); d++)
-        if ((d && dim_of(a, d) < 0) || dim_of(a, d) != dim_of(b, d)) return false;
+        if (dim_of(a, d) != dim_of(b, d)) return false;
     return true;
 }
 
@@ -108,8 +107,7 @@ static void try_chain(lowering *l, call *c, const int *roots, int n_rows, int n,
 {
     int index = (int)(c - l->calls);
     const call *before = index > 0 ? &l->calls[index - 1] : NULL;
-    int64_t n_tiles = c->tiles.a.c[DIM_ONE];
-    if (!l->o.chain || !before || n_tiles <= 1 || before->tiles.a.c[DIM_ONE] != n_tiles) return;
+    if (!l->o.chain || !before || !has_same_tiles(c, before)) return;
     for (int i = 0; i < n; i++) {
         const root *r = &l->roots[roots[i]];
         bool fresh = root_writer_before(r, index) >= before->chain;
@@ -138,6 +136,13 @@ typedef struct norm_tensors {
     affine rows;
 } norm_tensors;
 
+static bool equate_shapes(lowering *l, const tensor *a, const tensor *b)
+{
+    for (int d = 0; d < a->rank; d++)
+        if (!lowering_equate(l, a->dims[d], b->dims[d])) return false;
+    return true;
+}
+
 static wf_status read_tensors(lowering *l, const norm_call *n, norm_tensors *t)
 {
     // in the order in which try_chain looks at them: rows first
@@ -151,10 +156,12 @@ static wf_status read_tensors(lowering *l, const norm_call *n, norm_tensors *t)
     t->n_rows = t->n_in;
     for (int i = 0; i < n->n_weights; i++)
         TRY(lowering_bind_vector(l, &n->weights[i], 1, i == 0 && n->kernel.gamma && n->op.plus_one, &t->in[t->n_in++]));
-    size_code first = x.rank ? x.dims[0] : 1;
-    t->rows = form_of(first < 0 ? first : 1, tensor_count(&x) / n->kernel.cols);
-    TRY(lowering_new_tensor(l, n->op.y.type, first, &t->y));
-    return n->kernel.residual ? lowering_new_tensor(l, n->op.sum.type, first, &t->h) : WF_OK;
+    size_code rows;
+    if (!lowering_multiply(l, x.dims, x.rank - (int)n->op.axes, &rows)) return lowering_refuse(l, "is too large");
+    if (n->kernel.residual && !equate_shapes(l, &x, &r)) return lowering_refuse(l, "has operands whose sizes disagree");
+    t->rows = form_of(rows, 1);
+    TRY(lowering_new_tensor(l, n->op.y.type, x.dims, &t->y));
+    return n->kernel.residual ? lowering_new_tensor(l, n->op.sum.type, x.dims, &t->h) : WF_OK;
 }
 
 // The call is labelled by the weight where that has a name.
@@ -225,7 +232,7 @@ static wf_status lower_head_norm(lowering *l, const norm_op *n)
     head_norm_name(&k, name);
     TRY(lowering_read_tensor(l, n->x, &x));
     TRY(lowering_bind_vector(l, &n->gamma, 1, n->plus_one, &w));
-    TRY(lowering_new_tensor(l, n->y.type, x.dims[0], &y));
+    TRY(lowering_new_tensor(l, n->y.type, x.dims, &y));
     MlirStringRef weight = weight_label(n->gamma);
     char label[128];
     snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);

@@ -19,7 +19,7 @@ wf_status lower_embed(lowering *l)
     embed_name(&k, name);
     TRY(lowering_read_tensor(l, op.ids, &ids));
     TRY(lowering_bind_matrix(l, &op.table, 1, false, k.layout, &w));
-    TRY(lowering_new_tensor(l, op.y.type, ids.dims[0], &y));
+    TRY(lowering_new_tensor(l, op.y.type, ids.dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_embed_build, &k), "embed");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(ids.dims[0], 1));
@@ -53,7 +53,7 @@ static wf_status lower_step(lowering *l, const row_step *step)
     if (k.op == ROWWISE_SOFTCAP && has_one_use(step->in[0])) // in place
         y = x[0];
     else
-        TRY(lowering_new_tensor(l, step->y.type, rows, &y));
+        TRY(lowering_new_tensor(l, step->y.type, k.op == ROWWISE_GATHER ? x[1].dims : x[0].dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rowwise_build, &k), step->label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(rows, 1));

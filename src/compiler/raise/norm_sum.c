@@ -27,9 +27,8 @@ static bool sum_within(matcher *m, const ref *from, int depth)
             n = read_uncast(&m->r, &n.in[1 - i]);
         else if (read_lower_bound(&m->r, &n, &bounded, &bound))
             n = read_uncast(&m->r, &bounded);
-        else if (n.kind == N_SQRT || n.kind == N_RSQRT || n.kind == N_RECIP || n.kind == N_DIV || n.kind == N_SUB)
-            n = read_uncast(&m->r, &n.in[0]);
-        else if (n.kind == N_POW)
+        else if (n.kind == N_SQRT || n.kind == N_RSQRT || n.kind == N_RECIP || n.kind == N_DIV || n.kind == N_SUB ||
+                 n.kind == N_POW)
             n = read_uncast(&m->r, &n.in[0]);
         else
             return false;

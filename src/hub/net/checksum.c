@@ -1,5 +1,4 @@
 // SHA-1 and SHA-256 from libcrypto. Git's object format: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-#define _GNU_SOURCE
 #include "hub/net/checksum.h"
 
 #include <errno.h>

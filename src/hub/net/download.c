@@ -1,5 +1,4 @@
 // Downloads of single files, and what a person is told when one fails.
-#define _GNU_SOURCE
 #include "hub/net/download.h"
 
 #include <errno.h>

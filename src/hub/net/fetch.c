@@ -3,7 +3,6 @@
 //   GET  ENDPOINT/api/models/OWNER/NAME/revision/REVISION?blobs=true   commit, files, their sizes and checksums
 //   HEAD ENDPOINT/OWNER/NAME/resolve/COMMIT/PATH                       for a file whose size or checksum that left out
 //   GET  ENDPOINT/OWNER/NAME/resolve/COMMIT/PATH
-#define _GNU_SOURCE
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,4 @@
 // Requests over libcurl. https://curl.se/libcurl/c/
-#define _GNU_SOURCE
 #include "hub/net/http.h"
 
 #include <curl/curl.h>
