@@ -305,7 +305,7 @@ def build(layer, seed=1):
     """The graph's text, its arguments, what it computes, and how many ops of each kind are in it."""
     decoder = Decoder(layer, seed)
     result, wanted = decoder.run()
-    expected = {"norm": 4 if layer.head_norms else 2, "attention": 1, "rope": 2 * layer.rotated, "swiglu": 1, "linear": 7}
+    expected = {"norm": 4 if layer.head_norms else 2, "attention": 1, "rope": 2 * layer.rotated, "glu": 1, "linear": 7}
     return decoder.w.text(result), decoder.w.arguments, wanted, expected
 
 

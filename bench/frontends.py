@@ -8,8 +8,8 @@ through torch.export and torch-mlir to TOSA, to linalg, and with --dynamic to li
 and, as a backend of torch.compile gets it, through AOTAutograd with the core ATen decompositions to TOSA and to linalg,
 weights as arguments. Layers in the spelling of buddy-mlir's frontend (buddy.py) come last. For each file, one row:
 
-    norms, attention, rope, swiglu   found by `welford opt --passes=raise` / called by the model in PyTorch. Attention and
-                                     rope are counted as two layers have them, swiglu where the MLP is silu(gate) * up, or gelu(gate) * up
+    norms, attention, rope, glu      found by `welford opt --passes=raise` / called by the model in PyTorch. Attention and
+                                     rope are counted as two layers have them, glu where the MLP is silu(gate) * up, or gelu(gate) * up
     raised, plain                    largest difference of `welford exec`, and of it with --no-raise, from PyTorch's
                                      logits, relative to the largest of them
 
@@ -200,7 +200,7 @@ def row(options, name, form, output, dynamic, folder):
     path.write_text(text)
     welford = Welford(options.welford, path, folder)
     _, _, ropes, gates = ARCHITECTURES[name]
-    return cells(welford, arguments, wanted, norm=n_norms, attention=2, rope=2 * ropes, swiglu=2 * gates)
+    return cells(welford, arguments, wanted, norm=n_norms, attention=2, rope=2 * ropes, glu=2 * gates)
 
 
 def main():
@@ -218,7 +218,7 @@ def main():
              ("compile-linalg", "linalg-on-tensors", False)]
     if options.dynamic:
         forms.append(("linalg-dynamic", "linalg-on-tensors", True))
-    head = ["architecture", "form", "norms", "attention", "rope", "swiglu", "raised", "plain"]
+    head = ["architecture", "form", "norms", "attention", "rope", "glu", "raised", "plain"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)

@@ -1,5 +1,6 @@
 // `welford opt`: a graph file through passes, as compiler people want to see it.
 #include "compiler/codegen/context.h"
+#include "compiler/dialect/wf.h"
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
 #include "compiler/kernel/kernels.h"
@@ -121,6 +122,8 @@ wf_status welford_list(buffer *out, wf_error *err)
     buffer_printf(out, "\nlower: wf ops to the forms that kernels take\n");
     for (const pass *p = PASSES; p->name; p++)
         if (p->group == PASS_LOWER) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
+    buffer_printf(out, "\nops: of the wf dialect (docs/wf.md)\n");
+    wf_list_ops(out);
     buffer_printf(out, "\nkernels: what plans call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
     for (const kernel_kind *const *k = KERNELS; *k; k++)
         buffer_printf(out, "  %-16s %-12s %s\n", (*k)->name, (*k)->file, (*k)->help);

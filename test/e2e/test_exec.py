@@ -258,7 +258,7 @@ PARTED = {
 @pytest.mark.parametrize("reason", PARTED)
 def test_true_reason(mlir, reason):
     text = ("func.func @main(%x: tensor<32x64xf32>, %w: tensor<64x64xf32>) -> tensor<32x32xf32> {" + PARTED[reason] +
-            '\n  %y = "wf.swiglu"(%g, %u) : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>\n'
+            '\n  %y = "wf.glu"(%g, %u) {activation = "silu"} : (tensor<32x32xf32>, tensor<32x32xf32>) -> tensor<32x32xf32>\n'
             "  return %y : tensor<32x32xf32>\n}\n")
     rng = np.random.default_rng(1)
     done = mlir(text).run(*(rng.standard_normal(s).astype("f4") for s in [(32, 64), (64, 64)]), options=["--report"]).ok()
@@ -318,7 +318,7 @@ def test_fused_ops_without_kernels(mlir, t):
     cases = [
         (linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", t, y="3x5x32"), np.concatenate([x @ w0.T, x @ w1.T], -1)),
         (linear(["x", "w0", "w1", "b", "b"], "1, 1, 1, 0, 1, 1, 0, 0", t, y="3x5x32"), np.concatenate([x @ w0.T + b, x @ w1.T + b], -1)),
-        (linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", t, more=', activation = "swiglu"'), gate / (1 + np.exp(-gate)) * (x @ w1.T)),
+        (linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", t, more=', glu = "silu"'), gate / (1 + np.exp(-gate)) * (x @ w1.T)),
     ]
     for text, want in cases:
         y = floats(mlir(text)(*inputs)[0])
@@ -332,7 +332,7 @@ def test_fused_ops_without_kernels(mlir, t):
     linear(["x", "w0"], "1, 1, 0, 0, 0, 0, 0, 0", y="3x6x16"),
     linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0"),
     linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", y="3x5x33"),
-    linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", y="3x5x32", more=', activation = "swiglu"'),
+    linear(["x", "w0", "w1"], "1, 1, 1, 0, 0, 0, 0, 0", y="3x5x32", more=', glu = "silu"'),
 ])
 def test_linear_of_wrong_shapes(mlir, text):
     """wf ops in a file are checked as all else is."""

@@ -165,10 +165,10 @@ def test_switch(welford, tmp_path, kind, sample):
     """Off, opt and exec leave the graph's own steps; the report says so, and what is computed is the same."""
     path = GRAPHS / kind / f"{sample}.mlir"
     for command, has in (([], True), (["--no-fuse=attention"], False), (["--fuse=qkv"], False)):
-        assert ("online = true" in welford.run("opt", path, *command).ok().stdout) == has
+        assert ("fused = true" in welford.run("opt", path, *command).ok().stdout) == has
     assert "wf.attention" not in welford.run("opt", path, "--no-fuse=attention").ok().stdout
-    assert "online" not in welford.run("opt", path, "--passes=raise").ok().stdout
-    assert "online = true" in welford.run("opt", path, "--passes=softmax,attention").ok().stdout
+    assert "fused" not in welford.run("opt", path, "--passes=raise").ok().stdout
+    assert "fused = true" in welford.run("opt", path, "--passes=softmax,attention").ok().stdout
     rng = np.random.default_rng(3)
     inputs = [rng.standard_normal((1, 8, 128, 64)).astype(np.float32) for _ in range(3)]
     if sample == "sdpa_mask":

@@ -16,24 +16,6 @@
 
 #include "compiler/dialect/wf.h"
 
-void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
-
-void print_operation(MlirOperation op, buffer *out) { mlirOperationPrint(op, append_text, out); }
-
-void print_location(MlirLocation location, buffer *out)
-{
-    if (mlirLocationIsAFileLineColRange(location)) {
-        MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(location));
-        buffer_printf(out, "%.*s:%d:%d", (int)file.length, file.data,
-                      mlirLocationFileLineColRangeGetStartLine(location),
-                      mlirLocationFileLineColRangeGetStartColumn(location));
-    } else if (mlirLocationEqual(location, mlirLocationUnknownGet(mlirLocationGetContext(location)))) {
-        buffer_printf(out, "unknown location");
-    } else {
-        mlirLocationPrint(location, append_text, out);
-    }
-}
-
 static MlirLogicalResult keep_diagnostic(MlirDiagnostic diagnostic, void *user)
 {
     compiler_context *c = user;

@@ -6,8 +6,8 @@
 #include <mlir-c/Diagnostics.h>
 #include <mlir-c/IR.h>
 
-#include "base/buffer.h"
 #include "base/status.h"
+#include "compiler/mlir/text.h"
 
 typedef struct compiler_context {
     MlirContext mlir;
@@ -28,11 +28,5 @@ wf_status compiler_context_end_watch(compiler_context *c, bool good, const char 
 
 // Runs a textual pass pipeline on a module: "builtin.module(convert-scf-to-cf,...)".
 wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err);
-
-void append_text(MlirStringRef s, void *out); // to the buffer `out`: what MLIR's printers and writers call
-void print_operation(MlirOperation op, buffer *out);
-void print_location(MlirLocation location, buffer *out); // file:line:column, or "unknown"
-
-static inline MlirStringRef mlir_text(const char *s) { return mlirStringRefCreateFromCString(s); }
 
 #endif

@@ -39,13 +39,6 @@ static wf_status find_architecture(const checkpoint *file, const architecture **
 
 // ---- ops
 
-static MlirValue graph_value(frontend *f, const char *name, int64_t cols, int n_operands, const MlirValue *operands,
-                             int n_attributes, const MlirNamedAttribute *attributes)
-{
-    if (f->status != WF_OK) return (MlirValue){0};
-    return build_value(&f->b, name, tensor2(-1, cols, f->f32), n_operands, operands, n_attributes, attributes);
-}
-
 static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *name)
 {
     if (f->status != WF_OK) return (MlirValue){0};
@@ -69,10 +62,10 @@ static MlirValue weight(frontend *f, int64_t rows, int64_t cols, const char *nam
                               name, tensor_type_layout(t->type)->name, rows ? "" : " for a vector");
         return (MlirValue){0};
     }
-    MlirNamedAttribute attribute = named_string(&f->b, "name", name);
     MlirType element = wf_weight_element(f->b.ctx, type);
-    MlirType result = rows ? tensor2(rows, cols, element) : tensor_of(1, &cols, element);
-    return build_value(&f->b, "wf.weight", result, 0, NULL, 1, &attribute);
+    weight_op w = {.name = mlir_text(name),
+                   .w = {.type = rows ? tensor2(rows, cols, element) : tensor_of(1, &cols, element)}};
+    return weight_write(&f->b, &w);
 }
 
 MlirValue graph_matrix(frontend *f, int64_t rows, int64_t cols, const char *name_format, ...)
@@ -107,95 +100,108 @@ MlirValue graph_bias(frontend *f, int64_t cols, const char *name_format, ...)
 
 MlirValue graph_rms_norm(frontend *f, MlirValue x, MlirValue gamma) { return graph_head_norm(f, x, gamma, 0); }
 
+// Rows of this call's tokens.
+static op_result rows_of(const frontend *f, int64_t features)
+{
+    return (op_result){.type = tensor2(-1, features, f->f32)};
+}
+
 MlirValue graph_head_norm(frontend *f, MlirValue x, MlirValue gamma, int64_t n_heads)
 {
     if (f->status != WF_OK) return x;
-    MlirNamedAttribute attributes[3] = {named_float(&f->b, "eps", f->facts->norm_eps)};
-    int n = 1;
-    if (f->facts->norm_plus_one) attributes[n++] = named_bool(&f->b, "plus_one", true);
-    if (n_heads) attributes[n++] = named_int(&f->b, "n_heads", n_heads);
-    MlirValue operands[] = {x, gamma};
-    return graph_value(f, "wf.rms_norm", dim_of(x, 1), 2, operands, n, attributes);
+    norm_op norm = {.kind = NORM_RMS,
+                    .x = x,
+                    .gamma = gamma,
+                    .eps = f->facts->norm_eps,
+                    .plus_one = f->facts->norm_plus_one,
+                    .n_heads = n_heads,
+                    .y = rows_of(f, dim_of(x, 1))};
+    return norm_write(&f->b, &norm);
 }
 
 MlirValue graph_linear(frontend *f, MlirValue x, MlirValue w, MlirValue bias)
 {
     if (f->status != WF_OK) return x;
-    linear_parts parts = {.x = x, .weights = {w}, .n_weights = 1, .biases = {bias}, .n_biases = bias.ptr ? 1 : 0};
-    parts.result = tensor2(-1, dim_of(w, 0), f->f32);
-    return linear_write(&f->b, &parts);
+    linear_op linear = {.x = x, .weights = {w}, .biases = {bias}, .y = rows_of(f, dim_of(w, 0))};
+    return linear_write(&f->b, &linear);
 }
 
 MlirValue graph_add(frontend *f, MlirValue x, MlirValue y)
 {
     if (f->status != WF_OK) return x;
     MlirValue operands[] = {x, y};
-    return graph_value(f, "arith.addf", dim_of(x, 1), 2, operands, 0, NULL);
+    return build_value(&f->b, "arith.addf", tensor2(-1, dim_of(x, 1), f->f32), 2, operands, 0, NULL);
 }
 
 MlirValue graph_glu(frontend *f, MlirValue gate, MlirValue up)
 {
     if (f->status != WF_OK) return gate;
-    MlirNamedAttribute gelu = named_string(&f->b, "activation", "gelu");
-    MlirValue operands[] = {gate, up};
-    return graph_value(f, "wf.swiglu", dim_of(gate, 1), 2, operands, f->facts->gelu, &gelu);
+    glu_op glu = {.gate = gate,
+                  .up = up,
+                  .activation = f->facts->gelu ? GLU_GELU_TANH : GLU_SILU,
+                  .y = rows_of(f, dim_of(gate, 1))};
+    return glu_write(&f->b, &glu);
 }
 
 MlirValue graph_softcap(frontend *f, MlirValue x, double cap)
 {
     if (f->status != WF_OK || cap == 0) return x;
-    MlirNamedAttribute attribute = named_float(&f->b, "cap", cap);
-    return graph_value(f, "wf.softcap", dim_of(x, 1), 1, &x, 1, &attribute);
+    softcap_op softcap = {.x = x, .cap = cap, .y = rows_of(f, dim_of(x, 1))};
+    return softcap_write(&f->b, &softcap);
 }
 
 void graph_rope_table(frontend *f, int64_t table, MlirValue cos_sin[2])
 {
-    MlirType half = tensor2(-1, f->facts->ropes[table].n_dims / 2, f->f32), results[] = {half, half};
-    MlirNamedAttribute attribute = named_int(&f->b, "table", table);
-    MlirOperation op = build_op(&f->b, "wf.rope_table", 2, results, 0, NULL, 1, &attribute);
-    for (int i = 0; i < 2; i++) cos_sin[i] = mlirOperationGetResult(op, i);
+    op_result half = rows_of(f, f->facts->ropes[table].n_dims / 2);
+    rope_table_op t = {.table = table, .cos = half, .sin = half};
+    rope_table_write(&f->b, &t);
+    cos_sin[0] = t.cos.value;
+    cos_sin[1] = t.sin.value;
 }
 
 MlirValue graph_rope(frontend *f, MlirValue x, int64_t n_heads, const MlirValue table[2])
 {
     if (f->status != WF_OK) return x;
-    MlirNamedAttribute attributes[] = {named_int(&f->b, "n_heads", n_heads),
-                                       named_bool(&f->b, "interleaved", f->facts->rope_interleaved)};
-    MlirValue operands[] = {x, table[0], table[1]};
-    return graph_value(f, "wf.rope", dim_of(x, 1), 3, operands, 2, attributes);
+    rope_op rope = {.x = x,
+                    .cos = table[0],
+                    .sin = table[1],
+                    .n_heads = n_heads,
+                    .interleaved = f->facts->rope_interleaved,
+                    .y = rows_of(f, dim_of(x, 1))};
+    return rope_write(&f->b, &rope);
 }
 
 MlirValue graph_attention(frontend *f, MlirValue q, MlirValue k, MlirValue v, int64_t layer)
 {
     if (f->status != WF_OK) return q;
     const model_facts *m = f->facts;
-    MlirNamedAttribute attributes[7] = {
-        named_int(&f->b, "n_heads", m->n_heads),
-        named_int(&f->b, "n_kv_heads", m->n_kv_heads),
-        named_float(&f->b, "scale", m->attention_scale),
-        named_bool(&f->b, "causal", true),
-        named_int(&f->b, "cache", layer),
-    };
-    int n = 5;
-    if (m->has_window[layer]) attributes[n++] = named_int(&f->b, "window", m->window);
-    if (m->attention_softcap != 0) attributes[n++] = named_float(&f->b, "softcap", m->attention_softcap);
-    attention_parts parts = {.q = q, .k = k, .v = v};
-    return attention_write(&f->b, &parts, tensor2(-1, dim_of(q, 1), f->f32), n, attributes);
+    attention_op attention = {.q = q,
+                              .k = k,
+                              .v = v,
+                              .n_heads = m->n_heads,
+                              .n_kv_heads = m->n_kv_heads,
+                              .scale = m->attention_scale,
+                              .causal = true,
+                              .window = m->has_window[layer] ? m->window : 0,
+                              .softcap = m->attention_softcap,
+                              .cache = layer,
+                              .y = rows_of(f, dim_of(q, 1))};
+    return attention_write(&f->b, &attention);
 }
 
 MlirValue graph_embed(frontend *f, MlirValue tokens, MlirValue table)
 {
     if (f->status != WF_OK) return table;
-    MlirNamedAttribute scale = named_float(&f->b, "scale", f->facts->embedding_scale);
-    MlirValue operands[] = {tokens, table};
-    return graph_value(f, "wf.embed", dim_of(table, 1), 2, operands, f->facts->embedding_scale != 1, &scale);
+    embed_op embed = {
+        .ids = tokens, .table = table, .scale = f->facts->embedding_scale, .y = rows_of(f, dim_of(table, 1))};
+    return embed_write(&f->b, &embed);
 }
 
 MlirValue graph_select_rows(frontend *f, MlirValue x, MlirValue which)
 {
     if (f->status != WF_OK) return x;
-    MlirValue operands[] = {x, which};
-    return graph_value(f, "wf.select_rows", dim_of(x, 1), 2, operands, 0, NULL);
+    select_rows_op select = {.x = x, .which = which, .y = rows_of(f, dim_of(x, 1))};
+    return select_rows_write(&f->b, &select);
 }
 
 // ---- the function

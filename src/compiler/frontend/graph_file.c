@@ -18,6 +18,7 @@
 #include <mlir-c/Dialect/Shape.h>
 #include <mlir-c/Dialect/Tosa.h>
 
+#include "compiler/dialect/wf.h"
 #include "compiler/frontend/foreign.h"
 #include "compiler/frontend/old_tosa.h"
 #include "compiler/frontend/text_guard.h"
@@ -126,7 +127,8 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
     if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
     MlirOperation root = mlirModuleGetOperation(*module);
     pads_keep(root);
-    wf_status status = constant_settle_resources(root, &reason);
+    wf_status status = wf_verify(root, &reason);
+    if (status == WF_OK) status = constant_settle_resources(root, &reason);
     if (status == WF_OK) return WF_OK;
     mlirModuleDestroy(*module);
     *module = (MlirModule){0};

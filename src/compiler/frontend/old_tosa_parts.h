@@ -2,7 +2,7 @@
 #ifndef WELFORD_COMPILER_FRONTEND_OLD_TOSA_PARTS_H
 #define WELFORD_COMPILER_FRONTEND_OLD_TOSA_PARTS_H
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/build.h"
 
 enum { UPGRADE_MAX_OPERANDS = 64, UPGRADE_MAX_ATTRIBUTES = 16 };
 

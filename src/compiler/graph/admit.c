@@ -3,7 +3,7 @@
 #include <mlir-c/BuiltinTypes.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 
 typedef struct admission {
     wf_error *err;

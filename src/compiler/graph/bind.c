@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/build.h"
 #include "compiler/graph/constant.h"
 
 // ---- arguments

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 
 MlirType body_type(builder *b, MlirType element) { return mlirTypeIsAIndex(element) ? b->i64 : element; }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 #include "compiler/graph/body.h"
 #include "compiler/graph/functions.h"
 #include "compiler/kernel/math.h"

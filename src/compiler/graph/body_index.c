@@ -3,7 +3,7 @@
 #include <mlir-c/AffineMap.h>
 #include <string.h>
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 #include "compiler/graph/body.h"
 
 static value run_index(body *e, MlirOperation op)

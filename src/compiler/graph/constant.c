@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 
 bool constant_type(MlirType t, array_type *type)
 {

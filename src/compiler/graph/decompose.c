@@ -10,10 +10,10 @@ static const struct {
     const char *name;
     definition *define;
 } DEFINITIONS[] = {
-    {"wf.rms_norm", define_rms_norm},
-    {"wf.layer_norm", define_layer_norm},
+    {"wf.rms_norm", define_norm},
+    {"wf.layer_norm", define_norm},
     {"wf.softmax", define_softmax},
-    {"wf.swiglu", define_swiglu},
+    {"wf.glu", define_glu},
     {"wf.linear", define_linear},
     {"wf.rope", define_rope},
     {"wf.attention", define_attention},

@@ -11,13 +11,15 @@
 // its partner at 1 - part, and the sign that the part gives the sine.
 bool define_rope(writer *w)
 {
-    MlirValue x = operand_of(w, 0), cos = operand_of(w, 1), sin = operand_of(w, 2);
+    rope_op rope;
+    if (!rope_read(w->op, &rope)) return false;
+    MlirValue x = rope.x, cos = rope.cos, sin = rope.sin;
     int rank = rank_of(x), rank_c = rank_of(cos);
     if (rank < 2 || rank_c < 1) return false;
     type_name e = type_name_of(element_type_of(x)), y = type_name_of(element_type_of(result_of(w))),
               c = type_name_of(element_type_of(cos)), s = type_name_of(element_type_of(sin));
-    bool interleaved = op_bool(w->op, "interleaved");
-    int64_t heads = op_int(w->op, "n_heads", 0), half = dim_of(cos, rank_c - 1), batch = count_sizes(x, 0, rank - 2),
+    bool interleaved = rope.interleaved;
+    int64_t heads = rope.n_heads, half = dim_of(cos, rank_c - 1), batch = count_sizes(x, 0, rank - 2),
             tokens = dim_of(x, rank - 2), rows_of_cos = count_sizes(cos, 0, rank_c - 1);
     if (heads < 1 || half < 1 || strcmp(c.s, s.s)) return false;
     if (dim_of(x, rank - 1) != heads * half * 2 || (rows_of_cos != tokens && rows_of_cos != 1)) return false;
@@ -30,9 +32,9 @@ bool define_rope(writer *w)
     snprintf(tables, sizeof tables, "tensor<%s%s>", table, c.s);
     snprintf(from, sizeof from, "tensor<%s%s>", dims, e.s);
     snprintf(to, sizeof to, "tensor<%s%s>", dims, y.s);
-    write_operand(w, 0, "%x", dims);
-    write_operand(w, 1, "%cos", table);
-    write_operand(w, 2, "%sin", table);
+    write_operand(w, x, "%x", dims);
+    write_operand(w, cos, "%cos", table);
+    write_operand(w, sin, "%sin", table);
 #define LOOPS "affine_map<(d0, d1, d2, d3, d4) -> "
     static const char *const MAPS[2][3] = {
         {LOOPS "(d0, d1, d2, 1 - d3, d4)>", LOOPS "(d1, d4)>", LOOPS "(0, d4)>"},
@@ -68,14 +70,14 @@ bool define_rope(writer *w)
 // ---- attention: softmax(scale q k^T + mask) v, each head of k and v for a group of heads of q; a sink for each head
 
 // %sinks [b * kv * group * t], those of the heads for each row of scores. False when they are not one for each head.
-static bool write_head_sinks(writer *w, const attention_parts *parts, const int64_t sizes[4], const char *wt)
+static bool write_head_sinks(writer *w, const attention_op *parts, const int64_t sizes[4], const char *wt)
 {
     int64_t heads = sizes[1] * sizes[2], from[] = {1, sizes[1], sizes[2], 1};
     char dims[96], type[160];
     type_name e = type_name_of(element_type_of(parts->sink));
     if (count_sizes(parts->sink, 0, rank_of(parts->sink)) != heads) return false;
     snprintf(dims, sizeof dims, "1x%" PRId64 "x%" PRId64 "x1x", sizes[1], sizes[2]);
-    write_operand(w, parts->mask.ptr ? 4 : 3, "%sink", dims);
+    write_operand(w, parts->sink, "%sink", dims);
     write_spread(w, "%spread", "%sink", 4, from, sizes, e.s, wt);
     snprintf(type, sizeof type, "tensor<%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%s>", sizes[0], sizes[1],
              sizes[2], sizes[3], wt);
@@ -86,15 +88,13 @@ static bool write_head_sinks(writer *w, const attention_parts *parts, const int6
 
 bool define_attention(writer *w)
 {
-    attention_parts parts;
+    attention_op parts;
     if (!attention_read(w->op, &parts)) return false;
     MlirValue q = parts.q, k = parts.k, v = parts.v;
     int rank = rank_of(q);
-    int64_t heads = op_int(w->op, "n_heads", 0), kv = op_int(w->op, "n_kv_heads", 0);
+    int64_t heads = parts.n_heads, kv = parts.n_kv_heads;
     bool has_mask = parts.mask.ptr != NULL;
-    if (rank < 2 || rank_of(k) != rank || rank_of(v) != rank || heads < 1 || kv < 1 || heads % kv ||
-        op_attribute(w->op, "cache").ptr || (op_int(w->op, "window", 0) && !op_bool(w->op, "causal")))
-        return false;
+    if (parts.cache >= 0) return false;
     int64_t b = count_sizes(q, 0, rank - 2), t = dim_of(q, rank - 2), d = dim_of(q, rank - 1) / heads,
             s = dim_of(k, rank - 2), dv = dim_of(v, rank - 1) / kv, group = heads / kv;
     if (count_sizes(k, 0, rank - 2) != b || dim_of(k, rank - 1) != kv * d || dim_of(v, rank - 2) != s) return false;
@@ -109,9 +109,9 @@ bool define_attention(writer *w)
     snprintf(od, sizeof od, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", b, t, kv, group, dv);
     snprintf(stype, sizeof stype, "tensor<%s%s>", sd, wt);
     snprintf(otype, sizeof otype, "tensor<%s%s>", od, wt);
-    write_operand(w, 0, "%queries", qd);
-    write_operand(w, 1, "%keys", kd);
-    write_operand(w, 2, "%values", vd);
+    write_operand(w, q, "%queries", qd);
+    write_operand(w, k, "%keys", kd);
+    write_operand(w, v, "%values", vd);
     // loops of both products: b, kv, group, t, s, d
     write_fill(w, "%zs", "0.0", wt, stype);
     snprintf(types, sizeof types, "tensor<%s%s>, tensor<%s%s>", qd, e.s, kd, ke.s);
@@ -148,7 +148,7 @@ bool define_attention(writer *w)
         int64_t mk = last[1] == 1 ? 1 : kv, mg = last[1] == 1 ? 1 : group;
         snprintf(md, sizeof md, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 "x", last[0], mk, mg,
                  last[2], last[3]);
-        write_operand(w, 3, "%mask", md);
+        write_operand(w, mask, "%mask", md);
         strcat(ins, ", %mask");
         snprintf(more, sizeof more, "%s, tensor<%s%s>", stype, md, me.s);
         snprintf(maps, sizeof maps, "%s, affine_map<(d0, d1, d2, d3, d4) -> (%s, %s, %s, %s, %s)>, %s", all,
@@ -160,13 +160,13 @@ bool define_attention(writer *w)
     buffer_printf(&w->text,
                   "    ^bb0(%%a: %s, %s%s%s%%out: %s):\n      %%scale = arith.constant %.17e : %s\n"
                   "      %%x = arith.mulf %%a, %%scale : %s\n",
-                  wt, has_mask ? "%b: " : "", me.s, has_mask ? ", " : "", wt, op_float(w->op, "scale", 1), wt, wt);
+                  wt, has_mask ? "%b: " : "", me.s, has_mask ? ", " : "", wt, parts.scale, wt, wt);
     const char *value = "%x";
-    if (op_attribute(w->op, "softcap").ptr) {
+    if (parts.softcap != 0) {
         buffer_printf(&w->text,
                       "      %%cap = arith.constant %.17e : %s\n      %%xd = arith.divf %%x, %%cap : %s\n"
                       "      %%xt = math.tanh %%xd : %s\n      %%xk = arith.mulf %%xt, %%cap : %s\n",
-                      op_float(w->op, "softcap", 1), wt, wt, wt, wt);
+                      parts.softcap, wt, wt, wt, wt);
         value = "%xk";
     }
     if (has_mask && !strcmp(me.s, "i1")) {
@@ -178,8 +178,8 @@ bool define_attention(writer *w)
         buffer_printf(&w->text, "      %%xm = arith.addf %s, %%bw : %s\n", value, wt);
         value = "%xm";
     }
-    if (op_bool(w->op, "causal")) {
-        int64_t window = op_int(w->op, "window", 0);
+    if (parts.causal) {
+        int64_t window = parts.window;
         buffer_printf(
             &w->text,
             "      %%past = arith.constant %" PRId64
@@ -198,8 +198,7 @@ bool define_attention(writer *w)
     write_reshape(w, "%rows", "%masked", stype, rd, wt);
     const int64_t of_rows[] = {b, kv, group, t};
     if (parts.sink.ptr && !write_head_sinks(w, &parts, of_rows, wt)) return false;
-    write_row_softmax(w, "%rows", "%soft", b * heads * t, s, wt, op_bool(w->op, "zero_masked"),
-                      parts.sink.ptr ? "%sinks" : NULL);
+    write_row_softmax(w, "%rows", "%soft", b * heads * t, s, wt, parts.zero_masked, parts.sink.ptr ? "%sinks" : NULL);
     write_reshape(w, "%weights", "%soft", row_type, sd, wt);
 
     write_fill(w, "%zo", "0.0", wt, otype);

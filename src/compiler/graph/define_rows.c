@@ -1,4 +1,4 @@
-// rms_norm, layer_norm, softmax, swiglu and linear: what works along the rows of the last axes.
+// rms_norm, layer_norm, softmax, glu and linear: what works along the rows of the last axes.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,18 +8,18 @@
 
 // ---- norms: mean over the last axes, variance about it, then scale and shift
 
-rows see_rows(writer *w, int axes)
+rows see_rows(writer *w, MlirValue x, int axes)
 {
-    rows r = {.x = type_name_of(element_type_of(operand_of(w, 0))), .y = type_name_of(element_type_of(result_of(w)))};
-    int rank = rank_of(operand_of(w, 0));
+    rows r = {.x = type_name_of(element_type_of(x)), .y = type_name_of(element_type_of(result_of(w)))};
+    int rank = rank_of(x);
     if (axes > rank) axes = rank;
     r.w = wide_type(r.x);
-    r.rows = count_sizes(operand_of(w, 0), 0, rank - axes);
-    r.cols = count_sizes(operand_of(w, 0), rank - axes, rank);
+    r.rows = count_sizes(x, 0, rank - axes);
+    r.cols = count_sizes(x, rank - axes, rank);
     snprintf(r.dims, sizeof r.dims, "%" PRId64 "x%" PRId64 "x", r.rows, r.cols);
     snprintf(r.matrix, sizeof r.matrix, "tensor<%s%s>", r.dims, r.x.s);
     snprintf(r.stats, sizeof r.stats, "tensor<%" PRId64 "x%s>", r.rows, r.w);
-    write_operand(w, 0, "%x", r.dims);
+    write_operand(w, x, "%x", r.dims);
     return r;
 }
 
@@ -46,12 +46,13 @@ static void write_row_sum(writer *w, const rows *r, const char *to, bool centred
     write_yield(w, "%t", r->w, r->stats);
 }
 
-static void write_norm_body(writer *w, const rows *r, bool layer, const char *gamma, const char *beta,
+static void write_norm_body(writer *w, const rows *r, const norm_op *norm, const char *gamma, const char *beta,
                             const char *rounded)
 {
+    bool layer = norm->kind == NORM_LAYER;
     write_cast(w, "%v", "%a", r->x.s, r->w);
     buffer_printf(&w->text, "      %%n = arith.constant %" PRId64 ".0 : %s\n      %%eps = arith.constant %.17e : %s\n",
-                  r->cols, r->w, op_float(w->op, "eps", 0), r->w);
+                  r->cols, r->w, norm->eps, r->w);
     if (layer) buffer_printf(&w->text, "      %%c = arith.subf %%v, %%m : %s\n", r->w);
     buffer_printf(&w->text,
                   "      %%ms = arith.divf %%s, %%n : %s\n      %%me = arith.addf %%ms, %%eps : %s\n"
@@ -65,11 +66,10 @@ static void write_norm_body(writer *w, const rows *r, bool layer, const char *ga
     }
     if (gamma) {
         write_cast(w, "%gw", "%g", gamma, r->w);
-        if (op_bool(w->op, "plus_one"))
+        if (norm->plus_one)
             buffer_printf(&w->text, "      %%one = arith.constant 1.0 : %s\n      %%g1 = arith.addf %%gw, %%one : %s\n",
                           r->w, r->w);
-        buffer_printf(&w->text, "      %%kg = arith.mulf %s, %s : %s\n", value,
-                      op_bool(w->op, "plus_one") ? "%g1" : "%gw", r->w);
+        buffer_printf(&w->text, "      %%kg = arith.mulf %s, %s : %s\n", value, norm->plus_one ? "%g1" : "%gw", r->w);
         value = "%kg";
     }
     if (beta) {
@@ -80,9 +80,12 @@ static void write_norm_body(writer *w, const rows *r, bool layer, const char *ga
     write_cast(w, "%y", value, r->w, r->y.s);
 }
 
-static bool write_norm(writer *w, bool layer)
+bool define_norm(writer *w)
 {
-    rows r = see_rows(w, (int)op_int(w->op, "axes", 1));
+    norm_op norm;
+    if (!norm_read(w->op, &norm) || norm.n_heads || norm.residual.ptr) return false;
+    bool layer = norm.kind == NORM_LAYER;
+    rows r = see_rows(w, norm.x, (int)norm.axes);
     if (layer) {
         write_row_sum(w, &r, "%sum", false, 1);
         char maps[256];
@@ -96,19 +99,19 @@ static bool write_norm(writer *w, bool layer)
         write_yield(w, "%m", r.w, r.stats);
     }
     write_row_sum(w, &r, "%squares", layer, 2);
-    bool segments = op_attribute(w->op, "operandSegmentSizes").ptr != NULL;
+    const MlirValue vectors[] = {norm.gamma, norm.beta};
     type_name gamma = {""}, beta = {""};
     char maps[512], ins[112] = "%x", types[256], arguments[160], vector[64], type[112];
     size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS),
            t = (size_t)snprintf(types, sizeof types, "%s", r.matrix),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s, ", r.x.s);
     snprintf(vector, sizeof vector, "%" PRId64 "x", r.cols);
-    for (int i = 1; i <= (layer ? 2 : 1); i++) {
-        int64_t at = i, present = segments ? op_segment(w->op, i, &at) : mlirOperationGetNumOperands(w->op) > i;
-        if (!present) continue;
-        type_name e = type_name_of(element_type_of(operand_of(w, (int)at)));
-        if (count_sizes(operand_of(w, (int)at), 0, rank_of(operand_of(w, (int)at))) != r.cols) return false;
-        write_operand(w, (int)at, i == 1 ? "%gamma" : "%beta", vector);
+    for (int i = 1; i <= 2; i++) {
+        MlirValue v = vectors[i - 1];
+        if (!v.ptr) continue;
+        type_name e = type_name_of(element_type_of(v));
+        if (count_sizes(v, 0, rank_of(v)) != r.cols) return false;
+        write_operand(w, v, i == 1 ? "%gamma" : "%beta", vector);
         *(i == 1 ? &gamma : &beta) = e;
         strcat(ins, i == 1 ? ", %gamma" : ", %beta");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_VECTOR);
@@ -129,17 +132,14 @@ static bool write_norm(writer *w, bool layer)
     buffer_printf(&w->text, "  %%y_e = tensor.empty() : %s\n", type);
     write_generic(w, "%normed", maps, ALL_ROWS, ins, types, "%y_e", type);
     buffer_printf(&w->text, "    ^bb0(%s, %%out: %s):\n", arguments, r.y.s);
-    MlirAttribute rounded = op_attribute(w->op, "rounded");
     type_name to = {""};
-    if (rounded.ptr) to = type_name_of(mlirTypeAttrGetValue(rounded));
-    write_norm_body(w, &r, layer, gamma.s[0] ? gamma.s : NULL, beta.s[0] ? beta.s : NULL, rounded.ptr ? to.s : NULL);
+    if (norm.rounded.ptr) to = type_name_of(norm.rounded);
+    write_norm_body(w, &r, &norm, gamma.s[0] ? gamma.s : NULL, beta.s[0] ? beta.s : NULL,
+                    norm.rounded.ptr ? to.s : NULL);
     write_yield(w, "%y", r.y.s, type);
     write_return(w, "%normed", r.dims);
     return true;
 }
-
-bool define_rms_norm(writer *w) { return write_norm(w, false); }
-bool define_layer_norm(writer *w) { return write_norm(w, true); }
 
 // ---- softmax: e^(x - max) / sum of that
 
@@ -210,9 +210,9 @@ void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_ro
 }
 
 // %sinks [r] from the operand with its size of 1 along the last axis. False when it does not fit x.
-static bool write_row_sinks(writer *w, const rows *r)
+static bool write_row_sinks(writer *w, const rows *r, const softmax_op *softmax)
 {
-    MlirValue x = operand_of(w, 0), sink = operand_of(w, 1);
+    MlirValue x = softmax->x, sink = softmax->sink;
     int64_t from[8], sizes[8];
     char type[256], dims[32];
     int rank = rank_of(x), n = 0;
@@ -223,7 +223,7 @@ static bool write_row_sinks(writer *w, const rows *r)
         sizes[i] = i + 1 < rank ? dim_of(x, i) : 1;
         if (from[i] != 1 && from[i] != sizes[i]) return false;
     }
-    write_spread(w, "%spread", "%arg1", rank, from, sizes, e.s, r->w);
+    write_spread(w, "%spread", argument_of(w, sink).s, rank, from, sizes, e.s, r->w);
     n += snprintf(type, sizeof type, "tensor<");
     for (int i = 0; i < rank; i++) n += snprintf(type + n, sizeof type - (size_t)n, "%" PRId64 "x", sizes[i]);
     snprintf(type + n, sizeof type - (size_t)n, "%s>", r->w);
@@ -234,18 +234,19 @@ static bool write_row_sinks(writer *w, const rows *r)
 
 bool define_softmax(writer *w)
 {
-    bool has_sink = mlirOperationGetNumOperands(w->op) == 2;
-    rows r = see_rows(w, 1);
-    if (has_sink && !write_row_sinks(w, &r)) return false;
+    softmax_op softmax;
+    if (!softmax_read(w->op, &softmax)) return false;
+    bool has_sink = softmax.sink.ptr != NULL;
+    rows r = see_rows(w, softmax.x, 1);
+    if (has_sink && !write_row_sinks(w, &r, &softmax)) return false;
     write_convert(w, "%xw", "%x", r.dims, r.x.s, r.w);
-    write_row_softmax(w, "%xw", "%soft", r.rows, r.cols, r.w, op_bool(w->op, "zero_masked"),
-                      has_sink ? "%sinks" : NULL);
+    write_row_softmax(w, "%xw", "%soft", r.rows, r.cols, r.w, softmax.zero_masked, has_sink ? "%sinks" : NULL);
     write_convert(w, "%softy", "%soft", r.dims, r.w, r.y.s);
     write_return(w, "%softy", r.dims);
     return true;
 }
 
-// ---- swiglu: gate / (1 + e^-gate) * up, or with gelu of the gate
+// ---- glu: activation(gate) * up
 
 // %s = %g / (1 + e^-%g)
 static void write_silu(writer *w, const char *e)
@@ -281,24 +282,16 @@ static void write_gelu_erf(writer *w, const char *e)
     for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) buffer_printf(&w->text, "      %s : %s\n", LINES[i], e);
 }
 
-// activation: "" is silu.
-static bool write_activation(writer *w, MlirStringRef activation, const char *e)
+bool define_glu(writer *w)
 {
-    static const struct {
-        const char *name;
-        void (*write)(writer *w, const char *e);
-    } ACTIVATIONS[] = {{"", write_silu}, {"gelu", write_gelu}, {"gelu_erf", write_gelu_erf}};
-    for (size_t i = 0; i < sizeof ACTIVATIONS / sizeof *ACTIVATIONS; i++)
-        if (mlirStringRefEqual(activation, mlir_text(ACTIVATIONS[i].name))) return ACTIVATIONS[i].write(w, e), true;
-    return false;
-}
-
-bool define_swiglu(writer *w)
-{
-    rows r = see_rows(w, 1);
-    type_name up = type_name_of(element_type_of(operand_of(w, 1)));
+    static void (*const ACTIVATIONS[])(writer *w, const char *e) = {
+        [GLU_SILU] = write_silu, [GLU_GELU] = write_gelu_erf, [GLU_GELU_TANH] = write_gelu};
+    glu_op glu;
+    if (!glu_read(w->op, &glu)) return false;
+    rows r = see_rows(w, glu.gate, 1);
+    type_name up = type_name_of(element_type_of(glu.up));
     char maps[256], types[256], type[112];
-    write_operand(w, 1, "%up", r.dims);
+    write_operand(w, glu.up, "%up", r.dims);
     snprintf(maps, sizeof maps, "%s, %s, %s", ROW_MAPS, ROW_MAPS, ROW_MAPS);
     snprintf(types, sizeof types, "%s, tensor<%s%s>", r.matrix, r.dims, up.s);
     snprintf(type, sizeof type, "tensor<%s%s>", r.dims, r.y.s);
@@ -307,11 +300,10 @@ bool define_swiglu(writer *w)
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", r.x.s, up.s, r.y.s);
     write_cast(w, "%g", "%a", r.x.s, r.w);
     write_cast(w, "%v", "%b", up.s, r.w);
-    if (!write_activation(w, op_string(w->op, "activation"), r.w)) return false;
+    ACTIVATIONS[glu.activation](w, r.w);
     const char *gated = "%s";
-    MlirAttribute rounded = op_attribute(w->op, "rounded");
-    if (rounded.ptr) {
-        type_name to = type_name_of(mlirTypeAttrGetValue(rounded));
+    if (glu.rounded.ptr) {
+        type_name to = type_name_of(glu.rounded);
         write_cast(w, "%sr", "%s", r.w, to.s);
         write_cast(w, "%sw", "%sr", to.s, r.w);
         gated = "%sw";
@@ -327,13 +319,14 @@ bool define_swiglu(writer *w)
 
 bool define_linear(writer *w)
 {
-    linear_parts parts;
-    if (!linear_read(w->op, &parts) || parts.n_weights != 1 || parts.swiglu) return false;
-    rows r = see_rows(w, 1);
+    linear_op parts;
+    if (!linear_read(w->op, &parts) || !(parts.n_weights == 1 && !parts.glu)) return false;
+    rows r = see_rows(w, parts.x, 1);
     int64_t n = dim_of(parts.weights[0], 0);
     type_name wt = type_name_of(element_type_of(parts.weights[0]));
     if (rank_of(parts.weights[0]) != 2 || dim_of(parts.weights[0], 1) != r.cols) return false;
-    char dims[64], type[112], types[256], out[112];
+    char dims[64], type[112], types[256], out[112], factors[32];
+    snprintf(factors, sizeof factors, "%%x, %s", argument_of(w, parts.weights[0]).s);
     snprintf(dims, sizeof dims, "%" PRId64 "x%" PRId64 "x", r.rows, n);
     snprintf(type, sizeof type, "tensor<%s%s>", dims, r.w);
     snprintf(types, sizeof types, "%s, tensor<%" PRId64 "x%" PRId64 "x%s>", r.matrix, n, r.cols, wt.s);
@@ -341,7 +334,7 @@ bool define_linear(writer *w)
     write_generic(w, "%product",
                   "affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> (d1, d2)>, "
                   "affine_map<(d0, d1, d2) -> (d0, d1)>",
-                  "\"parallel\", \"parallel\", \"reduction\"", "%x, %arg1", types, "%zero", type);
+                  "\"parallel\", \"parallel\", \"reduction\"", factors, types, "%zero", type);
     buffer_printf(&w->text, "    ^bb0(%%a: %s, %%b: %s, %%out: %s):\n", r.x.s, wt.s, r.w);
     write_cast(w, "%v", "%a", r.x.s, r.w);
     write_cast(w, "%u", "%b", wt.s, r.w);
@@ -353,13 +346,12 @@ bool define_linear(writer *w)
     size_t m = (size_t)snprintf(maps, sizeof maps, "%s, ", ROW_MAPS),
            t = (size_t)snprintf(more, sizeof more, "%s", type),
            a = (size_t)snprintf(arguments, sizeof arguments, "%%a: %s", r.w);
-    int at = 2;
     type_name bias = {""}, residual = {""};
     if (parts.n_biases) {
         char vector[32];
         snprintf(vector, sizeof vector, "%" PRId64 "x", n);
         bias = type_name_of(element_type_of(parts.biases[0]));
-        write_operand(w, at++, "%bias", vector);
+        write_operand(w, parts.biases[0], "%bias", vector);
         strcat(ins, ", %bias");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_VECTOR);
         t += (size_t)snprintf(more + t, sizeof more - t, ", tensor<%s%s>", vector, bias.s);
@@ -367,7 +359,7 @@ bool define_linear(writer *w)
     }
     if (parts.residual.ptr) {
         residual = type_name_of(element_type_of(parts.residual));
-        write_operand(w, at++, "%resid", dims);
+        write_operand(w, parts.residual, "%resid", dims);
         strcat(ins, ", %resid");
         m += (size_t)snprintf(maps + m, sizeof maps - m, "%s, ", ROW_MAPS);
         t += (size_t)snprintf(more + t, sizeof more - t, ", tensor<%s%s>", dims, residual.s);

@@ -72,13 +72,20 @@ void print_type(MlirValue v, char out[256])
 MlirValue operand_of(const writer *w, int i) { return mlirOperationGetOperand(w->op, i); }
 MlirValue result_of(const writer *w) { return mlirOperationGetResult(w->op, 0); }
 
-// Reshapes operand i (%arg<i>) to %<name>, of dimensions `dims` ("2x3x").
-void write_operand(writer *w, int i, const char *name, const char *dims)
+argument_name argument_of(const writer *w, MlirValue v)
 {
-    char from[16], type[256];
-    snprintf(from, sizeof from, "%%arg%d", i);
-    print_type(operand_of(w, i), type);
-    write_reshape(w, name, from, type, dims, type_name_of(element_type_of(operand_of(w, i))).s);
+    argument_name name;
+    intptr_t i = 0, n = mlirOperationGetNumOperands(w->op);
+    while (i < n && !mlirValueEqual(mlirOperationGetOperand(w->op, i), v)) i++;
+    snprintf(name.s, sizeof name.s, "%%arg%d", (int)i);
+    return name;
+}
+
+void write_operand(writer *w, MlirValue v, const char *name, const char *dims)
+{
+    char type[256];
+    print_type(v, type);
+    write_reshape(w, name, argument_of(w, v).s, type, dims, type_name_of(element_type_of(v)).s);
 }
 
 void write_return(writer *w, const char *value, const char *dims)

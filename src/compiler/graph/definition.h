@@ -20,7 +20,12 @@ typedef struct type_name {
     char s[16];
 } type_name;
 
-MlirValue operand_of(const writer *w, int i); // operand i, %arg<i> in the text
+typedef struct argument_name {
+    char s[16];
+} argument_name;
+
+MlirValue operand_of(const writer *w, int i);            // operand i, %arg<i> in the text
+argument_name argument_of(const writer *w, MlirValue v); // of the operand v
 MlirValue result_of(const writer *w);
 type_name type_name_of(MlirType t);                 // "f32"
 const char *wide_type(type_name t);                 // f32, or f64 for f64
@@ -33,8 +38,8 @@ void write_cast(writer *w, const char *to, const char *from, const char *old, co
 // A reshape of `from` to other dimensions, "2x3x".
 void write_reshape(writer *w, const char *to, const char *from, const char *from_type, const char *dims,
                    const char *element);
-// Reshapes operand i to %<name>, of dimensions `dims`.
-void write_operand(writer *w, int i, const char *name, const char *dims);
+// Reshapes the operand v to %<name>, of dimensions `dims`, "2x3x".
+void write_operand(writer *w, MlirValue v, const char *name, const char *dims);
 // Returns `value`, of dimensions `dims`, in the op's type.
 void write_return(writer *w, const char *value, const char *dims);
 // linalg.generic up to its body, and the end of its body.
@@ -65,8 +70,8 @@ typedef struct rows {
 #define REDUCE_ROWS "\"parallel\", \"reduction\""
 #define ALL_ROWS "\"parallel\", \"parallel\""
 
-// Operand 0 as %x; rows are its last `axes` axes.
-rows see_rows(writer *w, int axes);
+// The operand x as %x; rows are its last `axes` axes.
+rows see_rows(writer *w, MlirValue x, int axes);
 // %<to> = softmax of the rows of %<from>, both [r, c] of type `e`; rows of -inf give zeros where asked for.
 // %<sink> [r] joins the sum of each row; NULL: none.
 void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_rows, int64_t n_cols, const char *e,
@@ -74,8 +79,8 @@ void write_row_softmax(writer *w, const char *from, const char *to, int64_t n_ro
 
 // ---- the definitions
 
-definition define_rms_norm, define_layer_norm, define_softmax, define_swiglu, define_linear; // define_rows.c
-definition define_rope, define_attention;                                                    // define_attention.c
+definition define_norm, define_softmax, define_glu, define_linear; // define_rows.c
+definition define_rope, define_attention;                          // define_attention.c
 definition define_scatter, define_insert, define_extract_slice, define_insert_slice, define_bitcast,
     define_linalg_softmax; // define_tensor.c
 

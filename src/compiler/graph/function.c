@@ -223,7 +223,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
     TRY(runner_finish_step(r, "linalg", err));
     if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
-    wf_erase_dead(function);
+    erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     return runner_finish_step(r, "lower", err);
 }

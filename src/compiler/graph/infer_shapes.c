@@ -8,7 +8,7 @@
 #include <mlir-c/AffineMap.h>
 #include <mlir-c/Dialect/Linalg.h>
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/build.h"
 #include "compiler/graph/bind.h"
 
 enum { MAX_RANK = 8, MAX_LOOPS = 16, MAX_OPERANDS = 64 };

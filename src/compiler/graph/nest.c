@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/build.h"
 #include "compiler/graph/body.h"
 #include "compiler/graph/nest_reduction.h"
 

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 
 enum { MAX_DEPTH = 32 };
 

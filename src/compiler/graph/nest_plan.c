@@ -1,5 +1,5 @@
 // How a kernel walks a nest: the order of its loops, which one becomes vectors, register tiles, tiles.
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 #include "compiler/graph/nest_reduction.h"
 
 static int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -1,6 +1,6 @@
 #include "compiler/graph/nest_reduction.h"
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 #include "compiler/graph/body.h"
 
 static const combiner COMBINERS[] = {

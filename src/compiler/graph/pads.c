@@ -3,7 +3,7 @@
 #include <mlir-c/BuiltinAttributes.h>
 
 #include "compiler/codegen/context.h"
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/op.h"
 
 static void keep_pad(MlirOperation op, void *context)
 {

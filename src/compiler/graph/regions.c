@@ -2,7 +2,7 @@
 
 #include <mlir-c/AffineMap.h>
 
-#include "compiler/dialect/wf.h"
+#include "compiler/mlir/build.h"
 
 enum { MAX_RANK = 8, MAX_RESULTS = 32 };
 

@@ -107,7 +107,7 @@ static void sum_up(const norm_builder *m, const row_pass *pass, value column, in
                    value *sums)
 {
     value v[NORM_CHAINS];
-    norm_read(m, pass->next, column, constant, width, count, v);
+    norm_load_row(m, pass->next, column, constant, width, count, v);
     if (m->centred) {
         norm_add_centred(m, v, count, pass->pivot, sums);
         return;

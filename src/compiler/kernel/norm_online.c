@@ -26,7 +26,7 @@ typedef struct groups {
 static void read_shifted(const norm_builder *m, const norm_row *row, value pivot, value column, int64_t constant,
                          int width, int count, value *x)
 {
-    norm_read(m, row, column, constant, width, count, x);
+    norm_load_row(m, row, column, constant, width, count, x);
     for (int c = 0; c < count; c++) x[c] = sub_f(m->b, x[c], splat(m->b, pivot, width));
 }
 

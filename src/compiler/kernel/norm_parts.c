@@ -176,8 +176,8 @@ static void read(const norm_builder *m, const norm_row *row, value column, int64
     for (int c = 0; c < count && row->factor.ptr; c++) v[c] = mul_f(b, v[c], splat(b, row->factor, width));
 }
 
-void norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
-               value *v)
+void norm_load_row(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
+                   value *v)
 {
     read(m, row, column, constant, width, count, true, v);
 }

@@ -50,9 +50,9 @@ void norm_store(const norm_builder *m, tensor_type t, const value *v, value arra
                 int count);
 value norm_round(const norm_builder *m, tensor_type t, value v); // to `t` and back to f32
 
-// Loads a row (norm_load). norm_read stores h where the row has one, norm_peek does not.
-void norm_read(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
-               value *v);
+// Loads a row (norm_load). norm_load_row stores h where the row has one, norm_peek does not.
+void norm_load_row(const norm_builder *m, const norm_row *row, value column, int64_t constant, int width, int count,
+                   value *v);
 void norm_peek(const norm_builder *m, const norm_row *row, int width, int count, value *v);
 
 int64_t norm_element_bytes(tensor_type t);

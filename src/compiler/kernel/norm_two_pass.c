@@ -50,7 +50,7 @@ static void visit_centred(const norm_builder *m, void *context, value column, in
 {
     const second_pass *pass = context;
     value x[NORM_CHAINS];
-    norm_read(m, pass->row, column, constant, width, count, x);
+    norm_load_row(m, pass->row, column, constant, width, count, x);
     norm_add_centred(m, x, count, pass->pivot, sums);
 }
 

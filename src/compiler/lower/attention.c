@@ -98,24 +98,22 @@ static wf_status call_attention_apart(lowering *l, const attention_kernel *k, in
     return WF_OK;
 }
 
-wf_status lower_cached_attention(lowering *l)
+static wf_status lower_over_cache(lowering *l, const attention_op *op)
 {
-    MlirOperation op = l->op;
-    MlirValue result = mlirOperationGetResult(op, 0);
-    int64_t layer = op_int(op, "cache", 0);
-    attention_kernel k = {.n_heads = op_int(op, "n_heads", 1),
-                          .n_kv_heads = op_int(op, "n_kv_heads", 1),
+    int64_t layer = op->cache;
+    attention_kernel k = {.n_heads = op->n_heads,
+                          .n_kv_heads = op->n_kv_heads,
                           .head_dim = l->o.facts->head_dim,
-                          .scale = op_float(op, "scale", 1),
+                          .scale = op->scale,
                           .kv_f32 = l->o.kv_f32,
-                          .window = op_int(op, "window", 0),
-                          .softcap = op_float(op, "softcap", 0),
-                          .out_q8 = is_wf_type(element_type_of(result), "q8")};
+                          .window = op->window,
+                          .softcap = op->softcap,
+                          .out_q8 = is_wf_type(element_type_of(op->y.value), "q8")};
     tensor q, y;
-    TRY(lowering_to_root(l, mlirOperationGetOperand(op, 0), &q));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), q.dims, &y));
-    TRY(lowering_add_tensor(l, result, &y));
-    if (!op_bool(op, "online")) return call_attention_apart(l, &k, layer, q.root, y.root);
+    TRY(lowering_to_root(l, op->q, &q));
+    TRY(lowering_new_tensor(l, op->y.type, q.dims, &y));
+    TRY(lowering_add_tensor(l, op->y.value, &y));
+    if (!op->fused) return call_attention_apart(l, &k, layer, q.root, y.root);
     plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
     whole.otherwise = true;
     char label[32];
@@ -127,6 +125,13 @@ wf_status lower_cached_attention(lowering *l)
     call_writes(l, y.root);
     call_size(l, affine_of(DIM_ONE, 0));
     return call_split_attention(l, &k, layer, q.root, y.root, split);
+}
+
+wf_status lower_cached_attention(lowering *l)
+{
+    attention_op op;
+    cached_attention_read(l->op, &op);
+    return lower_over_cache(l, &op);
 }
 
 // ---- over given keys and values
@@ -176,25 +181,23 @@ static bool has_each_head(MlirValue sink, const attention_kernel *k)
 }
 
 // False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
-static bool read_attention(MlirOperation op, attention_parts *parts, attention_kernel *k, shape *n)
+static bool read_attention(MlirOperation op, attention_op *a, attention_kernel *k, shape *n)
 {
-    if (!attention_read(op, parts) || !op_bool(op, "online") || op_attribute(op, "cache").ptr) return false;
-    MlirValue q = parts->q, keys = parts->k, values = parts->v, y = mlirOperationGetResult(op, 0);
-    bool mask = parts->mask.ptr != NULL, sink = parts->sink.ptr != NULL;
+    if (!attention_read(op, a) || !a->fused || a->cache >= 0) return false;
+    MlirValue q = a->q, keys = a->k, values = a->v, y = a->y.value;
+    bool mask = a->mask.ptr != NULL, sink = a->sink.ptr != NULL;
     int rank = rank_of(q);
-    *k = (attention_kernel){.n_heads = op_int(op, "n_heads", 0),
-                            .n_kv_heads = op_int(op, "n_kv_heads", 0),
-                            .scale = op_float(op, "scale", 1),
-                            .window = op_int(op, "window", 0),
-                            .softcap = op_float(op, "softcap", 0),
+    *k = (attention_kernel){.n_heads = a->n_heads,
+                            .n_kv_heads = a->n_kv_heads,
+                            .scale = a->scale,
+                            .window = a->window,
+                            .softcap = a->softcap,
                             .kv_f32 = true,
-                            .full = !op_bool(op, "causal"),
+                            .full = !a->causal,
                             .mask = mask,
                             .sink = sink,
-                            .zero_masked = mask && op_bool(op, "zero_masked")};
-    if (rank < 2 || rank_of(keys) < 2 || k->n_heads < 1 || k->n_kv_heads < 1 || k->n_heads % k->n_kv_heads ||
-        k->n_heads > 4096 || k->window < 0 || (k->full && k->window))
-        return false;
+                            .zero_masked = mask && a->zero_masked};
+    if (k->n_heads > 4096) return false;
     int64_t features = dim_of(q, rank - 1);
     *n = (shape){count_sequences(q), dim_of(q, rank - 2), dim_of(keys, rank_of(keys) - 2), {0}, 0};
     k->head_dim = features / k->n_heads;
@@ -206,15 +209,15 @@ static bool read_attention(MlirOperation op, attention_parts *parts, attention_k
     int64_t kv_features = k->n_kv_heads * k->head_dim;
     return has_shape(q, n, n->tokens, features) && has_shape(keys, n, n->positions, kv_features) &&
            has_shape(values, n, n->positions, kv_features) && has_shape(y, n, n->tokens, features) &&
-           (!mask || read_mask(parts->mask, k, n)) && (!sink || has_each_head(parts->sink, k));
+           (!mask || read_mask(a->mask, k, n)) && (!sink || has_each_head(a->sink, k));
 }
 
 bool attention_has_kernel(MlirOperation op)
 {
-    attention_parts parts;
+    attention_op a;
     attention_kernel k;
     shape n;
-    return read_attention(op, &parts, &k, &n);
+    return read_attention(op, &a, &k, &n);
 }
 
 static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
@@ -286,20 +289,19 @@ static wf_status place_mask(lowering *l, MlirValue mask, const shape *n, int *in
 
 static wf_status lower_given_attention(lowering *l)
 {
-    attention_parts parts;
+    attention_op a;
     attention_kernel k;
     shape n;
     tensor q, y, sink;
     int keys, values, mask = -1;
     int64_t strides[3] = {0};
-    if (!read_attention(l->op, &parts, &k, &n)) return lowering_refuse(l, "cannot be compiled");
-    MlirValue result = mlirOperationGetResult(l->op, 0);
-    TRY(lowering_to_root(l, parts.q, &q));
-    TRY(copy_cache(l, parts.k, &k, true, &n, &keys));
-    TRY(copy_cache(l, parts.v, &k, false, &n, &values));
-    if (k.mask) TRY(place_mask(l, parts.mask, &n, &mask, strides));
-    if (k.sink) TRY(lowering_to_root(l, parts.sink, &sink));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), NULL, &y));
+    if (!read_attention(l->op, &a, &k, &n)) return lowering_refuse(l, "cannot be compiled");
+    TRY(lowering_to_root(l, a.q, &q));
+    TRY(copy_cache(l, a.k, &k, true, &n, &keys));
+    TRY(copy_cache(l, a.v, &k, false, &n, &values));
+    if (k.mask) TRY(place_mask(l, a.mask, &n, &mask, strides));
+    if (k.sink) TRY(lowering_to_root(l, a.sink, &sink));
+    TRY(lowering_new_tensor(l, a.y.type, NULL, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_KERNEL, &k), NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     call_reads(l, q.root, 0);
@@ -318,14 +320,16 @@ static wf_status lower_given_attention(lowering *l)
         __builtin_mul_overflow(flops, n.positions, &flops) || flops >= INT64_C(1) << 47)
         flops = INT64_C(1) << 47;
     c->flops = affine_of(DIM_ONE, flops);
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, a.y.value, &y);
 }
 
 wf_status lower_attention(lowering *l)
 {
+    attention_op op;
     if (!is_sequence(l)) return lower_given_attention(l);
-    if (op_int(l->op, "cache", -1) < 0 || !op_bool(l->op, "causal") || mlirOperationGetNumOperands(l->op) != 3)
+    attention_read(l->op, &op);
+    if (op.cache < 0 || !op.causal || op.mask.ptr || op.sink.ptr)
         return lowering_refuse(l, ": only causal attention with a cache can be run");
-    TRY(lower_kv_store(l));
-    return lower_cached_attention(l);
+    TRY(lower_kv_store(l, &op));
+    return lower_over_cache(l, &op);
 }

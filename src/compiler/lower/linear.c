@@ -43,7 +43,7 @@ static int64_t count_elements(MlirValue v)
 }
 
 // Output features of one weight, or 0 where its kernel cannot take it. Several weights are constants that fill panels.
-static int64_t read_weight(const linear_parts *parts, int i, int64_t cols)
+static int64_t read_weight(const linear_op *parts, int i, int64_t cols)
 {
     MlirValue w = parts->weights[i];
     if (!is_small_float(w) || rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols)
@@ -60,10 +60,10 @@ static int64_t read_weight(const linear_parts *parts, int i, int64_t cols)
 }
 
 // False when no kernel takes this product of a graph's values.
-static bool read_linear(MlirOperation op, linear_parts *parts)
+static bool read_linear(MlirOperation op, linear_op *parts)
 {
-    if (!op_is(op, "wf.linear") || !linear_read(op, parts)) return false;
-    MlirValue x = parts->x, y = mlirOperationGetResult(op, 0);
+    if (!linear_read(op, parts) || parts->glu == GLU_GELU) return false;
+    MlirValue x = parts->x, y = parts->y.value;
     if (rank_of(x) < 1 || rank_of(y) < 1 || !is_small_float(x) || !is_small_float(y)) return false;
     bool any_rows = has_unknown_rows(x);
     int64_t rows = any_rows ? INT64_MAX : count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
@@ -72,11 +72,11 @@ static bool read_linear(MlirOperation op, linear_parts *parts)
     if (parts->n_biases && parts->n_biases != parts->n_weights) return false;
     for (int i = 0; i < parts->n_weights; i++) {
         int64_t more = read_weight(parts, i, cols);
-        if (!more || (parts->swiglu && i && more != features)) return false;
-        features = parts->swiglu ? more : features + more;
+        if (!more || (parts->glu && i && more != features)) return false;
+        features = parts->glu ? more : features + more;
     }
     if (dim_of(y, rank_of(y) - 1) != features) return false;
-    if (parts->swiglu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr)) return false;
+    if (parts->glu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr)) return false;
     if (!is_constant_value(parts->weights[0]) && rows < ROWS_WORTH_PACKING) return false;
     return !parts->residual.ptr ||
            (is_small_float(parts->residual) && count_elements(parts->residual) == count_elements(y));
@@ -84,13 +84,13 @@ static bool read_linear(MlirOperation op, linear_parts *parts)
 
 bool linear_has_kernel(MlirOperation op)
 {
-    linear_parts parts;
+    linear_op parts;
     return read_linear(op, &parts);
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
 // the op of a graph does not say.
-static weight_layout choose_layout(const lowering *l, const linear_parts *parts)
+static weight_layout choose_layout(const lowering *l, const linear_op *parts)
 {
     MlirValue w = parts->weights[0];
     const weight_type *t = wf_weight_type(element_type_of(w));
@@ -116,7 +116,7 @@ static wf_status bind_rows(lowering *l, MlirValue v, int *index, tensor *x)
     return WF_OK;
 }
 
-static wf_status bind_biases(lowering *l, const linear_parts *parts, int *index)
+static wf_status bind_biases(lowering *l, const linear_op *parts, int *index)
 {
     tensor ignored;
     if (parts->n_biases > 1 || is_checkpoint_weight(parts->biases[0]))
@@ -131,7 +131,7 @@ typedef struct linear_roots {
     bool fixed;
 } linear_roots;
 
-static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layout, linear_roots *r)
+static wf_status bind(lowering *l, const linear_op *parts, weight_layout layout, linear_roots *r)
 {
     tensor residual;
     size_code rows;
@@ -139,7 +139,7 @@ static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layo
     if (!lowering_multiply(l, r->x_tensor.dims, r->x_tensor.rank - 1, &rows)) return lowering_refuse(l, "is too large");
     r->rows = form_of(rows, 1);
     r->fixed = rows >= 0;
-    TRY(lowering_bind_matrix(l, parts->weights, parts->n_weights, parts->swiglu, layout, &r->w));
+    TRY(lowering_bind_matrix(l, parts->weights, parts->n_weights, parts->glu != GLU_NONE, layout, &r->w));
     if (parts->n_biases) TRY(bind_biases(l, parts, &r->bias));
     if (!parts->residual.ptr) return WF_OK;
     TRY(bind_rows(l, parts->residual, &r->residual, &residual));
@@ -150,12 +150,12 @@ static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layo
     return WF_OK;
 }
 
-static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_parts *parts, const linear_roots *r,
+static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_op *parts, const linear_roots *r,
                              int64_t features, int y)
 {
     char label[128] = "";
     if (is_checkpoint_weight(parts->weights[0])) {
-        MlirStringRef weight = op_string(defining_op(parts->weights[0]), "name");
+        MlirStringRef weight = weight_label(parts->weights[0]);
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     }
     int64_t per_tile = linear_tile_features(k), n_tiles = (features + per_tile - 1) / per_tile, products = 0;
@@ -181,11 +181,11 @@ static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_p
 
 wf_status lower_linear(lowering *l)
 {
-    linear_parts parts;
+    linear_op parts;
     linear_roots roots = {0};
-    MlirValue result = mlirOperationGetResult(l->op, 0);
-    bool read = is_sequence(l) ? linear_read(l->op, &parts) : read_linear(l->op, &parts);
+    bool read = is_sequence(l) ? linear_read(l->op, &parts) && parts.glu != GLU_GELU : read_linear(l->op, &parts);
     if (!read) return lowering_refuse(l, "cannot be compiled");
+    MlirValue result = parts.y.value;
     int64_t features = dim_of(result, rank_of(result) - 1);
     bool out_q8 = is_wf_type(element_type_of(result), "q8");
     linear_kernel k = {.layout = choose_layout(l, &parts),
@@ -193,8 +193,8 @@ wf_status lower_linear(lowering *l)
                        .tail = parts.n_weights == 1 ? features % PANEL_ROWS : 0,
                        .bias = parts.n_biases > 0,
                        .residual = parts.residual.ptr != NULL,
-                       .swiglu = parts.swiglu,
-                       .gelu = parts.gelu,
+                       .swiglu = parts.glu != GLU_NONE,
+                       .gelu = parts.glu == GLU_GELU_TANH,
                        .q8_features = out_q8 ? features : 0};
     tensor y, rounded;
     TRY(bind(l, &parts, k.layout, &roots));

@@ -164,8 +164,40 @@ static void test_layer_norm_plus_one(void **state)
     plan_free(&p);
 }
 
+// gelu by erf is not gelu by tanh, which kernels compute.
+static void test_activations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op, *kernel; // NULL: there is none
+    } cases[] = {
+        {"\"wf.glu\"(%x, %x) {activation = \"silu\"} : (tensor<?x64xf32>, tensor<?x64xf32>)", "swiglu_64"},
+        {"\"wf.glu\"(%x, %x) {activation = \"gelu_tanh\"} : (tensor<?x64xf32>, tensor<?x64xf32>)", "geglu_64"},
+        {"\"wf.glu\"(%x, %x) {activation = \"gelu\"} : (tensor<?x64xf32>, tensor<?x64xf32>)", NULL},
+        {"\"wf.glu\"(%x, %x) {activation = \"silu\", rounded = f16} : (tensor<?x64xf32>, tensor<?x64xf32>)", NULL},
+        {"\"wf.linear\"(%x, %t, %t) {glu = \"silu\", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>} : "
+         "(tensor<?x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>)",
+         "linear_"},
+        {"\"wf.linear\"(%x, %t, %t) {glu = \"gelu\", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>} : "
+         "(tensor<?x64xf32>, tensor<64x64xf32>, tensor<64x64xf32>)",
+         NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        plan p = {0};
+        wf_error err = {0};
+        wf_status status = lower_one(cases[i].op, &p, &err);
+        assert_int_equal(status, cases[i].kernel ? WF_OK : WF_ERROR_UNSUPPORTED);
+        if (cases[i].kernel) {
+            const char *kernel = p.kernels[p.calls[p.n_calls - 1].kernel];
+            assert_memory_equal(kernel, cases[i].kernel, strlen(cases[i].kernel));
+        }
+        plan_free(&p);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_layer_norm_plus_one)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_layer_norm_plus_one),
+                                       cmocka_unit_test(test_activations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

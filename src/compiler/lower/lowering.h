@@ -199,7 +199,8 @@ wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, boo
 // A vector: f32 in the pack, `plus_one` added there; else where it lies.
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index);
 bool is_checkpoint_weight(MlirValue v);
-bool is_constant_value(MlirValue v); // that is no splat
+MlirStringRef weight_label(MlirValue v); // its name, empty for other values
+bool is_constant_value(MlirValue v);     // that is no splat
 // Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
 wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 
@@ -231,9 +232,13 @@ wf_status lower_attention(lowering *l);
 wf_status lower_cached_attention(lowering *l);
 wf_status lower_rope(lowering *l);
 wf_status lower_rope_store(lowering *l);
-wf_status lower_kv_store(lowering *l); // of the attention being lowered
+wf_status lower_kv_store(lowering *l, const attention_op *op);
 wf_status lower_embed(lowering *l);
-wf_status lower_rows(lowering *l);
+wf_status lower_select_rows(lowering *l);
+wf_status lower_glu(lowering *l);
+wf_status lower_softcap(lowering *l);
+wf_status lower_quantize(lowering *l);
+wf_status lower_add(lowering *l);
 bool norm_has_kernel(MlirOperation op);
 bool linear_has_kernel(MlirOperation op);
 bool attention_has_kernel(MlirOperation op);

@@ -23,13 +23,12 @@ static bool norm_type(MlirType t, tensor_type *out)
     return false;
 }
 
-typedef struct norm_op {
+typedef struct norm_call {
+    norm_op op;
     norm_kernel kernel;
-    MlirValue x, y, weights[2], residual, h; // residual, h: of residual_norm
+    MlirValue weights[2];
     int n_weights;
-    bool layer, plus_one;
-    int axes;
-} norm_op;
+} norm_call;
 
 static bool same_shape(MlirValue a, MlirValue b)
 {
@@ -39,11 +38,12 @@ static bool same_shape(MlirValue a, MlirValue b)
     return true;
 }
 
-// gamma or beta.
-static bool read_weight(norm_op *n, MlirValue v)
+// gamma or beta, where it is there.
+static bool read_weight(norm_call *n, MlirValue v)
 {
     tensor_type t = TENSOR_F32; // of all vectors in the pack
     int64_t count = 1;
+    if (!v.ptr) return true;
     if ((!is_checkpoint_weight(v) && !norm_type(element_type_of(v), &t)) || (n->n_weights && t != n->kernel.weight))
         return false;
     for (int d = 0; d < rank_of(v); d++) count *= dim_of(v, d);
@@ -52,65 +52,48 @@ static bool read_weight(norm_op *n, MlirValue v)
     return count == n->kernel.cols;
 }
 
-static bool read_rounding(MlirOperation op, norm_kernel *k)
+static bool read_rounding(MlirType rounded, norm_kernel *k)
 {
-    MlirAttribute rounded = op_attribute(op, "rounded");
     tensor_type to;
     if (!rounded.ptr) return true;
-    if (!norm_type(mlirTypeAttrGetValue(rounded), &to) || (to != TENSOR_F32 && to != k->x)) return false;
+    if (!norm_type(rounded, &to) || (to != TENSOR_F32 && to != k->x)) return false;
     k->round_before_gamma = to != TENSOR_F32;
     return true;
 }
 
-static bool read_residual(MlirOperation op, norm_op *n)
-{
-    n->residual = mlirOperationGetOperand(op, 1);
-    n->h = mlirOperationGetResult(op, 0);
-    n->kernel.residual = true;
-    return same_shape(n->x, n->residual) && same_shape(n->x, n->h) &&
-           mlirTypeEqual(element_type_of(n->x), element_type_of(n->residual)) &&
-           mlirTypeEqual(element_type_of(n->x), element_type_of(n->h));
-}
+static bool fits_residual(const norm_op *n) { return same_shape(n->x, n->residual) && same_shape(n->x, n->sum.value); }
 
 // False when there is no kernel for this norm.
-static bool read_norm(MlirOperation op, norm_op *n)
+static bool read_norm(MlirOperation op, norm_call *n)
 {
-    bool layer = op_is(op, "wf.layer_norm"), residual = op_is(op, "wf.residual_norm");
-    if (!layer && !residual && !op_is(op, "wf.rms_norm")) return false;
-    *n = (norm_op){.x = mlirOperationGetOperand(op, 0),
-                   .y = mlirOperationGetResult(op, residual ? 1 : 0),
-                   .layer = layer,
-                   .plus_one = op_bool(op, "plus_one")};
+    *n = (norm_call){.kernel = {.cols = 1}};
+    if (!norm_read(op, &n->op)) return false;
+    MlirValue x = n->op.x, y = n->op.y.value;
     norm_kernel *k = &n->kernel;
-    int rank = rank_of(n->x), axes = (int)op_int(op, "axes", 1), first = residual ? 2 : 1;
-    *k = (norm_kernel){.cols = 1, .eps = op_float(op, "eps", 0)};
-    k->out_q8 = is_wf_type(element_type_of(n->y), "q8");
-    n->axes = axes;
-    if (axes < 1 || axes > rank || op_int(op, "n_heads", 0) || !same_shape(n->x, n->y) ||
-        !norm_type(element_type_of(n->x), &k->x) || (!k->out_q8 && !norm_type(element_type_of(n->y), &k->y)))
+    int rank = rank_of(x), axes = (int)n->op.axes;
+    k->eps = n->op.eps;
+    k->gamma = n->op.gamma.ptr != NULL;
+    k->beta = n->op.beta.ptr != NULL;
+    k->residual = n->op.residual.ptr != NULL;
+    k->out_q8 = is_wf_type(element_type_of(y), "q8");
+    if (n->op.n_heads || !same_shape(x, y) || !norm_type(element_type_of(x), &k->x) ||
+        (!k->out_q8 && !norm_type(element_type_of(y), &k->y)))
         return false;
     for (int d = rank - axes; d < rank; d++)
-        if (dim_of(n->x, d) < 1 || __builtin_mul_overflow(k->cols, dim_of(n->x, d), &k->cols)) return false;
-    if (k->cols > 1 << 24 || !read_rounding(op, k)) return false;
-    bool segments = op_attribute(op, "operandSegmentSizes").ptr != NULL;
-    for (int i = 0; i < (layer ? 2 : 1); i++) {
-        int64_t at = first + i;
-        bool present = segments ? op_segment(op, first + i, &at) > 0 : mlirOperationGetNumOperands(op) > first + i;
-        if (!present) continue;
-        if (!read_weight(n, mlirOperationGetOperand(op, (intptr_t)at))) return false;
-        (i ? (k->beta = true) : (k->gamma = true));
-    }
+        if (dim_of(x, d) < 1 || __builtin_mul_overflow(k->cols, dim_of(x, d), &k->cols)) return false;
+    if (k->cols > 1 << 24 || !read_rounding(n->op.rounded, k)) return false;
+    if (!read_weight(n, n->op.gamma) || !read_weight(n, n->op.beta)) return false;
     // in the pack it is added
-    k->plus_one = n->plus_one && n->n_weights && !is_checkpoint_weight(n->weights[0]);
+    k->plus_one = n->op.plus_one && n->n_weights && !is_checkpoint_weight(n->weights[0]);
     // f64 goes with f64 only
     bool wide = k->x == TENSOR_F64, same = !k->out_q8 && k->y == k->x && (!n->n_weights || k->weight == k->x);
     if (wide ? !same : k->y == TENSOR_F64 || k->weight == TENSOR_F64) return false;
-    return !residual || read_residual(op, n);
+    return !k->residual || fits_residual(&n->op);
 }
 
 bool norm_has_kernel(MlirOperation op)
 {
-    norm_op n;
+    norm_call n;
     return read_norm(op, &n);
 }
 
@@ -133,7 +116,7 @@ static void try_chain(lowering *l, call *c, const int *roots, int n_rows, int n,
 // Whether threads share rows. Measured, f32, time in parts over time in whole rows: one row on two threads 0.55 at
 // 32768 columns and 0.5 from 65536 on; three rows 0.8; two rows 1.05 to 1.15, which more than two threads would make up
 // for; one thread 1.0 to 1.07, and 1.2 at 1048576 columns. docs/norms.md has the table.
-static bool is_split(const norm_op *n, const affine *rows)
+static bool is_split(const norm_call *n, const affine *rows)
 {
     enum { COLS_MIN = 32768, ROWS_MAX = 3 };
     bool fixed = true;
@@ -156,62 +139,63 @@ static bool equate_shapes(lowering *l, const tensor *a, const tensor *b)
     return true;
 }
 
-static wf_status read_tensors(lowering *l, const norm_op *n, norm_tensors *t)
+static wf_status read_tensors(lowering *l, const norm_call *n, norm_tensors *t)
 {
     // in the order in which try_chain looks at them: rows first
     tensor x, r;
-    TRY(lowering_to_root(l, n->x, &x));
+    TRY(lowering_to_root(l, n->op.x, &x));
     t->in[t->n_in++] = x.root;
-    if (n->residual.ptr) {
-        TRY(lowering_to_root(l, n->residual, &r));
+    if (n->kernel.residual) {
+        TRY(lowering_to_root(l, n->op.residual, &r));
         t->in[t->n_in++] = r.root;
     }
     t->n_rows = t->n_in;
     for (int i = 0; i < n->n_weights; i++)
-        TRY(lowering_bind_vector(l, &n->weights[i], 1, i == 0 && n->kernel.gamma && n->plus_one, &t->in[t->n_in++]));
+        TRY(lowering_bind_vector(l, &n->weights[i], 1, i == 0 && n->kernel.gamma && n->op.plus_one, &t->in[t->n_in++]));
     size_code rows;
-    if (!lowering_multiply(l, x.dims, x.rank - n->axes, &rows)) return lowering_refuse(l, "is too large");
-    if (n->residual.ptr && !equate_shapes(l, &x, &r)) return lowering_refuse(l, "has operands whose sizes disagree");
+    if (!lowering_multiply(l, x.dims, x.rank - (int)n->op.axes, &rows)) return lowering_refuse(l, "is too large");
+    if (n->kernel.residual && !equate_shapes(l, &x, &r)) return lowering_refuse(l, "has operands whose sizes disagree");
     t->rows = form_of(rows, 1);
-    TRY(lowering_new_tensor(l, mlirValueGetType(n->y), x.dims, &t->y));
-    return n->residual.ptr ? lowering_new_tensor(l, mlirValueGetType(n->h), x.dims, &t->h) : WF_OK;
+    TRY(lowering_new_tensor(l, n->op.y.type, x.dims, &t->y));
+    return n->kernel.residual ? lowering_new_tensor(l, n->op.sum.type, x.dims, &t->h) : WF_OK;
 }
 
 // The call is labelled by the weight where that has a name.
-static call *add_call(lowering *l, const norm_op *n, const norm_kernel *k, affine rows)
+static call *add_call(lowering *l, const norm_call *n, const norm_kernel *k, affine rows)
 {
     char label[128] = "";
+    bool layer = n->op.kind == NORM_LAYER;
     if (n->n_weights && is_checkpoint_weight(n->weights[0])) {
-        MlirStringRef weight = op_string(defining_op(n->weights[0]), "name");
+        MlirStringRef weight = weight_label(n->weights[0]);
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     } else if (is_sequence(l)) {
-        snprintf(label, sizeof label, n->layer ? "layer_norm" : "rms_norm");
+        snprintf(label, sizeof label, layer ? "layer_norm" : "rms_norm");
     }
-    uint32_t index = lowering_add_kernel(l, n->layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL, k);
+    uint32_t index = lowering_add_kernel(l, layer ? &LAYER_NORM_KERNEL : &RMS_NORM_KERNEL, k);
     call *c = lowering_add_call(l, index, *label ? label : NULL);
     if (!c) return NULL;
     c->tiles.a = c->flops = rows;
-    for (int d = 0; d < DIM_COUNT; d++) c->flops.c[d] *= ((n->layer ? 8 : 4) + (k->residual ? 1 : 0)) * k->cols;
+    for (int d = 0; d < DIM_COUNT; d++) c->flops.c[d] *= ((layer ? 8 : 4) + (k->residual ? 1 : 0)) * k->cols;
     c->grain = k->stage == NORM_ROWS && !is_sequence(l) && 16384 / k->cols > 1 ? 16384 / k->cols : 1;
     return c;
 }
 
-static wf_status lower_whole_rows(lowering *l, const norm_op *n, const norm_tensors *t)
+static wf_status lower_whole_rows(lowering *l, const norm_call *n, const norm_tensors *t)
 {
     call *c = add_call(l, n, &n->kernel, t->rows);
     if (!c) return error_memory(l->err, sizeof *c);
     call_reads(l, t->in[0], 0);
     call_writes(l, t->y.root);
     for (int i = t->n_rows; i < t->n_in; i++) call_reads(l, t->in[i], 0);
-    if (n->residual.ptr) call_reads(l, t->in[1], 0);
-    if (n->residual.ptr) call_writes(l, t->h.root);
+    if (n->kernel.residual) call_reads(l, t->in[1], 0);
+    if (n->kernel.residual) call_writes(l, t->h.root);
     try_chain(l, c, t->in, t->n_rows, t->n_in, n->kernel.cols);
     l->roots[t->y.root].step = n->kernel.cols;
-    if (n->residual.ptr) l->roots[t->h.root].step = n->kernel.cols;
+    if (n->kernel.residual) l->roots[t->h.root].step = n->kernel.cols;
     return WF_OK;
 }
 
-static wf_status lower_parts(lowering *l, const norm_op *n, const norm_tensors *t)
+static wf_status lower_parts(lowering *l, const norm_call *n, const norm_tensors *t)
 {
     norm_kernel k = n->kernel;
     affine tiles = affine_of(DIM_ONE, t->rows.c[DIM_ONE] * norm_part_count(k.cols));
@@ -221,29 +205,28 @@ static wf_status lower_parts(lowering *l, const norm_op *n, const norm_tensors *
     if (moments < 0 || !add_call(l, n, &k, tiles)) return error_memory(l->err, sizeof k);
     call_reads(l, t->in[0], 0);
     call_writes(l, moments);
-    if (n->residual.ptr) call_reads(l, t->in[1], 0);
-    if (n->residual.ptr) call_writes(l, t->h.root);
+    if (n->kernel.residual) call_reads(l, t->in[1], 0);
+    if (n->kernel.residual) call_writes(l, t->h.root);
     k.residual = false;
     k.stage = NORM_WRITE_PARTS;
     if (!add_call(l, n, &k, tiles)) return error_memory(l->err, sizeof k);
-    call_reads(l, n->residual.ptr ? t->h.root : t->in[0], 0);
+    call_reads(l, n->kernel.residual ? t->h.root : t->in[0], 0);
     call_writes(l, t->y.root);
     call_reads(l, moments, 0);
     for (int i = t->n_rows; i < t->n_in; i++) call_reads(l, t->in[i], 0);
     return WF_OK;
 }
 
-static wf_status lower_head_norm(lowering *l)
+static wf_status lower_head_norm(lowering *l, const norm_op *n)
 {
-    MlirValue gamma = mlirOperationGetOperand(l->op, 1), result = mlirOperationGetResult(l->op, 0);
-    head_norm_kernel k = {
-        .n_heads = op_int(l->op, "n_heads", 1), .head_dim = dim_of(gamma, 0), .eps = op_float(l->op, "eps", 0)};
+    if (!n->gamma.ptr) return lowering_refuse(l, "of heads without gamma cannot be run");
+    head_norm_kernel k = {.n_heads = n->n_heads, .head_dim = dim_of(n->gamma, 0), .eps = n->eps};
     tensor x, y;
     int w;
-    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    TRY(lowering_bind_vector(l, &gamma, 1, op_bool(l->op, "plus_one"), &w));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
-    MlirStringRef weight = op_string(defining_op(gamma), "name");
+    TRY(lowering_read_tensor(l, n->x, &x));
+    TRY(lowering_bind_vector(l, &n->gamma, 1, n->plus_one, &w));
+    TRY(lowering_new_tensor(l, n->y.type, x.dims, &y));
+    MlirStringRef weight = weight_label(n->gamma);
     char label[128];
     snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     call *c = lowering_add_call(l, lowering_add_kernel(l, &HEAD_NORM_KERNEL, &k), label);
@@ -254,17 +237,18 @@ static wf_status lower_head_norm(lowering *l)
     call_reads(l, w, 0);
     call_size(l, form_of(x.dims[0], 1));
     call_size(l, affine_of(DIM_ONE, x.strides[0]));
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, n->y.value, &y);
 }
 
 wf_status lower_norm(lowering *l)
 {
-    norm_op n;
+    norm_call n;
     norm_tensors t = {.n_in = 0};
-    if (op_int(l->op, "n_heads", 0)) return lower_head_norm(l);
-    if (!read_norm(l->op, &n)) return lowering_refuse(l, "cannot be compiled");
+    bool read = read_norm(l->op, &n);
+    if (n.op.n_heads && is_sequence(l)) return lower_head_norm(l, &n.op);
+    if (!read) return lowering_refuse(l, "cannot be compiled");
     TRY(read_tensors(l, &n, &t));
     TRY((is_split(&n, &t.rows) ? lower_parts : lower_whole_rows)(l, &n, &t));
-    TRY(lowering_add_tensor(l, n.y, &t.y));
-    return n.residual.ptr ? lowering_add_tensor(l, n.h, &t.h) : WF_OK;
+    TRY(lowering_add_tensor(l, n.op.y.value, &t.y));
+    return n.kernel.residual ? lowering_add_tensor(l, n.op.sum.value, &t.h) : WF_OK;
 }

@@ -5,10 +5,12 @@
 #include "compiler/lower/lowering.h"
 #include "runtime/kv.h"
 
-// The rotation table whose cos is operand `i`.
-static int64_t table_of(MlirOperation op, intptr_t i)
+// The rotation table that a value is the cosine of.
+static int64_t table_of(MlirValue cos)
 {
-    return op_int(defining_op(mlirOperationGetOperand(op, i)), "table", 0);
+    rope_table_op table;
+    rope_table_read(defining_op(cos), &table);
+    return table.table;
 }
 
 static int table_root(lowering *l, int64_t table)
@@ -30,50 +32,50 @@ static affine stride_of(const tensor *x) { return affine_of(DIM_ONE, x->strides[
 
 wf_status lower_rope(lowering *l)
 {
-    MlirValue result = mlirOperationGetResult(l->op, 0);
+    rope_op op;
     tensor x, y;
-    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    int64_t n_heads = op_int(l->op, "n_heads", 1), table = table_of(l->op, 1);
-    rope_kernel k = {.n_heads = n_heads,
-                     .head_dim = dim_of(result, 1) / n_heads,
+    rope_read(l->op, &op);
+    TRY(lowering_read_tensor(l, op.x, &x));
+    int64_t table = table_of(op.cos);
+    rope_kernel k = {.n_heads = op.n_heads,
+                     .head_dim = dim_of(op.x, 1) / op.n_heads,
                      .n_dims = l->o.facts->ropes[table].n_dims,
-                     .interleaved = op_bool(l->op, "interleaved")};
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
+                     .interleaved = op.interleaved};
+    TRY(lowering_new_tensor(l, op.y.type, x.dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, &ROPE_KERNEL, &k), "rope");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
-    c->flops = affine_of(DIM_TOKENS, 3 * n_heads * k.n_dims);
+    c->flops = affine_of(DIM_TOKENS, 3 * k.n_heads * k.n_dims);
     call_reads(l, x.root, 4 * x.offset);
     call_reads(l, table_root(l, table), 0);
     call_writes(l, y.root);
     call_size(l, affine_of(DIM_TOKENS, 1));
     call_size(l, affine_of(DIM_PAST, 1));
     call_size(l, stride_of(&x));
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, op.y.value, &y);
 }
 
 wf_status lower_rope_store(lowering *l)
 {
-    tensor x[3], y; // q, k, v
-    MlirValue result = mlirOperationGetResult(l->op, 0);
-    for (int i = 0; i < 3; i++) TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, i), &x[i]));
-    int64_t table = table_of(l->op, 3), layer = op_int(l->op, "cache", 0);
-    rope_store_kernel k = {.n_heads = op_int(l->op, "n_heads", 1),
-                           .n_kv_heads = op_int(l->op, "n_kv_heads", 1),
+    rope_store_op op;
+    rope_store_read(l->op, &op);
+    const MlirValue in[] = {op.q, op.k, op.v}, norms[] = {op.gamma_q, op.gamma_k};
+    tensor x[3], y;
+    for (int i = 0; i < 3; i++) TRY(lowering_read_tensor(l, in[i], &x[i]));
+    int64_t table = table_of(op.cos), layer = op.cache;
+    rope_store_kernel k = {.n_heads = op.n_heads,
+                           .n_kv_heads = op.n_kv_heads,
                            .head_dim = l->o.facts->head_dim,
                            .n_dims = l->o.facts->ropes[table].n_dims,
-                           .interleaved = op_bool(l->op, "interleaved"),
+                           .interleaved = op.interleaved,
                            .kv_f32 = l->o.kv_f32,
-                           .norm = mlirOperationGetNumOperands(l->op) == 7,
-                           .eps = op_float(l->op, "eps", 0)};
+                           .norm = op.gamma_q.ptr != NULL,
+                           .eps = op.eps};
     char label[32];
     int gammas[2];
-    for (int i = 0; i < 2 && k.norm; i++) {
-        MlirValue gamma = mlirOperationGetOperand(l->op, 5 + i);
-        TRY(lowering_bind_vector(l, &gamma, 1, op_bool(l->op, "plus_one"), &gammas[i]));
-    }
+    for (int i = 0; i < 2 && k.norm; i++) TRY(lowering_bind_vector(l, &norms[i], 1, op.plus_one, &gammas[i]));
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x[0].dims, &y));
+    TRY(lowering_new_tensor(l, op.rotated.type, x[0].dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, &ROPE_STORE_KERNEL, &k), label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
@@ -87,17 +89,17 @@ wf_status lower_rope_store(lowering *l)
     call_size(l, affine_of(DIM_PAST, 1));
     call_size(l, affine_of(DIM_CONTEXT, 1));
     for (int i = 0; i < 3; i++) call_size(l, stride_of(&x[i]));
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, op.rotated.value, &y);
 }
 
-wf_status lower_kv_store(lowering *l)
+wf_status lower_kv_store(lowering *l, const attention_op *op)
 {
-    int64_t layer = op_int(l->op, "cache", 0);
-    kv_store_kernel store = {
-        .n_kv_heads = op_int(l->op, "n_kv_heads", 1), .head_dim = l->o.facts->head_dim, .kv_f32 = l->o.kv_f32};
+    int64_t layer = op->cache;
+    kv_store_kernel store = {.n_kv_heads = op->n_kv_heads, .head_dim = l->o.facts->head_dim, .kv_f32 = l->o.kv_f32};
     char label[32];
     tensor x[2]; // k, v
-    for (int i = 0; i < 2; i++) TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 1 + i), &x[i]));
+    TRY(lowering_read_tensor(l, op->k, &x[0]));
+    TRY(lowering_read_tensor(l, op->v, &x[1]));
     snprintf(label, sizeof label, "blk.%d.kv_store", (int)layer);
     call *c = lowering_add_call(l, lowering_add_kernel(l, &KV_STORE_KERNEL, &store), label);
     if (!c) return error_memory(l->err, sizeof *c);

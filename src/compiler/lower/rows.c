@@ -6,60 +6,102 @@
 
 wf_status lower_embed(lowering *l)
 {
-    MlirValue table = mlirOperationGetOperand(l->op, 1), result = mlirOperationGetResult(l->op, 0);
+    embed_op op;
     tensor ids, y;
     int w;
-    if (!is_checkpoint_weight(table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
-    embed_kernel k = {.layout = wf_weight_type(element_type_of(table))->layout,
-                      .cols = dim_of(table, 1),
-                      .scale = op_float(l->op, "scale", 1)};
-    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &ids));
-    TRY(lowering_bind_matrix(l, &table, 1, false, k.layout, &w));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), ids.dims, &y));
+    embed_read(l->op, &op);
+    if (!is_checkpoint_weight(op.table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
+    embed_kernel k = {.layout = wf_weight_type(element_type_of(op.table))->layout,
+                      .cols = dim_of(op.table, 1),
+                      .scale = op.scale};
+    TRY(lowering_read_tensor(l, op.ids, &ids));
+    TRY(lowering_bind_matrix(l, &op.table, 1, false, k.layout, &w));
+    TRY(lowering_new_tensor(l, op.y.type, ids.dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, &EMBED_KERNEL, &k), "embed");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(ids.dims[0], 1));
     call_reads(l, ids.root, 0);
     call_reads(l, w, 0);
     call_writes(l, y.root);
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, op.y.value, &y);
 }
 
-static const struct {
-    const char *op, *label;
+// A small step: in[0] row by row to y, with in[1] (null: none) beside it, or as the rows to choose.
+typedef struct row_step {
+    const char *label;
     rowwise_op kind;
-    int n_operands;
-    bool in_place; // the result may take its operand's memory
-} STEPS[] = {
-    {"arith.addf", "add", ROWWISE_ADD, 2, false},
-    {"wf.swiglu", "swiglu", ROWWISE_SWIGLU, 2, false},
-    {"wf.swiglu", "geglu", ROWWISE_GEGLU, 2, false}, // with an activation
-    {"wf.softcap", "softcap", ROWWISE_SOFTCAP, 1, true},
-    {"wf.quantize", "quantize", ROWWISE_QUANTIZE, 1, false},
-    {"wf.select_rows", "select rows", ROWWISE_GATHER, 2, false},
-};
+    MlirValue in[2];
+    double cap;
+    op_result y;
+} row_step;
 
-wf_status lower_rows(lowering *l)
+static wf_status lower_step(lowering *l, const row_step *step)
 {
-    size_t step = 0;
-    while (!op_is(l->op, STEPS[step].op)) step++;
-    if (STEPS[step].kind == ROWWISE_SWIGLU && op_string(l->op, "activation").length) step++;
-    MlirValue operand = mlirOperationGetOperand(l->op, 0), result = mlirOperationGetResult(l->op, 0);
-    rowwise_kernel k = {.op = STEPS[step].kind,
-                        .cols = dim_of(operand, 1),
-                        .out_q8 = is_wf_type(element_type_of(result), "q8"),
-                        .cap = op_float(l->op, "cap", 0)};
+    rowwise_kernel k = {.op = step->kind,
+                        .cols = dim_of(step->in[0], 1),
+                        .out_q8 = is_wf_type(element_type_of(step->y.value), "q8"),
+                        .cap = step->cap};
     tensor x[2], y;
-    for (int i = 0; i < STEPS[step].n_operands; i++) TRY(lowering_to_root(l, mlirOperationGetOperand(l->op, i), &x[i]));
+    int n = step->in[1].ptr ? 2 : 1;
+    for (int i = 0; i < n; i++) TRY(lowering_to_root(l, step->in[i], &x[i]));
     size_code rows = k.op == ROWWISE_GATHER ? x[1].dims[0] : x[0].dims[0];
-    if (STEPS[step].in_place && has_one_use(operand))
+    if (k.op == ROWWISE_SOFTCAP && has_one_use(step->in[0])) // in place
         y = x[0];
     else
-        TRY(lowering_new_tensor(l, mlirValueGetType(result), k.op == ROWWISE_GATHER ? x[1].dims : x[0].dims, &y));
-    call *c = lowering_add_call(l, lowering_add_kernel(l, &ROWWISE_KERNELS[k.op], &k), STEPS[step].label);
+        TRY(lowering_new_tensor(l, step->y.type, k.op == ROWWISE_GATHER ? x[1].dims : x[0].dims, &y));
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ROWWISE_KERNELS[k.op], &k), step->label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(rows, 1));
-    for (int i = 0; i < STEPS[step].n_operands; i++) call_reads(l, x[i].root, 0);
+    for (int i = 0; i < n; i++) call_reads(l, x[i].root, 0);
     call_writes(l, y.root);
-    return lowering_add_tensor(l, result, &y);
+    return lowering_add_tensor(l, step->y.value, &y);
+}
+
+wf_status lower_glu(lowering *l)
+{
+    static const struct {
+        const char *label;
+        rowwise_op kind;
+    } KINDS[] = {[GLU_SILU] = {"swiglu", ROWWISE_SWIGLU}, [GLU_GELU_TANH] = {"geglu", ROWWISE_GEGLU}};
+    glu_op op;
+    glu_read(l->op, &op);
+    if (op.activation == GLU_GELU || op.rounded.ptr)
+        return lowering_refuse(l, "of gelu by erf, or rounded before the product, has no kernel");
+    row_step step = {KINDS[op.activation].label, KINDS[op.activation].kind, {op.gate, op.up}, 0, op.y};
+    return lower_step(l, &step);
+}
+
+wf_status lower_softcap(lowering *l)
+{
+    softcap_op op;
+    softcap_read(l->op, &op);
+    row_step step = {"softcap", ROWWISE_SOFTCAP, {op.x}, op.cap, op.y};
+    return lower_step(l, &step);
+}
+
+wf_status lower_quantize(lowering *l)
+{
+    quantize_op op;
+    quantize_read(l->op, &op);
+    row_step step = {"quantize", ROWWISE_QUANTIZE, {op.x}, 0, op.y};
+    return lower_step(l, &step);
+}
+
+wf_status lower_select_rows(lowering *l)
+{
+    select_rows_op op;
+    select_rows_read(l->op, &op);
+    row_step step = {"select rows", ROWWISE_GATHER, {op.x, op.which}, 0, op.y};
+    return lower_step(l, &step);
+}
+
+wf_status lower_add(lowering *l)
+{
+    MlirValue y = mlirOperationGetResult(l->op, 0);
+    row_step step = {"add",
+                     ROWWISE_ADD,
+                     {mlirOperationGetOperand(l->op, 0), mlirOperationGetOperand(l->op, 1)},
+                     0,
+                     {mlirValueGetType(y), y}};
+    return lower_step(l, &step);
 }

@@ -113,12 +113,13 @@ wf_status lower_alias(lowering *l)
 
 wf_status lower_columns(lowering *l)
 {
-    MlirValue y = mlirOperationGetResult(l->op, 0);
+    columns_op op;
     tensor x;
-    TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    x.offset += op_int(l->op, "first", 0);
-    x.dims[x.rank - 1] = dim_of(y, x.rank - 1);
-    return lowering_add_tensor(l, y, &x);
+    columns_read(l->op, &op);
+    TRY(lowering_read_tensor(l, op.x, &x));
+    x.offset += op.first;
+    x.dims[x.rank - 1] = dim_of(op.y.value, x.rank - 1);
+    return lowering_add_tensor(l, op.y.value, &x);
 }
 
 // Entry d of an array of fixed numbers, in which those that are operands count as INT64_MIN: constants are looked up.

@@ -7,7 +7,18 @@
 #include "compiler/lower/lowering.h"
 #include "runtime/pack_panel.h"
 
-bool is_checkpoint_weight(MlirValue v) { return op_is(defining_op(v), "wf.weight"); }
+bool is_checkpoint_weight(MlirValue v)
+{
+    weight_op weight;
+    return weight_read(defining_op(v), &weight);
+}
+
+MlirStringRef weight_label(MlirValue v)
+{
+    weight_op weight;
+    weight_read(defining_op(v), &weight);
+    return weight.name.data ? weight.name : mlirStringRefCreate("", 0);
+}
 
 bool is_constant_value(MlirValue v)
 {
@@ -19,13 +30,13 @@ bool is_constant_value(MlirValue v)
 
 static const char *weight_name(lowering *l, MlirValue v)
 {
-    MlirStringRef name = op_string(defining_op(v), "name");
+    MlirStringRef name = weight_label(v);
     return arena_strdup(&l->out->memory, (view){name.data, name.length});
 }
 
 static const checkpoint_tensor *find_tensor(const lowering *l, MlirValue v)
 {
-    MlirStringRef name = op_string(defining_op(v), "name");
+    MlirStringRef name = weight_label(v);
     char text[512];
     if (name.length >= sizeof text) return NULL;
     memcpy(text, name.data, name.length);

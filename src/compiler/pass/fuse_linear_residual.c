@@ -8,22 +8,22 @@ static const char *fuse(MlirOperation op)
 {
     const char *reason = NO_PLACE;
     for (int side = 0; side < 2; side++) {
-        linear_parts parts;
+        linear_op linear;
         MlirValue product = mlirOperationGetOperand(op, side), other = mlirOperationGetOperand(op, 1 - side);
         const char *between;
         if (rank_of(product) < 2 || !linear_behind(product, &between).ptr) continue;
-        if (!linear_read(defining_op(product), &parts)) {
+        if (!linear_read(defining_op(product), &linear)) {
             reason = between;
             continue;
         }
-        if (!linear_is_plain(&parts))
+        if (!linear_is_plain(&linear))
             reason = "the linear has another epilogue already";
         else if (!has_one_use(product))
             reason = "the linear's result is used elsewhere too";
         else {
-            parts.residual = other;
+            linear.residual = other;
             op_builder b = op_builder_before(op);
-            replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &parts));
+            replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &linear));
             return FUSED;
         }
     }

@@ -1,5 +1,5 @@
-// In:  swiglu(linear(x, w_gate), linear(x, w_up)), both linears used here only
-// Out: linear(x, w_gate, w_up) {activation = "swiglu"}, or "geglu" where swiglu has {activation = "gelu"}
+// In:  glu(linear(x, w_gate), linear(x, w_up)) {activation}, both linears used here only
+// Out: linear(x, w_gate, w_up) {glu}
 //
 // Gate and up panels are interleaved in the pack, so that one tile has both sums in registers: the two wide
 // intermediate results are never written. The weights must be of one type and fill whole panels.
@@ -14,32 +14,31 @@ static const char *why_not_linears(MlirValue gate, MlirValue up)
 
 static const char *fuse(MlirOperation op)
 {
-    linear_parts gate, up;
-    MlirValue gate_value = mlirOperationGetOperand(op, 0), up_value = mlirOperationGetOperand(op, 1);
-    if (!linear_read(defining_op(gate_value), &gate) || !linear_read(defining_op(up_value), &up))
-        return why_not_linears(gate_value, up_value);
-    if (mlirValueEqual(gate_value, up_value)) return "gate and up are one linear";
+    glu_op glu;
+    linear_op gate, up;
+    if (!glu_read(op, &glu)) return NO_PLACE;
+    if (!linear_read(defining_op(glu.gate), &gate) || !linear_read(defining_op(glu.up), &up))
+        return why_not_linears(glu.gate, glu.up);
+    if (mlirValueEqual(glu.gate, glu.up)) return "gate and up are one linear";
     if (!linear_is_plain(&gate) || !linear_is_plain(&up) || gate.n_biases || up.n_biases)
         return "a linear has a bias or another epilogue";
     if (!mlirValueEqual(gate.x, up.x)) return "gate and up have different inputs";
-    if (!has_one_use(gate_value) || !has_one_use(up_value)) return "gate or up is used elsewhere too";
+    if (!has_one_use(glu.gate) || !has_one_use(glu.up)) return "gate or up is used elsewhere too";
     if (!mlirTypeEqual(mlirValueGetType(gate.weights[0]), mlirValueGetType(up.weights[0])))
         return "weights of different types";
     if (dim_of(gate.weights[0], 0) < 0 || dim_of(gate.weights[0], 0) % 16)
         return "output features are no multiple of 16";
-    MlirStringRef activation = op_string(op, "activation"), gelu = mlirStringRefCreateFromCString("gelu");
-    if (activation.length && !mlirStringRefEqual(activation, gelu)) return "the activation has no fused kernel";
-    linear_parts fused = gate;
+    if (glu.activation == GLU_GELU) return "the activation has no fused kernel";
+    linear_op fused = gate;
     fused.n_weights = 2;
     fused.weights[1] = up.weights[0];
-    fused.swiglu = true;
-    fused.gelu = activation.length > 0;
+    fused.glu = glu.activation;
     op_builder b = op_builder_before(op);
-    replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &fused));
+    replace_value(glu.y.value, linear_write(&b, &fused));
     return FUSED;
 }
 
 void pass_fuse_linear_swiglu(MlirOperation function, pass_report *report)
 {
-    fuse_each(function, report, "wf.swiglu", fuse);
+    fuse_each(function, report, "wf.glu", fuse);
 }

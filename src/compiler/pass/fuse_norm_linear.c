@@ -7,20 +7,22 @@
 
 static const char *fuse(MlirOperation norm)
 {
-    MlirValue normed = mlirOperationGetResult(norm, mlirOperationGetNumResults(norm) - 1); // after h
-    MlirOperation quantize = {0};
+    norm_op n;
+    MlirValue quantised = {0};
+    linear_op linear;
+    if (!norm_read(norm, &n)) return NO_PLACE;
     bool only_linears = true;
-    for (MlirOpOperand use = mlirValueGetFirstUse(normed); !mlirOpOperandIsNull(use);
+    for (MlirOpOperand use = mlirValueGetFirstUse(n.y.value); !mlirOpOperandIsNull(use);
          use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
-        if (op_is(user, "wf.quantize")) quantize = user;
-        only_linears = only_linears && op_is(user, "wf.linear");
+        quantize_op quantize;
+        if (quantize_read(user, &quantize)) quantised = quantize.y.value;
+        only_linears = only_linears && linear_read(user, &linear);
     }
-    if (!quantize.ptr) return only_linears ? FUSED : NO_PLACE;
-    if (!has_one_use(normed)) return "the f32 result is used elsewhere too";
-    MlirValue result = mlirOperationGetResult(quantize, 0);
-    mlirValueSetType(normed, mlirValueGetType(result));
-    replace_value(result, normed);
+    if (!quantised.ptr) return only_linears ? FUSED : NO_PLACE;
+    if (!has_one_use(n.y.value)) return "the f32 result is used elsewhere too";
+    mlirValueSetType(n.y.value, mlirValueGetType(quantised));
+    replace_value(quantised, n.y.value);
     return FUSED;
 }
 

@@ -8,23 +8,25 @@
 // What a projection should give: the value before a rope and a norm of heads.
 static MlirValue projected(MlirValue v)
 {
-    MlirOperation op = defining_op(v);
-    if (op_is(op, "wf.rope")) v = mlirOperationGetOperand(op, 0);
-    op = defining_op(v);
-    return op_is(op, "wf.rms_norm") && op_int(op, "n_heads", 0) ? mlirOperationGetOperand(op, 0) : v;
+    rope_op rope;
+    norm_op norm;
+    if (rope_read(defining_op(v), &rope)) v = rope.x;
+    return norm_read(defining_op(v), &norm) && norm.n_heads ? norm.x : v;
 }
 
-static const char *fuse(MlirOperation attention)
+static const char *fuse(MlirOperation op)
 {
-    linear_parts parts[3], all = {0};
+    attention_op attention;
+    linear_op parts[3], all = {0};
     MlirOperation ops[3];
     int64_t features = 0;
+    if (!attention_read(op, &attention)) return NO_PLACE;
+    const MlirValue projections[] = {projected(attention.q), projected(attention.k), projected(attention.v)};
     for (int i = 0; i < 3; i++) {
-        ops[i] = defining_op(projected(mlirOperationGetOperand(attention, i)));
+        ops[i] = defining_op(projections[i]);
         if (!linear_read(ops[i], &parts[i])) {
             const char *between;
-            MlirValue v = projected(mlirOperationGetOperand(attention, i));
-            return linear_behind(v, &between).ptr ? between : "q, k and v are not three linears";
+            return linear_behind(projections[i], &between).ptr ? between : "q, k and v are not three linears";
         }
         if (!linear_is_plain(&parts[i])) return "a linear has another epilogue already";
         if (i && mlirOperationEqual(ops[i], ops[i - 1])) return "q, k and v are parts of one linear";
@@ -41,22 +43,20 @@ static const char *fuse(MlirOperation attention)
     all.x = parts[0].x;
     all.n_weights = 3;
     all.n_biases = parts[0].n_biases ? 3 : 0;
-    int rank = (int)mlirShapedTypeGetRank(parts[0].result);
+    int rank = rank_of(parts[0].y.value);
     int64_t shape[8]; // as q's, with the features of all three
     if (rank > 8) return "too many dimensions";
-    for (int i = 0; i < rank; i++)
-        shape[i] = mlirShapedTypeIsDynamicDim(parts[0].result, i) ? -1 : mlirShapedTypeGetDimSize(parts[0].result, i);
+    for (int i = 0; i < rank; i++) shape[i] = dim_of(parts[0].y.value, i);
     shape[rank - 1] = features;
-    all.result = tensor_of(rank, shape, mlirShapedTypeGetElementType(parts[0].result));
+    all.y.type = tensor_of(rank, shape, element_type_of(parts[0].y.value));
 
     // after the last of the three and the weights it needs, before their first user: they stand together
     op_builder b = op_builder_before(mlirOperationGetNextInBlock(ops[2]));
     MlirValue qkv = linear_write(&b, &all);
     int64_t first = 0;
     for (int i = 0; i < 3; i++) {
-        MlirNamedAttribute attribute = named_int(&b, "first", first);
-        MlirValue part = build_value(&b, "wf.columns", parts[i].result, 1, &qkv, 1, &attribute);
-        replace_value(mlirOperationGetResult(ops[i], 0), part);
+        columns_op part = {.x = qkv, .first = first, .y = {.type = parts[i].y.type}};
+        replace_value(parts[i].y.value, columns_write(&b, &part));
         first += dim_of(parts[i].weights[0], 0);
     }
     return FUSED;

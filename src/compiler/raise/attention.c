@@ -26,23 +26,25 @@ static void write_attention(const heads in[3], const mask *hidden, MlirValue sin
     op_builder b = op_builder_before(defining_op(result));
     MlirValue rows[3];
     write_operands(&b, in, rows);
-    attention_parts parts = {rows[0], rows[1], rows[2], hidden->v, sink};
-    MlirNamedAttribute attributes[7] = {
-        named_int(&b, "n_heads", in[0].n),
-        named_int(&b, "n_kv_heads", in[1].n),
-        named_float(&b, "scale", s->scale * in[0].scale * in[1].scale),
-        named_bool(&b, "causal", hidden->causal),
-    };
-    int n = 4;
-    if (hidden->window) attributes[n++] = named_int(&b, "window", hidden->window);
-    if (s->softcap != 0) attributes[n++] = named_float(&b, "softcap", s->softcap);
-    // without hidden rows, as under a causal mask, there is nothing to guard
-    if (zero_masked && hidden->v.ptr) attributes[n++] = named_bool(&b, "zero_masked", true);
     int64_t shape[MAX_AXES];
-    int rank = rank_of(parts.q);
-    for (int i = 0; i < rank; i++) shape[i] = dim_of(parts.q, i);
-    MlirType type = tensor_of(rank, shape, element_type_of(result));
-    MlirValue y = attention_write(&b, &parts, type, n, attributes);
+    int rank = rank_of(rows[0]);
+    for (int i = 0; i < rank; i++) shape[i] = dim_of(rows[0], i);
+    attention_op attention = {.q = rows[0],
+                              .k = rows[1],
+                              .v = rows[2],
+                              .mask = hidden->v,
+                              .sink = sink,
+                              .n_heads = in[0].n,
+                              .n_kv_heads = in[1].n,
+                              .scale = s->scale * in[0].scale * in[1].scale,
+                              .causal = hidden->causal,
+                              .window = hidden->window,
+                              .softcap = s->softcap,
+                              .cache = -1,
+                              // without hidden rows, as under a causal mask, there is nothing to guard
+                              .zero_masked = zero_masked && hidden->v.ptr,
+                              .y = {.type = tensor_of(rank, shape, element_type_of(result))}};
+    MlirValue y = attention_write(&b, &attention);
     if (in[0].layout != HEADS_FLAT) y = heads_of_rows_like(&b, y, in[0].n, mlirValueGetType(result));
     replace_value(result, y);
 }
@@ -69,7 +71,8 @@ static MlirOperation after_softmax(matcher *m, MlirValue v, int *steps)
         return found;
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op) && !found.ptr; i++) {
         MlirValue in = mlirOperationGetOperand(op, i);
-        found = op_is(defining_op(in), "wf.softmax") ? op : after_softmax(m, in, steps);
+        softmax_op softmax;
+        found = softmax_read(defining_op(in), &softmax) ? op : after_softmax(m, in, steps);
     }
     return found;
 }
@@ -95,15 +98,13 @@ static bool note_no_softmax(matcher *m, MlirValue lhs)
     return near_miss(m, "between softmax and the product with v stands %.*s", (int)name.length, name.data);
 }
 
-// The softmax that the left operand of a product is, behind reshapes; null op when there is none.
-static MlirOperation find_softmax(matcher *m, MlirValue lhs)
+// The softmax that the left operand of a product is, behind reshapes. False when there is none.
+static bool find_softmax(matcher *m, MlirValue lhs, softmax_op *softmax)
 {
     MlirValue v = lhs;
     ref weights;
-    MlirOperation none = {0};
-    if (!walk_to_scores(m, &v) || !root_ref(v, &weights)) return none;
-    MlirOperation op = read_uncast(&m->r, &weights).op;
-    return op_is(op, "wf.softmax") ? op : none;
+    if (!walk_to_scores(m, &v) || !root_ref(v, &weights)) return false;
+    return softmax_read(read_uncast(&m->r, &weights).op, softmax);
 }
 
 // k and v with the same heads, traced as far back as both can be.
@@ -165,11 +166,11 @@ static bool check_operands(matcher *m, const heads in[3], MlirValue q)
 }
 
 // The softmax's sink by heads, null where there is none. False with a note.
-static bool read_sink(matcher *m, MlirOperation softmax, const heads *q, MlirValue *sink)
+static bool read_sink(matcher *m, const softmax_op *softmax, const heads *q, MlirValue *sink)
 {
     *sink = (MlirValue){0};
-    if (mlirOperationGetNumOperands(softmax) < 2) return true;
-    MlirValue v = mlirOperationGetOperand(softmax, 1);
+    MlirValue v = softmax->sink;
+    if (!v.ptr) return true;
     int rank = rank_of(v);
     int64_t n = 1;
     for (int i = 0; i < rank; i++) n *= dim_of(v, i) < 0 ? 0 : dim_of(v, i);
@@ -193,12 +194,11 @@ static void see_as_heads(matcher *m, heads in[3])
 }
 
 // Whether the masks or the sink of scores [batch, queries, keys] vary along the batch.
-static bool varies_by_batch(MlirOperation softmax, MlirValue hidden)
+static bool varies_by_batch(const softmax_op *softmax, MlirValue hidden)
 {
-    MlirValue x = mlirOperationGetOperand(softmax, 0);
-    if (rank_of(x) != 3 || dim_of(x, 0) <= 1) return false;
+    if (rank_of(softmax->x) != 3 || dim_of(softmax->x, 0) <= 1) return false;
     if (hidden.ptr && rank_of(hidden) == 3 && dim_of(hidden, 0) != 1) return true;
-    return mlirOperationGetNumOperands(softmax) > 1 && dim_of(mlirOperationGetOperand(softmax, 1), 0) != 1;
+    return softmax->sink.ptr && dim_of(softmax->sink, 0) != 1;
 }
 
 bool raise_attention(matcher *m, MlirOperation op)
@@ -209,10 +209,10 @@ bool raise_attention(matcher *m, MlirOperation op)
     mask hidden;
     MlirValue sink;
     if (!read_contraction(m, op, &outer)) return false;
-    MlirOperation softmax = find_softmax(m, outer.lhs);
-    if (!softmax.ptr) return note_no_softmax(m, outer.lhs);
+    softmax_op softmax;
+    if (!find_softmax(m, outer.lhs, &softmax)) return note_no_softmax(m, outer.lhs);
     if (outer.init.ptr) return near_miss(m, "the product with v is added to something");
-    MlirValue x = mlirOperationGetOperand(softmax, 0);
+    MlirValue x = softmax.x;
     if (!read_scores(m, x, &s))
         return near_miss(m, "%s", s.reason ? s.reason : "softmax is not of a product of q and k, scaled and masked");
     if (!find_operands(m, &s.product, &outer, in))
@@ -225,14 +225,14 @@ bool raise_attention(matcher *m, MlirOperation op)
     if (rank_of(result) > 4 || (rank_of(result) == 4 && dim_of(result, 1) != in[0].n))
         return near_miss(m, "the result is not laid out by heads");
     if (!read_masks(m, &s, &in[0], &in[1], &hidden)) return false;
-    if (in[0].layout == HEADS_FLAT && varies_by_batch(softmax, hidden.v)) see_as_heads(m, in);
-    if (!read_sink(m, softmax, &in[0], &sink)) return false;
+    if (in[0].layout == HEADS_FLAT && varies_by_batch(&softmax, hidden.v)) see_as_heads(m, in);
+    if (!read_sink(m, &softmax, &in[0], &sink)) return false;
     if (in[0].layout == HEADS_FLAT && hidden.v.ptr) {
         op_builder b = op_builder_before(m->root);
         hidden.v = build_squeeze(&b, hidden.v, 2);
         if (rank_of(hidden.v) != 2) return near_miss(m, "heads are merged with the batch, the mask is not");
     }
-    write_attention(in, &hidden, sink, op_bool(softmax, "zero_masked"), &s, result);
+    write_attention(in, &hidden, sink, softmax.zero_masked, &s, result);
     fold_layout(mlirOperationGetParentOperation(op));
     return true;
 }

@@ -32,8 +32,9 @@ static bool trace_size(MlirValue *v, int *axis, MlirValue size)
             continue;
         }
         if (step_is_sized_by(*v, *axis, size)) return true;
-        if (op_is(op, "wf.softmax")) { // of a rule that ran before
-            *v = mlirOperationGetOperand(op, 0);
+        softmax_op softmax;
+        if (softmax_read(op, &softmax)) { // of a rule that ran before
+            *v = softmax.x;
             continue;
         }
         ref from = {.v = *v, .n = rank_of(*v)}, to;

@@ -107,7 +107,7 @@ bool raise_layer_norm(matcher *m, MlirOperation op)
         n.eps = s.eps / (core.factor * core.factor) * (n.gain * n.gain);
         if (n.eps < 0) return near_miss(m, "eps is negative");
         if (!grow_norm(m, &core, &x, &core.pairs[i].gamma, &beta, &n)) return false;
-        return write_norm(m, &core, &n, "wf.layer_norm");
+        return write_norm(m, &core, &n, NORM_LAYER);
     }
     return false;
 }

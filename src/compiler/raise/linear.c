@@ -23,7 +23,8 @@ typedef struct weights {
 static bool is_constant(MlirValue v)
 {
     MlirOperation op = defining_op(v);
-    return op_is(op, "tosa.const") || op_is(op, "arith.constant") || op_is(op, "wf.weight");
+    weight_op weight;
+    return op_is(op, "tosa.const") || op_is(op, "arith.constant") || weight_read(op, &weight);
 }
 
 // The constant that v is a reshape of, or itself; null value when there is none.
@@ -158,8 +159,9 @@ static bool leads_to_softmax(matcher *m, MlirValue v)
     enum { MAX_STEPS = 8 };
     for (int step = 0; step < MAX_STEPS && !has_no_use(v); step++) {
         MlirOperation user = mlirOpOperandGetOwner(mlirValueGetFirstUse(v));
-        if (op_is(user, "wf.softmax")) return true;
+        softmax_op softmax;
         contraction next;
+        if (softmax_read(user, &softmax)) return true;
         if (mlirOperationGetNumResults(user) != 1 || read_contraction(m, user, &next)) return false;
         v = mlirOperationGetResult(user, 0);
     }
@@ -171,10 +173,11 @@ static bool comes_from_softmax(matcher *m, MlirValue x)
 {
     enum { MAX_STEPS = 8 };
     strided s;
+    softmax_op softmax;
     if (!strided_start(&s, x)) return false;
     for (int step = 0; step < MAX_STEPS; step++)
-        if (op_is(defining_op(s.v), "wf.softmax") || !strided_step(&m->r, &s, false)) break;
-    return op_is(defining_op(s.v), "wf.softmax");
+        if (softmax_read(defining_op(s.v), &softmax) || !strided_step(&m->r, &s, false)) break;
+    return softmax_read(defining_op(s.v), &softmax);
 }
 
 bool raise_linear(matcher *m, MlirOperation op)
@@ -191,13 +194,9 @@ bool raise_linear(matcher *m, MlirOperation op)
     MlirValue result = add.result.ptr ? add.result : c.result;
     if (add.result.ptr) bias = add.bias;
     op_builder b = op_builder_before(defining_op(result));
-    linear_parts parts = {.x = c.lhs,
-                          .weights = {write_weights(&b, &w)},
-                          .biases = {bias},
-                          .n_weights = 1,
-                          .n_biases = bias.ptr ? 1 : 0,
-                          .result = mlirValueGetType(c.result)};
-    MlirValue y = linear_write(&b, &parts);
+    linear_op linear = {
+        .x = c.lhs, .weights = {write_weights(&b, &w)}, .biases = {bias}, .y = {.type = mlirValueGetType(c.result)}};
+    MlirValue y = linear_write(&b, &linear);
     if (add.result.ptr && add.reshape.ptr) {
         MlirOperation reshape = mlirOperationClone(add.reshape);
         mlirOperationSetOperand(reshape, 0, y);

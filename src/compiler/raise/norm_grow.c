@@ -253,25 +253,12 @@ bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma
     return read_x(m, core, x, out);
 }
 
-bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const char *name)
+bool write_norm(matcher *m, const norm_core *core, const norm_result *n, norm_kind kind)
 {
     bool is_tensor = step_is_tensor(n->result);
     MlirOperation op = defining_op(n->result);
     if (!is_tensor) op = mlirOperationGetParentOperation(op);
     op_builder b = op_builder_before(op);
-    MlirValue operands[3] = {n->x};
-    int n_operands = 1;
-    if (n->gamma.ptr) operands[n_operands++] = n->gamma;
-    if (n->beta.ptr) operands[n_operands++] = n->beta;
-    MlirNamedAttribute attributes[5] = {named_float(&b, "eps", n->eps)};
-    int n_attributes = 1;
-    if (n->n_axes > 1) attributes[n_attributes++] = named_int(&b, "axes", n->n_axes);
-    if (n->plus_one) attributes[n_attributes++] = named_bool(&b, "plus_one", true);
-    if (n->rounded.ptr) attributes[n_attributes++] = named_type(&b, "rounded", n->rounded);
-    if (!strcmp(name, "wf.layer_norm")) {
-        int32_t sizes[] = {1, n->gamma.ptr ? 1 : 0, n->beta.ptr ? 1 : 0};
-        attributes[n_attributes++] = named_segments(&b, 3, sizes);
-    }
     MlirType result = mlirValueGetType(n->result);
     if (!is_tensor) {
         MlirValue like = root_tensor(&core->root);
@@ -279,12 +266,25 @@ bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const c
         for (int i = 0; i < core->rank; i++) shape[i] = dim_of(like, i);
         result = tensor_of(core->rank, shape, result);
     }
-    mark_pattern(m, n->result, n_operands, operands);
-    MlirValue norm = build_value(&b, name, result, n_operands, operands, n_attributes, attributes);
-    if (n->factor.v.ptr || n->addend.v.ptr) norm = build_affine(&b, norm, &n->factor, &n->addend);
+    norm_op norm = {.kind = kind,
+                    .x = n->x,
+                    .gamma = n->gamma,
+                    .beta = n->beta,
+                    .eps = n->eps,
+                    .plus_one = n->plus_one,
+                    .axes = n->n_axes,
+                    .rounded = n->rounded,
+                    .y = {.type = result}};
+    MlirValue inputs[3] = {n->x};
+    int n_inputs = 1;
+    if (n->gamma.ptr) inputs[n_inputs++] = n->gamma;
+    if (n->beta.ptr) inputs[n_inputs++] = n->beta;
+    mark_pattern(m, n->result, n_inputs, inputs);
+    MlirValue y = norm_write(&b, &norm);
+    if (n->factor.v.ptr || n->addend.v.ptr) y = build_affine(&b, y, &n->factor, &n->addend);
     if (is_tensor) {
-        replace_value(n->result, norm);
+        replace_value(n->result, y);
         return true;
     }
-    return replace_scalar(n->result, norm) || near_miss(m, "the normalised value is no tensor");
+    return replace_scalar(n->result, y) || near_miss(m, "the normalised value is no tensor");
 }

@@ -98,6 +98,6 @@ bool read_vector(matcher *m, const ref *root, int n_axes, const ref *from, MlirV
 bool grow_norm(matcher *m, const norm_core *core, const ref *x, const ref *gamma, const ref *beta, norm_result *out);
 
 // Puts the op in the place of its result; one within the body of an op becomes an operand of that.
-bool write_norm(matcher *m, const norm_core *core, const norm_result *n, const char *name);
+bool write_norm(matcher *m, const norm_core *core, const norm_result *n, norm_kind kind);
 
 #endif

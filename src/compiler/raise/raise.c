@@ -16,7 +16,7 @@ const rule RULES[] = {
     {"layer_norm", raise_layer_norm, "(x - mean) / sqrt(variance + eps) [* gamma [+ beta]]"},
     {"rms_norm", raise_rms_norm, "x / sqrt(mean(x^2) + eps) [* gamma]"},
     {"softmax", raise_softmax, "exp(x - max) / sum(exp(x - max)) over the last axis"},
-    {"swiglu", raise_swiglu, "gate * sigmoid(gate) * up"},
+    {"swiglu", raise_swiglu, "activation(gate) * up, of silu and gelu"},
     {"linear", raise_linear, "x W^T [+ bias], W a constant or a transposed operand"},
     {"residual", raise_residual,
      "x + linear(..), or x + y before a norm, as arith.addf: the form that checkpoints have"},
@@ -155,9 +155,9 @@ void rule_run(const rule *which, MlirOperation function, const char *file, buffe
 {
     matcher m = {.rule = which, .file = file, .explain = explain};
     for_each_op(function, step_fold_sizes, NULL);
-    wf_erase_dead(function);
+    erase_dead(function);
     for_each_op(function, offer, &m);
-    wf_erase_dead(function);
+    erase_dead(function);
     if (!explain) return;
     for_each_op(function, note_escape, &m);
     for_each_op(function, unmark, NULL);

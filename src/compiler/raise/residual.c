@@ -9,8 +9,8 @@ static bool is_normed(MlirValue v, int depth)
 {
     for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
-        bool is_norm = op_is(user, "wf.rms_norm") || op_is(user, "wf.layer_norm");
-        if (is_norm && mlirOpOperandGetOperandNumber(use) == 0) return true;
+        norm_op norm;
+        if (norm_read(user, &norm) && mlirValueEqual(norm.x, v)) return true;
         if (depth == MAX_RESHAPES || mlirOperationGetNumResults(user) != 1) continue;
         MlirValue next = mlirOperationGetResult(user, 0);
         if (mlirValueEqual(reshape_input(next), v) && is_normed(next, depth + 1)) return true;
@@ -21,7 +21,8 @@ static bool is_normed(MlirValue v, int depth)
 static bool is_linear(MlirValue v)
 {
     for (int step = 0; step < MAX_RESHAPES && reshape_input(v).ptr; step++) v = reshape_input(v);
-    return op_is(defining_op(v), "wf.linear");
+    linear_op linear;
+    return linear_read(defining_op(v), &linear);
 }
 
 bool raise_residual(matcher *m, MlirOperation op)

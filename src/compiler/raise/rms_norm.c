@@ -67,5 +67,5 @@ bool raise_rms_norm(matcher *m, MlirOperation op)
     n.eps = sum.eps / (core.factor * core.factor) * (n.gain * n.gain);
     if (n.eps < 0) return near_miss(m, "eps is negative");
     if (!grow_norm(m, &core, &core.pairs[pair].scaled, &core.pairs[pair].gamma, NULL, &n)) return false;
-    return write_norm(m, &core, &n, "wf.rms_norm");
+    return write_norm(m, &core, &n, NORM_RMS);
 }

@@ -236,12 +236,17 @@ static void write_rope(const rotation *r, const node tables[2], bool sequence_le
     if (sequence_leads) x = build_transpose(&b, x, SWAP);
     int64_t shape[MAX_AXES], four[4], heads = dim_of(x, sequence_first ? 2 : 1);
     MlirValue rows = rows_of_heads(&b, x, sequence_first);
-    MlirValue operands[] = {rows, write_table(&b, r, &tables[0]), write_table(&b, r, &tables[1])};
-    MlirNamedAttribute attributes[] = {named_int(&b, "n_heads", heads), named_bool(&b, "interleaved", r->interleaved)};
+    MlirValue cos = write_table(&b, r, &tables[0]), sin = write_table(&b, r, &tables[1]);
     MlirType element = element_type_of(r->result);
     for (int i = 0; i < rank_of(rows); i++) shape[i] = dim_of(rows, i);
     for (int i = 0; i < 4; i++) four[i] = dim_of(x, i);
-    MlirValue y = build_value(&b, "wf.rope", tensor_of(rank_of(rows), shape, element), 3, operands, 2, attributes);
+    rope_op rope = {.x = rows,
+                    .cos = cos,
+                    .sin = sin,
+                    .n_heads = heads,
+                    .interleaved = r->interleaved,
+                    .y = {.type = tensor_of(rank_of(rows), shape, element)}};
+    MlirValue y = rope_write(&b, &rope);
     y = heads_of_rows(&b, y, tensor_of(4, four, element), sequence_first);
     if (sequence_leads) y = build_transpose(&b, y, SWAP);
     while (rank_of(y) > rank) y = build_collapse(&b, y, 0, 2);

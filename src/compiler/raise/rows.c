@@ -1,5 +1,5 @@
-// In:  a row-wise op of a reshape that leaves the rows whole: linear(reshape(x)), swiglu(reshape(g), reshape(u))
-// Out: the reshape behind the op: reshape(linear(x)), reshape(swiglu(g, u))
+// In:  a row-wise op of a reshape that leaves the rows whole: linear(reshape(x)), glu(reshape(g), reshape(u))
+// Out: the reshape behind the op: reshape(linear(x)), reshape(glu(g, u))
 //
 // Frontends compute in two dimensions and write the graph's shape around each step (PyTorch's view, mm, view). Here the
 // reshapes sink until they meet and undo each other, so that fusions see op behind op.
@@ -9,24 +9,26 @@
 #include "compiler/raise/steps.h"
 #include "compiler/raise/strided.h"
 
-enum { MAX_RANK = 8, MAX_OPERANDS = 8, MAX_ATTRIBUTES = 8 };
+enum { MAX_RANK = 8 };
 
-// Ops that compute each row on its own, of the rows of their first operands. Of elementwise ones a row is an element.
-static const struct {
-    const char *name;
-    int n_rows;
-    bool elementwise;
-} ROW_OPS[] = {
-    {"wf.linear", 1, false},  {"wf.rms_norm", 1, false}, {"wf.layer_norm", 1, false},
-    {"wf.softmax", 1, false}, {"wf.swiglu", 2, true},    {"arith.addf", 2, true},
-};
-
-static int find_row_op(MlirOperation op)
+// Row-wise wf ops, and sums.
+static bool read_row_op(MlirOperation op, rows_op *r)
 {
-    int n = (int)(sizeof ROW_OPS / sizeof *ROW_OPS);
-    for (int i = 0; i < n; i++)
-        if (op_is(op, ROW_OPS[i].name)) return i;
-    return -1;
+    if (rows_read(op, r)) return true;
+    if (!op_is(op, "arith.addf")) return false;
+    MlirValue y = mlirOperationGetResult(op, 0);
+    *r = (rows_op){{mlirOperationGetOperand(op, 0), mlirOperationGetOperand(op, 1)}, 2, 0, {mlirValueGetType(y), y}};
+    return true;
+}
+
+static MlirValue write_row_op(op_builder *b, MlirOperation like, rows_op *r)
+{
+    if (!op_is(like, "arith.addf")) return rows_write(b, like, r);
+    MlirOperation sum = mlirOperationClone(like);
+    for (int i = 0; i < 2; i++) mlirOperationSetOperand(sum, i, r->rows[i]);
+    mlirValueSetType(mlirOperationGetResult(sum, 0), r->y.type);
+    mlirBlockInsertOwnedOperationBefore(b->block, b->before, sum);
+    return mlirOperationGetResult(sum, 0);
 }
 
 static bool has_shape_of(MlirValue v, MlirValue like)
@@ -108,34 +110,26 @@ static MlirValue reshape_again(op_builder *b, MlirValue v, MlirValue input, Mlir
     return mlirOperationGetResult(op, 0);
 }
 
-// The op on what is behind its reshaped operand `at`, the reshape after it; null op when that cannot be.
-static MlirOperation sink(MlirOperation op, int which, int at)
+// The op on what is behind its reshaped rows `at`, the reshape after it; null op when that cannot be.
+static MlirOperation sink(MlirOperation op, const rows_op *old, int at)
 {
-    MlirValue reshaped = mlirOperationGetOperand(op, at), input = reshape_input(reshaped);
-    MlirValue result = mlirOperationGetResult(op, 0), operands[MAX_OPERANDS];
+    MlirValue reshaped = old->rows[at], input = reshape_input(reshaped), result = old->y.value;
     MlirOperation none = {0};
-    int n = (int)mlirOperationGetNumOperands(op), n_attributes = (int)mlirOperationGetNumAttributes(op);
-    int kept = ROW_OPS[which].elementwise ? 0 : (int)op_int(op, "axes", 1), rank = input.ptr ? rank_of(input) : 0;
-    if (rank < 2 || rank > MAX_RANK || n > MAX_OPERANDS || n_attributes > MAX_ATTRIBUTES || kept >= rank ||
-        (kept && !keeps_last(reshaped, kept)))
-        return none;
+    rows_op r = *old;
+    int rank = input.ptr ? rank_of(input) : 0;
+    if (rank < 2 || rank > MAX_RANK || r.axes >= rank || (r.axes && !keeps_last(reshaped, r.axes))) return none;
     op_builder b = op_builder_before(op);
-    for (int i = 0; i < n; i++) operands[i] = mlirOperationGetOperand(op, i);
-    operands[at] = input;
-    if (ROW_OPS[which].n_rows == 2) operands[1 - at] = follow(&b, operands[1 - at], input);
-    if (ROW_OPS[which].n_rows == 2 && !operands[1 - at].ptr) return none;
+    r.rows[at] = input;
+    if (r.n_rows == 2) r.rows[1 - at] = follow(&b, r.rows[1 - at], input);
+    if (r.n_rows == 2 && !r.rows[1 - at].ptr) return none;
     int64_t shape[MAX_RANK];
     for (int i = 0; i < rank; i++) shape[i] = dim_of(input, i);
-    if (kept) shape[rank - 1] = dim_of(result, rank_of(result) - 1);
-    MlirNamedAttribute attributes[MAX_ATTRIBUTES];
-    for (int i = 0; i < n_attributes; i++) attributes[i] = mlirOperationGetAttribute(op, i);
-    MlirType type = tensor_of(rank, shape, element_type_of(result));
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    MlirOperation sunk = build_op(&b, name.data, 1, &type, n, operands, n_attributes, attributes);
-    MlirValue after = reshape_again(&b, reshaped, mlirOperationGetResult(sunk, 0), mlirValueGetType(result));
+    if (r.axes) shape[rank - 1] = dim_of(result, rank_of(result) - 1);
+    r.y.type = tensor_of(rank, shape, element_type_of(result));
+    MlirValue sunk = write_row_op(&b, op, &r), after = reshape_again(&b, reshaped, sunk, old->y.type);
     if (!after.ptr) return none; // nobody uses it
     replace_value(result, after);
-    return sunk;
+    return defining_op(sunk);
 }
 
 bool raise_rows(matcher *m, MlirOperation op)
@@ -148,14 +142,13 @@ bool raise_rows(matcher *m, MlirOperation op)
         if (same.ptr) replace_value(v, same);
         return same.ptr;
     }
-    int which = find_row_op(op);
-    if (which < 0 || !step_is_tensor(v)) return false;
+    rows_op r;
+    if (!read_row_op(op, &r) || !step_is_tensor(v)) return false;
     bool changed = false;
-    for (int at = 0; at < ROW_OPS[which].n_rows;) {
-        MlirOperation sunk =
-            reshape_input(mlirOperationGetOperand(op, at)).ptr ? sink(op, which, at) : (MlirOperation){0};
+    for (int at = 0; at < r.n_rows;) {
+        MlirOperation sunk = reshape_input(r.rows[at]).ptr ? sink(op, &r, at) : (MlirOperation){0};
         at = sunk.ptr ? 0 : at + 1;
-        if (sunk.ptr) op = sunk;
+        if (sunk.ptr) read_row_op(op = sunk, &r);
         changed = changed || sunk.ptr;
     }
     return changed;

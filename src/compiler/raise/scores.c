@@ -21,6 +21,7 @@ bool walk_to_scores(matcher *m, MlirValue *v)
     enum { MAX_STEPS = 32 };
     strided s;
     contraction c;
+    softmax_op softmax;
     if (rank_of(*v) < 2 || !strided_start(&s, *v)) return false;
     MlirValue outer = *v;
     int last = rank_of(outer) - 1;
@@ -29,7 +30,7 @@ bool walk_to_scores(matcher *m, MlirValue *v)
         if (is_in_order(&s, outer) && s.rank >= 2 && is_whole_axis(&s.at[s.rank - 1], outer, last) &&
             is_whole_axis(&s.at[s.rank - 2], outer, last - 1))
             *v = s.v;
-        if (op.ptr && (op_is(op, "wf.softmax") || read_contraction(m, op, &c))) break;
+        if (op.ptr && (softmax_read(op, &softmax) || read_contraction(m, op, &c))) break;
         if (!strided_step(&m->r, &s, false)) break;
     }
     return true;

@@ -81,12 +81,16 @@ typedef struct origin {
 static MlirValue passes_size(MlirOperation op, int axis)
 {
     MlirValue none = {0};
-    bool rows =
-        op_is(op, "wf.linear") || op_is(op, "wf.rope") || op_is(op, "wf.rms_norm") || op_is(op, "wf.layer_norm");
+    rope_op rope;
+    rows_op r;
+    bool rows = rows_read(op, &r), rotates = rope_read(op, &rope);
     if (op_is(op, "tensor.insert_slice")) return mlirOperationGetOperand(op, 1);
-    if (op_is(op, "tensor.concat") ? op_int(op, "dim", axis) == axis : !rows) return none;
-    MlirValue first = mlirOperationGetOperand(op, 0), result = mlirOperationGetResult(op, 0);
-    bool last = rows && axis + 1 == rank_of(result);
+    if (op_is(op, "tensor.concat") ? op_int(op, "dim", axis) == axis : !rows && !rotates) return none;
+    MlirValue first = rows      ? r.rows[0]
+                      : rotates ? rope.x
+                                : mlirOperationGetOperand(op, 0),
+              result = mlirOperationGetResult(op, 0);
+    bool last = (rows || rotates) && axis + 1 == rank_of(result);
     return last || rank_of(first) != rank_of(result) || dim_of(first, axis) >= 0 ? none : first;
 }
 

@@ -218,7 +218,8 @@ static bool raise_named(matcher *m, MlirOperation op)
     if (!mlirTypeEqual(mlirValueGetType(x), mlirValueGetType(y)))
         return near_miss(m, "the result has another type than x");
     op_builder b = op_builder_before(op);
-    replace_value(y, build_value(&b, "wf.softmax", mlirValueGetType(y), 1, &x, 0, NULL));
+    softmax_op softmax = {.x = x, .y = {.type = mlirValueGetType(y)}};
+    replace_value(y, softmax_write(&b, &softmax));
     return true;
 }
 
@@ -320,10 +321,9 @@ bool raise_softmax(matcher *m, MlirOperation op)
     if (w.sink.v.ptr) operands[1] = take_sink(m, &b, &core, &w.sink);
     if (w.sink.v.ptr && !operands[1].ptr)
         return near_miss(m, "a logit joins the sum, but not one for each row that is a tensor of its own");
-    MlirNamedAttribute zero_masked = named_bool(&b, "zero_masked", true);
-    MlirType type = mlirValueGetType(result);
-    int n_operands = operands[1].ptr ? 2 : 1;
-    mark_pattern(m, result, n_operands, operands);
-    replace_value(result, build_value(&b, "wf.softmax", type, n_operands, operands, guarded, &zero_masked));
+    softmax_op softmax = {
+        .x = operands[0], .sink = operands[1], .zero_masked = guarded, .y = {.type = mlirValueGetType(result)}};
+    mark_pattern(m, result, operands[1].ptr ? 2 : 1, operands);
+    replace_value(result, softmax_write(&b, &softmax));
     return true;
 }

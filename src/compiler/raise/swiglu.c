@@ -1,7 +1,7 @@
 // In:  act(gate) * up, in any order: silu(gate) = gate * sigmoid(gate) = gate / (1 + exp(-gate)),
 //      gelu(gate) = gate / 2 * (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) or gate / 2 * (1 + erf(gate /
 //      sqrt(2)))
-// Out: wf.swiglu gate, up {activation, rounded}: act(gate) is rounded to that type before the product, where it is
+// Out: wf.glu gate, up {activation, rounded}: act(gate) is rounded to that type before the product, where it is
 //
 // https://arxiv.org/abs/2002.05202, https://arxiv.org/abs/1606.08415
 #include <math.h>
@@ -126,7 +126,7 @@ static bool is_constant(double x, double y)
            x == half_to_float(half_from_float((float)y));
 }
 
-static bool read_gelu(matcher *m, const ref *from, ref *gate, const char **activation)
+static bool read_gelu(matcher *m, const ref *from, ref *gate, glu_activation *activation)
 {
     factors f = {.constant = 1};
     saturation s;
@@ -136,7 +136,7 @@ static bool read_gelu(matcher *m, const ref *from, ref *gate, const char **activ
     if (at < 0) return false;
     *gate = f.of[1 - at];
     if (!read_polynomial(&m->r, &s.x, gate, &p)) return near_miss(m, "tanh or erf are of another value than the gate");
-    *activation = s.kind == N_TANH ? "gelu" : "gelu_erf";
+    *activation = s.kind == N_TANH ? GLU_GELU_TANH : GLU_GELU;
     double linear = s.kind == N_TANH ? sqrt(2 / 3.14159265358979324) : sqrt(0.5),
            cube = s.kind == N_TANH ? 0.044715 : 0;
     bool same = p.of[0] == 0 && p.of[2] == 0 && is_constant(p.of[1], linear) && is_constant(p.of[3] / p.of[1], cube);
@@ -194,13 +194,14 @@ static void note_other_gate(matcher *m, const node *n)
 // What the op computes from gate and up.
 typedef struct gated {
     ref gate, up;
-    const char *activation; // NULL: silu
-    MlirType rounded;       // null: it is not
-    MlirValue reshape;      // stands between the activation and the product; null value: nothing does
+    glu_activation activation;
+    MlirType rounded;  // null: it is not
+    MlirValue reshape; // stands between the activation and the product; null value: nothing does
 } gated;
 
 static bool read_activation(matcher *m, const ref *from, gated *g)
 {
+    g->activation = GLU_SILU;
     if (!read_silu(m, from, &g->gate) && !read_gelu(m, from, &g->gate, &g->activation)) return false;
     MlirType type = element_type_of(from->v);
     if (float_bits_of(type) < 24) g->rounded = type;
@@ -263,12 +264,12 @@ bool raise_swiglu(matcher *m, MlirOperation op)
     MlirValue result = take_result(&root);
     if (!result.ptr) return near_miss(m, "the result is no tensor");
     op_builder b = op_builder_before(defining_op(result));
-    MlirNamedAttribute attributes[2];
-    int n_attributes = 0;
-    if (g.activation) attributes[n_attributes++] = named_string(&b, "activation", g.activation);
-    if (g.rounded.ptr) attributes[n_attributes++] = named_type(&b, "rounded", g.rounded);
-    MlirType type = mlirValueGetType(result);
     mark_pattern(m, result, 2, operands);
-    replace_value(result, build_value(&b, "wf.swiglu", type, 2, operands, n_attributes, attributes));
+    glu_op glu = {.gate = operands[0],
+                  .up = operands[1],
+                  .activation = g.activation,
+                  .rounded = g.rounded,
+                  .y = {.type = mlirValueGetType(result)}};
+    replace_value(result, glu_write(&b, &glu));
     return true;
 }

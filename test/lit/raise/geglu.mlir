@@ -5,7 +5,7 @@
 
 // CHECK-LABEL: @tanh
 // CHECK-NOT: {{tanh|pow}}
-// CHECK: "wf.swiglu"(%arg0, %arg1) {activation = "gelu"} :
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "gelu_tanh"} :
 // CHECK-NOT: {{tanh|pow}}
 func.func @tanh(%x: tensor<2x8x64xf32>, %up: tensor<2x8x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
@@ -28,7 +28,7 @@ func.func @tanh(%x: tensor<2x8x64xf32>, %up: tensor<2x8x64xf32>) -> tensor<2x8x6
 
 // The cube as products, sqrt(2/pi) taken inside; up first.
 // CHECK-LABEL: @products
-// CHECK: "wf.swiglu"(%arg0, %arg1) {activation = "gelu"} :
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "gelu_tanh"} :
 func.func @products(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %c = "tosa.const"() <{values = dense<4.471500e-02> : tensor<1x1xf32>}> : () -> tensor<1x1xf32>
@@ -49,7 +49,7 @@ func.func @products(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64x
 }
 
 // CHECK-LABEL: @erf
-// CHECK: "wf.swiglu"(%arg0, %arg1) {activation = "gelu_erf"} :
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "gelu"} :
 func.func @erf(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %k = "tosa.const"() <{values = dense<0.707106769> : tensor<1x1xf32>}> : () -> tensor<1x1xf32>

@@ -2,7 +2,7 @@
 // RUN: welford opt --passes=raise --explain %s 2>&1 >/dev/null | FileCheck %s --check-prefix=WHY
 // RUN: welford opt --passes=raise %s | FileCheck %s
 // WHY: swiglu: tanh is of 0.797885 gate + 0.0398942 gate^3, gelu's of 0.797885 gate + 0.0356774 gate^3
-// CHECK-NOT: wf.swiglu
+// CHECK-NOT: wf.glu
 func.func @cube(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %three = "tosa.const"() <{values = dense<3.0> : tensor<1x1xf32>}> : () -> tensor<1x1xf32>

@@ -3,7 +3,7 @@
 // RUN: %to-linalg %s | welford opt --passes=raise --explain - 2>&1 | FileCheck %s
 // CHECK-DAG: swiglu: sigmoid(gate) * up: of gated products the op has silu's and gelu's only
 // CHECK-DAG: swiglu: relu(gate) * up: of gated products the op has silu's and gelu's only
-// CHECK-NOT: wf.swiglu
+// CHECK-NOT: wf.glu
 
 func.func @glu(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

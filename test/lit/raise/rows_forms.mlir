@@ -3,7 +3,7 @@
 // RUN: %to-linalg %s | welford opt --explain - 2>&1 | FileCheck %s
 
 // CHECK-LABEL: @swiglu
-// CHECK-NEXT: %[[Y:.*]] = "wf.linear"(%arg0, %arg1, %arg2) {activation = "swiglu", {{.*}} -> tensor<2x16x128xf32>
+// CHECK-NEXT: %[[Y:.*]] = "wf.linear"(%arg0, %arg1, %arg2) {glu = "silu", {{.*}} -> tensor<2x16x128xf32>
 // CHECK-NEXT: return %[[Y]]
 func.func @swiglu(%x: tensor<2x16x64xf32>, %g: tensor<128x64xf32>, %u: tensor<128x64xf32>) -> tensor<2x16x128xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
@@ -25,8 +25,8 @@ func.func @swiglu(%x: tensor<2x16x64xf32>, %g: tensor<128x64xf32>, %u: tensor<12
 
 // The gate is reshaped, the other factor is not.
 // CHECK-LABEL: @one_reshaped
-// CHECK: "wf.linear"({{.*}}) {activation = "swiglu", {{.*}} -> tensor<32x128xf32>
-// CHECK-NOT: wf.swiglu
+// CHECK: "wf.linear"({{.*}}) {glu = "silu", {{.*}} -> tensor<32x128xf32>
+// CHECK-NOT: wf.glu
 func.func @one_reshaped(%x: tensor<32x64xf32>, %g: tensor<128x64xf32>, %u: tensor<128x64xf32>) -> tensor<2x16x128xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %one = tosa.const_shape {values = dense<[1, 64, 128]> : tensor<3xindex>} : () -> !tosa.shape<3>

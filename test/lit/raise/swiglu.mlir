@@ -3,7 +3,7 @@
 // RUN: mlir-opt --mlir-print-op-generic %s | welford opt --passes=raise - | FileCheck %s
 // RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s --implicit-check-not='"reduction"'
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
-// CHECK: "wf.swiglu"(%arg0, %arg1)
+// CHECK: "wf.glu"(%arg0, %arg1)
 // CHECK-NOT: tosa.{{reduce_sum|rsqrt|pow|reciprocal|mul}}
 func.func @main(%x: tensor<2x8x64xf32>, %up: tensor<2x8x64xf32>) -> tensor<2x8x64xf32> {
   %shift = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>

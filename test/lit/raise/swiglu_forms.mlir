@@ -3,7 +3,7 @@
 // RUN: %to-linalg %s | welford opt --passes=raise - | FileCheck %s
 
 // CHECK-LABEL: @by_exp
-// CHECK: "wf.swiglu"(%arg0, %arg1) : (tensor<8x64xf32>, tensor<8x64xf32>) -> tensor<8x64xf32>
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "silu"} : (tensor<8x64xf32>, tensor<8x64xf32>) -> tensor<8x64xf32>
 func.func @by_exp(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>
@@ -18,7 +18,7 @@ func.func @by_exp(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf3
 }
 
 // CHECK-LABEL: @up_beside_sigmoid
-// CHECK: "wf.swiglu"(%arg0, %arg1) : (tensor<8x64xf32>, tensor<8x64xf32>) -> tensor<8x64xf32>
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "silu"} : (tensor<8x64xf32>, tensor<8x64xf32>) -> tensor<8x64xf32>
 func.func @up_beside_sigmoid(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> tensor<8x64xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>
@@ -34,7 +34,7 @@ func.func @up_beside_sigmoid(%x: tensor<8x64xf32>, %up: tensor<8x64xf32>) -> ten
 
 // CHECK-LABEL: @reshaped_silu
 // CHECK: %[[G:.*]] = {{tosa.reshape|tensor.expand_shape}} %arg0
-// CHECK-NEXT: %[[Y:.*]] = "wf.swiglu"(%[[G]], %arg1) : (tensor<2x4x64xf32>, tensor<2x4x64xf32>)
+// CHECK-NEXT: %[[Y:.*]] = "wf.glu"(%[[G]], %arg1) {activation = "silu"} : (tensor<2x4x64xf32>, tensor<2x4x64xf32>)
 // CHECK-NEXT: return %[[Y]]
 func.func @reshaped_silu(%x: tensor<8x64xf32>, %up: tensor<2x4x64xf32>) -> tensor<2x4x64xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
@@ -53,7 +53,7 @@ func.func @reshaped_silu(%x: tensor<8x64xf32>, %up: tensor<2x4x64xf32>) -> tenso
 
 // CHECK-LABEL: @reshaped_gelu
 // CHECK: %[[G:.*]] = {{tosa.reshape|tensor.expand_shape}} %arg0
-// CHECK-NEXT: %[[Y:.*]] = "wf.swiglu"(%[[G]], %arg1) {activation = "gelu_erf"} : (tensor<2x4x64xf32>, tensor<2x4x64xf32>)
+// CHECK-NEXT: %[[Y:.*]] = "wf.glu"(%[[G]], %arg1) {activation = "gelu"} : (tensor<2x4x64xf32>, tensor<2x4x64xf32>)
 // CHECK-NEXT: return %[[Y]]
 func.func @reshaped_gelu(%x: tensor<8x64xf32>, %up: tensor<2x4x64xf32>) -> tensor<2x4x64xf32> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
@@ -73,7 +73,7 @@ func.func @reshaped_gelu(%x: tensor<8x64xf32>, %up: tensor<2x4x64xf32>) -> tenso
 }
 
 // CHECK-LABEL: @in_f32
-// CHECK: "wf.swiglu"(%arg0, %arg1) {{{.*}}rounded = f16{{.*}} -> tensor<8x64xf16>
+// CHECK: "wf.glu"(%arg0, %arg1) {activation = "silu", rounded = f16{{.*}} -> tensor<8x64xf16>
 func.func @in_f32(%x: tensor<8x64xf16>, %up: tensor<8x64xf16>) -> tensor<8x64xf16> {
   %s8 = "tosa.const"() <{values = dense<0> : tensor<1xi8>}> : () -> tensor<1xi8>
   %z = "tosa.const"() <{values = dense<0.0> : tensor<1xf32>}> : () -> tensor<1xf32>

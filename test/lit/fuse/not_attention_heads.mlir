@@ -1,8 +1,0 @@
-// Heads that make no groups of one size.
-// RUN: welford opt --passes=attention %s | FileCheck %s
-// CHECK: "wf.attention"
-// CHECK-NOT: online
-func.func @f(%q: tensor<7x96xf32>, %k: tensor<9x64xf32>, %v: tensor<9x64xf32>) -> tensor<7x96xf32> {
-  %y = "wf.attention"(%q, %k, %v) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, n_heads = 6 : i64, n_kv_heads = 4 : i64, scale = 2.500000e-01 : f64, causal = false} : (tensor<7x96xf32>, tensor<9x64xf32>, tensor<9x64xf32>) -> tensor<7x96xf32>
-  return %y : tensor<7x96xf32>
-}
