@@ -17,14 +17,14 @@ static bool make_name(const char *path, char name[PATH_MAX])
     return false;
 }
 
-bool draft_open(const char *path, draft *d)
+bool draft_open(const char *path, unsigned mode, draft *d)
 {
     const char *slash = strrchr(path, '/');
     char folder[PATH_MAX];
     *d = (draft){.fd = -1};
     if (!make_name(path, folder)) return false;
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    d->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    d->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (d->fd >= 0) return true;
     make_name(path, d->name);
     d->fd = mkostemp(d->name, O_CLOEXEC);

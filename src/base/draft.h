@@ -15,8 +15,9 @@ typedef struct draft {
     char name[PATH_MAX]; // "": it has none
 } draft;
 
-// In the folder of `path`. False: the folder cannot be written, errno says why.
-bool draft_open(const char *path, draft *d);
+// In the folder of `path`. `mode`: who may read it and write to it, less the umask; where it has a name, only its
+// owner. False: the folder cannot be written, errno says why.
+bool draft_open(const char *path, unsigned mode, draft *d);
 
 // Gives it its name, in the place of what had it. False: it is a draft still.
 bool draft_publish(draft *d, const char *path);

@@ -52,7 +52,7 @@ static int count_files(void)
 static void write_draft(const char *text, bool publish)
 {
     draft d;
-    assert_true(draft_open(in_folder("file"), &d));
+    assert_true(draft_open(in_folder("file"), 0600, &d));
     assert_int_equal(write(d.fd, text, strlen(text)), (ssize_t)strlen(text));
     if (publish) assert_true(draft_publish(&d, in_folder("file")));
     draft_close(&d);
@@ -84,13 +84,13 @@ static void test_where_it_cannot(void **state)
 {
     (void)state;
     draft d;
-    assert_false(draft_open("/dev/null/file", &d));
+    assert_false(draft_open("/dev/null/file", 0600, &d));
     draft_close(&d);
     char path[PATH_MAX + 8];
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = 0;
-    assert_false(draft_open(path, &d));
-    assert_true(draft_open(in_folder("file"), &d));
+    assert_false(draft_open(path, 0600, &d));
+    assert_true(draft_open(in_folder("file"), 0600, &d));
     assert_false(draft_publish(&d, in_folder("missing/file")));
     draft_close(&d);
     assert_int_equal(count_files(), 0);

@@ -62,17 +62,18 @@ typedef struct function_options {
     bool no_raise;              // everything through upstream's lowering and our loops: no wf ops
     const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
                                 // but these; no_fuse may name raising rules too
+    bool as_declared;           // shapes without dims, and those that are missing, are the function's own; types too
     const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
                                 // the IR after these goes to the notes
 } function_options;
 
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
 // stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
-// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program (runtime/program.h).
+// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
+// (runtime/program.h).
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
                                       uint32_t n_arguments, const array_shape *arguments,
-                                      const char *const *argument_names, buffer *image, buffer *notes,
-                                      wf_error *err);
+                                      const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
 
 // The calls of the ceilings' plan, by index.
 typedef enum ceiling_kind {

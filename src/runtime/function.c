@@ -24,17 +24,21 @@ typedef struct compilation {
     buffer *notes;
 } compilation;
 
-static wf_status compile(void *context, buffer *image, wf_error *err)
+wf_status function_compile(const function_source *s, buffer *notes, buffer *image, wf_error *err)
 {
-    const compilation *c = context;
-    const function_source *s = c->source;
     compiler_door door;
     TRY(compiler_open("welford_compile_function", &door, err));
     compile_function_fn *compile_function = (compile_function_fn *)(uintptr_t)door.function;
     wf_status status = compile_function(s->text, s->bytes, &s->options, s->n_arguments, s->arguments, s->argument_names,
-                                        image, c->notes, err);
+                                        image, notes, err);
     compiler_close(&door);
     return status;
+}
+
+static wf_status compile(void *context, buffer *image, wf_error *err)
+{
+    const compilation *c = context;
+    return function_compile(c->source, c->notes, image, err);
 }
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, shapes, CPU, compiler.
@@ -104,8 +108,7 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
     f->prog = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
     f->cached = keep && !s->options.print_ir_after && program_find(key, &f->own);
-    wf_status status =
-        f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
+    wf_status status = f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK)
         *out = f;

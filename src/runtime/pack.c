@@ -379,7 +379,7 @@ static void fill_header(unsigned char *header, const char *key, size_t weights_b
     store_u64(header + AT_CHECKSUM, XXH3_64bits(header, AT_CHECKSUM));
 }
 
-static bool hash_pack(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *hash)
+bool pack_checksum(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *hash)
 {
     job j = {.p = p, .data = data, .fd = -1, .pool = pool};
     bool good = job_start(&j, NULL) == WF_OK;
@@ -394,7 +394,7 @@ static bool is_whole(const plan *p, const char *key, thread_pool *pool, const un
     uint64_t hash;
     fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), 0);
     // Magic, key and size first: another plan's pieces must not be hashed.
-    if (memcmp(map, wanted, AT_HASH) || !hash_pack(p, pool, map + HEADER_BYTES, &hash)) return false;
+    if (memcmp(map, wanted, AT_HASH) || !pack_checksum(p, pool, map + HEADER_BYTES, &hash)) return false;
     fill_header(wanted, key, plan_fixed_bytes(p, AREA_WEIGHTS), hash);
     return !memcmp(map, wanted, HEADER_BYTES);
 }
@@ -425,7 +425,7 @@ static wf_status build_cached(job j, const char *path, const char *key, size_t m
     draft file;
     unsigned char header[HEADER_BYTES];
     uint64_t hash = 0;
-    if (!draft_open(path, &file)) return WF_OK;
+    if (!draft_open(path, 0600, &file)) return WF_OK;
     j.fd = file.fd;
     void *map = MAP_FAILED;
     wf_status status = job_pack(&j, &hash, err);
@@ -503,6 +503,21 @@ wf_status pack_open(const checkpoint *file, const plan *p, const char *path, con
     if (out->map) return WF_OK;
     TRY(check_memory(file, path, disk, map_bytes, err));
     return build_in_memory(j, map_bytes, out, err);
+}
+
+wf_status pack_lend(view bytes, uint64_t checksum, const plan *p, const char *name, thread_pool *pool, pack *out,
+                    wf_error *err)
+{
+    uint64_t found;
+    *out = (pack){0};
+    if (bytes.len != plan_fixed_bytes(p, AREA_WEIGHTS))
+        return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes of packed weights, the program wants %zu", name,
+                         bytes.len, plan_fixed_bytes(p, AREA_WEIGHTS));
+    const unsigned char *data = (const unsigned char *)bytes.data;
+    if (!pack_checksum(p, pool, data, &found)) return error_memory(err, bytes.len / PIECE_BYTES);
+    if (found != checksum) return error_set(err, WF_ERROR_FORMAT, "%s: wrong checksum of the packed weights", name);
+    *out = (pack){.data = data, .cached = true};
+    return WF_OK;
 }
 
 void pack_close(pack *p)

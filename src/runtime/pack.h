@@ -8,7 +8,7 @@
 
 typedef struct pack {
     const unsigned char *data; // [plan.weights_bytes], aligned to 4096
-    void *map;                 // what to unmap
+    void *map;                 // what to unmap; NULL: it is lent
     size_t map_bytes;
     bool cached; // came from (or went to) the cache file: mapped from it, not private memory
 } pack;
@@ -27,6 +27,13 @@ wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, v
 // size, key or checksum of its header is rebuilt.
 wf_status pack_open(const checkpoint *file, const plan *p, const char *path, const char *key, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
+
+// A pack that somebody else has mapped, and who keeps it mapped; checked against the plan and what pack_checksum gave.
+// `name` is the file's, for messages.
+wf_status pack_lend(view bytes, uint64_t checksum, const plan *p, const char *name, thread_pool *pool, pack *out,
+                    wf_error *err);
+// Over the packed weights, by all threads; false: out of memory.
+bool pack_checksum(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *checksum);
 void pack_close(pack *p);
 
 #endif

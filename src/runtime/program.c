@@ -160,6 +160,11 @@ wf_status program_load(const void *image, size_t bytes, const char *name, progra
     return load_image(image, bytes, name, false, prog, err);
 }
 
+wf_status program_lend(view image, const char *name, program *prog, wf_error *err)
+{
+    return load_image(image.data, image.len, name, true, prog, err);
+}
+
 wf_status program_open(const char *path, program *prog, wf_error *err)
 {
     file_map map;

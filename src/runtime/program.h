@@ -36,6 +36,8 @@ void program_write(const plan *p, const view *objects, size_t n_objects, view co
 
 // Checks and loads an image (which may be freed afterwards). Damaged images are WF_ERROR_FORMAT, never a crash.
 wf_status program_load(const void *image, size_t bytes, const char *name, program *prog, wf_error *err);
+// The same of an image that outlives the program: constants are not copied where they lie at a multiple of 64.
+wf_status program_lend(view image, const char *name, program *prog, wf_error *err);
 // The same of a file, which stays mapped where the program has constants: they are not copied.
 wf_status program_open(const char *path, program *prog, wf_error *err);
 void program_free(program *prog);

@@ -15,9 +15,10 @@ bool program_find(const char key[CACHE_KEY_CHARS], program *prog)
     return find_path(key, path) && program_open(path, prog, NULL) == WF_OK;
 }
 
-static wf_status load_made(const buffer *image, program *prog, wf_error *err)
+wf_status program_load_made(const buffer *image, program *prog, wf_error *err)
 {
     wf_error inner = {0};
+    if (image->failed) return error_memory(err, image->len);
     wf_status status = program_load(image->data, image->len, "compiled program", prog, &inner);
     if (status == WF_OK) return WF_OK;
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
@@ -30,9 +31,8 @@ wf_status program_make(make_program *make, void *context, const char *key, progr
     buffer image = {0};
     times->started = clock_seconds();
     wf_status status = make(context, &image, err);
-    if (status == WF_OK && image.failed) status = error_memory(err, image.len);
     times->seconds = clock_seconds() - times->started;
-    if (status == WF_OK) status = load_made(&image, prog, err);
+    if (status == WF_OK) status = program_load_made(&image, prog, err);
     if (status == WF_OK && key && find_path(key, path))
         file_write(path, image.data, image.len, NULL); // without it: no cache
     buffer_free(&image);

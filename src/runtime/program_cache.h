@@ -11,12 +11,15 @@ bool program_find(const char key[CACHE_KEY_CHARS], program *prog);
 // Appends the image of a program.
 typedef wf_status make_program(void *context, buffer *image, wf_error *err);
 
+// Loads an image fresh from the compiler, which may be freed afterwards: one that does not load is WF_ERROR_COMPILE.
+wf_status program_load_made(const buffer *image, program *prog, wf_error *err);
+
 typedef struct program_times {
     double started, seconds; // of making it: CLOCK_MONOTONIC
 } program_times;
 
-// Makes a program and puts it into the cache, where it replaces what was there (`key` NULL: it is not kept). An image
-// fresh from the compiler that does not load is WF_ERROR_COMPILE.
+// Makes a program and puts it into the cache, where it replaces what was there (`key` NULL: it is not kept). Errors
+// as of program_load_made.
 wf_status program_make(make_program *make, void *context, const char *key, program *prog, program_times *times,
                        wf_error *err);
 

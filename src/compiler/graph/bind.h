@@ -10,6 +10,11 @@
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err);
 
+// Completes shapes that a file need not be given: `all` has room for the function's arguments, whose number is *n_all;
+// `given` shapes have dims or none. WF_ERROR_USAGE: an argument of sizes that neither fixes.
+wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
+                        array_shape *all, wf_error *err);
+
 // The function's type follows its arguments and what it returns.
 void bind_update_type(MlirOperation function);
 

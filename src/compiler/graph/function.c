@@ -273,6 +273,20 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
     return status;
 }
 
+static wf_status bind(MlirOperation function, const function_options *o, uint32_t n, const array_shape *shapes,
+                      const char *const *names, wf_error *err)
+{
+    if (!o->as_declared) return bind_arguments(function, n, shapes, names, err);
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
+    array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
+    if (!all) return error_memory(err, n_all * sizeof *all);
+    wf_status status = bind_declared(function, n, shapes, n_all, all, err);
+    if (status == WF_OK) status = bind_arguments(function, n_all, all, NULL, err);
+    free(all);
+    return status;
+}
+
 WF_EXPORT compile_function_fn welford_compile_function;
 
 wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
@@ -294,7 +308,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
-    if (status == WF_OK) status = bind_arguments(function, n_arguments, arguments, argument_names, err);
+    if (status == WF_OK) status = bind(function, o, n_arguments, arguments, argument_names, err);
     if (status == WF_OK) status = lower(&r, function, !o->no_raise, &p, err);
     if (status == WF_OK) status = emit(&r, function, &o->cpu, &p, image, err);
     if (r.module.ptr) mlirModuleDestroy(r.module);

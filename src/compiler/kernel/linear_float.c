@@ -3,11 +3,11 @@
 // A column costs, for a tile of 6 rows and two vectors, 12 FMA in 6 cycles, 6 broadcasts and 2 loads; widening f16 or
 // bf16 weights is paid once for all rows.
 //
-// Where the CPU has vdpbf16ps, BF16 weights are multiplied by it, in calls of one row as of many, so that a token's result
-// does not depend on the others: twice the speed of FMA, with activations rounded to bf16. Each product is then wrong by
-// at most 2^-8 of itself; the NMSE is 2.8e-6 for normally distributed x, and never more than 2^-16 for errors of random
-// signs. llama.cpp rounds them too. Keeping x exact as the sum of two bf16 would take two vdpbf16ps a pair and so be no
-// faster than FMA, which is exact and is what WELFORD_CPU=icelake-server asks for.
+// Where the CPU has vdpbf16ps, BF16 weights are multiplied by it, in calls of one row as of many, so that a token's
+// result does not depend on the others: twice the speed of FMA, with activations rounded to bf16. Each product is then
+// wrong by at most 2^-8 of itself; the NMSE is 2.8e-6 for normally distributed x, and never more than 2^-16 for errors
+// of random signs. llama.cpp rounds them too. Keeping x exact as the sum of two bf16 would take two vdpbf16ps a pair
+// and so be no faster than FMA, which is exact and is what WELFORD_CPU=icelake-server asks for.
 #include "compiler/kernel/linear_parts.h"
 
 // Weights of column `column + j`. Pairs of bf16 are loaded once for each of their two columns: registers are scarcer
