@@ -233,7 +233,9 @@ wf_status bundle_finish(bundle_writer *w, wf_error *err)
     store_u64(w->header + AT_BYTES, w->end);
     store_u64(w->header + AT_COUNT, w->n_sections);
     store_u64(w->header + AT_CHECKSUM, XXH3_64bits(w->header + AT_BYTES, BUNDLE_ALIGNMENT - AT_BYTES));
-    if (!write_at(w->file.fd, (view){(const char *)w->header, sizeof w->header}, 0) ||
+    // An empty section at the end has written nothing.
+    if (ftruncate(w->file.fd, (off_t)w->end) ||
+        !write_at(w->file.fd, (view){(const char *)w->header, sizeof w->header}, 0) ||
         !draft_publish(&w->file, w->path))
         return fail_writing(w, err);
     return WF_OK;

@@ -102,8 +102,11 @@ void compiler_close(compiler_door *door);
 #define WELFORD_COMPILER_VERSION "5"
 
 // What stands for the compiler in cache keys: its version, and size and time of modification of the library that would
-// be opened, so that a rebuilt compiler is never answered from an old cache.
+// be opened, so that a rebuilt compiler is never answered from an old cache. Where there is no library, it is that of
+// the one which last left a program in the cache: its programs still run.
 enum { COMPILER_IDENTITY_CHARS = 96 };
 void compiler_identity(char identity[COMPILER_IDENTITY_CHARS]);
+// Leaves the identity in the cache folder.
+void compiler_keep_identity(void);
 
 #endif

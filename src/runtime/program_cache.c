@@ -3,6 +3,8 @@
 #include <limits.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "runtime/compiler.h"
 
 static bool find_path(const char *key, char path[PATH_MAX])
 {
@@ -33,8 +35,9 @@ wf_status program_make(make_program *make, void *context, const char *key, progr
     wf_status status = make(context, &image, err);
     times->seconds = clock_seconds() - times->started;
     if (status == WF_OK) status = program_load_made(&image, prog, err);
-    if (status == WF_OK && key && find_path(key, path))
-        file_write(path, image.data, image.len, NULL); // without it: no cache
+    if (status == WF_OK && key && find_path(key, path) &&
+        file_write(path, image.data, image.len, NULL) == WF_OK) // without it: no cache
+        compiler_keep_identity();
     buffer_free(&image);
     return status;
 }
