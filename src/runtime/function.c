@@ -14,14 +14,22 @@ struct function {
     executor *executor;
     int64_t dims[DIM_COUNT];
     unsigned char *arena;
+    size_t arena_bytes;
     unsigned char **areas; // [n_areas]
 };
 
 // ---- the program
 
+// Keys of a program for any sizes, and of one for the sizes of these arguments.
+typedef struct keys {
+    char open[CACHE_KEY_CHARS], fixed[CACHE_KEY_CHARS];
+    bool keep;
+} keys;
+
 typedef struct compilation {
     const function_source *source;
     buffer *notes;
+    keys keys;
 } compilation;
 
 wf_status function_compile(const function_source *s, buffer *notes, buffer *image, wf_error *err)
@@ -41,16 +49,17 @@ static wf_status compile(void *context, buffer *image, wf_error *err)
     return function_compile(c->source, c->notes, image, err);
 }
 
-// All that decides the program's bytes: the file, its name (in labels and messages), options, shapes, CPU, compiler.
-static bool make_key(const function_source *s, char key[CACHE_KEY_CHARS])
+// All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes
+// where it was compiled for them.
+static bool make_key(const function_source *s, bool open, char key[CACHE_KEY_CHARS])
 {
     const function_options *o = &s->options;
     const char *const texts[] = {o->name, o->entry, o->fuse, o->no_fuse, o->cpu.key};
     buffer facts = {0};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         buffer_printf(&facts, "%d %s\n", texts[i] != NULL, texts[i] ? texts[i] : "");
-    buffer_printf(&facts, "%d %" PRIu32, o->no_raise, s->n_arguments);
-    for (uint32_t i = 0; i < s->n_arguments; i++) {
+    buffer_printf(&facts, "%d %d %" PRIu32, o->no_raise, open, s->n_arguments);
+    for (uint32_t i = 0; i < s->n_arguments && !open; i++) {
         buffer_append_char(&facts, ' ');
         array_shape_print(&s->arguments[i], &facts);
     }
@@ -63,24 +72,122 @@ static bool make_key(const function_source *s, char key[CACHE_KEY_CHARS])
     return good;
 }
 
-// ---- opening
+static const char *name_image(void *context, const plan *p)
+{
+    const keys *k = &((const compilation *)context)->keys;
+    return !k->keep ? NULL : p->n_dims > 1 ? k->open : k->fixed;
+}
+
+// ---- sizes
+
+static bool uses_dim(const plan_array *a, uint32_t dim)
+{
+    for (uint32_t d = 0; d < a->n_dims; d++)
+        if (a->dims[d].c[dim]) return true;
+    return false;
+}
+
+// `dims`: what the arguments before this one say; NULL: nothing.
+static wf_status wrong_shape(const plan *p, uint32_t i, const array_shape *given, const char *name, const int64_t *dims,
+                             wf_error *err)
+{
+    buffer have = {0}, want = {0};
+    array_shape_print(given, &have);
+    for (uint32_t d = 0; d < p->arrays[i].n_dims; d++) {
+        affine_print(&p->arrays[i].dims[d], p->dims, &want);
+        buffer_append_char(&want, 'x');
+    }
+    buffer_printf(&want, "%s", array_type_name(p->arrays[i].type));
+    for (uint32_t d = 1, n = 0; d < p->n_dims && dims; d++)
+        if (uses_dim(&p->arrays[i], d) && dims[d] >= 0)
+            buffer_printf(&want, "%s%s = %" PRId64, n++ ? ", " : ", where ", p->dims[d].name, dims[d]);
+    error_set(err, WF_ERROR_USAGE, "argument %" PRIu32 "%s%s%s is %s, the function takes %s", i, name ? " (" : "",
+              name ? name : "", name ? ")" : "", buffer_view(&have).data, buffer_view(&want).data);
+    buffer_free(&have);
+    buffer_free(&want);
+    return WF_ERROR_USAGE;
+}
+
+// The dim that a size is a multiple of; DIM_ONE: none.
+static uint32_t dim_of_size(const affine *size)
+{
+    uint32_t dim = DIM_COUNT - 1;
+    while (dim > DIM_ONE && !size->c[dim]) dim--;
+    return dim;
+}
+
+// What the arguments' sizes say of the program's dims: each dim stands alone somewhere; then all sizes have to agree.
+static wf_status find_dims(const plan *p, uint32_t n, const array_shape *shapes, const char *const *names,
+                           int64_t dims[DIM_COUNT], wf_error *err)
+{
+    if (n != p->n_arguments)
+        return error_set(err, WF_ERROR_USAGE, "the function takes %" PRIu32 " argument%s, %" PRIu32 " %s given",
+                         p->n_arguments, p->n_arguments == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    for (uint32_t d = 0; d < DIM_COUNT; d++) dims[d] = d < p->n_dims ? -1 : 0; // -1: not known yet
+    dims[DIM_ONE] = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        const plan_array *a = &p->arrays[i];
+        if (shapes[i].type != a->type || shapes[i].n_dims != a->n_dims)
+            return wrong_shape(p, i, &shapes[i], names ? names[i] : NULL, NULL, err);
+        for (uint32_t d = 0; d < a->n_dims; d++) {
+            uint32_t dim = dim_of_size(&a->dims[d]);
+            if (dim != DIM_ONE && !p->dims[dim].factors[0] && dims[dim] < 0)
+                dims[dim] = shapes[i].dims[d] / a->dims[d].c[dim];
+        }
+    }
+    for (uint32_t d = 1; d < p->n_dims; d++) {
+        const uint32_t *f = p->dims[d].factors;
+        if (!f[0] && dims[d] < 0) dims[d] = 0; // a dim that became another
+        if (f[0] && __builtin_mul_overflow(dims[f[0]], dims[f[1]], &dims[d])) return error_memory(err, SIZE_MAX);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t d = 0; d < p->arrays[i].n_dims; d++) {
+            int64_t wanted;
+            if (!affine_eval_checked(&p->arrays[i].dims[d], dims, &wanted) || wanted != shapes[i].dims[d])
+                return wrong_shape(p, i, &shapes[i], names ? names[i] : NULL, dims, err);
+        }
+    return WF_OK;
+}
 
 static void *aligned(size_t bytes) { return checked_align(bytes + 64, 64, &bytes) ? aligned_alloc(64, bytes) : NULL; }
+
+// An arena for these dims.
+static wf_status allocate(function *f, const int64_t dims[DIM_COUNT], wf_error *err)
+{
+    int64_t bytes;
+    if (!affine_eval_checked(&f->prog->plan.areas[FUNCTION_ARENA].bytes, dims, &bytes))
+        return error_memory(err, SIZE_MAX);
+    if (!f->arena || (size_t)bytes > f->arena_bytes) {
+        unsigned char *more = aligned((size_t)bytes);
+        if (!more) return error_memory(err, (size_t)bytes);
+        free(f->arena);
+        f->arena = more;
+        f->arena_bytes = (size_t)bytes;
+    }
+    f->areas[FUNCTION_ARENA] = f->arena;
+    memmove(f->dims, dims, sizeof f->dims);
+    return WF_OK;
+}
+
+wf_status function_bind(function *f, uint32_t n, const array_shape *arguments, const char *const *names, wf_error *err)
+{
+    int64_t dims[DIM_COUNT];
+    TRY(find_dims(&f->prog->plan, n, arguments, names, dims, err));
+    return allocate(f, dims, err);
+}
+
+// ---- opening
 
 static wf_status prepare(function *f, thread_pool *pool, wf_error *err)
 {
     const plan *p = &f->prog->plan;
-    int64_t bytes;
     f->dims[DIM_ONE] = 1;
-    if (plan_is_sequence(p) || p->n_dims != 1)
-        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: not a function of fixed sizes", p->name);
-    if (!affine_eval_checked(&p->areas[FUNCTION_ARENA].bytes, f->dims, &bytes)) return error_memory(err, SIZE_MAX);
-    f->arena = aligned((size_t)bytes);
+    if (plan_is_sequence(p)) return error_set(err, WF_ERROR_USAGE, "%s: not a function on arrays", p->name);
     f->areas = calloc(p->n_areas, sizeof *f->areas);
-    if (!f->arena || !f->areas) return error_memory(err, (size_t)bytes);
-    f->areas[FUNCTION_ARENA] = f->arena;
+    if (!f->areas) return error_memory(err, p->n_areas * sizeof *f->areas);
     f->areas[FUNCTION_CONSTANTS] = (unsigned char *)(uintptr_t)f->prog->constants; // read-only: no kernel writes here
-    return executor_create(f->prog, pool, &f->executor, err);
+    TRY(executor_create(f->prog, pool, &f->executor, err));
+    return p->n_dims == 1 ? allocate(f, f->dims, err) : WF_OK;
 }
 
 wf_status function_of_program(const program *prog, thread_pool *pool, function **out, wf_error *err)
@@ -97,19 +204,30 @@ wf_status function_of_program(const program *prog, thread_pool *pool, function *
     return status;
 }
 
+// Whether the cache has a program for these arrays, for any sizes or for theirs.
+static bool find_program(function *f, const function_source *s, const keys *k)
+{
+    int64_t dims[DIM_COUNT];
+    if (program_find(k->open, &f->own)) {
+        if (find_dims(&f->own.plan, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK) return true;
+        program_free(&f->own);
+    }
+    return program_find(k->fixed, &f->own);
+}
+
 wf_status function_open(const function_source *s, thread_pool *pool, buffer *notes, function **out, wf_error *err)
 {
     *out = NULL;
-    char key[CACHE_KEY_CHARS];
-    compilation c = {s, notes};
-    bool keep = !s->no_cache && make_key(s, key);
+    compilation c = {.source = s, .notes = notes};
+    c.keys.keep = !s->no_cache && make_key(s, true, c.keys.open) && make_key(s, false, c.keys.fixed);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->prog = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
-    f->cached = keep && !s->options.print_ir_after && program_find(key, &f->own);
-    wf_status status = f->cached ? WF_OK : program_make(compile, &c, keep ? key : NULL, &f->own, &f->compiled, err);
+    f->cached = c.keys.keep && !s->options.print_ir_after && find_program(f, s, &c.keys);
+    wf_status status = f->cached ? WF_OK : program_make(compile, name_image, &c, &f->own, &f->compiled, err);
     if (status == WF_OK) status = prepare(f, pool, err);
+    if (status == WF_OK) status = function_bind(f, s->n_arguments, s->arguments, s->argument_names, err);
     if (status == WF_OK)
         *out = f;
     else

@@ -8,8 +8,9 @@
 
 typedef struct function function;
 
-// The graph file's text or bytecode, zero-terminated after `bytes`, and the arguments' shapes, which fix its dynamic
-// sizes. `argument_names` (may be NULL) stand for the arguments in messages.
+// The graph file's text or bytecode, zero-terminated after `bytes`, and the arguments' shapes. Sizes that the file
+// leaves open stay open in the program where its ops allow it; else it is compiled for these sizes. `argument_names`
+// (may be NULL) stand for the arguments in messages.
 typedef struct function_source {
     const char *text;
     size_t bytes;
@@ -28,6 +29,11 @@ wf_status function_compile(const function_source *source, buffer *notes, buffer 
 wf_status function_open(const function_source *source, thread_pool *pool, buffer *notes, function **f, wf_error *err);
 void function_close(function *f); // NULL is fine
 
+// Other shapes for the calls that follow. WF_ERROR_USAGE: the program takes no such arrays, and nothing has changed;
+// function_open may find or make one that does.
+wf_status function_bind(function *f, uint32_t n_arguments, const array_shape *arguments,
+                        const char *const *argument_names, wf_error *err);
+
 const plan *function_plan(const function *f);
 bool function_was_cached(const function *f);
 // The shape of an argument, or of a result behind them.
@@ -40,7 +46,7 @@ wf_status function_call(function *f, void *const *arrays, wf_error *err);
 // As executor_observe.
 void function_observe(function *f, execute_observer *observer, void *context);
 
-// A function of a program that is there already; `prog` must outlive it.
+// A function of a program that is there already, to be bound (but where no size is open); `prog` must outlive it.
 wf_status function_of_program(const program *prog, thread_pool *pool, function **f, wf_error *err);
 
 #endif

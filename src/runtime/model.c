@@ -159,7 +159,14 @@ static wf_status find_program(model *m, wf_error *err)
 typedef struct compilation {
     model *m;
     compile_options options;
+    const char *key;
 } compilation;
+
+static const char *name_image(void *context, const plan *p)
+{
+    (void)p;
+    return ((const compilation *)context)->key;
+}
 
 static wf_status make_image(void *context, buffer *image, wf_error *err)
 {
@@ -170,10 +177,10 @@ static wf_status make_image(void *context, buffer *image, wf_error *err)
 static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
 {
     char key[CACHE_KEY_CHARS];
-    compilation c = {m, compile_options_of(m)};
+    compilation c = {m, compile_options_of(m), NULL};
     c.options.n_threads = thread_pool_size(pool);
-    bool keep = find_key(m, &c.options, key);
-    wf_status status = program_make(make_image, &c, keep ? key : NULL, &m->program, &m->compiled, err);
+    if (find_key(m, &c.options, key)) c.key = key;
+    wf_status status = program_make(make_image, name_image, &c, &m->program, &m->compiled, err);
     compiler_close(&m->door);
     return status;
 }

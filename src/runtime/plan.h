@@ -193,7 +193,8 @@ typedef struct plan_array {
 } plan_array;
 
 typedef struct plan {
-    const char *name; // of the model or of the function
+    const char *name;  // of the model or of the function
+    const char *fixed; // of a function whose file leaves sizes open: why it was compiled for some; else empty or NULL
     // facts that the engine of a sequence program needs; architecture is NULL in a function, and the others are unset
     const char *architecture;
     int64_t n_vocab, n_ctx_train, n_embd;

@@ -1,9 +1,9 @@
 // The plan as a file, little endian:
 //
-//     0    magic "WFPLAN06"; the last two digits count versions of this format
+//     0    magic "WFPLAN07"; the last two digits count versions of this format
 //     8    u64 bytes of the whole; up to 15 zero bytes may follow, as padding
 //     16   u32 n_dims, each: str name; u32 factors[2]
-//          str name; u32 is_sequence
+//          str name, fixed; u32 is_sequence
 //            of a sequence: str architecture; i64 n_vocab, n_ctx_train, n_embd, kv.n_layer, kv.n_kv_heads, kv.head_dim;
 //            u32 kv.f32
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
@@ -47,7 +47,7 @@ enum { // bytes
     SMALLEST_CALL = 5 * 4 + 2 * AFFINE_BYTES + 7 * 8,
 };
 
-static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '6'};
+static const char MAGIC[8] = {'W', 'F', 'P', 'L', 'A', 'N', '0', '7'};
 
 // ---- writing
 
@@ -131,6 +131,7 @@ static void put_call(buffer *out, uint32_t n_dims, const plan_call *call)
 static void put_facts(buffer *out, const plan *p)
 {
     put_text(out, p->name);
+    put_text(out, p->fixed ? p->fixed : "");
     put_u32(out, plan_is_sequence(p));
     if (plan_is_sequence(p)) {
         put_text(out, p->architecture);
@@ -400,6 +401,7 @@ static void get_dims(reader *r, plan *p)
 static void get_facts(reader *r, plan *p)
 {
     p->name = get_text(r);
+    p->fixed = get_text(r);
     if (get_u32_to(r, 1, "a flag that is neither 0 nor 1")) {
         p->architecture = get_text(r);
         p->n_vocab = get_i64(r);

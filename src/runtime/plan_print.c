@@ -197,6 +197,10 @@ static void print_head(const plan *p, buffer *out)
 {
     print_text(out, p->name);
     if (!plan_is_sequence(p)) {
+        if (p->fixed && *p->fixed) {
+            buffer_printf(out, ", for fixed sizes: ");
+            print_text(out, p->fixed);
+        }
         buffer_append_char(out, '\n');
         print_arrays(p, out);
         return;

@@ -26,7 +26,7 @@ wf_status program_load_made(const buffer *image, program *prog, wf_error *err)
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
-wf_status program_make(make_program *make, void *context, const char *key, program *prog, program_times *times,
+wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
                        wf_error *err)
 {
     char path[PATH_MAX];
@@ -35,8 +35,8 @@ wf_status program_make(make_program *make, void *context, const char *key, progr
     wf_status status = make(context, &image, err);
     times->seconds = clock_seconds() - times->started;
     if (status == WF_OK) status = program_load_made(&image, prog, err);
-    if (status == WF_OK && key && find_path(key, path) &&
-        file_write(path, image.data, image.len, NULL) == WF_OK) // without it: no cache
+    const char *key = status == WF_OK ? name(context, &prog->plan) : NULL;
+    if (key && find_path(key, path) && file_write(path, image.data, image.len, NULL) == WF_OK) // without it: no cache
         compiler_keep_identity();
     buffer_free(&image);
     return status;

@@ -18,9 +18,11 @@ typedef struct program_times {
     double started, seconds; // of making it: CLOCK_MONOTONIC
 } program_times;
 
-// Makes a program and puts it into the cache, where it replaces what was there (`key` NULL: it is not kept). Errors
-// as of program_load_made.
-wf_status program_make(make_program *make, void *context, const char *key, program *prog, program_times *times,
+// The key of a program that was made; NULL: it is not kept.
+typedef const char *name_program(void *context, const plan *p);
+
+// Makes a program and puts it into the cache, where it replaces what was there. Errors as of program_load_made.
+wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
                        wf_error *err);
 
 #endif

@@ -155,7 +155,9 @@ static int find_category(uint32_t code)
 
 bool unicode_is_word(uint32_t code)
 {
+    enum { NON_JOINER = 0x200c, JOINER = 0x200d };
     const char *category = CATEGORIES[find_category(code)][0];
+    if (code == NON_JOINER || code == JOINER) return true;
     for (size_t i = 0; i < sizeof CIRCLED / sizeof *CIRCLED; i++)
         if (code >= CIRCLED[i].first && code <= CIRCLED[i].last) return true;
     return category[0] == 'l' || category[0] == 'm' || !strcmp(category, "nd") || !strcmp(category, "nl") ||

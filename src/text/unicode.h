@@ -14,7 +14,8 @@ bool unicode_add_property(code_set *set, view name);
 // Adds what differs from a member in case only, one character for one (CaseFolding.txt, status C and S).
 void unicode_add_cases(code_set *set);
 
-// \w: letters, marks, digits, connectors, and symbols that are alphabetic.
+// A character of a word, as UTS 18 defines it: letters, marks, digits, connectors, symbols that are alphabetic, and the
+// two joiners.
 bool unicode_is_word(uint32_t code);
 
 #endif

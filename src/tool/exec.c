@@ -214,35 +214,6 @@ static wf_status check_command(const exec_command *command, const char *name, wf
     return WF_OK;
 }
 
-static bool same_shape(const array_shape *a, const array_shape *b)
-{
-    bool same = a->type == b->type && a->n_dims == b->n_dims;
-    for (uint32_t d = 0; same && d < a->n_dims; d++) same = a->dims[d] == b->dims[d];
-    return same;
-}
-
-static wf_status check_arrays(const exec_command *command, const exec_arrays *a, const function *f, wf_error *err)
-{
-    uint32_t n = function_plan(f)->n_arguments;
-    if (n != command->n_inputs)
-        return error_set(err, WF_ERROR_USAGE, "the function takes %" PRIu32 " argument%s, %" PRIu32 " %s given", n,
-                         n == 1 ? "" : "s", command->n_inputs, command->n_inputs == 1 ? "is" : "are");
-    for (uint32_t i = 0; i < n; i++) {
-        array_shape wanted;
-        buffer want = {0}, have = {0};
-        function_shape(f, i, &wanted);
-        if (same_shape(&wanted, &a->shapes[i])) continue;
-        array_shape_print(&wanted, &want);
-        array_shape_print(&a->shapes[i], &have);
-        error_set(err, WF_ERROR_USAGE, "argument %" PRIu32 " (%s): it is %s, the function was compiled for %s", i,
-                  command->inputs[i], buffer_view(&have).data, buffer_view(&want).data);
-        buffer_free(&want);
-        buffer_free(&have);
-        return WF_ERROR_USAGE;
-    }
-    return WF_OK;
-}
-
 static wf_status open_ahead(const exec_command *command, const exec_arrays *a, thread_pool *pool, ahead *w,
                             function **f, wf_error *err)
 {
@@ -252,7 +223,7 @@ static wf_status open_ahead(const exec_command *command, const exec_arrays *a, t
     TRY(bundle_program(&w->file, &command->options.cpu, &w->prog, err));
     TRY(check_command(command, w->prog.plan.name, err));
     TRY(function_of_program(&w->prog, pool, f, err));
-    return check_arrays(command, a, *f, err);
+    return function_bind(*f, command->n_inputs, a->shapes, command->inputs, err);
 }
 
 // ---- running
@@ -281,6 +252,9 @@ static void print_tables(const exec_command *command, const plan *p)
 {
     buffer text = {0};
     if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (command->print_report && p->n_dims > 1) buffer_printf(&text, "sizes            any\n");
+    if (command->print_report && p->fixed && *p->fixed)
+        buffer_printf(&text, "sizes            those of these arrays: %s\n", p->fixed);
     if (command->print_plan) plan_print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);

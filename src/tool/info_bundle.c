@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cpu.h"
 #include "runtime/program.h"
@@ -98,8 +99,8 @@ static void print_json_arrays(const char *name, const plan *p, const plan_array 
         for (uint32_t d = 0; d < arrays[i].n_dims; d++) {
             buffer text = {0};
             affine_print(&arrays[i].dims[d], p->dims, &text);
-            fputs(d ? ", " : "", stdout);
-            print_json_string(stdout, buffer_view(&text));
+            bool fixed = strspn(buffer_view(&text).data, "0123456789") == text.len;
+            printf(fixed ? "%s%s" : "%s\"%s\"", d ? ", " : "", buffer_view(&text).data);
             buffer_free(&text);
         }
         fputs("]}", stdout);

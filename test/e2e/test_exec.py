@@ -784,3 +784,16 @@ def test_profile(mlir, tmp_path):
     f.run(A, options=["--profile", tmp_path / "t.json"]).ok()
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert len(events) == 1 and events[0]["dur"] > 0 and "f.mlir:2:7" in events[0]["args"]["op"]
+
+
+@pytest.mark.parametrize("options", [[], ["--no-raise"]], ids=["raised", "plain"])
+def test_product_of_no_rows(welford, tmp_path, options):
+    path = tmp_path / "f.mlir"
+    path.write_text("""func.func @main(%x: tensor<0x17xf32>, %w: tensor<17x7xf32>) -> tensor<0x7xf32> {
+  %z = arith.constant dense<0.0> : tensor<0x7xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<0x17xf32>, tensor<17x7xf32>) outs(%z : tensor<0x7xf32>) -> tensor<0x7xf32>
+  return %y : tensor<0x7xf32>
+}
+""")
+    Function(welford, path, tmp_path).run(np.zeros((0, 17), np.float32), np.zeros((17, 7), np.float32), options=options).ok()
+    assert np.load(tmp_path / "o0.npy").shape == (0, 7)

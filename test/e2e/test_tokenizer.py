@@ -300,7 +300,7 @@ def test_names_of_pre_tokenizers(welford, smollm2, tmp_path):
 
 def test_warns_without_pre(welford, smollm2, tmp_path):
     model = edited(smollm2, tmp_path / "model.gguf", lambda v: v.pop("tokenizer.ggml.pre"))
-    for verb in (["tokenize", "--ids", "-p", "I don't know"], ["info"]):
+    for verb in (["tokenize", "--ids", "-p", "I don't know"], ["info", "--any"]):
         done = welford.run(verb[0], model, *verb[1:]).ok()
         assert done.stderr.count("\n") == 1 and "tokenizer.ggml.pre" in done.stderr and "guess" in done.stderr
     assert not welford.run("tokenize", smollm2, "-p", "a").ok().stderr

@@ -7,7 +7,7 @@
 #include "compiler/codegen/context.h"
 #include "compiler/frontend/old_tosa_parts.h"
 
-static const char OLD[] = "old_";
+enum { PREFIX_BYTES = sizeof "old_" - 1 };
 
 typedef struct run {
     int n_old;
@@ -43,7 +43,7 @@ static void visit(MlirOperation op, void *context)
     if (r->status != WF_OK || !op_name_starts_with(op, "old_tosa.")) return;
     MlirStringRef old = mlirIdentifierStr(mlirOperationGetName(op));
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(old.length - (sizeof OLD - 1)), old.data + sizeof OLD - 1);
+    snprintf(name, sizeof name, "%.*s", (int)old.length - PREFIX_BYTES, old.data + PREFIX_BYTES);
     upgrade u;
     read_op(&u, op, name);
     if (mlirOperationGetNumResults(op) > UPGRADE_MAX_OPERANDS) u.problem = "is too large";

@@ -58,17 +58,6 @@ static wf_status check_argument(uint32_t i, const char *name, const array_shape 
     return WF_OK;
 }
 
-// As an argument's shape is given on the command line: "?x128xf32".
-static wf_status want_sizes(uint32_t i, const array_shape *shape, wf_error *err)
-{
-    buffer text = {0};
-    array_shape_print(shape, &text);
-    error_set(err, WF_ERROR_USAGE, "argument %u is %s: --shape %u=... gives the sizes that the file leaves open", i,
-              buffer_view(&text).data, i);
-    buffer_free(&text);
-    return WF_ERROR_USAGE;
-}
-
 wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
                         array_shape *all, wf_error *err)
 {
@@ -79,13 +68,32 @@ wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_sh
         TRY(check_tensor(i, declared, &type, err));
         all[i] = i < n_given && given[i].n_dims ? given[i] : declared_shape(declared);
         all[i].type = type;
-        for (uint32_t d = 0; d < all[i].n_dims; d++)
-            if (all[i].dims[d] < 0) return want_sizes(i, &all[i], err);
     }
     for (uint32_t i = n_all; i < n_given; i++)
         if (given[i].n_dims)
             return error_set(err, WF_ERROR_USAGE, "--shape %u: the function takes %u argument%s", i, n_all,
                              n_all == 1 ? "" : "s");
+    return WF_OK;
+}
+
+static bool is_open(const array_shape *shape)
+{
+    bool open = false;
+    for (uint32_t d = 0; d < shape->n_dims; d++) open |= shape->dims[d] < 0;
+    return open;
+}
+
+wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *reason, wf_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        buffer text = {0};
+        if (!is_open(&shapes[i])) continue;
+        array_shape_print(&shapes[i], &text);
+        error_set(err, WF_ERROR_USAGE, "argument %u is %s: its sizes have to be given, as in --shape %u=2x128%s%s", i,
+                  buffer_view(&text).data, i, reason->len ? ": " : "", buffer_view(reason).data);
+        buffer_free(&text);
+        return WF_ERROR_USAGE;
+    }
     return WF_OK;
 }
 
@@ -103,18 +111,38 @@ void bind_update_type(MlirOperation function)
     free(types);
 }
 
+bool bind_has_open_sizes(MlirOperation function)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(entry); i++) {
+        MlirType t = mlirValueGetType(mlirBlockGetArgument(entry, i));
+        if (mlirTypeIsATensor(t) && mlirShapedTypeHasRank(t) && !mlirShapedTypeHasStaticShape(t)) return true;
+    }
+    return false;
+}
+
+wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
+                               wf_error *err)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    intptr_t wanted = mlirBlockGetNumArguments(entry);
+    if (n != wanted)
+        return error_set(err, WF_ERROR_USAGE, "the function takes %zd argument%s, %u %s given", wanted,
+                         wanted == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    for (uint32_t i = 0; i < n; i++)
+        TRY(check_argument(i, names ? names[i] : NULL, &shapes[i], mlirValueGetType(mlirBlockGetArgument(entry, i)),
+                           err));
+    return WF_OK;
+}
+
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err)
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
-    intptr_t wanted = mlirBlockGetNumArguments(entry);
     MlirOperation first = mlirBlockGetFirstOperation(entry);
-    if (n != wanted)
-        return error_set(err, WF_ERROR_USAGE, "the function takes %zd argument%s, %u %s given", wanted,
-                         wanted == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    TRY(bind_check_arguments(function, n, shapes, names, err));
     for (uint32_t i = 0; i < n; i++) {
         MlirValue argument = mlirBlockGetArgument(entry, i);
-        TRY(check_argument(i, names ? names[i] : NULL, &shapes[i], mlirValueGetType(argument), err));
         MlirType declared = mlirValueGetType(argument);
         mlirValueSetType(argument, tensor_of((int)shapes[i].n_dims, shapes[i].dims, element_type_of(argument)));
         if (mlirTypeEqual(declared, mlirValueGetType(argument)) || !first.ptr) continue;

@@ -150,3 +150,32 @@ wf_status decompose_function(compiler_context *c, MlirOperation function, bool (
     for_each_op(function, decompose, &r);
     return r.status;
 }
+
+typedef struct search {
+    bool (*keep)(MlirOperation op);
+    bool found;
+} search;
+
+static bool is_open(MlirValue v)
+{
+    MlirType t = mlirValueGetType(v);
+    return mlirTypeIsAShaped(t) && !(mlirShapedTypeHasRank(t) && mlirShapedTypeHasStaticShape(t));
+}
+
+static void find_open(MlirOperation op, void *context)
+{
+    search *s = context;
+    bool ours = op_name_starts_with(op, "wf.");
+    if (s->found || (!ours && !find_definition(op)) || (s->keep && s->keep(op))) return;
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        s->found = s->found || is_open(mlirOperationGetOperand(op, i));
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
+        s->found = s->found || is_open(mlirOperationGetResult(op, i));
+}
+
+bool decompose_needs_sizes(MlirOperation function, bool (*keep)(MlirOperation op))
+{
+    search s = {.keep = keep};
+    for_each_op(function, find_open, &s);
+    return s.found;
+}

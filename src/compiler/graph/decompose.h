@@ -7,6 +7,9 @@
 
 #include "compiler/codegen/context.h"
 
+// Whether some op that would be replaced has a size that is not fixed.
+bool decompose_needs_sizes(MlirOperation function, bool (*keep)(MlirOperation op));
+
 // Replaces every op with a definition that `keep` (may be NULL: none) does not want. Sizes must be fixed. A wf op
 // without a definition here is WF_ERROR_UNSUPPORTED with its name and location.
 wf_status decompose_function(compiler_context *c, MlirOperation function, bool (*keep)(MlirOperation op),

@@ -215,6 +215,8 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, plan
     TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
+    if (decompose_needs_sizes(function, keep))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "an op has no kernel for sizes that are not known");
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);
@@ -256,12 +258,12 @@ static void name_places(plan *p, const char *name)
     for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
 }
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, plan *p, buffer *image,
-                      wf_error *err)
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, bool any_size, plan *p,
+                      buffer *image, wf_error *err)
 {
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {.chain = runner_has(r, "chain")};
+    const lower_options options = {.chain = runner_has(r, "chain"), .any_size = any_size};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
@@ -273,18 +275,68 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
     return status;
 }
 
-static wf_status bind(MlirOperation function, const function_options *o, uint32_t n, const array_shape *shapes,
-                      const char *const *names, wf_error *err)
+// Sizes that the file leaves open stay open, where all ops allow it: one program for all sizes. What keeps it from that
+// goes to `reason`; image and notes are as before then.
+static bool compile_for_any_size(const runner *r, const function_options *o, buffer *image, buffer *reason)
 {
-    if (!o->as_declared) return bind_arguments(function, n, shapes, names, err);
+    runner own = *r;
+    plan p = {0};
+    wf_error err = {0};
+    size_t image_bytes = image->len, notes_bytes = r->notes->len;
+    own.module = mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(r->module)));
+    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
+    while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
+    wf_status status = lower(&own, function, !o->no_raise, &p, &err);
+    if (status == WF_OK) status = emit(&own, function, &o->cpu, true, &p, image, &err);
+    mlirModuleDestroy(own.module);
+    plan_free(&p);
+    if (status == WF_OK) return true;
+    name_place(o->name, &err);
+    buffer_printf(reason, "%s", err.message);
+    image->len = image_bytes;
+    r->notes->len = notes_bytes;
+    return false;
+}
+
+static wf_status compile_for_sizes(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                   const array_shape *shapes, const char *const *names, const buffer *reason,
+                                   buffer *image, wf_error *err)
+{
+    plan p = {0};
+    p.fixed = arena_strdup(&p.memory, buffer_view(reason));
+    wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
+    if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
+    if (status == WF_OK) status = emit(r, function, &o->cpu, false, &p, image, err);
+    plan_free(&p);
+    return status;
+}
+
+// Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
+static wf_status compile_as_declared(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                     const array_shape *given, buffer *image, buffer *reason, wf_error *err)
+{
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
     uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
     array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
+    bool open = bind_has_open_sizes(function);
     if (!all) return error_memory(err, n_all * sizeof *all);
-    wf_status status = bind_declared(function, n, shapes, n_all, all, err);
-    if (status == WF_OK) status = bind_arguments(function, n_all, all, NULL, err);
+    wf_status status = bind_declared(function, n, given, n_all, all, err);
+    for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
+    if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
+        status = bind_check_fixed(n_all, all, reason, err);
+        if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
+    }
     free(all);
     return status;
+}
+
+static wf_status compile_for_arrays(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                    const array_shape *shapes, const char *const *names, buffer *image, buffer *reason,
+                                    wf_error *err)
+{
+    TRY(bind_check_arguments(function, n, shapes, names, err));
+    if (bind_has_open_sizes(function) && compile_for_any_size(r, o, image, reason)) return WF_OK;
+    return compile_for_sizes(r, function, o, n, shapes, names, reason, image, err);
 }
 
 WF_EXPORT compile_function_fn welford_compile_function;
@@ -293,7 +345,6 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                                    const array_shape *arguments, const char *const *argument_names, buffer *image,
                                    buffer *notes, wf_error *err)
 {
-    plan p = {0};
     TRY(check_options(o, err));
     compiler_context c;
     TRY(compiler_context_create(&c, err));
@@ -303,17 +354,19 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                 .no_fuse = o->no_fuse,
                 .print_ir_after = o->print_ir_after,
                 .notes = notes};
+    buffer reason = {0};
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
-    if (status == WF_OK) status = bind(function, o, n_arguments, arguments, argument_names, err);
-    if (status == WF_OK) status = lower(&r, function, !o->no_raise, &p, err);
-    if (status == WF_OK) status = emit(&r, function, &o->cpu, &p, image, err);
+    if (status == WF_OK && o->as_declared)
+        status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);
+    else if (status == WF_OK)
+        status = compile_for_arrays(&r, function, o, n_arguments, arguments, argument_names, image, &reason, err);
     if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
-    plan_free(&p);
+    buffer_free(&reason);
     if (status != WF_OK) name_place(o->name, err);
     return status;
 }

@@ -248,6 +248,20 @@ static void infer_elementwise(inference *f, MlirOperation op)
     set_dims(f, y, rank, dims);
 }
 
+// The ops of wf work row by row: results have the leading sizes of the first operand.
+static void infer_rows(inference *f, MlirOperation op)
+{
+    int64_t dims[MAX_RANK];
+    if (mlirOperationGetNumOperands(op) < 1 || !is_fixed(mlirOperationGetOperand(op, 0))) return;
+    int rank = read_dims(mlirOperationGetOperand(op, 0), dims);
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++) {
+        MlirValue y = mlirOperationGetResult(op, i);
+        if (!is_tensor(y) || rank < 1 || rank_of(y) != rank || dim_of(y, rank - 1) < 0) continue;
+        dims[rank - 1] = dim_of(y, rank - 1);
+        set_dims(f, y, rank, dims);
+    }
+}
+
 static void infer_concat(inference *f, MlirOperation op)
 {
     intptr_t n = mlirOperationGetNumOperands(op);
@@ -345,6 +359,8 @@ static void infer(MlirOperation op, void *context)
         }
     if (op_name_starts_with(op, "linalg.") && !op_is(op, "linalg.index"))
         infer_structured(f, op);
+    else if (op_name_starts_with(op, "wf."))
+        infer_rows(f, op);
     else if (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math."))
         infer_elementwise(f, op);
 }

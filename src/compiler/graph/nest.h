@@ -38,6 +38,7 @@ typedef struct nest {
     int n_loops;
     int64_t extent[NEST_MAX_LOOPS];
     bool reduction[NEST_MAX_LOOPS];
+    int open; // 1: loop 0 is parallel and as long as the caller says: its extent is 1 here, tiles are those of one step
     int n_in, n_out, n_gathers;
     access *in;                    // [n_in]
     access *out;                   // [n_out] memory
@@ -59,8 +60,8 @@ typedef struct nest_shape {
     int64_t chunk;      // of the vector loop, a tile takes this many
     int n_tile_loops;   // the other parallel loops, outermost first
     int tile_loops[NEST_MAX_LOOPS];
-    int64_t n_tiles;
-    int64_t grain; // tiles that are worth handing out at once
+    int64_t n_tiles; // of an open nest: of one step of loop 0
+    int64_t grain;   // tiles that are worth handing out at once
 } nest_shape;
 
 // Puts the loops into the order of the first output, joins what can be joined and decides. Changes the nest's loops.

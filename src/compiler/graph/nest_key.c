@@ -65,6 +65,7 @@ static bool write_access(const nest *n, const access *a, buffer *key)
         return true;
     }
     buffer_printf(key, " %d+%" PRId64, a->buffer, a->offset);
+    if (n->open) buffer_printf(key, " open");
     for (int l = 0; l < n->n_loops; l++) buffer_printf(key, ",%" PRId64, a->coef[l]);
     return true;
 }
@@ -73,6 +74,7 @@ bool nest_write_key(const nest *n, buffer *key)
 {
     if (n->n_gathers) return false;
     buffer_printf(key, "%d %d %d %d", n->n_in, n->n_out, n->math_buffer, n->fault_buffer);
+    if (n->open) buffer_printf(key, " open");
     for (int l = 0; l < n->n_loops; l++) buffer_printf(key, " %s%" PRId64, n->reduction[l] ? "r" : "", n->extent[l]);
     for (int i = 0; i < n->n_in; i++)
         if (!write_access(n, &n->in[i], key)) return false;

@@ -67,8 +67,8 @@ static bool comes_before(const nest *n, int a, int b)
 static void sort_loops(nest *n)
 {
     for (int i = 1; i < n->n_loops; i++)
-        for (int k = i; k > 0 && comes_before(n, k, k - 1); k--) swap_loops(n, k, k - 1);
-    while (n->n_loops > 0 && n->extent[n->n_loops - 1] == 1) n->n_loops--;
+        for (int k = i; k > n->open && comes_before(n, k, k - 1); k--) swap_loops(n, k, k - 1);
+    while (n->n_loops > n->open && n->extent[n->n_loops - 1] == 1) n->n_loops--;
 }
 
 static bool can_join(access *a, void *context)
@@ -90,7 +90,7 @@ static bool remove_coef(access *a, void *context)
 static void join_loops(nest *n)
 {
     enum { ENOUGH = 128 };
-    for (int l = n->n_loops - 2; l >= 0; l--) {
+    for (int l = n->n_loops - 2; l >= n->open; l--) {
         loop_pair p = {n, l, l + 1};
         if (n->reduction[l] != n->reduction[l + 1] || (!n->reduction[l] && n->extent[l + 1] >= ENOUGH)) continue;
         if (!for_each_access(n, can_join, &p)) continue;
@@ -123,7 +123,7 @@ static bool can_go_across(const nest *n)
 static void choose_vector_loop(const nest *n, nest_shape *s)
 {
     int along = -1, across = -1;
-    for (int l = 0; l < n->n_loops; l++) {
+    for (int l = n->open; l < n->n_loops; l++) {
         bool writes_in_order = true;
         for (int o = 0; o < n->n_out; o++) writes_in_order = writes_in_order && n->out[o].coef[l] == 1;
         if (!n->reduction[l] && writes_in_order) along = l;
@@ -134,7 +134,7 @@ static void choose_vector_loop(const nest *n, nest_shape *s)
     s->across = across >= 0 && !along_smooth && (across_smooth || along < 0);
     s->vector_loop = s->across ? across : along;
     if (s->vector_loop >= 0) return;
-    for (int l = 0; l < n->n_loops; l++) // scattered stores, but some loop to call the innermost
+    for (int l = n->open; l < n->n_loops; l++) // scattered stores, but some loop to call the innermost
         if (!n->reduction[l]) s->vector_loop = l;
 }
 
@@ -144,7 +144,7 @@ static void choose_rows(const nest *n, const kernel_target *target, nest_shape *
     s->row_loop = -1;
     s->rows = 1;
     if (s->vector_loop < 0 || !nest_has_reductions(n)) return;
-    for (int l = 0; l < n->n_loops; l++) {
+    for (int l = n->open; l < n->n_loops; l++) {
         if (n->reduction[l] || l == s->vector_loop) continue;
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i].kind == ACCESS_MEMORY && !n->in[i].coef[l] && n->in[i].coef[s->vector_loop] == 1)
@@ -158,7 +158,7 @@ static void choose_rows(const nest *n, const kernel_target *target, nest_shape *
     }
     // With two vectors a row, six rows fill 16 registers: 12 sums, 2 of B, 1 of A.
     int64_t most = target->registers >= 32 ? 12 : 6, extent = n->extent[s->row_loop];
-    s->rows = (int)min_of(most, extent);
+    s->rows = (int)max_of(min_of(most, extent), 1); // an extent may be 0
     for (int64_t r = s->rows; r > most / 2; r--)
         if (extent % r == 0) {
             s->rows = (int)r;
@@ -205,7 +205,7 @@ void nest_plan(nest *n, const kernel_target *target, nest_shape *s)
         int64_t block = s->lanes * s->unroll;
         if (s->rows > 1) // a panel of B stays in cache while the rows of A pass by
             s->chunk = block;
-        else if (others < 32 && work > 8192)
+        else if (!n->open && others < 32 && work > 8192)
             s->chunk = max_of(4096 / max_of(work / max_of(extent, 1), 1) / block, 1) * block;
         if (s->chunk > extent) s->chunk = max_of(extent, 1);
         work = work / max_of(extent, 1) * s->chunk;

@@ -124,7 +124,7 @@ wf_status lower_cached_attention(lowering *l)
                           .out_q8 = is_wf_type(element_type_of(result), "q8")};
     tensor q, y;
     TRY(lowering_to_root(l, mlirOperationGetOperand(op, 0), &q));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), q.dims[0], &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), q.dims, &y));
     TRY(lowering_add_tensor(l, result, &y));
     if (!op_bool(op, "online")) return call_attention_apart(l, &k, layer, q.root, y.root);
     plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
@@ -230,7 +230,7 @@ bool attention_has_kernel(MlirOperation op)
 
 static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
 {
-    TRY(lowering_new_tensor(l, mlirValueGetType(like), 0, x));
+    TRY(lowering_new_tensor(l, mlirValueGetType(like), NULL, x));
     if (count >= INT64_C(1) << 40) return lowering_refuse(l, "is too large");
     l->roots[x->root].bytes = affine_of(DIM_ONE, 4 * count);
     return WF_OK;
@@ -311,7 +311,7 @@ static wf_status lower_given_attention(lowering *l)
     TRY(copy_cache(l, parts.v, &k, false, &n, &values));
     if (k.mask) TRY(place_mask(l, parts.mask, &n, &mask, strides));
     if (k.sink) TRY(lowering_to_root(l, parts.sink, &sink));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), 0, &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), NULL, &y));
     attention_name(&k, name);
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_attention_build, &k), NULL);
     if (!c) return error_memory(l->err, sizeof *c);

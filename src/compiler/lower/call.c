@@ -85,6 +85,18 @@ int lowering_use_root(lowering *l, call *c, int index, bool written)
     return add_operand(l, c, index, 0, written);
 }
 
+bool has_same_tiles(const call *a, const call *b)
+{
+    bool same = a->tiles.divisor == b->tiles.divisor && a->tiles.factor == b->tiles.factor &&
+                !a->tiles.when.max_tokens && !b->tiles.when.max_tokens;
+    int64_t sum = 0;
+    for (int d = 0; d < DIM_COUNT; d++) {
+        same = same && a->tiles.a.c[d] == b->tiles.a.c[d];
+        sum += a->tiles.a.c[d];
+    }
+    return same && sum > 1;
+}
+
 void call_size(lowering *l, affine size)
 {
     call *c = &l->calls[l->n_calls - 1];

@@ -30,6 +30,13 @@ static int64_t count_rows(MlirValue v)
     return n;
 }
 
+static bool has_unknown_rows(MlirValue v)
+{
+    for (int d = 0; d + 1 < rank_of(v); d++)
+        if (dim_of(v, d) < 0) return true;
+    return false;
+}
+
 static int64_t count_elements(MlirValue v)
 {
     int64_t rows = rank_of(v) ? count_rows(v) : 1, n;
@@ -60,8 +67,10 @@ static bool read_linear(MlirOperation op, linear_parts *parts)
     if (!op_is(op, "wf.linear") || !linear_read(op, parts)) return false;
     MlirValue x = parts->x, y = mlirOperationGetResult(op, 0);
     if (rank_of(x) < 1 || rank_of(y) < 1 || !is_small_float(x) || !is_small_float(y)) return false;
-    int64_t rows = count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
-    if (rows < 1 || cols < 1 || cols >= 1 << 24 || count_rows(y) != rows) return false;
+    bool any_rows = has_unknown_rows(x);
+    int64_t rows = any_rows ? INT64_MAX : count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
+    if (rows < 1 || cols < 1 || cols >= 1 << 24) return false;
+    if (has_unknown_rows(y) != any_rows || (!any_rows && count_rows(y) != rows)) return false;
     if (parts->n_biases && parts->n_biases != parts->n_weights) return false;
     for (int i = 0; i < parts->n_weights; i++) {
         int64_t more = read_weight(parts, i, cols);
@@ -95,26 +104,24 @@ static weight_layout choose_layout(const lowering *l, const linear_parts *parts)
 }
 
 // The root of a value in f32; rows of 8-bit blocks stay.
-static wf_status bind_rows(lowering *l, MlirValue v, int *index, size_code *rows)
+static wf_status bind_rows(lowering *l, MlirValue v, int *index, tensor *x)
 {
-    tensor x, wide;
-    *rows = 1;
+    tensor wide;
     if (is_f32(v) || is_wf_type(element_type_of(v), "q8")) {
-        TRY(lowering_to_root(l, v, &x));
-        *index = x.root;
-        if (x.rank) *rows = x.dims[0];
+        TRY(lowering_to_root(l, v, x));
+        *index = x->root;
         return WF_OK;
     }
-    TRY(lowering_read_tensor(l, v, &x));
-    TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(v)), 0, &wide));
-    TRY(lowering_copy(l, &x, &wide));
+    TRY(lowering_read_tensor(l, v, x));
+    TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(v)), x->dims, &wide));
+    TRY(lowering_copy(l, x, &wide));
     *index = wide.root;
     return WF_OK;
 }
 
 static wf_status bind_biases(lowering *l, const linear_parts *parts, int *index)
 {
-    size_code ignored;
+    tensor ignored;
     if (parts->n_biases > 1 || is_checkpoint_weight(parts->biases[0]))
         return lowering_bind_vector(l, parts->biases, parts->n_biases, false, index);
     return bind_rows(l, parts->biases[0], index, &ignored);
@@ -123,17 +130,27 @@ static wf_status bind_biases(lowering *l, const linear_parts *parts, int *index)
 typedef struct linear_roots {
     int x, w, bias, residual;
     affine rows;
-    size_code first; // the first size of the result
+    tensor x_tensor;
+    bool fixed;
 } linear_roots;
 
 static wf_status bind(lowering *l, const linear_parts *parts, weight_layout layout, linear_roots *r)
 {
-    size_code ignored;
-    TRY(bind_rows(l, parts->x, &r->x, &r->first));
-    r->rows = r->first < 0 ? form_of(r->first, 1) : affine_of(DIM_ONE, count_rows(parts->x));
+    tensor residual;
+    size_code rows;
+    TRY(bind_rows(l, parts->x, &r->x, &r->x_tensor));
+    if (!lowering_multiply(l, r->x_tensor.dims, r->x_tensor.rank - 1, &rows)) return lowering_refuse(l, "is too large");
+    r->rows = form_of(rows, 1);
+    r->fixed = rows >= 0;
     TRY(lowering_bind_matrix(l, parts->weights, parts->n_weights, parts->swiglu, layout, &r->w));
     if (parts->n_biases) TRY(bind_biases(l, parts, &r->bias));
-    return parts->residual.ptr ? bind_rows(l, parts->residual, &r->residual, &ignored) : WF_OK;
+    if (!parts->residual.ptr) return WF_OK;
+    TRY(bind_rows(l, parts->residual, &r->residual, &residual));
+    size_code others;
+    if (!r->fixed &&
+        (!lowering_multiply(l, residual.dims, residual.rank - 1, &others) || !lowering_equate(l, rows, others)))
+        return lowering_refuse(l, "has operands whose sizes disagree");
+    return WF_OK;
 }
 
 static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_parts *parts, const linear_roots *r,
@@ -149,7 +166,7 @@ static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_p
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_linear_build, k), *label ? label : NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
-    if (r->first < 0)
+    if (!r->fixed)
         c->tiles = (plan_count){.a = r->rows, .divisor = PLAN_ALL_ROWS, .factor = n_tiles};
     else
         call_tiles(c, affine_of(DIM_ONE, n_tiles));
@@ -186,10 +203,10 @@ wf_status lower_linear(lowering *l)
     tensor y, rounded;
     TRY(bind(l, &parts, k.layout, &roots));
     MlirType stored = mlirValueGetType(result);
-    TRY(lowering_new_tensor(l, out_q8 ? stored : type_with_f32(stored), roots.first, &y));
+    TRY(lowering_new_tensor(l, out_q8 ? stored : type_with_f32(stored), roots.x_tensor.dims, &y));
     TRY(call_linear(l, &k, &parts, &roots, features, y.root));
     if (out_q8 || is_f32(result)) return lowering_add_tensor(l, result, &y);
-    TRY(lowering_new_tensor(l, stored, 0, &rounded));
+    TRY(lowering_new_tensor(l, stored, roots.x_tensor.dims, &rounded));
     TRY(lowering_copy(l, &y, &rounded));
     return lowering_add_tensor(l, result, &rounded);
 }

@@ -11,9 +11,20 @@
 
 // ---- ops
 
+// Sizes that are compared become one dim, and are compared when the function is called.
+static bool equates_sizes(lowering *l, MlirOperation condition)
+{
+    enum { EQ = 0 };
+    size_code a, b;
+    return l->o.any_size && op_is(condition, "arith.cmpi") && op_int(condition, "predicate", -1) == EQ &&
+           lowering_read_size(l, mlirOperationGetOperand(condition, 0), &a) &&
+           lowering_read_size(l, mlirOperationGetOperand(condition, 1), &b) && (a == b || lowering_equate(l, a, b));
+}
+
 static wf_status lower_assert(lowering *l)
 {
     MlirOperation condition = defining_op(mlirOperationGetOperand(l->op, 0));
+    if (condition.ptr && equates_sizes(l, condition)) return WF_OK;
     MlirAttribute a = constant_attribute_of(condition);
     if (!a.ptr || !mlirAttributeIsABool(a))
         return lowering_refuse(l, "with a condition that is computed cannot be compiled");
@@ -82,12 +93,42 @@ static bool is_scalar_op(MlirOperation op)
     bool scalar = mlirOperationGetNumResults(op) == 1 && is_scalar_value(mlirOperationGetResult(op, 0)) &&
                   mlirOperationGetNumRegions(op) == 0;
     return scalar && (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.") ||
-                      op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") || op_is(op, "affine.apply"));
+                      op_name_starts_with(op, "index.") || op_is(op, "tensor.extract") || op_is(op, "tensor.dim") ||
+                      op_is(op, "affine.apply"));
+}
+
+// Whether an op whose sizes are dims of the program can be lowered: what is missing here takes all sizes as numbers.
+static bool takes_any_size(MlirOperation op)
+{
+    static const char *const NAMES[] = {"wf.rms_norm", "wf.layer_norm",       "wf.residual_norm",
+                                        "wf.linear",   "tensor.expand_shape", "tensor.collapse_shape",
+                                        "tensor.cast", "tensor.empty",        "tensor.splat",
+                                        "linalg.fill", "linalg.generic",      "cf.assert"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (op_is(op, NAMES[i])) return true;
+    return false;
+}
+
+static bool has_open_size(MlirValue v)
+{
+    MlirType t = mlirValueGetType(v);
+    return mlirTypeIsAShaped(t) && !(mlirShapedTypeHasRank(t) && mlirShapedTypeHasStaticShape(t));
+}
+
+static bool has_open_sizes(MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        if (has_open_size(mlirOperationGetOperand(op, i))) return true;
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
+        if (has_open_size(mlirOperationGetResult(op, i))) return true;
+    return false;
 }
 
 static wf_status lower_op(lowering *l)
 {
     if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
+    if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op))
+        return lowering_refuse(l, "needs its sizes");
     for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
         if (op_is(l->op, RULES[i].name)) return RULES[i].run(l);
     return lowering_refuse(l, "cannot be compiled");
@@ -106,35 +147,55 @@ static uint32_t area_of_array(const lowering *l, uint32_t i)
     return is_sequence(l) ? BASE_TOKENS + i : FUNCTION_ARRAYS + i;
 }
 
-static wf_status read_shape(lowering *l, MlirValue v, uint32_t i, tensor *x)
+static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
 {
-    static const int ROWS[] = {DIM_TOKENS, DIM_OUTPUTS, DIM_OUTPUTS}; // of a sequence: ids, which, logits
+    static const uint32_t ROWS[] = {DIM_TOKENS, DIM_OUTPUTS}; // of a sequence: ids, which
+    size_code open[MAX_RANK] = {0};
+    MlirType t = mlirValueGetType(v);
     if (is_scalar_value(v)) return lowering_refuse(l, "has a scalar as argument or result, where arrays are wanted");
-    TRY(lowering_read_type(l, mlirValueGetType(v), is_sequence(l) ? -ROWS[i] : 0, x));
+    for (int d = 0; d < rank_of(v) && d < MAX_RANK; d++) {
+        if (!mlirShapedTypeIsDynamicDim(t, d)) continue;
+        uint32_t dim = is_sequence(l) ? ROWS[i] : l->o.any_size ? lowering_add_dim(l) : DIM_ONE;
+        if (dim == DIM_ONE)
+            return lowering_refuse(l, l->o.any_size ? "has more open sizes than a program has dims"
+                                                    : "has a shape that the arguments do not fix");
+        open[d] = size_of(dim, 1);
+    }
+    return lowering_read_type(l, t, open, x);
+}
+
+// What the caller sees of an argument or result.
+static wf_status note_array(lowering *l, const tensor *x, plan_array *a)
+{
     if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
     if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
-    constant_type(x->element, &l->shapes[i].type);
-    l->shapes[i].n_dims = (uint32_t)x->rank;
-    memcpy(l->shapes[i].dims, x->dims, sizeof l->shapes[i].dims);
+    constant_type(x->element, &a->type);
+    a->n_dims = (uint32_t)x->rank;
+    for (int d = 0; d < x->rank; d++) a->dims[d] = form_of(x->dims[d], 1);
     return WF_OK;
 }
 
-static wf_status read_shapes(lowering *l, MlirOperation end)
+static wf_status read_arguments(lowering *l, MlirOperation end)
 {
     uint32_t n = (uint32_t)mlirBlockGetNumArguments(l->entry), m = (uint32_t)mlirOperationGetNumOperands(end);
     if (is_sequence(l) && (n != 2 || m != 1)) return lowering_refuse(l, "is no function from ids and rows to logits");
-    l->shapes = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->shapes);
-    if (!l->shapes) return error_memory(l->err, (n + m) * sizeof *l->shapes);
+    l->arrays = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->arrays);
+    if (!l->arrays) return error_memory(l->err, (n + m) * sizeof *l->arrays);
     l->n_arguments = n;
     l->n_results = m;
+    l->n_dims = is_sequence(l) ? N_SEQUENCE_DIMS : 1;
+    for (uint32_t d = 0; d < DIM_COUNT; d++) l->same[d] = d;
+    memcpy(l->dims, plan_sequence_dims, l->n_dims * sizeof *l->dims);
     l->op = end;
-    for (uint32_t i = 0; i < n + m; i++) {
-        MlirValue v = i < n ? mlirBlockGetArgument(l->entry, i) : mlirOperationGetOperand(end, i - n);
+    for (uint32_t i = 0; i < n; i++) {
+        MlirValue v = mlirBlockGetArgument(l->entry, i);
         tensor x;
-        TRY(read_shape(l, v, i, &x));
-        if (i >= n) continue;
+        affine bytes;
+        TRY(read_argument(l, v, i, &x));
+        TRY(note_array(l, &x, &l->arrays[i]));
+        TRY(tensor_bytes(l, &x, &bytes));
         x.place = PLACE_MEMORY;
-        x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), tensor_bytes(&x));
+        x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
         if (x.root < 0) return error_memory(l->err, sizeof *l->roots);
         TRY(lowering_add_tensor(l, v, &x));
     }
@@ -153,14 +214,18 @@ static wf_status place_results(lowering *l, MlirOperation end)
         MlirValue v = mlirOperationGetOperand(end, i);
         uint32_t area = area_of_array(l, l->n_arguments + i);
         tensor x, y;
+        if (is_scalar_value(v))
+            return lowering_refuse(l, "has a scalar as argument or result, where arrays are wanted");
         TRY(lowering_read_tensor(l, v, &x));
-        affine bytes = tensor_bytes(&x);
+        affine bytes;
+        TRY(tensor_bytes(l, &x, &bytes));
+        TRY(note_array(l, &x, &l->arrays[l->n_arguments + i]));
         if (x.place == PLACE_MEMORY && l->roots[x.root].area == BASE_ARENA && !x.offset && tensor_is_contiguous(&x) &&
             same_form(&l->roots[x.root].bytes, &bytes)) {
             l->roots[x.root].area = area;
             continue;
         }
-        TRY(lowering_read_type(l, mlirValueGetType(v), 0, &y));
+        TRY(lowering_read_type(l, mlirValueGetType(v), x.dims, &y));
         y.place = PLACE_MEMORY;
         y.root = lowering_add_root(l, area, affine_of(DIM_ONE, 0), bytes);
         if (y.root < 0) return error_memory(l->err, sizeof *l->roots);
@@ -177,7 +242,7 @@ static wf_status run(lowering *l, MlirOperation function)
     MlirOperation end = mlirBlockGetTerminator(l->entry);
     l->op = function;
     if (mlirBlockGetNextInRegion(l->entry).ptr) return lowering_refuse(l, "with branches cannot be compiled");
-    TRY(read_shapes(l, end));
+    TRY(read_arguments(l, end));
     for (MlirOperation op = mlirBlockGetFirstOperation(l->entry); !mlirOperationEqual(op, end);
          op = mlirOperationGetNextInBlock(op)) {
         l->op = op;

@@ -8,7 +8,8 @@
 #include "runtime/plan.h"
 
 typedef struct lower_options {
-    bool chain; // calls that allow it run tile by tile together (plan_call.chained)
+    bool any_size; // sizes that the function's arguments leave open become dims; else they are refused
+    bool chain;    // calls that allow it run tile by tile together (plan_call.chained)
     // of a checkpoint's function (ids [n_tokens], which [n_outputs]) -> logits; NULL: of a graph on arrays
     const checkpoint *file;
     const model_facts *facts;

@@ -9,6 +9,7 @@
 //
 //   lower.c      the table of ops, arguments and results
 //   place.c      the arena, the plan's tables
+//   dims.c       sizes that are dims of the program
 //   value.c      tensors, roots, constants
 //   call.c       calls and their kernels
 //   weight.c     weights and vectors: tensors of a checkpoint, constants, arguments
@@ -25,15 +26,22 @@ enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 50 };
 
 typedef enum place { PLACE_MEMORY, PLACE_SPLAT, PLACE_EMPTY } place;
 
-// A size: so many, or, below zero, the program's dim of that index.
+// A size: so many, or, below zero, a multiple of a dim of the program.
 typedef int64_t size_code;
+
+static inline size_code size_of(uint32_t dim, int64_t factor) { return -(factor * DIM_COUNT + (int64_t)dim); }
+static inline uint32_t size_dim(size_code size) { return size < 0 ? (uint32_t)(-size % DIM_COUNT) : DIM_ONE; }
+static inline int64_t size_factor(size_code size) { return size < 0 ? -size / DIM_COUNT : size; }
+static inline affine form_of(size_code size, int64_t c) { return affine_of(size_dim(size), size_factor(size) * c); }
+
+enum { NO_STRIDE = -1 };
 
 typedef struct tensor {
     place place;
     MlirType element;
     int rank;
-    size_code dims[MAX_RANK];  // only the first may be a dim of the program
-    int64_t strides[MAX_RANK]; // in elements
+    size_code dims[MAX_RANK];
+    int64_t strides[MAX_RANK]; // in elements; NO_STRIDE before the last size that is a dim of the program
     int64_t offset;
     int root;               // memory
     MlirValue scalar;       // splat: this value, or
@@ -97,8 +105,11 @@ typedef struct lowering {
     uint32_t *nest_kernels;
     size_t n_nests, max_nests;
     uint32_t n_arguments, n_results;
-    array_shape *shapes; // [n_arguments + n_results]
-    MlirOperation op;    // being lowered
+    plan_array *arrays; // of a function: [n_arguments + n_results]
+    plan_dim dims[DIM_COUNT];
+    uint32_t n_dims;
+    uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
+    MlirOperation op;         // being lowered
     MlirBlock entry;
     int n_nest_kernels;
     int math_root, fault_root; // of a function
@@ -113,26 +124,36 @@ bool lowering_grow(void **items, size_t *max, size_t n, size_t size);
 wf_status lowering_refuse(lowering *l, const char *reason);
 wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason);
 
+// ---- dims.c
+
+// A new dim of a function; DIM_ONE: there are too many.
+uint32_t lowering_add_dim(lowering *l);
+// The product of sizes; false: too many dims.
+bool lowering_multiply(lowering *l, const size_code *sizes, int n, size_code *product);
+// Makes two sizes equal: false where they are known to differ, or nobody can tell.
+bool lowering_equate(lowering *l, size_code a, size_code b);
+// A size that an op computes: a constant, tensor.dim, or a product of these. False: another.
+bool lowering_read_size(lowering *l, MlirValue v, size_code *size);
+// Counts what a form has of a dim that goes for the dim that stays.
+void lowering_settle_form(const lowering *l, affine *form);
+// How many leading sizes of the tensor there are, up to the last that is a dim of the program.
+int tensor_lead(const tensor *x);
+static inline bool tensor_is_fixed(const tensor *x) { return tensor_lead(x) == 0; }
+
 // ---- value.c
 
-static inline affine form_of(size_code size, int64_t c)
-{
-    return size < 0 ? affine_of((uint32_t)-size, c) : affine_of(DIM_ONE, size * c);
-}
-
-// A contiguous tensor of this type that lies nowhere yet. A dynamic size is `rows`; 0: the type must have none.
-wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x);
+// A contiguous tensor of this type that lies nowhere yet. Dynamic sizes are those of `like` on the same axes (NULL: the
+// type must have none).
+wf_status lowering_read_type(lowering *l, MlirType t, const size_code *like, tensor *x);
 // The same in a new piece of the arena.
-wf_status lowering_new_tensor(lowering *l, MlirType t, size_code rows, tensor *x);
+wf_status lowering_new_tensor(lowering *l, MlirType t, const size_code *like, tensor *x);
 int lowering_add_root(lowering *l, uint32_t area, affine offset, affine bytes); // -1: out of memory
 // A piece of the arena behind all others, for what one call leaves to the next and no tensor holds. -1: out of memory
 int lowering_add_end(lowering *l, affine bytes);
-// Elements; of a size that is a dim, those of one.
-int64_t tensor_count(const tensor *x);
+int64_t tensor_count(const tensor *x); // of fixed sizes
 size_t tensor_element_bytes(const tensor *x);
-affine tensor_bytes(const tensor *x);
+wf_status tensor_bytes(lowering *l, const tensor *x, affine *bytes);
 bool tensor_is_contiguous(const tensor *x);
-static inline bool tensor_is_fixed(const tensor *x) { return x->rank == 0 || x->dims[0] >= 0; }
 
 // The tensor of a value. The newest that was added counts.
 wf_status lowering_add_tensor(lowering *l, MlirValue v, const tensor *x);
@@ -167,6 +188,8 @@ int call_reads(lowering *l, int index, int64_t skip_bytes);
 int call_writes(lowering *l, int index);
 void call_size(lowering *l, affine size);
 static inline void call_tiles(call *c, affine rows) { c->tiles.a = rows; }
+// Whether two calls have the same tiles, more than one.
+bool has_same_tiles(const call *a, const call *b);
 
 // As call_reads and call_writes, but an operand that the call has already is used again.
 int lowering_use_root(lowering *l, call *c, int index, bool written);

@@ -43,14 +43,16 @@ static bool stays_inside(const nest *n, MlirAffineExpr x, int64_t size)
 static call *add_nest_call(lowering *l) { return lowering_add_call(l, 0, NULL); }
 
 // Whether the tensor is all there is of its root.
-static bool fills_root(const lowering *l, const tensor *x)
+static bool fills_root(lowering *l, const tensor *x)
 {
-    return !x->offset && tensor_is_contiguous(x) &&
-           tensor_count(x) * (int64_t)tensor_element_bytes(x) == l->roots[x->root].bytes.c[DIM_ONE];
+    affine bytes;
+    return !x->offset && tensor_is_contiguous(x) && tensor_bytes(l, x, &bytes) == WF_OK &&
+           !memcmp(&bytes, &l->roots[x->root].bytes, sizeof bytes);
 }
 
-static wf_status make_access(lowering *l, call *c, const nest *n, const tensor *x, MlirAffineMap map, bool written,
-                             access *a)
+// `lead`: leading loops of open sizes.
+static wf_status make_access(lowering *l, call *c, const nest *n, int lead, const tensor *x, MlirAffineMap map,
+                             bool written, access *a)
 {
     *a = (access){.element = x->element};
     if (x->place != PLACE_MEMORY) {
@@ -64,7 +66,8 @@ static wf_status make_access(lowering *l, call *c, const nest *n, const tensor *
     }
     a->kind = ACCESS_MEMORY;
     a->offset = x->offset;
-    for (int d = 0; d < x->rank; d++) {
+    if (tensor_lead(x)) a->coef[lead - 1] = x->strides[lead - 1]; // of all leading loops as one
+    for (int d = tensor_lead(x) ? lead : 0; d < x->rank; d++) {
         MlirAffineExpr e = mlirAffineMapGetResult(map, d);
         if (!add_linear(e, x->strides[d], a)) return lowering_refuse(l, "has an index that is not linear");
         if (!stays_inside(n, e, x->dims[d])) return lowering_refuse(l, "reaches beyond an operand");
@@ -175,14 +178,14 @@ static wf_status find_kernel(lowering *l, const nest *n, uint32_t *kernel, bool 
 }
 
 // Scalar operations of the whole nest.
-static affine nest_flops(const nest *n)
+static int64_t nest_flops(const nest *n)
 {
     double count = 0;
     if (n->body.ptr)
         for (MlirOperation op = mlirBlockGetFirstOperation(n->body); op.ptr; op = mlirOperationGetNextInBlock(op))
             count += op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math.");
     for (int i = 0; i < n->n_loops; i++) count *= (double)n->extent[i];
-    return affine_of(DIM_ONE, count < 0x1p47 ? (int64_t)count : INT64_C(1) << 47);
+    return count < 0x1p40 ? (int64_t)count : INT64_C(1) << 40;
 }
 
 static bool is_read_only(const lowering *l, const root *r)
@@ -213,8 +216,18 @@ static bool can_chain(const lowering *l, const call *c, int index, const call *b
     return true;
 }
 
+// Whether what is summed is the same for all rows, as in a product of matrices: its speed lies in taking several rows
+// at a time, which an open loop cannot.
+static bool shares_sums(const nest *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        for (int k = 1; k < n->n_loops; k++)
+            if (n->in[i].kind == ACCESS_MEMORY && n->reduction[k] && n->in[i].coef[k] && !n->in[i].coef[0]) return true;
+    return false;
+}
+
 // Plans the nest, builds its kernel and fills in the call.
-static wf_status finish_nest(lowering *l, size_t index, nest *n)
+static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
 {
     call *c = &l->calls[index];
     n->math_buffer = lowering_use_root(l, c, l->math_root, false);
@@ -224,15 +237,15 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n)
     n->check_context = l;
     nest_shape shape;
     nest_plan(n, &l->b->target, &shape);
+    if (n->open && (shape.vector_loop < 0 || shares_sums(n))) return lowering_refuse(l, "needs its sizes");
     bool known;
     TRY(find_kernel(l, n, &c->kernel, &known));
-    call_tiles(c, affine_of(DIM_ONE, shape.n_tiles));
+    call_tiles(c, form_of(rows, shape.n_tiles));
     c->grain = shape.grain > 0 ? shape.grain : 1;
-    c->flops = nest_flops(n);
+    c->flops = form_of(rows, nest_flops(n));
 
     call *before = index > 0 ? &l->calls[index - 1] : NULL;
-    bool same_tiles = before && before->tiles.a.c[DIM_ONE] == shape.n_tiles && shape.n_tiles > 1;
-    if (l->o.chain && same_tiles && can_chain(l, c, (int)index, before, n, &shape)) {
+    if (l->o.chain && before && has_same_tiles(c, before) && can_chain(l, c, (int)index, before, n, &shape)) {
         c->chained = true;
         c->chain = before->chain;
     }
@@ -245,18 +258,71 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n)
     return known ? WF_OK : nest_build(l->b, n, &shape, l->kernels[c->kernel], l->err);
 }
 
-// The first result dimension that is just loop l tells its extent.
-static bool find_extents(nest *n, const tensor *x, MlirAffineMap map)
+enum { NO_EXTENT = INT64_MAX }; // of a loop that no operand has told yet
+
+// The first result dimension that is just a loop tells its extent.
+static bool find_extents(lowering *l, size_code *extents, const tensor *x, MlirAffineMap map)
 {
     if (mlirAffineMapGetNumResults(map) != x->rank) return false;
     for (int d = 0; d < x->rank; d++) {
         MlirAffineExpr e = mlirAffineMapGetResult(map, d);
         if (!mlirAffineExprIsADim(e)) continue;
-        intptr_t l = mlirAffineDimExprGetPosition(e);
-        if (n->extent[l] < 0) n->extent[l] = x->dims[d];
-        if (n->extent[l] != x->dims[d]) return false;
+        size_code *extent = &extents[mlirAffineDimExprGetPosition(e)];
+        if (*extent == NO_EXTENT) *extent = x->dims[d];
+        if (*extent != x->dims[d] && !lowering_equate(l, *extent, x->dims[d])) return false;
     }
     return true;
+}
+
+// The leading loops up to the last one of an open size; they become one loop, if every operand in memory has all of
+// them first and in this order, or none. -1: some operand has them otherwise.
+static int find_lead(const size_code *extents, int n_loops, const tensor *operands, const MlirAffineMap *maps, int n)
+{
+    int lead = 0;
+    for (int k = 0; k < n_loops; k++)
+        if (extents[k] < 0) lead = k + 1;
+    for (int i = 0; i < n && lead; i++) {
+        const tensor *x = &operands[i];
+        int in_order = 0;
+        bool others = false;
+        for (int d = 0; d < x->rank; d++) {
+            MlirAffineExpr e = mlirAffineMapGetResult(maps[i], d);
+            bool own = mlirAffineExprIsADim(e) && mlirAffineDimExprGetPosition(e) == d && d < lead;
+            in_order += own;
+            for (int k = 0; k < lead && !own; k++) others = others || mlirAffineExprIsFunctionOfDim(e, k);
+        }
+        if (others || (in_order && in_order != lead) || (tensor_lead(x) && !in_order)) return -1;
+    }
+    return lead;
+}
+
+static void join_lead_access(access *a, int lead, int n_loops)
+{
+    for (int k = 0; k + lead - 1 < n_loops; k++) a->coef[k] = a->coef[k + lead - 1];
+    for (int k = n_loops - lead + 1; k < n_loops; k++) a->coef[k] = 0;
+}
+
+// Makes the leading loops one open loop, of one step as the nest sees it.
+static void join_lead(nest *n, int lead)
+{
+    access *lists[] = {n->in, n->out, n->init};
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < (k == 0 ? n->n_in : n->n_out); i++) join_lead_access(&lists[k][i], lead, n->n_loops);
+    n->n_loops -= lead - 1;
+    for (int k = 1; k < n->n_loops; k++) {
+        n->extent[k] = n->extent[k + lead - 1];
+        n->reduction[k] = n->reduction[k + lead - 1];
+    }
+    n->extent[0] = 1;
+    n->reduction[0] = false;
+    n->open = 1;
+}
+
+static bool uses_index(MlirBlock body)
+{
+    for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = mlirOperationGetNextInBlock(op))
+        if (op_is(op, "linalg.index") || op_is(op, "tensor.extract")) return true;
+    return false;
 }
 
 // A structured op that only spreads a scalar: linalg.fill as upstream generalises it, and as torch-mlir writes it.
@@ -269,11 +335,33 @@ static bool is_fill(MlirOperation op, MlirBlock body)
            mlirValueEqual(mlirOperationGetOperand(yield, 0), mlirBlockGetArgument(body, 0));
 }
 
+// The open sizes of tensor.empty and tensor.splat are operands; those of linalg.fill and of a generic that fills, the
+// sizes of what they fill.
+static wf_status read_open_sizes(lowering *l, MlirValue y, size_code open[MAX_RANK])
+{
+    MlirType t = mlirValueGetType(y);
+    tensor filled;
+    if (mlirShapedTypeHasStaticShape(t)) return WF_OK;
+    if (op_name_starts_with(l->op, "linalg.")) {
+        TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 1), &filled));
+        memcpy(open, filled.dims, sizeof filled.dims);
+        return WF_OK;
+    }
+    intptr_t operand = op_is(l->op, "tensor.splat") ? 1 : 0;
+    for (int d = 0; d < rank_of(y) && d < MAX_RANK; d++)
+        if (mlirShapedTypeIsDynamicDim(t, d) &&
+            !lowering_read_size(l, mlirOperationGetOperand(l->op, operand++), &open[d]))
+            return lowering_refuse(l, "has a size that is computed");
+    return WF_OK;
+}
+
 wf_status lower_splat(lowering *l, MlirValue scalar)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor x;
-    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &x));
+    size_code open[MAX_RANK] = {0};
+    TRY(read_open_sizes(l, y, open));
+    TRY(lowering_read_type(l, mlirValueGetType(y), open, &x));
     x.place = scalar.ptr ? PLACE_SPLAT : PLACE_EMPTY;
     x.scalar = scalar;
     return lowering_add_tensor(l, y, &x);
@@ -305,30 +393,41 @@ wf_status lower_generic(lowering *l)
     }
     n.n_loops = (int)mlirAffineMapGetNumDims(map[0]);
     if (n.n_loops > NEST_MAX_LOOPS) return lowering_refuse(l, "has too many loops");
-    for (int k = 0; k < n.n_loops; k++) n.extent[k] = -1;
+    size_code extents[NEST_MAX_LOOPS], rows = 1;
+    for (int k = 0; k < n.n_loops; k++) extents[k] = NO_EXTENT;
     for (intptr_t i = 0; i < n_operands; i++)
-        if (!is_scalar_value(mlirOperationGetOperand(op, i)) && !find_extents(&n, &operands[i], map[i]))
+        if (!is_scalar_value(mlirOperationGetOperand(op, i)) && !find_extents(l, extents, &operands[i], map[i]))
             return lowering_refuse(l, "has operands whose sizes disagree");
+    int lead = find_lead(extents, n.n_loops, operands, map, (int)n_operands);
+    if (lead && (lead < 0 || uses_index(body) || !lowering_multiply(l, extents, lead, &rows)))
+        return lowering_refuse(l, "needs its sizes");
     access used = {0};
     for (intptr_t o = 0; o < n_out; o++) {
-        TRY(lowering_new_tensor(l, mlirValueGetType(mlirOperationGetResult(op, o)), 0, &results[o]));
+        size_code open[MAX_RANK] = {0};
+        for (intptr_t d = 0; d < mlirAffineMapGetNumResults(map[n.n_in + o]) && d < MAX_RANK; d++) {
+            MlirAffineExpr e = mlirAffineMapGetResult(map[n.n_in + o], d);
+            if (mlirAffineExprIsADim(e)) open[d] = extents[mlirAffineDimExprGetPosition(e)];
+        }
+        TRY(lowering_new_tensor(l, mlirValueGetType(mlirOperationGetResult(op, o)), open, &results[o]));
         for (int d = 0; d < results[o].rank; d++)
             if (!add_linear(mlirAffineMapGetResult(map[n.n_in + o], d), 1, &used))
                 return lowering_refuse(l, "has an index that is not linear");
     }
     for (int k = 0; k < n.n_loops; k++) {
         n.reduction[k] = used.coef[k] == 0 && n_out > 0; // without results: only checks
-        if (n.extent[k] < 0) return lowering_refuse(l, "has a loop whose size no operand tells");
+        if (extents[k] == NO_EXTENT) return lowering_refuse(l, "has a loop whose size no operand tells");
+        if (n.reduction[k] && k < lead) return lowering_refuse(l, "needs its sizes");
+        n.extent[k] = k < lead ? 1 : extents[k];
     }
     size_t index = l->n_calls;
     call *c = add_nest_call(l);
     if (!c) return error_memory(l->err, sizeof *c);
-    for (int i = 0; i < n.n_in; i++) TRY(make_access(l, c, &n, &operands[i], map[i], false, &in[i]));
+    for (int i = 0; i < n.n_in; i++) TRY(make_access(l, c, &n, lead, &operands[i], map[i], false, &in[i]));
     for (int o = 0; o < n.n_out; o++) {
         init[o] = (access){.kind = ACCESS_NONE};
         if (!has_no_use(mlirBlockGetArgument(body, n.n_in + o)))
-            TRY(make_access(l, c, &n, &operands[n.n_in + o], map[n.n_in + o], false, &init[o]));
-        TRY(make_access(l, c, &n, &results[o], map[n.n_in + o], true, &out[o]));
+            TRY(make_access(l, c, &n, lead, &operands[n.n_in + o], map[n.n_in + o], false, &init[o]));
+        TRY(make_access(l, c, &n, lead, &results[o], map[n.n_in + o], true, &out[o]));
         TRY(lowering_add_tensor(l, mlirOperationGetResult(op, o), &results[o]));
     }
     gather_list g = {.l = l, .c = c};
@@ -339,12 +438,14 @@ wf_status lower_generic(lowering *l)
             find_gathers(&g, defining_op(operands[i].scalar));
     TRY(g.status);
     n.in = in, n.out = out, n.init = init, n.gathers = g.items, n.n_gathers = g.n;
-    return finish_nest(l, index, &n);
+    if (lead) join_lead(&n, lead);
+    return finish_nest(l, index, &n, rows);
 }
 
 // Copies `from` (memory or splat) into `to`, of the same shape.
 wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to)
 {
+    if (!tensor_is_fixed(to)) return lowering_refuse(l, "needs its sizes");
     if (from->place == PLACE_SPLAT && from->scalar.ptr) TRY(prepare_gathers(l, defining_op(from->scalar), 0));
     nest n = {.n_in = 1, .n_out = 1, .n_loops = to->rank};
     access in = {0}, out = {0}, init = {.kind = ACCESS_NONE};
@@ -353,13 +454,13 @@ wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to)
     if (!c) return error_memory(l->err, sizeof *c);
     memcpy(n.extent, to->dims, sizeof n.extent);
     MlirAffineMap map = mlirAffineMapMultiDimIdentityGet(l->b->ctx, to->rank);
-    TRY(make_access(l, c, &n, from, map, false, &in));
-    TRY(make_access(l, c, &n, to, map, true, &out));
+    TRY(make_access(l, c, &n, 0, from, map, false, &in));
+    TRY(make_access(l, c, &n, 0, to, map, true, &out));
     gather_list g = {.l = l, .c = c};
     if (from->scalar.ptr) find_gathers(&g, defining_op(from->scalar));
     TRY(g.status);
     n.in = &in, n.out = &out, n.init = &init, n.gathers = g.items, n.n_gathers = g.n;
-    return finish_nest(l, index, &n);
+    return finish_nest(l, index, &n, 1);
 }
 
 // The same values, contiguous in memory.
@@ -367,7 +468,7 @@ wf_status lowering_to_memory(lowering *l, tensor *x)
 {
     if (x->place == PLACE_MEMORY && tensor_is_contiguous(x)) return WF_OK;
     tensor copy;
-    TRY(lowering_new_tensor(l, tensor_of(0, NULL, x->element), 0, &copy));
+    TRY(lowering_new_tensor(l, tensor_of(0, NULL, x->element), NULL, &copy));
     copy.rank = x->rank;
     int64_t stride = 1;
     for (int d = x->rank; d-- > 0;) {
@@ -375,7 +476,7 @@ wf_status lowering_to_memory(lowering *l, tensor *x)
         copy.strides[d] = stride;
         stride *= x->dims[d];
     }
-    l->roots[copy.root].bytes = tensor_bytes(&copy);
+    TRY(tensor_bytes(l, &copy, &l->roots[copy.root].bytes));
     if (x->place != PLACE_EMPTY) TRY(lowering_copy(l, x, &copy));
     *x = copy;
     return WF_OK;

@@ -32,14 +32,14 @@ typedef struct norm_op {
     MlirValue x, y, weights[2], residual, h; // residual, h: of residual_norm
     int n_weights;
     bool layer, plus_one;
+    int axes;
 } norm_op;
 
-// Only the first size may be unknown.
 static bool same_shape(MlirValue a, MlirValue b)
 {
     if (rank_of(a) != rank_of(b)) return false;
     for (int d = 0; d < rank_of(a); d++)
-        if ((d && dim_of(a, d) < 0) || dim_of(a, d) != dim_of(b, d)) return false;
+        if (dim_of(a, d) != dim_of(b, d)) return false;
     return true;
 }
 
@@ -89,6 +89,7 @@ static bool read_norm(MlirOperation op, norm_op *n)
     int rank = rank_of(n->x), axes = (int)op_int(op, "axes", 1), first = residual ? 2 : 1;
     *k = (norm_kernel){.cols = 1, .eps = op_float(op, "eps", 0)};
     k->out_q8 = is_wf_type(element_type_of(n->y), "q8");
+    n->axes = axes;
     if (axes < 1 || axes > rank || op_int(op, "n_heads", 0) || !same_shape(n->x, n->y) ||
         !norm_type(element_type_of(n->x), &k->x) || (!k->out_q8 && !norm_type(element_type_of(n->y), &k->y)))
         return false;
@@ -123,8 +124,7 @@ static void try_chain(lowering *l, call *c, const int *roots, int n_rows, int n,
 {
     int index = (int)(c - l->calls);
     const call *before = index > 0 ? &l->calls[index - 1] : NULL;
-    int64_t n_tiles = c->tiles.a.c[DIM_ONE];
-    if (!l->o.chain || !before || n_tiles <= 1 || before->tiles.a.c[DIM_ONE] != n_tiles) return;
+    if (!l->o.chain || !before || !has_same_tiles(c, before)) return;
     for (int i = 0; i < n; i++) {
         const root *r = &l->roots[roots[i]];
         bool fresh = root_writer_before(r, index) >= before->chain;
@@ -153,6 +153,13 @@ typedef struct norm_tensors {
     affine rows;
 } norm_tensors;
 
+static bool equate_shapes(lowering *l, const tensor *a, const tensor *b)
+{
+    for (int d = 0; d < a->rank; d++)
+        if (!lowering_equate(l, a->dims[d], b->dims[d])) return false;
+    return true;
+}
+
 static wf_status read_tensors(lowering *l, const norm_op *n, norm_tensors *t)
 {
     // in the order in which try_chain looks at them: rows first
@@ -166,10 +173,12 @@ static wf_status read_tensors(lowering *l, const norm_op *n, norm_tensors *t)
     t->n_rows = t->n_in;
     for (int i = 0; i < n->n_weights; i++)
         TRY(lowering_bind_vector(l, &n->weights[i], 1, i == 0 && n->kernel.gamma && n->plus_one, &t->in[t->n_in++]));
-    size_code first = x.rank ? x.dims[0] : 1;
-    t->rows = form_of(first < 0 ? first : 1, tensor_count(&x) / n->kernel.cols);
-    TRY(lowering_new_tensor(l, mlirValueGetType(n->y), first, &t->y));
-    return n->residual.ptr ? lowering_new_tensor(l, mlirValueGetType(n->h), first, &t->h) : WF_OK;
+    size_code rows;
+    if (!lowering_multiply(l, x.dims, x.rank - n->axes, &rows)) return lowering_refuse(l, "is too large");
+    if (n->residual.ptr && !equate_shapes(l, &x, &r)) return lowering_refuse(l, "has operands whose sizes disagree");
+    t->rows = form_of(rows, 1);
+    TRY(lowering_new_tensor(l, mlirValueGetType(n->y), x.dims, &t->y));
+    return n->residual.ptr ? lowering_new_tensor(l, mlirValueGetType(n->h), x.dims, &t->h) : WF_OK;
 }
 
 // The call is labelled by the weight where that has a name.
@@ -240,7 +249,7 @@ static wf_status lower_head_norm(lowering *l)
     head_norm_name(&k, name);
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
     TRY(lowering_bind_vector(l, &gamma, 1, op_bool(l->op, "plus_one"), &w));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims[0], &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
     MlirStringRef weight = op_string(defining_op(gamma), "name");
     char label[128];
     snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);

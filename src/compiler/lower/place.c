@@ -152,6 +152,7 @@ static bool write_tables(lowering *l)
         if (!write_call(l, &l->calls[i], &calls[i])) return false;
     p->n_calls = (uint32_t)l->n_calls;
     p->calls = calls;
+    if (!is_sequence(l) && !copy_table(l, l->dims, l->n_dims, sizeof *l->dims, &p->dims, &p->n_dims)) return false;
     return copy_table(l, l->kernels, l->n_kernels, sizeof *l->kernels, &p->kernels, &p->n_kernels) &&
            copy_table(l, l->weights, l->n_weights, sizeof *l->weights, &p->weights, &p->n_weights) &&
            copy_table(l, l->checks, l->n_checks, sizeof *l->checks, &p->checks, &p->n_checks);
@@ -194,16 +195,36 @@ static bool write_sequence(lowering *l, affine arena_bytes)
 
 // ---- of a function
 
+// Dims that turned out to be equal are one from here on.
+static void settle_forms(lowering *l)
+{
+    for (size_t i = 0; i < l->n_roots; i++) lowering_settle_form(l, &l->roots[i].bytes);
+    for (size_t i = 0; i < l->n_calls; i++) {
+        call *c = &l->calls[i];
+        for (int k = 0; k < c->n_sizes; k++) lowering_settle_form(l, &c->sizes[k]);
+        lowering_settle_form(l, &c->tiles.a);
+        lowering_settle_form(l, &c->flops);
+    }
+    for (uint32_t i = 0; i < l->n_arguments + l->n_results; i++)
+        for (uint32_t d = 0; d < l->arrays[i].n_dims; d++) lowering_settle_form(l, &l->arrays[i].dims[d]);
+}
+
+// Of an argument or result: what its first root takes.
+static affine bytes_of_area(const lowering *l, uint32_t area)
+{
+    for (size_t i = 0; i < l->n_roots; i++)
+        if (l->roots[i].area == area) return l->roots[i].bytes;
+    return affine_of(DIM_ONE, 0);
+}
+
 static bool write_function(lowering *l, MlirOperation function, affine arena_bytes)
 {
-    static const plan_dim ONE = {.name = "1"};
     plan *p = l->out;
     MlirStringRef name = op_string(function, "sym_name");
     uint32_t n_arrays = l->n_arguments + l->n_results;
     plan_area *areas = arena_alloc(&p->memory, FUNCTION_ARRAYS + n_arrays, sizeof *areas);
-    plan_array *arrays = arena_alloc(&p->memory, n_arrays + 1, sizeof *arrays);
     p->name = arena_strdup(&p->memory, (view){name.data, name.length});
-    if (!p->name || !areas || !arrays) return false;
+    if (!p->name || !areas) return false;
     areas[FUNCTION_ARENA] = (plan_area){"arena", AREA_ARENA, arena_bytes};
     areas[FUNCTION_CONSTANTS] = (plan_area){"constants", AREA_CONSTANTS, affine_of(DIM_ONE, (int64_t)l->blob->len)};
     areas[FUNCTION_MATH] = (plan_area){"math", AREA_MATH, affine_of(DIM_ONE, 8)};
@@ -211,27 +232,23 @@ static bool write_function(lowering *l, MlirOperation function, affine arena_byt
     for (uint32_t i = 0; i < n_arrays; i++) {
         bool argument = i < l->n_arguments;
         char text[32];
-        size_t bytes;
         snprintf(text, sizeof text, "%s%" PRIu32, argument ? "argument" : "result", argument ? i : i - l->n_arguments);
         const char *copy = arena_strdup(&p->memory, view_of(text));
-        if (!copy || !array_shape_bytes(&l->shapes[i], &bytes)) return false;
+        if (!copy) return false;
         areas[FUNCTION_ARRAYS + i] =
-            (plan_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, affine_of(DIM_ONE, (int64_t)bytes)};
-        arrays[i] = (plan_array){.type = l->shapes[i].type, .n_dims = l->shapes[i].n_dims};
-        for (uint32_t d = 0; d < arrays[i].n_dims; d++) arrays[i].dims[d] = affine_of(DIM_ONE, l->shapes[i].dims[d]);
+            (plan_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, bytes_of_area(l, FUNCTION_ARRAYS + i)};
     }
-    p->n_dims = 1;
-    p->dims = &ONE;
     p->n_arguments = l->n_arguments;
     p->n_results = l->n_results;
     p->n_areas = FUNCTION_ARRAYS + n_arrays;
     p->areas = areas;
-    p->arrays = arrays;
+    p->arrays = l->arrays;
     return true;
 }
 
 wf_status lowering_finish(lowering *l, MlirOperation function)
 {
+    settle_forms(l);
     affine arena_bytes = place_roots(l);
     bool written = is_sequence(l) ? write_sequence(l, arena_bytes) : write_function(l, function, arena_bytes);
     if (!written || l->blob->failed || !write_tables(l)) return error_memory(l->err, l->n_calls * sizeof *l->calls);

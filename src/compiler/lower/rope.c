@@ -44,7 +44,7 @@ wf_status lower_rope(lowering *l)
                      .interleaved = op_bool(l->op, "interleaved")};
     char name[96];
     rope_name(&k, name);
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims[0], &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), x.dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rope_build, &k), "rope");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));
@@ -80,7 +80,7 @@ wf_status lower_rope_store(lowering *l)
         TRY(lowering_bind_vector(l, &gamma, 1, op_bool(l->op, "plus_one"), &gammas[i]));
     }
     snprintf(label, sizeof label, "blk.%d.rope_store", (int)layer);
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), x[0].dims[0], &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), x[0].dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rope_store_build, &k), label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, affine_of(DIM_TOKENS, 1));

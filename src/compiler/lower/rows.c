@@ -19,7 +19,7 @@ wf_status lower_embed(lowering *l)
     embed_name(&k, name);
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &ids));
     TRY(lowering_bind_matrix(l, &table, 1, false, k.layout, &w));
-    TRY(lowering_new_tensor(l, mlirValueGetType(result), ids.dims[0], &y));
+    TRY(lowering_new_tensor(l, mlirValueGetType(result), ids.dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_embed_build, &k), "embed");
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(ids.dims[0], 1));
@@ -61,7 +61,7 @@ wf_status lower_rows(lowering *l)
     if (STEPS[step].in_place && has_one_use(operand))
         y = x[0];
     else
-        TRY(lowering_new_tensor(l, mlirValueGetType(result), rows, &y));
+        TRY(lowering_new_tensor(l, mlirValueGetType(result), k.op == ROWWISE_GATHER ? x[1].dims : x[0].dims, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, name, do_rowwise_build, &k), STEPS[step].label);
     if (!c) return error_memory(l->err, sizeof *c);
     call_tiles(c, form_of(rows, 1));

@@ -81,7 +81,22 @@ static wf_status refuse_type(lowering *l, MlirType t)
     return WF_ERROR_UNSUPPORTED;
 }
 
-wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x)
+// Strides of a contiguous tensor: from the last size on, until one that is a dim.
+static bool set_strides(tensor *x)
+{
+    int64_t stride = 1;
+    for (int d = x->rank; d-- > 0;) {
+        x->strides[d] = stride;
+        if (stride == NO_STRIDE) continue;
+        if (x->dims[d] < 0)
+            stride = NO_STRIDE;
+        else if (__builtin_mul_overflow(stride, x->dims[d] > 0 ? x->dims[d] : 1, &stride) || stride > INT64_C(1) << 40)
+            return false;
+    }
+    return true;
+}
+
+wf_status lowering_read_type(lowering *l, MlirType t, const size_code *like, tensor *x)
 {
     array_type known;
     *x = (tensor){.root = -1};
@@ -91,22 +106,18 @@ wf_status lowering_read_type(lowering *l, MlirType t, size_code rows, tensor *x)
     x->rank = (int)mlirShapedTypeGetRank(t);
     if (x->rank > MAX_RANK) return lowering_refuse(l, "has too many dimensions");
     if (!constant_type(x->element, &known) && !is_wf_type(x->element, "q8")) return refuse_type(l, x->element);
-    int64_t stride = 1;
-    for (int d = x->rank; d-- > 0;) {
+    for (int d = 0; d < x->rank; d++) {
         bool dynamic = mlirShapedTypeIsDynamicDim(t, d);
-        if (dynamic && (d || !rows)) return lowering_refuse(l, "has a shape that the arguments do not fix");
-        x->dims[d] = dynamic ? rows : mlirShapedTypeGetDimSize(t, d);
-        x->strides[d] = stride;
-        if (__builtin_mul_overflow(stride, x->dims[d] > 0 ? x->dims[d] : 1, &stride) || stride > INT64_C(1) << 40)
-            return lowering_refuse(l, "is too large");
+        if (dynamic && !like) return lowering_refuse(l, "has a shape that the arguments do not fix");
+        x->dims[d] = dynamic ? like[d] : mlirShapedTypeGetDimSize(t, d);
     }
-    return WF_OK;
+    return set_strides(x) ? WF_OK : lowering_refuse(l, "is too large");
 }
 
 int64_t tensor_count(const tensor *x)
 {
     int64_t n = 1;
-    for (int d = 0; d < x->rank; d++) n *= x->dims[d] < 0 ? 1 : x->dims[d];
+    for (int d = 0; d < x->rank; d++) n *= x->dims[d];
     return n;
 }
 
@@ -117,21 +128,27 @@ size_t tensor_element_bytes(const tensor *x)
     return array_type_bytes(known);
 }
 
-affine tensor_bytes(const tensor *x)
+wf_status tensor_bytes(lowering *l, const tensor *x, affine *bytes)
 {
-    int64_t count = tensor_count(x), bytes = count * (int64_t)tensor_element_bytes(x);
+    size_code sizes[MAX_RANK + 1], all;
+    memcpy(sizes, x->dims, sizeof x->dims);
+    sizes[x->rank] = (int64_t)tensor_element_bytes(x);
     if (is_wf_type(x->element, "q8")) { // blocks along the last axis
-        int64_t cols = x->dims[x->rank - 1];
-        bytes = cols ? count / cols * q8_row_bytes(cols) : 0;
+        sizes[x->rank - 1] = q8_row_bytes(x->dims[x->rank - 1]);
+        sizes[x->rank] = 1;
     }
-    return form_of(tensor_is_fixed(x) ? 1 : x->dims[0], bytes);
+    if (!lowering_multiply(l, sizes, x->rank + 1, &all)) return lowering_refuse(l, "is too large");
+    *bytes = form_of(all, 1);
+    return WF_OK;
 }
 
-wf_status lowering_new_tensor(lowering *l, MlirType t, size_code rows, tensor *x)
+wf_status lowering_new_tensor(lowering *l, MlirType t, const size_code *like, tensor *x)
 {
-    TRY(lowering_read_type(l, t, rows, x));
+    affine bytes;
+    TRY(lowering_read_type(l, t, like, x));
+    TRY(tensor_bytes(l, x, &bytes));
     x->place = PLACE_MEMORY;
-    x->root = lowering_add_root(l, BASE_ARENA, affine_of(DIM_ONE, 0), tensor_bytes(x));
+    x->root = lowering_add_root(l, BASE_ARENA, affine_of(DIM_ONE, 0), bytes);
     return x->root < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
 }
 
@@ -140,6 +157,7 @@ bool tensor_is_contiguous(const tensor *x)
     int64_t stride = 1;
     for (int d = x->rank; d-- > 0;) {
         if (x->dims[d] != 1 && x->strides[d] != stride) return false;
+        if (x->dims[d] < 0) return true; // what comes before a size that is a dim always follows on
         stride *= x->dims[d];
     }
     return true;
@@ -164,7 +182,7 @@ MlirAttribute constant_attribute_of(MlirOperation op)
 
 static wf_status add_constant(lowering *l, MlirAttribute a, tensor *x)
 {
-    TRY(lowering_read_type(l, mlirAttributeGetType(a), 0, x));
+    TRY(lowering_read_type(l, mlirAttributeGetType(a), NULL, x));
     x->constant = constant_splat(a);
     x->place = x->constant.ptr ? PLACE_SPLAT : PLACE_MEMORY;
     if (x->constant.ptr) return WF_OK;
@@ -215,7 +233,7 @@ wf_status lowering_to_root(lowering *l, MlirValue v, tensor *x)
     TRY(lowering_to_memory(l, x));
     if (!x->offset) return WF_OK;
     tensor moved;
-    TRY(lowering_new_tensor(l, mlirValueGetType(v), 0, &moved));
+    TRY(lowering_new_tensor(l, mlirValueGetType(v), x->dims, &moved));
     TRY(lowering_copy(l, x, &moved));
     *x = moved;
     return WF_OK;

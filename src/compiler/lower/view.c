@@ -44,13 +44,57 @@ static bool view_as(tensor *x, const tensor *shape)
     return true;
 }
 
+// The open sizes of a reshape's result: of a size that is cut in parts, as its operands say, or what its other parts
+// leave; of sizes that are joined, their product.
+static wf_status read_new_sizes(lowering *l, const tensor *x, MlirValue y, size_code open[MAX_RANK])
+{
+    MlirType t = mlirValueGetType(y);
+    MlirAttribute groups = op_attribute(l->op, "reassociation");
+    bool expands = op_is(l->op, "tensor.expand_shape");
+    if (mlirShapedTypeHasStaticShape(t)) return WF_OK;
+    if (!groups.ptr) return lowering_refuse(l, "needs its sizes");
+    intptr_t operand = 1; // the open sizes of an expanded shape, in order
+    for (intptr_t g = 0; g < mlirArrayAttrGetNumElements(groups); g++) {
+        MlirAttribute group = mlirArrayAttrGetElement(groups, g);
+        intptr_t n = mlirArrayAttrGetNumElements(group), cut = -1, n_open = 0, n_told = 0;
+        size_code parts[MAX_RANK], all = 1;
+        int64_t rest = 1;
+        for (intptr_t i = 0; i < n && i < MAX_RANK; i++) {
+            int64_t d = mlirIntegerAttrGetValueInt(mlirArrayAttrGetElement(group, i));
+            if (!expands) {
+                parts[i] = x->dims[d];
+            } else if (mlirShapedTypeIsDynamicDim(t, d)) {
+                cut = d;
+                n_open++;
+                n_told += operand < mlirOperationGetNumOperands(l->op) &&
+                          lowering_read_size(l, mlirOperationGetOperand(l->op, operand++), &open[d]);
+            } else {
+                rest *= mlirShapedTypeGetDimSize(t, d);
+            }
+        }
+        if (!expands && (n > MAX_RANK || !lowering_multiply(l, parts, (int)n, &open[g])))
+            return lowering_refuse(l, "needs its sizes");
+        if (!expands || n_told == n_open) continue;
+        all = x->dims[g];
+        if (n_open > 1 || rest < 1 || size_factor(all) % rest) return lowering_refuse(l, "needs its sizes");
+        open[cut] = all < 0 ? size_of(size_dim(all), size_factor(all) / rest) : all / rest;
+    }
+    return WF_OK;
+}
+
 wf_status lower_reshape(lowering *l)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor x, shape;
+    size_code open[MAX_RANK] = {0}, before, after;
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &shape));
-    if (tensor_count(&x) != tensor_count(&shape)) return lowering_refuse(l, "changes the number of elements");
+    TRY(read_new_sizes(l, &x, y, open));
+    TRY(lowering_read_type(l, mlirValueGetType(y), open, &shape));
+    if (!lowering_multiply(l, x.dims, x.rank, &before) || !lowering_multiply(l, shape.dims, shape.rank, &after) ||
+        (before != after && !lowering_equate(l, before, after)))
+        return lowering_refuse(l, "changes the number of elements");
+    bool fixed = tensor_is_fixed(&x) && tensor_is_fixed(&shape);
+    if (!fixed && (x.offset || !tensor_is_contiguous(&x))) return lowering_refuse(l, "needs its sizes");
     if (x.place == PLACE_MEMORY && !tensor_is_contiguous(&x) && view_as(&x, &shape))
         return lowering_add_tensor(l, y, &x);
     if (x.place == PLACE_MEMORY) TRY(lowering_to_memory(l, &x));
@@ -132,7 +176,7 @@ wf_status lower_extract_slice(lowering *l)
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor x, shape, part;
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    TRY(lowering_read_type(l, mlirValueGetType(y), 0, &shape));
+    TRY(lowering_read_type(l, mlirValueGetType(y), NULL, &shape));
     TRY(take_slice(l, 1, &x, &shape, &part));
     return lowering_add_tensor(l, y, &part);
 }
@@ -153,7 +197,7 @@ wf_status lower_insert_slice(lowering *l)
     if (owns_buffer(l, into, &whole)) {
         result = whole;
     } else {
-        TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+        TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
         if (whole.place != PLACE_EMPTY) TRY(lowering_copy(l, &whole, &result));
     }
     TRY(take_slice(l, 2, &result, &x, &part));
@@ -166,7 +210,7 @@ wf_status lower_concat(lowering *l)
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor result;
     int64_t axis = op_int(l->op, "dim", -1), at = 0;
-    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
     if (axis < 0 || axis >= result.rank) return lowering_refuse(l, "has no such axis");
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(l->op); i++) {
         tensor x, part = result;
@@ -215,7 +259,7 @@ wf_status lower_pad(lowering *l)
     MlirOperation yield = mlirBlockGetTerminator(mlirRegionGetFirstBlock(mlirOperationGetRegion(l->op, 0)));
     tensor x, result, padding;
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
-    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
     if (!low.ptr || !high.ptr || mlirDenseArrayGetNumElements(low) != x.rank)
         return lowering_refuse(l, "cannot be compiled");
     int64_t before_of[MAX_RANK], after_of[MAX_RANK];
@@ -243,7 +287,7 @@ wf_status lower_from_elements(lowering *l)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor result;
-    TRY(lowering_new_tensor(l, mlirValueGetType(y), 0, &result));
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
     intptr_t n = mlirOperationGetNumOperands(l->op);
     if (n > 64) return lowering_refuse(l, "has more than 64 elements");
     for (intptr_t i = 0; i < n; i++) {

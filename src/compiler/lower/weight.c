@@ -205,7 +205,7 @@ static wf_status pack_value(lowering *l, MlirValue v, int *index)
     TRY(lowering_read_tensor(l, v, &w));
     if (w.place != PLACE_MEMORY) TRY(lowering_to_memory(l, &w));
     int64_t rows = w.dims[0], cols = w.dims[1], whole = rows / PANEL_ROWS, rest = rows % PANEL_ROWS;
-    TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(v)), 0, &to));
+    TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(v)), NULL, &to));
     l->roots[to.root].bytes = affine_of(DIM_ONE, (whole + (rest > 0)) * PANEL_ROWS * cols * 4);
     *index = to.root;
     tensor from = w;

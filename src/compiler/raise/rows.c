@@ -36,28 +36,37 @@ static bool has_shape_of(MlirValue v, MlirValue like)
     return same;
 }
 
+// Whether one axis of rows can be split into the first axes of v: their sizes are known, or all but one of them are 1.
+static bool splits_rows(MlirValue v)
+{
+    int n_dynamic = 0, n_more = 0;
+    for (int i = 0; i + 1 < rank_of(v); i++) {
+        n_dynamic += dim_of(v, i) < 0;
+        n_more += dim_of(v, i) > 1;
+    }
+    return n_dynamic == 0 || (n_dynamic == 1 && n_more == 0);
+}
+
 // The other operand of an elementwise op, in the shape that the reshaped one has before its reshape; null value: it
 // would be reshaped for nothing, or cannot be.
 static MlirValue follow(op_builder *b, MlirValue other, MlirValue input)
 {
-    MlirValue behind = reshape_input(other);
-    if (behind.ptr && has_shape_of(behind, input)) return behind;
+    MlirValue behind = reshape_input(other), none = {0};
     MlirOperation producer = defining_op(input);
     int rank = rank_of(input), n_dynamic = 0;
-    for (int i = 0; i + 1 < rank; i++) n_dynamic += dim_of(input, i) < 0;
+    int64_t shape[MAX_RANK];
+    for (int i = 0; i < rank; i++) {
+        shape[i] = dim_of(input, i);
+        n_dynamic += shape[i] < 0;
+    }
+    // with two sizes that are not known, equal types are not yet equal shapes
+    if (behind.ptr && n_dynamic < 2 && has_shape_of(behind, input)) return behind;
     bool computed = op_name_starts_with(producer, "wf.") || op_is(producer, "arith.addf");
-    bool rows = rank_of(other) >= 2 && dim_of(other, rank_of(other) - 1) == dim_of(input, rank - 1);
-    if (!computed || !rows || (rank > 2 && n_dynamic > 1)) return (MlirValue){0};
-    int64_t shape[MAX_RANK], size = 1;
-    for (int i = 0; i < rank; i++) shape[i] = dim_of(input, i);
-    for (int i = 0; i + 1 < rank && !n_dynamic; i++) size *= shape[i];
-    // a size that is not known must be all there is, as one axis
-    if (rank > 2 && n_dynamic && size != 1) return (MlirValue){0};
-    for (int i = 0; rank > 2 && n_dynamic && i + 1 < rank; i++)
-        if (shape[i] > 1) return (MlirValue){0};
-    MlirValue flat = rank_of(other) > 2 ? build_collapse(b, other, 0, rank_of(other) - 1) : other;
-    if (rank == 2) return flat;
-    return build_expand(b, flat, 0, rank - 1, tensor_of(rank, shape, element_type_of(other)));
+    bool rows = rank_of(other) >= 2 && shape[rank - 1] > 0 && dim_of(other, rank_of(other) - 1) == shape[rank - 1];
+    if (!computed || !rows || (rank > 2 && !splits_rows(input))) return none;
+    MlirValue v = rank_of(other) > 2 ? build_collapse(b, other, 0, rank_of(other) - 1) : other;
+    if (rank > 2) v = build_expand(b, v, 0, rank - 1, tensor_of(rank, shape, element_type_of(other)));
+    return has_shape_of(v, input) ? v : none;
 }
 
 // The reshape of v with that input, whose last dimension may be another than that of the old one; null value when it

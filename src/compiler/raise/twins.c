@@ -6,6 +6,8 @@
 #include "compiler/raise/norm_parts.h"
 #include "compiler/raise/steps.h"
 
+#include <mlir-c/AffineMap.h>
+
 // Whether v is computed from `input`. `steps` bounds the walk.
 static bool depends_on(MlirValue v, MlirValue input, int *steps)
 {
@@ -28,6 +30,8 @@ static MlirValue other_factor(MlirOpOperand use)
     bool structured = is_structured(user, &body);
     if (structured) {
         intptr_t n_inputs = mlirOperationGetNumOperands(user) - mlirOperationGetNumResults(user);
+        if (!mlirAffineMapIsIdentity(indexing_map(user, i)) || !mlirAffineMapIsIdentity(indexing_map(user, n_inputs)))
+            return (MlirValue){0}; // a product of matrices, perhaps
         MlirOpOperand inner = {0};
         if (i < n_inputs) inner = mlirValueGetFirstUse(mlirBlockGetArgument(body, i));
         if (mlirOpOperandIsNull(inner) || !mlirOpOperandIsNull(mlirOpOperandGetNextUse(inner))) return (MlirValue){0};
@@ -59,16 +63,28 @@ bool raise_twins(matcher *m, MlirOperation op)
     if (!is_core) return false;
     MlirValue v = step_is_tensor(core.root.v) ? core.root.v : tensor_of_value(core.root.v);
     MlirOpOperand uses[MAX_TWINS];
-    int n = 0;
+    int n = 0, n_gammas = 0;
     if (!v.ptr || mlirOperationGetNumResults(defining_op(v)) != 1) return false;
     for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use) && n < MAX_TWINS;
          use = mlirOpOperandGetNextUse(use))
         if (is_scaled(&core, use)) uses[n++] = use;
     MlirOperation producer = defining_op(v);
-    for (int i = 1; i < n; i++) {
-        MlirOperation twin = mlirOperationClone(producer), user = mlirOpOperandGetOwner(uses[i]);
-        mlirBlockInsertOwnedOperationBefore(mlirOperationGetBlock(producer), producer, twin);
-        mlirOperationSetOperand(user, mlirOpOperandGetOperandNumber(uses[i]), mlirOperationGetResult(twin, 0));
+    MlirValue gammas[MAX_TWINS], values[MAX_TWINS]; // the value of each gamma; the first keeps v
+    for (int i = 0; i < n; i++) {
+        MlirOperation user = mlirOpOperandGetOwner(uses[i]);
+        ref at;
+        MlirValue gamma = other_factor(uses[i]);
+        if (root_ref(gamma, &at)) gamma = read_unwidened(&m->r, &at).self.v; // however it is broadcast
+        int k = 0;
+        while (k < n_gammas && !mlirValueEqual(gammas[k], gamma)) k++;
+        if (k == n_gammas) {
+            MlirOperation twin = k ? mlirOperationClone(producer) : producer;
+            if (k) mlirBlockInsertOwnedOperationBefore(mlirOperationGetBlock(producer), producer, twin);
+            gammas[k] = gamma;
+            values[k] = mlirOperationGetResult(twin, 0);
+            n_gammas++;
+        }
+        mlirOperationSetOperand(user, mlirOpOperandGetOperandNumber(uses[i]), values[k]);
     }
-    return n > 1;
+    return n_gammas > 1;
 }

@@ -64,7 +64,14 @@ static bool read_constant_within(reader *r, const ref *from, int depth, constant
     return fold_constant(&n, in, c);
 }
 
-bool read_constant(reader *r, const ref *from, constant *c) { return read_constant_within(r, from, 0, c); }
+// What was entered on the way is of no further use: a constant has no axes.
+bool read_constant(reader *r, const ref *from, constant *c)
+{
+    const reader before = *r;
+    bool found = read_constant_within(r, from, 0, c);
+    *r = before;
+    return found;
+}
 
 bool read_not(reader *r, const node *n, ref *x)
 {

@@ -114,8 +114,6 @@ static bool is_zero(matcher *m, MlirValue v)
 {
     ref from;
     constant c;
-    int64_t integer;
-    if (step_index_value(v, &integer)) return integer == 0;
     if (!step_start_ref(&from, v)) return false;
     node n = read_node(&m->r, &from);
     return (n.kind == N_CONST && n.value == 0) || (read_constant(&m->r, &from, &c) && c.value == 0);

@@ -17,6 +17,6 @@ func.func @main(%x: tensor<2x?x64xf32>, %q: tensor<64x64xf32>, %k: tensor<64x64x
   %q3 = tensor.expand_shape %q2 [[0, 1], [2]] output_shape [2, %n, 64] : tensor<?x64xf32> into tensor<2x?x64xf32>
   %k3 = tensor.expand_shape %k2 [[0, 1], [2]] output_shape [2, %n, 64] : tensor<?x64xf32> into tensor<2x?x64xf32>
   %v3 = tensor.expand_shape %v2 [[0, 1], [2]] output_shape [2, %n, 64] : tensor<?x64xf32> into tensor<2x?x64xf32>
-  %y = "wf.attention"(%q3, %k3, %v3) {causal = true, n_heads = 4 : i64, n_kv_heads = 4 : i64, scale = 2.500000e-01 : f64} : (tensor<2x?x64xf32>, tensor<2x?x64xf32>, tensor<2x?x64xf32>) -> tensor<2x?x64xf32>
+  %y = "wf.attention"(%q3, %k3, %v3) {operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, causal = true, n_heads = 4 : i64, n_kv_heads = 4 : i64, scale = 2.500000e-01 : f64} : (tensor<2x?x64xf32>, tensor<2x?x64xf32>, tensor<2x?x64xf32>) -> tensor<2x?x64xf32>
   return %y : tensor<2x?x64xf32>
 }
