@@ -1,5 +1,8 @@
 # Every src/**/x_bench.c becomes the program x_bench in the build folder.
 file(GLOB_RECURSE bench_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_bench.c")
+if(NOT TARGET welford_compiler_static)
+    list(FILTER bench_sources EXCLUDE REGEX "/src/compiler/")
+endif()
 foreach(source ${bench_sources})
     cmake_path(GET source STEM name)
     add_executable(${name} ${source})

@@ -8,9 +8,12 @@ set(sanitizers address,undefined)
 target_compile_options(welford_core_objects PUBLIC
     -fsanitize=fuzzer-no-link,${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
-include(WelfordCompiler)
-
 file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_fuzz.c")
+if(WELFORD_COMPILER)
+    include(WelfordCompiler)
+else()
+    list(FILTER fuzz_sources EXCLUDE REGEX "/src/compiler/")
+endif()
 foreach(source ${fuzz_sources})
     cmake_path(GET source STEM name)
     add_executable(${name} ${source})

@@ -37,13 +37,16 @@ set(failing_memory malloc calloc realloc aligned_alloc strdup strndup mmap arena
 list(TRANSFORM failing_memory PREPEND "LINKER:--wrap=")
 
 file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test.c")
+if(NOT TARGET welford_compiler)
+    list(FILTER test_sources EXCLUDE REGEX "/src/compiler/")
+endif()
 foreach(source ${test_sources})
     cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}/src" OUTPUT_VARIABLE relative)
     string(REGEX REPLACE "_test\\.c$" "" relative "${relative}")
     string(MAKE_C_IDENTIFIER "test_${relative}" target)
     add_executable(${target} ${source})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test/bin")
-    if(relative MATCHES "^compiler/" AND TARGET welford_compiler_static)
+    if(relative MATCHES "^compiler/")
         target_link_libraries(${target} PRIVATE welford_compiler_static PkgConfig::CMOCKA)
     elseif(relative MATCHES "^tool/")
         target_link_libraries(${target} PRIVATE welford_tool PkgConfig::CMOCKA)
@@ -57,19 +60,21 @@ foreach(source ${test_sources})
 endforeach()
 
 # What ThreadSanitizer is for (label threads; make tsan-test builds and runs nothing else).
-add_custom_target(thread_tests)
-foreach(name runtime/threads runtime/execute session/concurrent)
-    string(MAKE_C_IDENTIFIER "test_${name}" target)
-    add_dependencies(thread_tests ${target})
-    set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
-endforeach()
-add_dependencies(thread_tests welford_compiler)
-set_property(TEST unit/session/concurrent APPEND PROPERTY ENVIRONMENT
-    "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
+if(TARGET welford_compiler)
+    add_custom_target(thread_tests)
+    foreach(name runtime/threads runtime/execute session/concurrent)
+        string(MAKE_C_IDENTIFIER "test_${name}" target)
+        add_dependencies(thread_tests ${target})
+        set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
+    endforeach()
+    add_dependencies(thread_tests welford_compiler)
+    set_property(TEST unit/session/concurrent APPEND PROPERTY ENVIRONMENT
+        "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
+endif()
 
 # One ctest a file, so that a failure names it and ctest can run them side by side.
 file(GLOB e2e_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/e2e/test_*.py")
-if(TARGET welford)
+if(TARGET welford AND TARGET welford_compiler)
     set(numbers bench norm_forms odd_values ppl r1_shape raise_mutants)
     foreach(source ${e2e_sources})
         cmake_path(GET source STEM name)
@@ -83,7 +88,7 @@ if(TARGET welford)
 endif()
 
 file(GLOB_RECURSE lit_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/lit/*.mlir" "${PROJECT_SOURCE_DIR}/test/lit/*.test")
-if(TARGET welford AND lit_sources)
+if(TARGET welford AND TARGET welford_compiler AND lit_sources)
     welford_add_test(lit lit 300 ${python} -B "${WELFORD_LLVM_DIR}/bin/lit" -sv "${PROJECT_SOURCE_DIR}/test/lit")
     set_property(TEST lit APPEND PROPERTY ENVIRONMENT
         "WELFORD=$<TARGET_FILE:welford>"

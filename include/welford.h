@@ -89,16 +89,18 @@ typedef struct wf_model_options { // {0} is the default
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr
     const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
+    const char *weights_from;  // of a .wf file without weights: the checkpoint that has them; NULL: it lies beside
     const char *chat_template; // a file with a Jinja template that takes the place of the model's own
     // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
     void (*progress)(void *context, const char *what, size_t done, size_t all);
     void *progress_context;
 } wf_model_options;
 
-// Opens a checkpoint: a GGUF file (of a split one any part), or a folder of Hugging Face files. Its compiled program
-// and packed weights come from the cache folder ($WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else ~/.cache/welford),
-// or are made and left there. A folder that others may write to is not used, which stderr is told once (SECURITY.md).
-// `options` may be NULL.
+// Opens a checkpoint: a GGUF file (of a split one any part), a folder of Hugging Face files, or a .wf file that
+// `welford compile` made of one, which is code that runs in this process: open only what you trust as a program. Its
+// compiled program and packed weights come from the cache folder ($WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else
+// ~/.cache/welford), or are made and left there. A folder that others may write to is not used, which stderr is told
+// once (SECURITY.md). `options` may be NULL.
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **model, wf_error *err);
 void wf_model_close(wf_model *model);
 

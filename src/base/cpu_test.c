@@ -108,9 +108,36 @@ static void test_forced(void **state)
     assert_string_equal(cpu.name, "native");
 }
 
+// A type that need not be this machine's: to compile for it.
+static void test_named(void **state)
+{
+    (void)state;
+    cpu_features haswell, znver4, native, again;
+    wf_error err;
+    buffer names = {0};
+    setenv("WELFORD_CPU", "", 1);
+    assert_int_equal(cpu_named("haswell", &haswell, &err), WF_OK);
+    assert_int_equal(cpu_named("znver4", &znver4, &err), WF_OK);
+    assert_true(haswell.avx2 && !haswell.avx512 && !haswell.avx_vnni);
+    assert_true(znver4.avx512 && znver4.avx512_vnni && znver4.avx512_bf16 && !znver4.avx_vnni);
+    assert_string_equal(znver4.name, "znver4");
+    assert_string_not_equal(znver4.key, haswell.key);
+    assert_true(!(haswell.sets & ~znver4.sets) && znver4.sets & ~haswell.sets);
+    cpu_print_sets(haswell.sets, &names);
+    assert_string_equal(buffer_view(&names).data, "AVX2 (with FMA, F16C), BMI (1, 2, LZCNT, MOVBE)");
+    buffer_free(&names);
+    assert_int_equal(cpu_named("vax", &again, &err), WF_ERROR_USAGE);
+    assert_non_null(strstr(err.message, "unknown CPU \"vax\" (x86-64-v3, haswell, "));
+    if (cpu_detect(&native, NULL) != WF_OK) skip();
+    assert_int_equal(cpu_named("native", &again, &err), WF_OK);
+    assert_string_equal(native.key, again.key);
+    assert_true(native.sets == again.sets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_named),
         cmocka_unit_test(test_agrees_with_kernel),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_forced),

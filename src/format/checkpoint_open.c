@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/buffer.h"
+#include "format/bundle.h"
 #include "format/gguf.h"
 #include "format/hf.h"
 
@@ -111,6 +112,15 @@ done:
     return status;
 }
 
+static wf_status open_bundle(const char *path, checkpoint **file, wf_error *err)
+{
+    bundle b;
+    TRY(bundle_open(path, &b, err));
+    wf_status status = bundle_checkpoint(&b, true, file, err);
+    bundle_close(&b);
+    return status;
+}
+
 static wf_status open_any(const char *path, bool header_only, checkpoint **file, wf_error *err)
 {
     struct stat st;
@@ -119,6 +129,7 @@ static wf_status open_any(const char *path, bool header_only, checkpoint **file,
     *file = NULL;
     if (!stat(path, &st) && S_ISDIR(st.st_mode)) return hf_open(path, header_only, file, err);
     if (checkpoint_is_split(path, &stem, &count)) return open_split(path, stem, count, header_only, file, err);
+    if (bundle_is(path)) return open_bundle(path, file, err);
     return header_only ? gguf_open_header(path, file, err) : gguf_open(path, file, err);
 }
 

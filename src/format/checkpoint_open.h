@@ -1,5 +1,6 @@
-// Opening a checkpoint, whatever its form: a GGUF file, one of several parts of a split GGUF checkpoint, or a folder of
-// Hugging Face files (hf.h). Later parts of welford see one thing only, a checkpoint.
+// Opening a checkpoint, whatever its form: a GGUF file, one of several parts of a split GGUF checkpoint, a folder of
+// Hugging Face files (hf.h), or a .wf file (bundle.h), whose tensors have no data. Later parts of welford see one thing
+// only, a checkpoint.
 #ifndef WELFORD_FORMAT_CHECKPOINT_OPEN_H
 #define WELFORD_FORMAT_CHECKPOINT_OPEN_H
 

@@ -392,7 +392,8 @@ wf_status gguf_open_header(const char *path, checkpoint **file, wf_error *err)
     return open_file(path, true, file, err);
 }
 
-wf_status gguf_parse(const unsigned char *data, size_t bytes, const char *name, checkpoint **file, wf_error *err)
+static wf_status parse_memory(const unsigned char *data, size_t bytes, const char *name, bool header_only,
+                              checkpoint **file, wf_error *err)
 {
     *file = NULL;
     checkpoint *created;
@@ -400,10 +401,20 @@ wf_status gguf_parse(const unsigned char *data, size_t bytes, const char *name, 
     wf_status status;
     view all = {(const char *)data, bytes};
     TRY_GOTO(checkpoint_lend_part(created, all, err), fail);
-    TRY_GOTO(parse_file(created, all, false, err), fail);
+    TRY_GOTO(parse_file(created, all, header_only, err), fail);
     *file = created;
     return WF_OK;
 fail:
     checkpoint_close(created);
     return status;
+}
+
+wf_status gguf_parse(const unsigned char *data, size_t bytes, const char *name, checkpoint **file, wf_error *err)
+{
+    return parse_memory(data, bytes, name, false, file, err);
+}
+
+wf_status gguf_parse_header(const unsigned char *data, size_t bytes, const char *name, checkpoint **file, wf_error *err)
+{
+    return parse_memory(data, bytes, name, true, file, err);
 }

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 enum { AT_KIND = 8, AT_KEY = 16, AT_BYTES = 48, AT_PAYLOAD_CHECKSUM = 56, AT_CHECKSUM = 64, AT_ORIGIN = 72 };
 

@@ -1,25 +1,59 @@
 // The compiler library: $WELFORD_COMPILER, else beside the program, else where it was installed (library.h).
 #include "runtime/compiler.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
+#include "runtime/cache.h"
 #include "runtime/library.h"
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 static const library_name LIBRARY = {"libwelford_compiler.so", "WELFORD_COMPILER"};
 
-void compiler_identity(char identity[COMPILER_IDENTITY_CHARS])
+// False: there is none.
+static bool find_library(char identity[COMPILER_IDENTITY_CHARS])
 {
     char path[LIBRARY_PATH_BYTES];
     struct stat st;
-    snprintf(identity, COMPILER_IDENTITY_CHARS, "%s", WELFORD_COMPILER_VERSION);
     for (int i = 0; library_place(LIBRARY, i, path); i++) {
         if (stat(path, &st)) continue;
         snprintf(identity, COMPILER_IDENTITY_CHARS, "%s %lld %lld.%09ld", WELFORD_COMPILER_VERSION,
                  (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-        return;
+        return true;
     }
+    return false;
+}
+
+static bool kept_path(char path[PATH_MAX])
+{
+    char folder[PATH_MAX];
+    return cache_folder(folder, sizeof folder) && snprintf(path, PATH_MAX, "%s/compiler", folder) < PATH_MAX;
+}
+
+// What was kept; empty where there is nothing.
+static void read_kept(char identity[COMPILER_IDENTITY_CHARS])
+{
+    char path[PATH_MAX];
+    FILE *file = kept_path(path) ? fopen(path, "re") : NULL;
+    size_t n = file ? fread(identity, 1, COMPILER_IDENTITY_CHARS - 1, file) : 0;
+    identity[n] = 0;
+    if (file) fclose(file);
+}
+
+void compiler_identity(char identity[COMPILER_IDENTITY_CHARS])
+{
+    if (!find_library(identity)) read_kept(identity);
+}
+
+void compiler_keep_identity(void)
+{
+    char path[PATH_MAX], identity[COMPILER_IDENTITY_CHARS], kept[COMPILER_IDENTITY_CHARS];
+    if (!find_library(identity) || !kept_path(path)) return;
+    read_kept(kept);
+    if (strcmp(kept, identity)) file_write(path, identity, strlen(identity), NULL); // without it: only a miss later
 }
 
 wf_status compiler_open(const char *name, compiler_door *door, wf_error *err)

@@ -63,6 +63,7 @@ typedef struct function_options {
     bool no_raise;              // everything through upstream's lowering and our loops: no wf ops
     const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
                                 // but these; no_fuse may name raising rules too
+    bool as_declared;           // shapes without dims, and those that are missing, are the function's own; types too
     const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
                                 // the IR after these goes to the notes
 } function_options;
@@ -105,8 +106,11 @@ wf_status compiler_open(const char *function, compiler_door *door, wf_error *err
 void compiler_close(compiler_door *door);
 
 // What stands for the compiler in cache keys: its version (versions.h), and size and time of modification of the
-// library that would be opened, so that a rebuilt compiler is never answered from an old cache.
+// library that would be opened, so that a rebuilt compiler is never answered from an old cache. Where there is no
+// library, it is that of the one which last left a program in the cache: its programs still run.
 enum { COMPILER_IDENTITY_CHARS = 96 };
 void compiler_identity(char identity[COMPILER_IDENTITY_CHARS]);
+// Leaves the identity in the cache folder.
+void compiler_keep_identity(void);
 
 #endif

@@ -33,17 +33,21 @@ typedef struct compilation {
     program_ids ids;
 } compilation;
 
-static wf_status compile(void *context, buffer *image, wf_error *err)
+wf_status function_compile(const function_source *s, buffer *notes, buffer *image, wf_error *err)
 {
-    const compilation *c = context;
-    const function_source *s = c->source;
     compiler_door door;
     TRY(compiler_open("welford_compile_function", &door, err));
     compile_function_fn *compile_function = (compile_function_fn *)(uintptr_t)door.function;
     wf_status status = compile_function(s->text, s->bytes, &s->options, s->n_arguments, s->arguments, s->argument_names,
-                                        image, c->notes, err);
+                                        image, notes, err);
     compiler_close(&door);
     return status;
+}
+
+static wf_status compile(void *context, buffer *image, wf_error *err)
+{
+    const compilation *c = context;
+    return function_compile(c->source, c->notes, image, err);
 }
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes

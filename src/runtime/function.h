@@ -21,6 +21,9 @@ typedef struct function_source {
     bool no_cache;
 } function_source;
 
+// Compiles the function: appends the image of a program.
+wf_status function_compile(const function_source *source, buffer *notes, buffer *image, wf_error *err);
+
 // Compiles the function, or finds it in the cache, and allocates its arena. Messages of the compiler go to `notes`.
 // `pool` must outlive the function, which serves one call at a time. Errors as for compile_function_fn.
 wf_status function_open(const function_source *source, thread_pool *pool, buffer *notes, function **f, wf_error *err);

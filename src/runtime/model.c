@@ -16,8 +16,9 @@
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 #include "runtime/cache_list.h"
+#include "runtime/model_bundle.h"
 #include "runtime/pack_key.h"
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -91,6 +92,7 @@ static bool make_pack_id(const checkpoint *file, const plan *p, cache_id *id)
 
 bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
 {
+    if (m->ahead.n_sections && model_origin_identity(m->file, identity)) return true;
     const char *weights = m->options.weights;
     buffer types = {0};
     buffer_printf(&types, "compiler=%s weights=%s kv=%s", WELFORD_COMPILER_VERSION, weights ? weights : "",
@@ -170,6 +172,36 @@ static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
     return status;
 }
 
+static bool same_weights(const plan *a, const plan *b)
+{
+    buffer x = {0}, y = {0};
+    pack_key_append(a, &x);
+    pack_key_append(b, &y);
+    bool same = !x.failed && !y.failed && view_equal(buffer_view(&x), buffer_view(&y));
+    buffer_free(&x);
+    buffer_free(&y);
+    return same;
+}
+
+wf_status model_compile(model *m, const cpu_features *cpu, thread_pool *pool, buffer *image, wf_error *err)
+{
+    compile_options options = compile_options_of(m);
+    program made;
+    options.cpu = *cpu;
+    options.n_threads = thread_pool_size(pool);
+    TRY(call_compiler(m, &options, image, err));
+    TRY(program_load_made(image, &made, err));
+    if (m->program.kernels) {
+        bool same = same_weights(&made.plan, &m->program.plan);
+        program_free(&made);
+        return same ? WF_OK
+                    : error_set(err, WF_ERROR_COMPILE, "%s: the program for %s wants other weights",
+                                checkpoint_path(m->file), cpu->name);
+    }
+    m->program = made;
+    return WF_OK;
+}
+
 typedef struct packing {
     const model_options *options;
     bool built;
@@ -182,16 +214,29 @@ static void report_packing(void *context, size_t done, size_t all)
     if (p->options->progress) p->options->progress(p->options->progress_context, "packing", done, all);
 }
 
-static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
+// From the checkpoint, or from the cache.
+static wf_status open_pack(model *m, thread_pool *pool, wf_error *err)
 {
+    const checkpoint *file = m->source ? m->source : m->file;
     cache_id id;
-    bool cache = !m->options.no_cache && make_pack_id(m->file, &m->program.plan, &id);
+    bool cache = !m->options.no_cache && make_pack_id(file, &m->program.plan, &id);
     packing p = {.options = &m->options};
     if (cache) cache_sweep();
-    m->pack_started = clock_seconds();
-    TRY(pack_open(m->file, &m->program.plan, cache ? &id : NULL, pool, report_packing, &p, &m->pack, err));
-    m->pack_seconds = clock_seconds() - m->pack_started;
+    TRY(pack_open(file, &m->program.plan, cache ? &id : NULL, pool, report_packing, &p, &m->pack, err));
     m->pack_cached = m->pack.cached && !p.built;
+    return WF_OK;
+}
+
+static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
+{
+    const bundle_section *packed = bundle_find(&m->ahead, BUNDLE_PACK);
+    m->pack_started = clock_seconds();
+    if (packed)
+        TRY(pack_lend(packed->bytes, packed->checksum, &m->program.plan, m->ahead.path, pool, &m->pack, err));
+    else
+        TRY(open_pack(m, pool, err));
+    m->pack_cached |= packed != NULL;
+    m->pack_seconds = clock_seconds() - m->pack_started;
     return WF_OK;
 }
 
@@ -212,8 +257,12 @@ wf_status model_open(const char *path, const model_options *options, model **out
     m->options = *options;
     wf_status status;
     TRY_GOTO(cpu_detect(&m->cpu, err), failed);
-    TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
-    TRY_GOTO(find_program(m, err), failed);
+    if (bundle_is(path)) {
+        TRY_GOTO(model_open_bundle(path, m, err), failed);
+    } else {
+        TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
+        TRY_GOTO(find_program(m, err), failed);
+    }
     *out = m;
     return WF_OK;
 failed:
@@ -223,9 +272,16 @@ failed:
 
 wf_status model_load(model *m, thread_pool *pool, wf_error *err)
 {
-    if (!m->program_cached) TRY(compile_program(m, pool, err));
+    if (!m->program.kernels) TRY(compile_program(m, pool, err));
     print_tables(&m->program.plan, &m->options);
     return load_pack(m, pool, err);
+}
+
+size_t model_file_bytes(const model *m)
+{
+    size_t bytes, header_bytes;
+    checkpoint_bytes(m->file, &bytes, &header_bytes);
+    return m->ahead.map.bytes ? m->ahead.map.bytes : bytes;
 }
 
 void model_close(model *m)
@@ -234,6 +290,8 @@ void model_close(model *m)
     compiler_close(&m->door);
     pack_close(&m->pack);
     program_free(&m->program);
-    if (m->file) checkpoint_close(m->file);
+    checkpoint_close(m->source);
+    checkpoint_close(m->file);
+    bundle_close(&m->ahead);
     free(m);
 }

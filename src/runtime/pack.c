@@ -322,7 +322,7 @@ wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, v
 
 // ---- the cache
 
-static bool hash_pack(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *hash)
+bool pack_checksum(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *hash)
 {
     job j = {.p = p, .data = data, .fd = -1, .pool = pool};
     bool good = job_start(&j, NULL) == WF_OK;
@@ -339,7 +339,7 @@ static bool find_cached(const cache_id *id, const plan *p, thread_pool *pool, pa
     if (!cache_open(id, &entry)) return false;
     const unsigned char *data = (const unsigned char *)entry.payload.data;
     // The size first: another plan's pieces must not be hashed.
-    if (entry.payload.len != plan_fixed_bytes(p, AREA_WEIGHTS) || !hash_pack(p, pool, data, &hash) ||
+    if (entry.payload.len != plan_fixed_bytes(p, AREA_WEIGHTS) || !pack_checksum(p, pool, data, &hash) ||
         hash != entry.checksum) {
         cache_entry_close(&entry);
         return false;
@@ -413,6 +413,21 @@ wf_status pack_open(const checkpoint *file, const plan *p, const cache_id *id, t
     }
     TRY(check_memory(file, id != NULL, d.room, map_bytes, err));
     return build_in_memory(j, map_bytes, out, err);
+}
+
+wf_status pack_lend(view bytes, uint64_t checksum, const plan *p, const char *name, thread_pool *pool, pack *out,
+                    wf_error *err)
+{
+    uint64_t found;
+    *out = (pack){0};
+    if (bytes.len != plan_fixed_bytes(p, AREA_WEIGHTS))
+        return error_set(err, WF_ERROR_FORMAT, "%s: %zu bytes of packed weights, the program wants %zu", name,
+                         bytes.len, plan_fixed_bytes(p, AREA_WEIGHTS));
+    const unsigned char *data = (const unsigned char *)bytes.data;
+    if (!pack_checksum(p, pool, data, &found)) return error_memory(err, bytes.len / PIECE_BYTES);
+    if (found != checksum) return error_set(err, WF_ERROR_FORMAT, "%s: wrong checksum of the packed weights", name);
+    *out = (pack){.data = data, .cached = true};
+    return WF_OK;
 }
 
 void pack_close(pack *p)

@@ -11,9 +11,9 @@
 typedef struct pack {
     const unsigned char *data; // [plan.weights_bytes], aligned to 4096
     file_map file;             // where it is a part of one
-    void *memory;              // else, what to unmap
+    void *memory;              // else, what to unmap; NULL in both: it is lent
     size_t memory_bytes;
-    bool cached; // came from (or went to) the cache
+    bool cached; // came from (or went to) the cache, or is lent: mapped, not private memory
 } pack;
 
 // Writes one weight's packed form to `out` [weight->bytes]. Checks that the tensors have the recorded types and sizes.
@@ -29,6 +29,13 @@ wf_status pack_build(const checkpoint *file, const plan *p, thread_pool *pool, v
 // An entry of the wrong size or checksum is rebuilt.
 wf_status pack_open(const checkpoint *file, const plan *p, const cache_id *id, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
+
+// A pack that somebody else has mapped, and who keeps it mapped; checked against the plan and what pack_checksum gave.
+// `name` is the file's, for messages.
+wf_status pack_lend(view bytes, uint64_t checksum, const plan *p, const char *name, thread_pool *pool, pack *out,
+                    wf_error *err);
+// Over the packed weights, by all threads; false: out of memory.
+bool pack_checksum(const plan *p, thread_pool *pool, const unsigned char *data, uint64_t *checksum);
 void pack_close(pack *p);
 
 #endif

@@ -6,7 +6,7 @@
 #include <xxhash.h>
 
 #include "runtime/pack_panel.h"
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 enum { SAMPLE_COLUMNS = 512 }; // two blocks of the largest
 

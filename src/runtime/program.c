@@ -18,7 +18,7 @@
 #include <xxhash.h>
 
 #include "base/checked.h"
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 // --- the image -----------------------------------------------------------------------------------------------------
 

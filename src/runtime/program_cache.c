@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "runtime/cache.h"
+#include "runtime/compiler.h"
 
 bool program_find(const cache_id *id, program *prog)
 {
@@ -10,21 +11,23 @@ bool program_find(const cache_id *id, program *prog)
            program_open_mapped(&entry.map, entry.payload, "cached program", prog, NULL) == WF_OK;
 }
 
-static wf_status load_made(const buffer *image, program *prog, wf_error *err)
+wf_status program_load_made(const buffer *image, program *prog, wf_error *err)
 {
     wf_error inner = {0};
+    if (image->failed) return error_memory(err, image->len);
     wf_status status = program_load(image->data, image->len, "compiled program", prog, &inner);
     if (status == WF_OK) return WF_OK;
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
 // Where that fails, it is made again the next time.
-static void keep(const cache_id *id, view image)
+static bool keep(const cache_id *id, view image)
 {
     cache_draft d;
-    if (!cache_draft_open(id, image.len, &d)) return;
-    if (file_write_at(d.file.fd, image.data, image.len, CACHE_RECORD_BYTES)) cache_draft_publish(&d, 0);
+    if (!cache_draft_open(id, image.len, &d)) return false;
+    bool kept = file_write_at(d.file.fd, image.data, image.len, CACHE_RECORD_BYTES) && cache_draft_publish(&d, 0);
     cache_draft_close(&d);
+    return kept;
 }
 
 wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
@@ -33,11 +36,10 @@ wf_status program_make(make_program *make, name_program *name, void *context, pr
     buffer image = {0};
     times->started = clock_seconds();
     wf_status status = make(context, &image, err);
-    if (status == WF_OK && image.failed) status = error_memory(err, image.len);
     times->seconds = clock_seconds() - times->started;
-    if (status == WF_OK) status = load_made(&image, prog, err);
+    if (status == WF_OK) status = program_load_made(&image, prog, err);
     const cache_id *id = status == WF_OK ? name(context, &prog->plan) : NULL;
-    if (id) keep(id, buffer_view(&image));
+    if (id && keep(id, buffer_view(&image))) compiler_keep_identity();
     buffer_free(&image);
     return status;
 }

@@ -12,6 +12,9 @@ bool program_find(const cache_id *id, program *prog);
 // Appends the image of a program.
 typedef wf_status make_program(void *context, buffer *image, wf_error *err);
 
+// Loads an image fresh from the compiler, which may be freed afterwards: one that does not load is WF_ERROR_COMPILE.
+wf_status program_load_made(const buffer *image, program *prog, wf_error *err);
+
 typedef struct program_times {
     double started, seconds; // of making it: CLOCK_MONOTONIC
 } program_times;
@@ -19,8 +22,7 @@ typedef struct program_times {
 // How a program that was made is called in the cache; NULL: it is not kept.
 typedef const cache_id *name_program(void *context, const plan *p);
 
-// Makes a program and puts it into the cache, where it replaces what was there. An image fresh from the compiler that
-// does not load is WF_ERROR_COMPILE.
+// Makes a program and puts it into the cache, where it replaces what was there. Errors as of program_load_made.
 wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
                        wf_error *err);
 

@@ -56,8 +56,6 @@ wf_model_facts wf_model_describe(const wf_model *m)
 {
     const engine *e = &m->e;
     const plan *p = &e->m->program.plan;
-    size_t file_bytes, header_bytes;
-    checkpoint_bytes(e->m->file, &file_bytes, &header_bytes);
     return (wf_model_facts){
         .architecture = p->architecture ? p->architecture : "",
         .name = p->name ? p->name : "",
@@ -66,7 +64,7 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .n_layer = p->kv.n_layer,
         .n_embd = p->n_embd,
         .n_parameters = e->n_parameters,
-        .file_bytes = file_bytes,
+        .file_bytes = model_file_bytes(e->m),
         .weights_bytes = plan_fixed_bytes(p, AREA_WEIGHTS),
         .bos = tokenizer_bos(e->t),
         .eos = tokenizer_eos(e->t),

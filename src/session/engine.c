@@ -67,6 +67,7 @@ model_options engine_model_options(const wf_model_options *o)
         .no_fuse = o->no_fuse,
         .print_ir_after = o->print_ir_after,
         .weights = o->weights,
+        .weights_from = o->weights_from,
         .print_plan = o->print_plan,
         .print_report = o->print_report,
         .progress = o->progress,

@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
-#include "runtime/versions.h"
+#include "base/versions.h"
 
 enum { CHECKSUM = 8, HASHED = 16, IDENTITY = 16, TOKENS = 48, STATE_BYTES = 56, HEADER = 64, ALIGNMENT = 64 };
 

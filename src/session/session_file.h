@@ -1,6 +1,6 @@
 // A session's state in a file, so that a long prompt is evaluated once for many runs (--prompt-cache).
 //
-//     0    magic (runtime/versions.h)
+//     0    magic (base/versions.h)
 //     8    u64 XXH3-64 of all that follows
 //     16   32 hex digits: model_identity
 //     48   u64 tokens

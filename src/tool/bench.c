@@ -159,8 +159,7 @@ static const char *main_type(const checkpoint *file)
 static void describe(bench_report *report)
 {
     const plan *p = &report->m->program.plan;
-    size_t header_bytes;
-    checkpoint_bytes(report->m->file, &report->file_bytes, &header_bytes);
+    report->file_bytes = model_file_bytes(report->m);
     report->n_parameters = engine_count_parameters(report->m->file);
     const char *name = p->name && *p->name ? p->name : p->architecture;
     snprintf(report->name, sizeof report->name, "%s %s", name, main_type(report->m->file));

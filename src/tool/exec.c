@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/samples.h"
 #include "format/npy.h"
+#include "runtime/bundle_program.h"
 #include "runtime/function.h"
 #include "tool/model_options.h"
 #include "tool/tool.h"
@@ -16,7 +17,9 @@ static const char HELP[] =
     "Usage: welford exec [OPTIONS] FILE\n\n"
     "Compiles a function of TOSA or linalg ops on tensors (MLIR text or bytecode; \"-\" is stdin) and runs it once on "
     "arrays in\n"
-    ".npy files. Dynamic sizes are those of the arrays. Prints the shape of every result.\n\n"
+    ".npy files. Dynamic sizes are those of the arrays. Prints the shape of every result. A .wf file (welford compile) "
+    "is\n"
+    "run as it is.\n\n"
     "      --entry NAME          the function (default: the only public one, or main, or forward)\n"
     "  -i, --input FILE          the next argument\n"
     "  -o, --output FILE         where the next result goes\n"
@@ -178,11 +181,53 @@ static wf_status write_profile(const char *path, function *f, void *const *array
     return status;
 }
 
+// ---- a function compiled ahead of time
+
+typedef struct ahead {
+    bundle file;
+    program prog; // in it
+} ahead;
+
+static void close_ahead(ahead *w)
+{
+    program_free(&w->prog);
+    bundle_close(&w->file);
+}
+
+static wf_status check_command(const exec_command *command, const char *name, wf_error *err)
+{
+    const function_options *o = &command->options;
+    const char *option = o->no_raise         ? "--no-raise"
+                         : o->fuse           ? "--fuse"
+                         : o->no_fuse        ? "--no-fuse"
+                         : o->print_ir_after ? "--print-ir-after"
+                                             : NULL;
+    if (option)
+        return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already",
+                         command->path, option);
+    if (o->entry && strcmp(o->entry, name))
+        return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s', but '%s'", command->path, o->entry, name);
+    return WF_OK;
+}
+
+static wf_status open_ahead(const exec_command *command, const exec_arrays *a, thread_pool *pool, ahead *w,
+                            function **f, wf_error *err)
+{
+    TRY(bundle_open(command->path, &w->file, err));
+    if (bundle_find(&w->file, BUNDLE_METADATA))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a model, no function: `welford run` takes it", command->path);
+    TRY(bundle_program(&w->file, &command->options.cpu, &w->prog, err));
+    TRY(check_command(command, w->prog.plan.name, err));
+    TRY(function_of_program(&w->prog, pool, f, err));
+    return function_bind(*f, command->n_inputs, a->shapes, command->inputs, err);
+}
+
 // ---- running
 
-static wf_status open_function(const exec_command *command, const exec_arrays *a, thread_pool *pool, function **f,
-                               wf_error *err)
+static wf_status open_function(const exec_command *command, const exec_arrays *a, thread_pool *pool, ahead *w,
+                               function **f, wf_error *err)
 {
+    if (bundle_is(command->path)) return open_ahead(command, a, pool, w, f, err);
     function_source source = {.options = command->options,
                               .n_arguments = command->n_inputs,
                               .arguments = a->shapes,
@@ -229,17 +274,19 @@ static wf_status run_exec(exec_command *command, wf_error *err)
     exec_arrays *a = calloc(1, sizeof *a);
     thread_pool *pool = NULL;
     function *f = NULL;
+    ahead w = {0};
     if (!a) return error_memory(err, sizeof *a);
     wf_status status;
     int n_threads = command->n_threads ? (int)command->n_threads : cores_usable();
     TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
     TRY_GOTO(open_inputs(command, a, err), done);
     TRY_GOTO(thread_pool_create(n_threads, &pool, err), done);
-    TRY_GOTO(open_function(command, a, pool, &f, err), done);
+    TRY_GOTO(open_function(command, a, pool, &w, &f, err), done);
     print_tables(command, function_plan(f));
     status = run_function(command, f, a, err);
 done:
     function_close(f);
+    close_ahead(&w);
     if (pool) thread_pool_free(pool);
     free_arrays(a);
     free(a);

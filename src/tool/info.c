@@ -7,6 +7,7 @@
 
 #include "format/checkpoint_open.h"
 #include "session/engine.h"
+#include "tool/info_bundle.h"
 #include "tool/info_value.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
@@ -26,6 +27,7 @@ typedef struct summary {
     uint64_t end;                     // file offset of the last tensor's end, if there is one file
     uint64_t type_counts[TYPE_LIMIT]; // tensors of each type
     size_t file_bytes;
+    const bundle *ahead;   // of a .wf file; else NULL
     bool is_checked;       // it says what it is, and is whole: what follows is known
     wf_error refusal;      // WF_OK: it can be run
     wf_error chat_refusal; // WF_OK: its chat template, if there is one, can be used
@@ -33,8 +35,10 @@ typedef struct summary {
 
 static const char HELP[] =
     "Usage: welford info [--tensors] [--json] [--any] MODEL\n\n"
-    "Shows what a GGUF file or a Hugging Face folder holds: sizes, tokenizer, metadata. Long texts and arrays are\n"
-    "abbreviated. A file that was cut short after its header is shown too; a model that `run` would refuse is "
+    "Shows what a GGUF file or a Hugging Face folder holds: sizes, tokenizer, metadata; of a .wf file its programs "
+    "too,\n"
+    "and what they need of a CPU, without running them. Long texts and arrays are abbreviated. A file that was cut "
+    "short after its header is shown too; a model that `run` would refuse is "
     "refused,\n"
     "for the same reason.\n\n"
     "  --tensors  list the tensors as well; shapes are written [rows, columns]\n"
@@ -51,16 +55,17 @@ static uint64_t count_values(const checkpoint_tensor *t)
     return product;
 }
 
-static summary summarise(const checkpoint *file)
+static summary summarise(const checkpoint *file, const bundle *ahead)
 {
-    summary s = {0};
+    summary s = {.ahead = ahead};
     size_t header_bytes;
     checkpoint_bytes(file, &s.file_bytes, &header_bytes);
+    if (ahead) s.file_bytes = ahead->map.bytes;
     for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
         const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         s.parameters = add_saturated(s.parameters, count_values(t));
         s.data_bytes = add_saturated(s.data_bytes, t->bytes);
-        if (checkpoint_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
+        if (!ahead && checkpoint_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
         if ((uint32_t)t->type < TYPE_LIMIT) s.type_counts[t->type]++;
     }
     return s;
@@ -107,16 +112,6 @@ static void format_shape(const checkpoint_tensor *t, char *text, size_t bytes)
 
 // ---- text
 
-// 134515008 as "134.5 M", in steps of 1000.
-static void print_scaled(uint64_t number, const char *unit)
-{
-    static const char *const PREFIXES[] = {"", "k", "M", "G", "T", "P", "E"};
-    double scaled = (double)number;
-    int step = 0;
-    for (; scaled >= 999.95 && step < 6; step++) scaled /= 1000;
-    printf("%.*f %s%s", step ? 1 : 0, scaled, PREFIXES[step], unit);
-}
-
 static void print_type_counts(const summary *s)
 {
     const char *separator = ": ";
@@ -159,7 +154,9 @@ static void print_summary(const checkpoint *file, const summary *s)
     print_escaped(view_of(checkpoint_path(file)), SIZE_MAX, false);
     putchar('\n');
     print_label("format");
-    if (checkpoint_gguf_version(file))
+    if (s->ahead)
+        puts(".wf, a model compiled ahead of time");
+    else if (checkpoint_gguf_version(file))
         printf("GGUF version %" PRIu32 ", alignment %zu\n", checkpoint_gguf_version(file), checkpoint_alignment(file));
     else
         printf("%s, %zu file%s of tensors\n",
@@ -173,6 +170,7 @@ static void print_summary(const checkpoint *file, const summary *s)
     print_label("size");
     print_scaled(s->file_bytes, "B");
     printf(" (%zu bytes)\n", s->file_bytes);
+    if (s->ahead) print_bundle(s->ahead);
     if (s->end > s->file_bytes) {
         print_label("CUT SHORT");
         printf("the tensors need %" PRIu64 " bytes\n", s->end);
@@ -332,6 +330,7 @@ static void print_json(const checkpoint *file, const summary *s, bool tensors)
     }
     putchar('}');
     print_json_sampling(file);
+    if (s->ahead) print_json_bundle(s->ahead);
     if (s->is_checked) printf(", \"runs\": %s", s->refusal.status == WF_OK ? "true" : "false");
     if (s->refusal.status != WF_OK) print_json_field("refusal", view_of(s->refusal.message));
     print_json_metadata(file);
@@ -392,6 +391,30 @@ static void warn_tokenizer(const char *verb, const checkpoint *file)
     tokenizer_free(t);
 }
 
+// Closes the file. A .wf file is shown whatever keeps it from running here: the wrong CPU, weights that lie elsewhere.
+static wf_status show_checkpoint(const char *verb, const info_options *options, checkpoint *file, const bundle *ahead,
+                                 wf_error *err)
+{
+    summary s = summarise(file, ahead);
+    find_refusal(options->path, file, &s);
+    bool refused = s.refusal.status != WF_OK && !options->any && !ahead;
+    if (!refused && options->json)
+        print_json(file, &s, options->tensors);
+    else if (!refused)
+        print_text(file, &s, options->tensors);
+    warn_tokenizer(verb, file);
+    checkpoint_close(file);
+    return refused ? error_set(err, s.refusal.status, "%s", s.refusal.message) : WF_OK;
+}
+
+static wf_status show_bundle(const char *verb, const info_options *options, bundle *ahead, wf_error *err)
+{
+    checkpoint *file;
+    if (!bundle_find(ahead, BUNDLE_METADATA)) return info_print_function(ahead, options->json, err);
+    TRY(bundle_checkpoint(ahead, false, &file, err));
+    return show_checkpoint(verb, options, file, ahead, err);
+}
+
 int tool_info(int argc, char **argv)
 {
     info_options options = {0};
@@ -399,17 +422,17 @@ int tool_info(int argc, char **argv)
     char path[PATH_MAX];
     if (exit_code < 0) exit_code = model_path_find(argv[0], &options.path, path);
     if (exit_code >= 0) return exit_code;
-    checkpoint *file;
     wf_error err;
-    if (checkpoint_open_header(options.path, &file, &err) != WF_OK) return tool_fail(argv[0], &err);
-    summary s = summarise(file);
-    find_refusal(options.path, file, &s);
-    bool refused = s.refusal.status != WF_OK && !options.any;
-    if (!refused && options.json)
-        print_json(file, &s, options.tensors);
-    else if (!refused)
-        print_text(file, &s, options.tensors);
-    warn_tokenizer(argv[0], file);
-    checkpoint_close(file);
-    return refused ? tool_fail(argv[0], &s.refusal) : EXIT_SUCCESS;
+    wf_status status;
+    if (bundle_is(options.path)) {
+        bundle ahead;
+        status = bundle_open(options.path, &ahead, &err);
+        if (status == WF_OK) status = show_bundle(argv[0], &options, &ahead, &err);
+        bundle_close(&ahead);
+    } else {
+        checkpoint *file;
+        status = checkpoint_open_header(options.path, &file, &err);
+        if (status == WF_OK) status = show_checkpoint(argv[0], &options, file, NULL, &err);
+    }
+    return status == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
 }

@@ -24,6 +24,7 @@ static const verb VERBS[] = {
     VERB(template, "render a chat template, to debug it"),
     VERB(info, "show what a model file holds"),
     VERB(opt, "run passes on a graph file (MLIR)"),
+    VERB(compile, "compile a model or a function into a .wf file, which needs no compiler"),
     VERB(exec, "compile a function of a graph file and run it on arrays"),
     VERB(cache, "show or clear the cache folder"),
 };
@@ -36,7 +37,8 @@ static void print_usage(FILE *out)
           "Usage: welford VERB [OPTIONS] ...\n\n",
           out);
     for (int i = 0; i < VERB_COUNT; i++) fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].help);
-    fputs("\nA MODEL is a GGUF file, a folder of Hugging Face files, or a name on the hub (welford pull --help).\n"
+    fputs("\nA MODEL is a GGUF file, a folder of Hugging Face files, a .wf file (welford compile --help), or a name "
+          "on the\nhub (welford pull --help).\n"
           "\nOptions:\n"
           "  --help     this text; `welford VERB --help` explains one verb\n"
           "  --version  the version\n",

@@ -30,6 +30,7 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         tool_fail_usage(verb, "--%s", err.message);
         return false;
     }
+    case OPTION_WEIGHTS_FROM: options->weights_from = value; return true;
     case OPTION_NO_CACHE: options->no_cache = true; return true;
     case OPTION_FUSE: options->fuse = value; return true;
     case OPTION_NO_FUSE: options->no_fuse = value; return true;

@@ -18,6 +18,7 @@ enum {
     OPTION_PRINT_IR,
     OPTION_PRINT_PLAN,
     OPTION_WEIGHTS,
+    OPTION_WEIGHTS_FROM,
     OPTION_OWN
 }; // verbs: from OPTION_OWN on
 
@@ -28,6 +29,7 @@ enum { MAX_THREADS = 1024 };
         {"no-cache", no_argument, NULL, OPTION_NO_CACHE}, {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},        \
         {"fuse", required_argument, NULL, OPTION_FUSE}, {"report", no_argument, NULL, OPTION_REPORT},                  \
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},                                                  \
+        {"weights-from", required_argument, NULL, OPTION_WEIGHTS_FROM},                                                \
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},                                                          \
     {                                                                                                                  \
         "weights", required_argument, NULL, OPTION_WEIGHTS                                                             \
@@ -37,6 +39,7 @@ enum { MAX_THREADS = 1024 };
     "  -t, --threads N         threads that compute (default: the cores this process may use)\n"                       \
     "      --kv f16|f32        type of the KV cache (default f16)\n"                                                   \
     "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"                   \
+    "      --weights-from MODEL  the checkpoint of a .wf file without weights (default: beside it)\n"                  \
     "      --no-cache          neither read nor write the cache of programs and packed weights\n"                      \
     "      --fuse LIST         only these fusions, separated by commas (welford opt --list shows them)\n"              \
     "      --no-fuse LIST      all fusions but these\n"                                                                \

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "format/bundle.h"
 #include "format/checkpoint_open.h"
 #include "format/json_read.h"
 #include "format/file_kind.h"
@@ -44,12 +45,14 @@ static void close_input(template_input *input)
     json_decref(input->variables);
 }
 
-// A folder is a model, and a file that begins with GGUF's magic; anything else is a template's text.
+// A folder is a model, and so is a file that begins with the magic of GGUF or of .wf files; anything else is a
+// template's text.
 static wf_status is_model(const char *path, bool *model, wf_error *err)
 {
     struct stat st;
     file_map map;
     *model = !stat(path, &st) && S_ISDIR(st.st_mode);
+    *model = *model || bundle_is(path);
     if (*model) return WF_OK;
     TRY(file_kind_map_open(path, &map, err));
     *model = map.bytes >= 4 && !memcmp(map.data, "GGUF", 4);

@@ -20,6 +20,7 @@ typedef int tool_function(int argc, char **argv);
 
 tool_function tool_cache;
 tool_function tool_bench;
+tool_function tool_compile;
 tool_function tool_exec;
 tool_function tool_info;
 tool_function tool_list;

@@ -10,7 +10,6 @@
 static const op_schema *const FAMILIES[] = {ROW_OPS, NORM_OPS, LINEAR_OPS, ROPE_OPS, ATTENTION_OPS};
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
-
 wf_status wf_dialect_load(MlirContext ctx, wf_error *err)
 {
     buffer text = {0};

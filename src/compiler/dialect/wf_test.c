@@ -1,5 +1,4 @@
 // Every op with all that it may have: what is read and written again is the same op.
-#define _GNU_SOURCE
 #include "compiler/dialect/wf.h"
 
 #include <setjmp.h>

@@ -10,15 +10,22 @@
 
 // ---- arguments
 
-static wf_status wrong_argument(uint32_t i, const char *name, const array_shape *given, MlirType declared,
-                                const char *what, wf_error *err)
+// Of a type with a rank below ARRAY_MAX_DIMS; sizes that it leaves open are -1.
+static array_shape declared_shape(MlirType declared)
 {
-    buffer want = {0}, have = {0};
     array_shape shape = {0};
     shape.n_dims = mlirTypeIsAShaped(declared) ? (uint32_t)mlirShapedTypeGetRank(declared) : 0;
     for (uint32_t d = 0; d < shape.n_dims; d++)
         shape.dims[d] = mlirShapedTypeIsDynamicDim(declared, d) ? -1 : mlirShapedTypeGetDimSize(declared, d);
     constant_type(mlirTypeIsAShaped(declared) ? mlirShapedTypeGetElementType(declared) : declared, &shape.type);
+    return shape;
+}
+
+static wf_status wrong_argument(uint32_t i, const char *name, const array_shape *given, MlirType declared,
+                                const char *what, wf_error *err)
+{
+    buffer want = {0}, have = {0};
+    const array_shape shape = declared_shape(declared);
     array_shape_print(&shape, &want);
     array_shape_print(given, &have);
     error_set(err, WF_ERROR_USAGE, "argument %u%s%s%s: %s: it is %s, the function takes %s", i, name ? " (" : "",
@@ -28,20 +35,65 @@ static wf_status wrong_argument(uint32_t i, const char *name, const array_shape 
     return WF_ERROR_USAGE;
 }
 
+static wf_status check_tensor(uint32_t i, MlirType declared, array_type *type, wf_error *err)
+{
+    bool tensor = mlirTypeIsATensor(declared) && mlirShapedTypeHasRank(declared);
+    if (!tensor || mlirShapedTypeGetRank(declared) > ARRAY_MAX_DIMS ||
+        !constant_type(mlirShapedTypeGetElementType(declared), type))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be", i);
+    return WF_OK;
+}
+
 static wf_status check_argument(uint32_t i, const char *name, const array_shape *given, MlirType declared,
                                 wf_error *err)
 {
     array_type type;
-    bool tensor = mlirTypeIsATensor(declared) && mlirShapedTypeHasRank(declared);
-    if (!tensor || mlirShapedTypeGetRank(declared) > ARRAY_MAX_DIMS ||
-        !constant_type(mlirShapedTypeGetElementType(declared), &type))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be", i);
+    TRY(check_tensor(i, declared, &type, err));
     if (given->type != type) return wrong_argument(i, name, given, declared, "wrong type", err);
     if (given->n_dims != mlirShapedTypeGetRank(declared))
         return wrong_argument(i, name, given, declared, "wrong number of dimensions", err);
     for (uint32_t d = 0; d < given->n_dims; d++)
         if (!mlirShapedTypeIsDynamicDim(declared, d) && mlirShapedTypeGetDimSize(declared, d) != given->dims[d])
             return wrong_argument(i, name, given, declared, "wrong size", err);
+    return WF_OK;
+}
+
+wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
+                        array_shape *all, wf_error *err)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    for (uint32_t i = 0; i < n_all; i++) {
+        array_type type;
+        MlirType declared = mlirValueGetType(mlirBlockGetArgument(entry, i));
+        TRY(check_tensor(i, declared, &type, err));
+        all[i] = i < n_given && given[i].n_dims ? given[i] : declared_shape(declared);
+        all[i].type = type;
+    }
+    for (uint32_t i = n_all; i < n_given; i++)
+        if (given[i].n_dims)
+            return error_set(err, WF_ERROR_USAGE, "--shape %u: the function takes %u argument%s", i, n_all,
+                             n_all == 1 ? "" : "s");
+    return WF_OK;
+}
+
+static bool is_open(const array_shape *shape)
+{
+    bool open = false;
+    for (uint32_t d = 0; d < shape->n_dims; d++) open |= shape->dims[d] < 0;
+    return open;
+}
+
+wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *reason, wf_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        buffer text = {0};
+        if (!is_open(&shapes[i])) continue;
+        array_shape_print(&shapes[i], &text);
+        error_set(err, WF_ERROR_USAGE, "argument %u is %s: its sizes have to be given, as in --shape %u=2x128%s%s", i,
+                  buffer_view(&text).data, i, reason->len ? ": " : "", buffer_view(reason).data);
+        buffer_free(&text);
+        return WF_ERROR_USAGE;
+    }
     return WF_OK;
 }
 

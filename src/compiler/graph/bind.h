@@ -17,6 +17,14 @@ wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_s
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err);
 
+// Shapes of all `n_all` arguments of the function: as given, or, where no dims are, as declared; open sizes are
+// negative.
+wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
+                        array_shape *all, wf_error *err);
+
+// WF_ERROR_USAGE: an argument with an open size, which is needed for `reason` (may be empty).
+wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *reason, wf_error *err);
+
 // The function's type follows its arguments and what it returns.
 void bind_update_type(MlirOperation function);
 

@@ -310,6 +310,34 @@ static wf_status compile_for_sizes(const runner *r, MlirOperation function, cons
     return status;
 }
 
+// Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
+static wf_status compile_as_declared(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                     const array_shape *given, buffer *image, buffer *reason, wf_error *err)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
+    array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
+    bool open = bind_has_open_sizes(function);
+    if (!all) return error_memory(err, n_all * sizeof *all);
+    wf_status status = bind_declared(function, n, given, n_all, all, err);
+    for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
+    if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
+        status = bind_check_fixed(n_all, all, reason, err);
+        if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
+    }
+    free(all);
+    return status;
+}
+
+static wf_status compile_for_arrays(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                    const array_shape *shapes, const char *const *names, buffer *image, buffer *reason,
+                                    wf_error *err)
+{
+    TRY(bind_check_arguments(function, n, shapes, names, err));
+    if (bind_has_open_sizes(function) && compile_for_any_size(r, o, image, reason)) return WF_OK;
+    return compile_for_sizes(r, function, o, n, shapes, names, reason, image, err);
+}
+
 WF_EXPORT compile_function_fn welford_compile_function;
 
 wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
@@ -331,10 +359,10 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = isolate_entry(r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
-    if (status == WF_OK) status = bind_check_arguments(function, n_arguments, arguments, argument_names, err);
-    bool done = status == WF_OK && bind_has_open_sizes(function) && compile_for_any_size(&r, o, image, &reason);
-    if (status == WF_OK && !done)
-        status = compile_for_sizes(&r, function, o, n_arguments, arguments, argument_names, &reason, image, err);
+    if (status == WF_OK && o->as_declared)
+        status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);
+    else if (status == WF_OK)
+        status = compile_for_arrays(&r, function, o, n_arguments, arguments, argument_names, image, &reason, err);
     if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
     buffer_free(&reason);

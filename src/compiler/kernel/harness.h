@@ -23,7 +23,7 @@ wf_status harness_open(harness *h, const char *cpu_name, wf_error *err);
 
 // CPUs that need not be this one, of all kinds that kernels tell apart: for a look at the code that they would get.
 enum { N_HARNESS_CPUS = 8 };
-extern const cpu_features HARNESS_CPUS[N_HARNESS_CPUS];
+extern const char *const HARNESS_CPUS[N_HARNESS_CPUS];
 wf_status harness_open_other(harness *h, const char *cpu_name, wf_error *err);
 wf_status harness_assembly(harness *h, buffer *assembly, wf_error *err); // of what was built; once, not compiled too
 

@@ -357,10 +357,10 @@ static void test_other_cpus(void **state)
 {
     (void)state;
     for (int c = 0; c < N_HARNESS_CPUS; c++) {
-        const cpu_features *cpu = &HARNESS_CPUS[c];
         harness h;
         wf_error err = {0};
-        assert_int_equal(harness_open_other(&h, cpu->name, &err), WF_OK);
+        assert_int_equal(harness_open_other(&h, HARNESS_CPUS[c], &err), WF_OK);
+        const cpu_features *cpu = &h.cpu;
         for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
             linear_kernel k = {.layout = (weight_layout)layout, .cols = 512, .tail = 5};
             harness_add(&h, &LINEAR_KERNEL, &k);

@@ -11,9 +11,8 @@ wf_status lower_embed(lowering *l)
     int w;
     embed_read(l->op, &op);
     if (!is_checkpoint_weight(op.table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
-    embed_kernel k = {.layout = wf_weight_type(element_type_of(op.table))->layout,
-                      .cols = dim_of(op.table, 1),
-                      .scale = op.scale};
+    embed_kernel k = {
+        .layout = wf_weight_type(element_type_of(op.table))->layout, .cols = dim_of(op.table, 1), .scale = op.scale};
     TRY(lowering_read_tensor(l, op.ids, &ids));
     TRY(lowering_bind_matrix(l, &op.table, 1, false, k.layout, &w));
     TRY(lowering_new_tensor(l, op.y.type, ids.dims, &y));

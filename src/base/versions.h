@@ -1,24 +1,26 @@
 // The versions of all that welford writes and reads back. Each is raised by hand, here, when what it stands for
 // changes; files of another version are made anew where they can be, and refused where not. Packs also know what they
-// were packed with (pack_key.h).
-#ifndef WELFORD_RUNTIME_VERSIONS_H
-#define WELFORD_RUNTIME_VERSIONS_H
+// were packed with (runtime/pack_key.h).
+#ifndef WELFORD_BASE_VERSIONS_H
+#define WELFORD_BASE_VERSIONS_H
 
 // Of the compiler: whenever the same checkpoint would compile to another program.
 #define WELFORD_COMPILER_VERSION "5"
 
-// Of the layout of packs, whose keys it is part of (pack_key.c).
+// Of the layout of packs, whose keys it is part of (runtime/pack_key.c).
 #define PACK_VERSION "2"
 
 // Files begin with these.
 enum { MAGIC_BYTES = 8 };
-#define PLAN_MAGIC "WFPLAN07"    // plan_file.c
-#define PROGRAM_MAGIC "WFPROG03" // program.h
-#define CACHE_MAGIC "WFCACHE1"   // cache_record.h
+#define PLAN_MAGIC "WFPLAN07"    // runtime/plan_file.c
+#define PROGRAM_MAGIC "WFPROG03" // runtime/program.h
+#define CACHE_MAGIC "WFCACHE1"   // runtime/cache_record.h
+#define BUNDLE_MAGIC "WFFILE01"  // format/bundle.h
 #define SESSION_MAGIC "WFSESS01" // session/session_file.h
 
 _Static_assert(sizeof PLAN_MAGIC - 1 == MAGIC_BYTES && sizeof PROGRAM_MAGIC - 1 == MAGIC_BYTES &&
-                   sizeof CACHE_MAGIC - 1 == MAGIC_BYTES && sizeof SESSION_MAGIC - 1 == MAGIC_BYTES,
+                   sizeof CACHE_MAGIC - 1 == MAGIC_BYTES && sizeof BUNDLE_MAGIC - 1 == MAGIC_BYTES &&
+                   sizeof SESSION_MAGIC - 1 == MAGIC_BYTES,
                "a magic is eight characters");
 
 #endif

@@ -1,0 +1,96 @@
+#include "runtime/bundle_make.h"
+
+#include "format/bundle.h"
+#include "format/gguf_write.h"
+#include "runtime/model_bundle.h"
+
+static wf_status add_program(bundle_writer *w, const cpu_features *cpu, const buffer *image, wf_error *err)
+{
+    const bundle_section section = {
+        .kind = BUNDLE_PROGRAM, .bytes = buffer_view(image), .cpu = cpu->name, .cpu_sets = cpu->sets};
+    return image->failed ? error_memory(err, image->len) : bundle_add(w, &section, err);
+}
+
+// ---- models
+
+static wf_status add_metadata(bundle_writer *w, const model *m, wf_error *err)
+{
+    buffer header = {0};
+    model_origin origin;
+    if (!model_find_origin(m, &origin)) return error_memory(err, 0);
+    gguf_write_header(m->file, origin.values, MODEL_ORIGIN_VALUES, &header);
+    const bundle_section section = {.kind = BUNDLE_METADATA, .bytes = buffer_view(&header)};
+    wf_status status = header.failed ? error_memory(err, header.len) : bundle_add(w, &section, err);
+    buffer_free(&header);
+    return status;
+}
+
+static wf_status add_programs(bundle_writer *w, model *m, const bundle_options *o, thread_pool *pool, wf_error *err)
+{
+    for (size_t i = 0; i < o->n_cpus; i++) {
+        buffer image = {0};
+        wf_status status = model_compile(m, &o->cpus[i], pool, &image, err);
+        if (status == WF_OK) status = add_program(w, &o->cpus[i], &image, err);
+        buffer_free(&image);
+        TRY(status);
+    }
+    return WF_OK;
+}
+
+static wf_status add_pack(bundle_writer *w, model *m, thread_pool *pool, wf_error *err)
+{
+    const plan *p = &m->program.plan;
+    TRY(model_load(m, pool, err));
+    bundle_section section = {.kind = BUNDLE_PACK,
+                              .bytes = {(const char *)m->pack.data, plan_fixed_bytes(p, AREA_WEIGHTS)}};
+    if (!pack_checksum(p, pool, m->pack.data, &section.checksum)) return error_memory(err, 0);
+    return bundle_add(w, &section, err);
+}
+
+wf_status bundle_make_model(const char *path, const model_options *how, const bundle_options *o, thread_pool *pool,
+                            wf_error *err)
+{
+    model *m = NULL;
+    bundle_writer w;
+    if (bundle_is(path)) return error_set(err, WF_ERROR_USAGE, "%s is compiled already", path);
+    TRY(bundle_create(o->output, &w, err));
+    wf_status status;
+    TRY_GOTO(model_open(path, how, &m, err), done);
+    TRY_GOTO(add_metadata(&w, m, err), done);
+    TRY_GOTO(add_programs(&w, m, o, pool, err), done);
+    if (!o->no_weights) TRY_GOTO(add_pack(&w, m, pool, err), done);
+    status = bundle_finish(&w, err);
+done:
+    model_close(m);
+    bundle_abandon(&w);
+    return status;
+}
+
+// ---- functions
+
+static wf_status add_function(bundle_writer *w, const function_source *source, const cpu_features *cpu, buffer *notes,
+                              wf_error *err)
+{
+    function_source s = *source;
+    buffer image = {0};
+    program prog = {0};
+    s.options.cpu = *cpu;
+    wf_status status = function_compile(&s, notes, &image, err);
+    if (status == WF_OK) status = program_load_made(&image, &prog, err);
+    if (status == WF_OK) status = add_program(w, cpu, &image, err);
+    program_free(&prog);
+    buffer_free(&image);
+    return status;
+}
+
+wf_status bundle_make_function(const function_source *source, const bundle_options *o, buffer *notes, wf_error *err)
+{
+    bundle_writer w;
+    wf_status status;
+    TRY(bundle_create(o->output, &w, err));
+    for (size_t i = 0; i < o->n_cpus; i++) TRY_GOTO(add_function(&w, source, &o->cpus[i], notes, err), done);
+    status = bundle_finish(&w, err);
+done:
+    bundle_abandon(&w);
+    return status;
+}

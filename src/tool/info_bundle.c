@@ -1,0 +1,130 @@
+#include "tool/info_bundle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "runtime/program.h"
+#include "tool/info_value.h"
+#include "tool/model_options.h"
+
+void print_scaled(uint64_t number, const char *unit)
+{
+    static const char *const PREFIXES[] = {"", "k", "M", "G", "T", "P", "E"};
+    double scaled = (double)number;
+    int step = 0;
+    for (; scaled >= 999.95 && step < 6; step++) scaled /= 1000;
+    printf("%.*f %s%s", step ? 1 : 0, scaled, PREFIXES[step], unit);
+}
+
+// ---- text
+
+void print_bundle(const bundle *b)
+{
+    const char *label = "programs";
+    for (uint32_t i = 0; i < b->n_sections; i++) {
+        const bundle_section *s = &b->sections[i];
+        buffer sets = {0};
+        if (s->kind != BUNDLE_PROGRAM) continue;
+        cpu_print_sets(s->cpu_sets, &sets);
+        printf("%-15s %s, ", label, s->cpu);
+        print_scaled(s->bytes.len, "B");
+        printf(", needs %s\n", sets.len ? sets.data : "nothing");
+        buffer_free(&sets);
+        label = "";
+    }
+    if (!bundle_find(b, BUNDLE_METADATA)) return;
+    const bundle_section *pack = bundle_find(b, BUNDLE_PACK);
+    printf("%-15s ", "weights");
+    if (pack) print_scaled(pack->bytes.len, "B, packed");
+    puts(pack ? "" : "none: the checkpoint has them");
+}
+
+static void print_array(const char *kind, uint32_t index, const plan *p, const plan_array *array)
+{
+    char label[32];
+    buffer text = {0};
+    snprintf(label, sizeof label, "%s %" PRIu32, kind, index);
+    for (uint32_t d = 0; d < array->n_dims; d++) {
+        affine_print(&array->dims[d], p->dims, &text);
+        buffer_append_char(&text, 'x');
+    }
+    printf("%-15s %s%s\n", label, buffer_view(&text).data, array_type_name(array->type));
+    buffer_free(&text);
+}
+
+static void print_function(const bundle *b, const plan *p)
+{
+    printf("%-15s ", "file");
+    print_escaped(view_of(b->path), SIZE_MAX, false);
+    printf("\n%-15s .wf, a function compiled ahead of time\n%-15s ", "format", "size");
+    print_scaled(b->map.bytes, "B");
+    printf(" (%zu bytes)\n%-15s ", b->map.bytes, "function");
+    print_escaped(view_of(p->name), SIZE_MAX, false);
+    putchar('\n');
+    for (uint32_t i = 0; i < p->n_arguments; i++) print_array("argument", i, p, &p->arrays[i]);
+    for (uint32_t i = 0; i < p->n_results; i++) print_array("result", i, p, &p->arrays[p->n_arguments + i]);
+    print_bundle(b);
+}
+
+// ---- JSON
+
+void print_json_bundle(const bundle *b)
+{
+    const bundle_section *pack = bundle_find(b, BUNDLE_PACK);
+    const char *separator = "";
+    fputs(", \"compiled\": {\"programs\": [", stdout);
+    for (uint32_t i = 0; i < b->n_sections; i++) {
+        const bundle_section *s = &b->sections[i];
+        buffer sets = {0};
+        if (s->kind != BUNDLE_PROGRAM) continue;
+        cpu_print_sets(s->cpu_sets, &sets);
+        printf("%s{\"cpu\": ", separator);
+        print_json_string(stdout, view_of(s->cpu));
+        printf(", \"bytes\": %zu, \"needs\": ", s->bytes.len);
+        print_json_string(stdout, buffer_view(&sets));
+        putchar('}');
+        buffer_free(&sets);
+        separator = ", ";
+    }
+    printf("], \"weights_bytes\": %zu}", pack ? pack->bytes.len : 0);
+}
+
+static void print_json_arrays(const char *name, const plan *p, const plan_array *arrays, uint32_t n)
+{
+    printf(", \"%s\": [", name);
+    for (uint32_t i = 0; i < n; i++) {
+        printf("%s{\"type\": \"%s\", \"shape\": [", i ? ", " : "", array_type_name(arrays[i].type));
+        for (uint32_t d = 0; d < arrays[i].n_dims; d++) {
+            buffer text = {0};
+            affine_print(&arrays[i].dims[d], p->dims, &text);
+            bool fixed = strspn(buffer_view(&text).data, "0123456789") == text.len;
+            printf(fixed ? "%s%s" : "%s\"%s\"", d ? ", " : "", buffer_view(&text).data);
+            buffer_free(&text);
+        }
+        fputs("]}", stdout);
+    }
+    putchar(']');
+}
+
+static void print_json_function(const bundle *b, const plan *p)
+{
+    fputs("{\"file\": ", stdout);
+    print_json_string(stdout, view_of(b->path));
+    printf(", \"file_bytes\": %zu, \"function\": ", b->map.bytes);
+    print_json_string(stdout, view_of(p->name));
+    print_json_arrays("arguments", p, p->arrays, p->n_arguments);
+    print_json_arrays("results", p, p->arrays + p->n_arguments, p->n_results);
+    print_json_bundle(b);
+    puts("}");
+}
+
+wf_status info_print_function(const bundle *b, bool json, wf_error *err)
+{
+    program prog;
+    TRY(program_lend(bundle_find(b, BUNDLE_PROGRAM)->bytes, b->path, &prog, err));
+    (json ? print_json_function : print_function)(b, &prog.plan);
+    program_free(&prog);
+    return WF_OK;
+}
