@@ -282,7 +282,7 @@ static json_t *read_string(reader *r)
 // One member, after '{' or ','.
 static bool read_member(reader *r, json_t *object)
 {
-    view text = {0};
+    view text = {"", 0};
     if (!take(r, '"')) return fail(r, "a name in quotes is missing");
     if (!read_text(r, &text)) return false;
     char small[64], *name = text.len <= sizeof small ? small : malloc(text.len); // r->text is overwritten below

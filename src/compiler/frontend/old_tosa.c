@@ -1,8 +1,6 @@
 #include "compiler/frontend/old_tosa.h"
 
-#include <mlir-c/BuiltinAttributes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "compiler/codegen/context.h"
 #include "compiler/frontend/old_tosa_parts.h"

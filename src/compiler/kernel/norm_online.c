@@ -53,14 +53,14 @@ static groups block_groups(const norm_builder *m, const norm_row *row, value piv
 
     const value *means = l.results + 1, *m2s = means + NORM_CHAINS;
     value sum = add_f(b, add_f(b, means[0], means[1]), add_f(b, means[2], means[3]));
-    value mean = mul_f(b, sum, const_f(b, m->vf, 1.0 / NORM_CHAINS));
+    value mean = mul_f(b, sum, const_f(b, m->vf, 1.0 / (double)NORM_CHAINS));
     value within = add_f(b, add_f(b, m2s[0], m2s[1]), add_f(b, m2s[2], m2s[3])), between = const_f(b, m->vf, 0);
     for (int c = 0; c < NORM_CHAINS; c++) {
         value d = sub_f(b, means[c], mean);
         between = fma_(b, d, d, between);
     }
     value m2 = fma_(b, between, splat(b, l.results[0], m->n), within);
-    value count = mul_f(b, l.results[0], const_f(b, m->f, NORM_CHAINS));
+    value count = mul_f(b, l.results[0], const_f(b, m->f, (double)NORM_CHAINS));
     return (groups){norm_wide(m, count), norm_wide(m, mean), norm_wide(m, m2)};
 }
 
