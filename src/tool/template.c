@@ -77,8 +77,8 @@ static wf_status open_input(const char *path, template_input *input, wf_error *e
 
 static wf_status add_context(const template_options *options, template_input *input, wf_error *err)
 {
-    json_t *more = json_pack("{s:b, s:n, s:n}", "add_generation_prompt", !options->no_generation_prompt, "tools",
-                             "documents");
+    json_t *more =
+        json_pack("{s:b, s:n, s:n}", "add_generation_prompt", !options->no_generation_prompt, "tools", "documents");
     int failed = json_object_update_new(input->variables, more); // of NULLs too
     if (failed) return error_memory(err, 0);
     if (!options->context) return WF_OK;
