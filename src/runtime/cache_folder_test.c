@@ -209,6 +209,7 @@ static void test_others_may_write(void **state)
     assert_int_equal(chmod(in_root("cache"), 0755), 0); // others may look
     assert_int_equal(chmod(in_root("cache/programs"), 0555), 0);
     expect_used();
+    assert_int_equal(chmod(in_root("cache/programs"), 0700), 0); // so that it can be removed
 }
 
 static void test_of_another_user(void **state)
