@@ -116,7 +116,20 @@ static wf_status walk_all(bool remove, cache_usage *u, wf_error *err)
 
 wf_status cache_measure(cache_usage *usage, wf_error *err) { return walk_all(false, usage, err); }
 
-wf_status cache_clear(cache_usage *removed, wf_error *err) { return walk_all(true, removed, err); }
+bool cache_compiler_path(char *path, size_t path_bytes)
+{
+    if (!cache_folder(path, path_bytes)) return false;
+    size_t len = strlen(path);
+    int n = snprintf(path + len, path_bytes - len, "/compiler");
+    return n > 0 && (size_t)n < path_bytes - len;
+}
+
+wf_status cache_clear(cache_usage *removed, wf_error *err)
+{
+    char path[PATH_MAX];
+    if (cache_compiler_path(path, sizeof path)) unlink(path);
+    return walk_all(true, removed, err);
+}
 
 static void sweep(const char *folder, const char *kind)
 {

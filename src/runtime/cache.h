@@ -16,6 +16,9 @@ bool cache_path(const char *kind, const char *key, const char *suffix, char *pat
 // The folder itself, not made; false when neither variable nor home is set.
 bool cache_folder(char *path, size_t path_bytes);
 
+// The file in the folder that says which compiler made its programs last; false as for cache_folder.
+bool cache_compiler_path(char *path, size_t path_bytes);
+
 typedef struct cache_usage {
     size_t n_programs, n_packs, n_models, program_bytes, pack_bytes, model_bytes;
 } cache_usage;
