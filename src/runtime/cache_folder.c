@@ -40,6 +40,14 @@ bool cache_folder(char *path, size_t path_bytes)
     return n > 0 && (size_t)n < path_bytes;
 }
 
+bool cache_compiler_path(char *path, size_t path_bytes)
+{
+    if (!cache_folder(path, path_bytes)) return false;
+    size_t len = strlen(path);
+    int n = snprintf(path + len, path_bytes - len, "/compiler");
+    return n > 0 && (size_t)n < path_bytes - len;
+}
+
 const char *cache_kind_name(cache_kind kind) { return KINDS[kind].name; }
 
 void cache_name(const cache_id *id, char name[CACHE_NAME_CHARS])

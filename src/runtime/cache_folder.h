@@ -3,6 +3,7 @@
 //   $WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else ~/.cache/welford
 //     programs/KEY.wfprog   compiled programs (runtime/program.h)
 //     packs/KEY.wfpack      packed weights (runtime/pack.h)
+//     compiler              which compiler made programs here last (runtime/compiler.c)
 //     models/               checkpoints, which are not the cache's to touch
 //
 // Folders are made for the user alone. The root and its two folders, and an entry, must belong to the user or to root,
@@ -26,6 +27,8 @@ typedef struct cache_id {
 
 // The cache folder, not made; false when neither variable nor home is set.
 bool cache_folder(char *path, size_t path_bytes);
+// The file in it that names the compiler; false as for cache_folder.
+bool cache_compiler_path(char *path, size_t path_bytes);
 
 const char *cache_kind_name(cache_kind kind); // "program", "pack"
 

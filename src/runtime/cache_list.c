@@ -148,7 +148,9 @@ wf_status cache_prune(cache_items *list, wf_error *err)
 wf_status cache_clear(cache_items *list, wf_error *err)
 {
     cache_folders folders;
+    char compiler[PATH_MAX];
     wf_status status = open_and_list(list, &folders, err);
+    if (cache_compiler_path(compiler, sizeof compiler)) unlink(compiler);
     for (size_t i = 0; status == WF_OK && i < list->count; i++) {
         cache_item *item = &list->items[i];
         item->removed = !unlinkat(folders.fds[item->kind], item->name, 0);

@@ -27,17 +27,11 @@ static bool find_library(char identity[COMPILER_IDENTITY_CHARS])
     return false;
 }
 
-static bool kept_path(char path[PATH_MAX])
-{
-    char folder[PATH_MAX];
-    return cache_folder(folder, sizeof folder) && snprintf(path, PATH_MAX, "%s/compiler", folder) < PATH_MAX;
-}
-
 // What was kept; empty where there is nothing.
 static void read_kept(char identity[COMPILER_IDENTITY_CHARS])
 {
     char path[PATH_MAX];
-    FILE *file = kept_path(path) ? fopen(path, "re") : NULL;
+    FILE *file = cache_compiler_path(path, sizeof path) ? fopen(path, "re") : NULL;
     size_t n = file ? fread(identity, 1, COMPILER_IDENTITY_CHARS - 1, file) : 0;
     identity[n] = 0;
     if (file) fclose(file);
@@ -51,7 +45,7 @@ void compiler_identity(char identity[COMPILER_IDENTITY_CHARS])
 void compiler_keep_identity(void)
 {
     char path[PATH_MAX], identity[COMPILER_IDENTITY_CHARS], kept[COMPILER_IDENTITY_CHARS];
-    if (!find_library(identity) || !kept_path(path)) return;
+    if (!find_library(identity) || !cache_compiler_path(path, sizeof path)) return;
     read_kept(kept);
     if (strcmp(kept, identity)) file_write(path, identity, strlen(identity), NULL); // without it: only a miss later
 }
