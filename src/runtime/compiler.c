@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/versions.h"
 #include "runtime/cache.h"
 #include "runtime/library.h"
-#include "base/versions.h"
 
 static const library_name LIBRARY = {"libwelford_compiler.so", "WELFORD_COMPILER"};
 

@@ -13,12 +13,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/versions.h"
 #include "format/checkpoint_open.h"
 #include "runtime/cache.h"
 #include "runtime/cache_list.h"
 #include "runtime/model_bundle.h"
 #include "runtime/pack_key.h"
-#include "base/versions.h"
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 

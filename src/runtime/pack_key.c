@@ -5,8 +5,8 @@
 
 #include <xxhash.h>
 
-#include "runtime/pack_panel.h"
 #include "base/versions.h"
+#include "runtime/pack_panel.h"
 
 enum { SAMPLE_COLUMNS = 512 }; // two blocks of the largest
 

@@ -27,9 +27,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/versions.h"
 #include "runtime/plan.h"
 #include "runtime/plan_check.h"
-#include "base/versions.h"
 
 enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 }; // of a form in the smallest program: c[DIM_ONE]
 enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
