@@ -259,6 +259,9 @@ wf_status model_open(const char *path, const model_options *options, model **out
     TRY_GOTO(cpu_detect(&m->cpu, err), failed);
     if (bundle_is(path)) {
         TRY_GOTO(model_open_bundle(path, m, err), failed);
+    } else if (options->weights_from) {
+        status = error_set(err, WF_ERROR_USAGE, "%s: --weights-from is for .wf files", path);
+        goto failed;
     } else {
         TRY_GOTO(checkpoint_open(path, &m->file, err), failed);
         TRY_GOTO(find_program(m, err), failed);

@@ -110,5 +110,8 @@ wf_status model_open_bundle(const char *path, model *m, wf_error *err)
     TRY(check_options(path, &m->options, p, err));
     m->sizes = (model_sizes){p->n_vocab, p->n_ctx_train, p->kv};
     m->program_cached = true;
-    return bundle_find(&m->ahead, BUNDLE_PACK) ? WF_OK : open_source(m, path, err);
+    if (!bundle_find(&m->ahead, BUNDLE_PACK)) return open_source(m, path, err);
+    return !m->options.weights_from
+               ? WF_OK
+               : error_set(err, WF_ERROR_USAGE, "%s: --weights-from: the file has its weights", path);
 }

@@ -160,6 +160,7 @@ def test_sessions_go_on_with_the_file(welford, alone, gguf, fresh_cache, tmp_pat
     (["--no-fuse", "qkv"], "--no-fuse is for `welford compile`"),
     (["--weights", "q8_0"], "--weights is for `welford compile`"),
     (["--kv", "f32"], "--kv f32 is for `welford compile`"),
+    (["--weights-from", "/x.gguf"], "--weights-from: the file has its weights"),
 ])
 def test_options_of_the_compiler_are_refused(welford, alone, gguf, fresh_cache, tmp_path, args, reason):
     welford.run("compile", gguf, "-o", tmp_path / "model.wf").ok()
@@ -172,6 +173,7 @@ def test_options_of_the_compiler_are_refused(welford, alone, gguf, fresh_cache, 
     (["-o", "OUT", "--cpu", ""], 2, 'unknown CPU ""'),
     (["-o", "OUT", "--cpu", "haswell,haswell"], 2, "haswell is there twice"),
     (["-o", "OUT", "--shape", "0=1x2"], 2, "--shape is for functions"),
+    (["-o", "OUT", "--weights-from", "/x.gguf"], 2, "--weights-from is for .wf files"),
     (["-o", "/dev/null"], 1, "not a regular file"),
     (["-o", "/nowhere/x.wf"], 1, "No such file"),
 ])
