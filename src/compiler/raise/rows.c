@@ -50,7 +50,8 @@ static bool splits_rows(MlirValue v)
 }
 
 // The other operand of an elementwise op, in the shape that the reshaped one has before its reshape; null value: it
-// would be reshaped for nothing, or cannot be.
+// would be reshaped for nothing, or cannot be. A new reshape takes axes away and never adds any: else two computed
+// values of different shapes would be reshaped to each other's for ever.
 static MlirValue follow(op_builder *b, MlirValue other, MlirValue input)
 {
     MlirValue behind = reshape_input(other), none = {0};
@@ -65,7 +66,7 @@ static MlirValue follow(op_builder *b, MlirValue other, MlirValue input)
     if (behind.ptr && n_dynamic < 2 && has_shape_of(behind, input)) return behind;
     bool computed = op_name_starts_with(producer, "wf.") || op_is(producer, "arith.addf");
     bool rows = rank_of(other) >= 2 && shape[rank - 1] > 0 && dim_of(other, rank_of(other) - 1) == shape[rank - 1];
-    if (!computed || !rows || (rank > 2 && !splits_rows(input))) return none;
+    if (!computed || !rows || rank >= rank_of(other) || (rank > 2 && !splits_rows(input))) return none;
     MlirValue v = rank_of(other) > 2 ? build_collapse(b, other, 0, rank_of(other) - 1) : other;
     if (rank > 2) v = build_expand(b, v, 0, rank - 1, tensor_of(rank, shape, element_type_of(other)));
     return has_shape_of(v, input) ? v : none;
