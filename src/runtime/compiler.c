@@ -1,11 +1,13 @@
 // The compiler library: $WELFORD_COMPILER, else beside the program, else where it was installed (library.h).
 #include "runtime/compiler.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/draft.h"
 #include "base/file.h"
 #include "base/versions.h"
 #include "runtime/cache.h"
@@ -47,7 +49,10 @@ void compiler_keep_identity(void)
     char path[PATH_MAX], identity[COMPILER_IDENTITY_CHARS], kept[COMPILER_IDENTITY_CHARS];
     if (!find_library(identity) || !cache_compiler_path(path, sizeof path)) return;
     read_kept(kept);
-    if (strcmp(kept, identity)) file_write(path, identity, strlen(identity), NULL); // without it: only a miss later
+    draft d; // without it: only a miss later
+    if (!strcmp(kept, identity) || !draft_open(AT_FDCWD, path, 0600, &d)) return;
+    if (file_write_at(d.fd, identity, strlen(identity), 0)) draft_publish(&d, path);
+    draft_close(&d);
 }
 
 wf_status compiler_open(const char *name, compiler_door *door, wf_error *err)
