@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "base/checked.h"
 #include "base/versions.h"
 #include "format/gguf.h"
 

@@ -136,9 +136,9 @@ static int parse_options(int argc, char **argv, compile_command *c)
         }
     }
     if (exit_code >= 0) return exit_code;
+    c->path = argv[optind];
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL or GRAPH is needed");
     if (!c->bundle.output) return tool_fail_usage(argv[0], "-o FILE.wf is needed");
-    c->path = argv[optind];
     return parse_cpus(argv[0], cpus, c) ? -1 : EXIT_USAGE;
 }
 

@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/frontend/old_tosa_parts.h"
+#include "compiler/mlir/text.h"
 
 enum { PREFIX_BYTES = sizeof "old_" - 1 };
 

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/frontend/old_tosa_parts.h"
+#include "compiler/mlir/text.h"
 
 enum { MAX_RANK = 8 };
 

@@ -2,8 +2,9 @@
 
 #include <mlir-c/BuiltinTypes.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 
 typedef struct admission {
     wf_error *err;

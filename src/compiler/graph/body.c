@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 
 MlirType body_type(builder *b, MlirType element) { return mlirTypeIsAIndex(element) ? b->i64 : element; }
 

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
-#include "compiler/mlir/op.h"
 #include "compiler/graph/body.h"
 #include "compiler/graph/functions.h"
 #include "compiler/kernel/math.h"
+#include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 #include "runtime/math_table.h"
 
 // Calls a function of the table, lane by lane, in double precision.

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/checked.h"
-#include "compiler/codegen/context.h"
 #include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 
 bool constant_type(MlirType t, array_type *type)
 {

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
 #include "compiler/graph/definition.h"
 
 // ---- norms: mean over the last axes, variance about it, then scale and shift

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 
 type_name type_name_of(MlirType t)
 {

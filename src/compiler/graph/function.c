@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/cores.h"
 #include "compiler/codegen/context.h"
 #include "compiler/codegen/object.h"
-#include "compiler/dialect/wf.h"
 #include "compiler/export.h"
 #include "compiler/frontend/graph_file.h"
 #include "compiler/graph/admit.h"
@@ -22,8 +22,9 @@
 #include "compiler/graph/decompose.h"
 #include "compiler/graph/pads.h"
 #include "compiler/graph/regions.h"
-#include "compiler/lower/lower.h"
 #include "compiler/graph/unfuse.h"
+#include "compiler/lower/lower.h"
+#include "compiler/mlir/text.h"
 #include "compiler/pass/runner.h"
 #include "runtime/compiler.h"
 

@@ -14,9 +14,9 @@
 
 #include <string.h>
 
-#include "compiler/mlir/build.h"
 #include "compiler/graph/body.h"
 #include "compiler/graph/nest_reduction.h"
+#include "compiler/mlir/op.h"
 
 typedef struct nest_builder {
     builder *b;

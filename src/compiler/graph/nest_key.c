@@ -4,8 +4,9 @@
 
 #include <inttypes.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 
 enum { MAX_DEPTH = 32 };
 

@@ -2,8 +2,8 @@
 
 #include <mlir-c/BuiltinAttributes.h>
 
-#include "compiler/codegen/context.h"
 #include "compiler/mlir/op.h"
+#include "compiler/mlir/text.h"
 
 static void keep_pad(MlirOperation op, void *context)
 {

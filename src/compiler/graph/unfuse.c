@@ -1,6 +1,5 @@
 #include "compiler/graph/unfuse.h"
-
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 
 enum { MAX_RANK = 8 };
 

@@ -61,8 +61,9 @@ const char *harness_add(harness *h, const kernel_kind *kind, const void *params)
             buffer_free(&name);
             return h->names[i];
         }
-    h->names = realloc(h->names, (size_t)(h->n_names + 1) * sizeof *h->names);
-    if (name.failed || !h->names) abort(); // tests only
+    char **names = realloc(h->names, (size_t)(h->n_names + 1) * sizeof *names);
+    if (name.failed || !names) abort(); // tests only
+    h->names = names;
     kind->build(&h->builder, params, name.data);
     return h->names[h->n_names++] = name.data;
 }

@@ -67,9 +67,9 @@ static const kernel_field FIELDS[] = {
 };
 
 #define ROWWISE_KERNEL(kind_name, kind_help)                                                                           \
-    {.name = kind_name,                                                                                                \
+    {.name = (kind_name),                                                                                              \
      .file = "rowwise.c",                                                                                              \
-     .help = kind_help,                                                                                                \
+     .help = (kind_help),                                                                                              \
      .build = build_rowwise,                                                                                           \
      .params_bytes = sizeof(rowwise_kernel),                                                                           \
      .fields = FIELDS,                                                                                                 \

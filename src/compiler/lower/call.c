@@ -1,8 +1,8 @@
 // Calls, their operands and kernels.
 #include <string.h>
 
-#include "compiler/codegen/context.h"
 #include "compiler/lower/lowering.h"
+#include "compiler/mlir/text.h"
 
 // ---- kernels
 

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
 #include "compiler/graph/constant.h"
 #include "compiler/lower/lowering.h"
+#include "compiler/mlir/text.h"
 
 // ---- ops
 

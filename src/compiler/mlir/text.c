@@ -1,6 +1,6 @@
 #include "compiler/mlir/text.h"
 
-#include <mlir-c/BuiltinAttributes.h>
+#include "base/buffer.h"
 
 void append_text(MlirStringRef s, void *out) { buffer_append(out, s.data, s.length); }
 

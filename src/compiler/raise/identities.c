@@ -1,12 +1,13 @@
 // Before any rule: x + 0, x - 0, x * 1 and x / 1 become x, as dropout that is off and masks of nothing leave them, or a
 // tosa.tile of x where the constant is larger, as some frontends write an expansion. Of all numbers -0 alone becomes
 // another by that, 0; XLA and upstream's folder of tosa.add see it so too.
-#include "compiler/codegen/context.h"
 #include "compiler/raise/raise.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "compiler/mlir/text.h"
 
 // The operand that the op leaves as it is, the other being its neutral element; -1: none.
 static int kept_operand(reader *r, const node *n)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/strided.h"
 
 enum { SEQUENCE = 2 }; // [batch, heads, sequence, dim]

@@ -5,7 +5,7 @@
 //
 // Loops are told apart by where they run: in both factors and the result (batch), in one factor and the result (m, n),
 // in the factors alone (k).
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/contraction.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/split.h"

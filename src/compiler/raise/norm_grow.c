@@ -1,5 +1,5 @@
 // A norm around its core: x, and what follows it: rounding, gamma, beta.
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/norm_parts.h"
 #include "compiler/raise/split.h"

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/codegen/context.h"
+#include "base/buffer.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/steps.h"
 
 const rule RULES[] = {

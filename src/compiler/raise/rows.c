@@ -3,7 +3,7 @@
 //
 // Frontends compute in two dimensions and write the graph's shape around each step (PyTorch's view, mm, view). Here the
 // reshapes sink until they meet and undo each other, so that fusions see op behind op.
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/raise.h"
 #include "compiler/raise/steps.h"

@@ -3,7 +3,7 @@
 //      product
 //
 // What upstream's elementwise fusion joins is taken apart again, so that the rules after this one meet one form.
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/raise.h"
 #include "compiler/raise/split.h"

@@ -7,7 +7,7 @@
 #include <mlir-c/AffineExpr.h>
 #include <mlir-c/AffineMap.h>
 
-#include "compiler/codegen/context.h"
+#include "compiler/mlir/text.h"
 #include "compiler/raise/layout.h"
 #include "compiler/raise/parts.h"
 #include "compiler/raise/raise.h"
