@@ -7,7 +7,10 @@
 #define LOWER "no verb takes it: export the model to TOSA or linalg by torch-mlir, for `welford exec` and `opt`"
 #define CONVERT "no verb takes it: convert it to safetensors beside its config.json, or to GGUF"
 
-static bool holds(view bytes, const char *text) { return memmem(bytes.data, bytes.len, text, strlen(text)) != NULL; }
+static bool holds(view bytes, const char *text)
+{
+    return bytes.len && memmem(bytes.data, bytes.len, text, strlen(text)) != NULL;
+}
 
 static bool begins(view bytes, const char *text) { return view_starts_with(bytes, view_of(text)); }
 

@@ -79,7 +79,10 @@ static json_t *messages_in_parts(const json_t *messages)
     return made;
 }
 
-static bool holds(view text, view part) { return !part.len || memmem(text.data, text.len, part.data, part.len); }
+static bool holds(view text, view part)
+{
+    return !part.len || (text.len && memmem(text.data, text.len, part.data, part.len));
+}
 
 // As the filter trim does it.
 static view trim(view text)
