@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "base/versions.h"
 #include "format/gguf.h"
 
@@ -29,22 +30,6 @@ enum {
     // Packs begin one header behind a multiple of a huge page, as in the cache: their pieces are huge pages then.
     PIECE_BYTES = 2 * 1024 * 1024,
 };
-
-static uint64_t load_u64(const unsigned char *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static uint32_t load_u32(const unsigned char *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static void store_u64(unsigned char *p, uint64_t value) { memcpy(p, &value, sizeof value); }
 
 // ---- reading
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "format/bundle.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes);
@@ -11,13 +12,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes);
 static void check(bool holds)
 {
     if (!holds) abort();
-}
-
-static uint64_t load_u64(const unsigned char *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
 }
 
 // What a fuzzer does not find by itself: magic, size and checksums.

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/checked.h"
 #include "format/file_kind.h"
 
@@ -57,13 +58,6 @@ static const unsigned char *cursor_take(cursor *c, size_t bytes)
 static wf_status fail_short(const cursor *c, const char *what)
 {
     return error_set(c->err, WF_ERROR_FORMAT, "%s: offset %zu: the file ends inside %s", c->path, c->at, what);
-}
-
-static uint64_t load_u64(const unsigned char *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
 }
 
 static wf_status read_u32(cursor *c, const char *what, uint32_t *value)

@@ -51,8 +51,8 @@ static wf_status compile(void *context, buffer *image, wf_error *err)
 }
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes
-// where it was compiled for them.
-static bool make_id(const function_source *s, bool open, cache_id *id)
+// where it was compiled for them. `file` is the key of the file's text, which may be large and is hashed once.
+static bool make_id(const function_source *s, const char *file, bool open, cache_id *id)
 {
     const function_options *o = &s->options;
     const char *const texts[] = {o->name, o->entry, o->fuse, o->no_fuse, o->cpu.key};
@@ -66,12 +66,20 @@ static bool make_id(const function_source *s, bool open, cache_id *id)
     }
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
-    const view parts[] = {{s->text, s->bytes}, view_of(compiler), buffer_view(&facts)};
+    const view parts[] = {view_of(file), view_of(compiler), buffer_view(&facts)};
     bool good = !facts.failed;
     *id = (cache_id){.kind = CACHE_PROGRAM, .origin = o->name};
     if (good) cache_key(parts, sizeof parts / sizeof *parts, id->key);
     buffer_free(&facts);
     return good;
+}
+
+static bool make_ids(const function_source *s, program_ids *ids)
+{
+    char file[CACHE_KEY_CHARS];
+    const view text = {s->text, s->bytes};
+    cache_key(&text, 1, file);
+    return make_id(s, file, true, &ids->open) && make_id(s, file, false, &ids->fixed);
 }
 
 static const cache_id *name_image(void *context, const plan *p)
@@ -221,7 +229,7 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
 {
     *out = NULL;
     compilation c = {.source = s, .notes = notes};
-    c.ids.keep = !s->no_cache && make_id(s, true, &c.ids.open) && make_id(s, false, &c.ids.fixed);
+    c.ids.keep = !s->no_cache && make_ids(s, &c.ids);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->prog = &f->own;

@@ -17,19 +17,13 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "base/checked.h"
 #include "base/versions.h"
 
 // --- the image -----------------------------------------------------------------------------------------------------
 
 enum { HEADER_BYTES = 48, OBJECT_HEADER_BYTES = 16, CHECKED_FROM = 24, IMAGE_ALIGNMENT = 16, CONSTANTS_ALIGNMENT = 64 };
-
-static uint64_t load_u64(const unsigned char *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
 
 static void append_padded(buffer *out, size_t start, const void *data, size_t bytes, size_t alignment)
 {
