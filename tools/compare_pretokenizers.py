@@ -155,7 +155,7 @@ def encode_welford(program: str, path: Path) -> list[list[int]]:
 
 def known_names() -> list[str]:
     """All names of the table."""
-    source = (ROOT / "src/text/pretokenize_table.c").read_text()
+    source = (ROOT / "src/text/tokenizer/pretokenize_table.c").read_text()
     rows = source[source.index("RECIPES[] = {"):]
     entries = re.findall(r'^    \{((?:"[^"]*"\s*)+),\s+(?:true|false), +(?:true|false), +(?:true|false), +(true|false)', rows, re.M)
     return [name for names, characters in entries if characters == "false"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes src/text/unicode_table.c: general categories, scripts and case folding of Unicode 16.0.
+"""Makes src/text/unicode/unicode_table.c: general categories, scripts and case folding of Unicode 16.0.
 
     python3 -m venv /tmp/unicode && /tmp/unicode/bin/pip install unicodedata2==16.0.0 regex==2025.7.34
-    /tmp/unicode/bin/python tools/make_unicode.py > src/text/unicode_table.c
+    /tmp/unicode/bin/python tools/make_unicode.py > src/text/unicode/unicode_table.c
 
 Categories are unicodedata2's; scripts and case folding, which it does not have, are those of the package regex. The same
 versions give the same file.
@@ -84,7 +84,7 @@ def main():
     scripts = find_runs(read_scripts(names))
     folds = join_folds(read_folds())
     print("// Unicode 16.0, made by tools/make_unicode.py; see unicode_table.h.\n// clang-format off")
-    print('#include "text/unicode_table.h"')
+    print('#include "text/unicode/unicode_table.h"')
     print_array("const uint32_t UNICODE_CATEGORIES", [f"0x{code << 5 | value:X}" for code, value in categories])
     print_array("const uint32_t UNICODE_SCRIPTS", [f"0x{code << 8 | value:X}" for code, value in scripts])
     print_array("const char *const UNICODE_SCRIPT_NAMES", [f'"{name.lower()}"' for name in names] + ["NULL"])

@@ -1,6 +1,6 @@
 """Writes the letters whose upper or title case is more than one character, from Python's tables, as C.
 
-    python special_casing.py > ../src/text/jinja_case_table.h
+    python special_casing.py > ../src/text/jinja/jinja_case_table.h
 """
 
 print("// The unconditional rows of Unicode's SpecialCasing.txt; made by tools/special_casing.py.")

@@ -12,13 +12,13 @@
 
 // Files begin with these.
 enum { MAGIC_BYTES = 8 };
-#define PLAN_MAGIC "WFPLAN07"    // runtime/plan_file.c
-#define PROGRAM_MAGIC "WFPROG03" // runtime/program.h
-#define CACHE_MAGIC "WFCACHE1"   // runtime/cache_record.h
-#define BUNDLE_MAGIC "WFFILE01"  // format/bundle.h
-#define SESSION_MAGIC "WFSESS01" // session/session_file.h
+#define PROGRAM_MAGIC "WFPROG08"    // runtime/program_file.c
+#define EXECUTABLE_MAGIC "WFEXEC04" // runtime/program.h
+#define CACHE_MAGIC "WFCACHE1"      // runtime/cache_record.h
+#define BUNDLE_MAGIC "WFFILE01"     // format/bundle.h
+#define SESSION_MAGIC "WFSESS01"    // session/session_file.h
 
-_Static_assert(sizeof PLAN_MAGIC - 1 == MAGIC_BYTES && sizeof PROGRAM_MAGIC - 1 == MAGIC_BYTES &&
+_Static_assert(sizeof PROGRAM_MAGIC - 1 == MAGIC_BYTES && sizeof EXECUTABLE_MAGIC - 1 == MAGIC_BYTES &&
                    sizeof CACHE_MAGIC - 1 == MAGIC_BYTES && sizeof BUNDLE_MAGIC - 1 == MAGIC_BYTES &&
                    sizeof SESSION_MAGIC - 1 == MAGIC_BYTES,
                "a magic is eight characters");

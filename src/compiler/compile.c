@@ -1,12 +1,12 @@
-// The compiler, top to bottom: checkpoint, graph, passes, plan and kernels, objects, image.
+// The compiler, top to bottom: checkpoint, graph, passes, program and kernels, objects, image.
 #include <stdio.h>
 
-#include "compiler/codegen/context.h"
 #include "compiler/codegen/object.h"
+#include "compiler/dialect/context.h"
 #include "compiler/export.h"
-#include "compiler/frontend/frontend.h"
+#include "compiler/frontend/checkpoint/frontend.h"
 #include "compiler/lower/lower.h"
-#include "compiler/pass/runner.h"
+#include "compiler/runner.h"
 #include "runtime/compiler.h"
 
 static bool is_step(view name)
@@ -26,7 +26,7 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
 {
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
     builder kernels;
-    plan p = {0};
+    program p = {0};
     buffer notes = {0}, constants = {0};
     const lower_options lowered = {.file = file, .facts = facts, .kv_f32 = options->kv_f32};
     builder_init(&kernels, c->mlir, &options->cpu);
@@ -45,7 +45,7 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
             program_emit(c, &p, kernels.module, &options->cpu, options->n_threads, buffer_view(&constants), image, err);
     buffer_free(&notes);
     buffer_free(&constants);
-    plan_free(&p);
+    program_free(&p);
     mlirModuleDestroy(kernels.module);
     return status;
 }

@@ -1,10 +1,10 @@
 // `welford opt`: a graph file through passes, as compiler people want to see it.
-#include "compiler/codegen/context.h"
+#include "compiler/dialect/context.h"
 #include "compiler/dialect/wf.h"
 #include "compiler/export.h"
-#include "compiler/frontend/graph_file.h"
+#include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/kernel/kernels.h"
-#include "compiler/pass/runner.h"
+#include "compiler/runner.h"
 #include "runtime/compiler.h"
 
 typedef struct pipeline {
@@ -124,7 +124,8 @@ wf_status welford_list(buffer *out, wf_error *err)
         if (p->group == PASS_LOWER) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
     buffer_printf(out, "\nops: of the wf dialect (docs/wf.md)\n");
     wf_list_ops(out);
-    buffer_printf(out, "\nkernels: what plans call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
+    buffer_printf(out,
+                  "\nkernels: what programs call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
     for (const kernel_kind *const *k = KERNELS; *k; k++)
         buffer_printf(out, "  %-16s %-12s %s\n", (*k)->name, (*k)->file, (*k)->help);
     return out->failed ? error_memory(err, out->len) : WF_OK;

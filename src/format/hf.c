@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "format/file_kind.h"
 #include "format/hf_added.h"
 #include "format/hf_tokenizer.h"
-#include "format/file_kind.h"
 #include "format/safetensors.h"
 
 enum { MAX_SHARDS = 1000, MAX_TEMPLATE = 1 << 22 };

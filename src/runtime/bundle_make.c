@@ -39,10 +39,10 @@ static wf_status add_programs(bundle_writer *w, model *m, const bundle_options *
 
 static wf_status add_pack(bundle_writer *w, model *m, thread_pool *pool, wf_error *err)
 {
-    const plan *p = &m->program.plan;
+    const program *p = &m->executable.program;
     TRY(model_load(m, pool, err));
     bundle_section section = {.kind = BUNDLE_PACK,
-                              .bytes = {(const char *)m->pack.data, plan_fixed_bytes(p, AREA_WEIGHTS)}};
+                              .bytes = {(const char *)m->pack.data, program_fixed_bytes(p, AREA_WEIGHTS)}};
     if (!pack_checksum(p, pool, m->pack.data, &section.checksum)) return error_memory(err, 0);
     return bundle_add(w, &section, err);
 }
@@ -73,12 +73,12 @@ static wf_status add_function(bundle_writer *w, const function_source *source, c
 {
     function_source s = *source;
     buffer image = {0};
-    program prog = {0};
+    executable exe = {0};
     s.options.cpu = *cpu;
     wf_status status = function_compile(&s, notes, &image, err);
-    if (status == WF_OK) status = program_load_made(&image, &prog, err);
+    if (status == WF_OK) status = executable_load_made(&image, &exe, err);
     if (status == WF_OK) status = add_program(w, cpu, &image, err);
-    program_free(&prog);
+    executable_free(&exe);
     buffer_free(&image);
     return status;
 }

@@ -25,10 +25,10 @@ static wf_status refuse_cpu(const bundle *b, uint64_t has, wf_error *err)
     return WF_ERROR_UNSUPPORTED;
 }
 
-wf_status bundle_program(const bundle *b, const cpu_features *cpu, program *prog, wf_error *err)
+wf_status bundle_program(const bundle *b, const cpu_features *cpu, executable *exe, wf_error *err)
 {
     const bundle_section *section = choose(b, cpu->sets);
-    *prog = (program){0};
+    *exe = (executable){0};
     if (!section) return refuse_cpu(b, cpu->sets, err);
-    return program_lend(section->bytes, b->path, prog, err);
+    return executable_lend(section->bytes, b->path, exe, err);
 }

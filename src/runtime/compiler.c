@@ -10,7 +10,7 @@
 #include "base/draft.h"
 #include "base/file.h"
 #include "base/versions.h"
-#include "runtime/cache_folder.h"
+#include "runtime/cache/cache_folder.h"
 #include "runtime/library.h"
 
 static const library_name LIBRARY = {"libwelford_compiler.so", "WELFORD_COMPILER"};

@@ -14,9 +14,9 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "runtime/array.h"
-#include "runtime/kv.h"
-#include "runtime/weight_type.h"
+#include "runtime/program/array.h"
+#include "runtime/program/kv.h"
+#include "runtime/weight/weight_type.h"
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
@@ -76,7 +76,7 @@ typedef wf_status compile_function_fn(const char *text, size_t bytes, const func
                                       uint32_t n_arguments, const array_shape *arguments,
                                       const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
 
-// The calls of the ceilings' plan, by index.
+// The calls of the ceilings' program, by index.
 typedef enum ceiling_kind {
     CEILING_FMA,  // f32 multiply-adds
     CEILING_BF16, // bf16 products into f32 sums: vdpbf16ps, or f32 multiply-adds
@@ -91,8 +91,8 @@ static inline ceiling_kind activation_ceiling(activation_form form)
     return form == ACTIVATION_Q8 ? CEILING_INT8 : form == ACTIVATION_BF16 ? CEILING_BF16 : CEILING_FMA;
 }
 
-// Appends a program image whose plan runs each ceiling once, a few milliseconds each; its calls state what they compute
-// and read (plan_call_flops, plan_call_bytes). It is a function without arguments or results.
+// Appends a program image whose program runs each ceiling once, a few milliseconds each; its calls state what they compute
+// and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
 // An open compiler library and the one function that was asked for.

@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "runtime/math_table.h"
-#include "runtime/poison.h"
+#include "runtime/program/poison.h"
 
 // One chain, ready to run. Pointers and sizes of its calls lie one after the other.
 typedef struct resolved {
@@ -31,13 +31,13 @@ typedef struct resolved {
 } resolved;
 
 struct executor {
-    const program *prog;
+    const executable *exe;
     thread_pool *pool;
     bool poison;     // WELFORD_POISON (runtime/poison.h)
     resolved *slots; // [n_threads][2], with memory in
     void **buffers;
     int64_t *sizes;
-    affine largest; // of every form of the plan, coefficient by coefficient: bounds them all
+    affine largest; // of every form of the program, coefficient by coefficient: bounds them all
 
     void *math[MATH_COUNT];
     int64_t fault;
@@ -51,7 +51,7 @@ struct executor {
 
 // ---- chains
 
-static uint32_t chain_end(const plan *p, uint32_t first, bool apart)
+static uint32_t chain_end(const program *p, uint32_t first, bool apart)
 {
     uint32_t end = first + 1;
     while (!apart && end < p->n_calls && p->calls[end].chained) end++;
@@ -59,7 +59,7 @@ static uint32_t chain_end(const plan *p, uint32_t first, bool apart)
 }
 
 // All that the call may touch.
-static int64_t extent_bytes(const plan_call *call, const int64_t dims[DIM_COUNT])
+static int64_t extent_bytes(const program_call *call, const int64_t dims[DIM_COUNT])
 {
     int64_t bytes = 0;
     for (uint32_t i = 0; i < call->n_buffers; i++) bytes += affine_eval(&call->buffers[i].bytes, dims);
@@ -77,7 +77,7 @@ static int64_t choose_grain(const executor *e, const resolved *r)
     const int64_t short_ns = 4000;
     int64_t by_bytes = 0, by_flops = 0, least = r->n_tiles / INT32_MAX + 1, n_threads = thread_pool_size(e->pool);
     for (uint32_t i = r->first; i < r->end; i++) {
-        const plan_call *call = &e->prog->plan.calls[i];
+        const program_call *call = &e->exe->program.calls[i];
         by_bytes += extent_bytes(call, e->dims) / 16;
         by_flops += affine_eval(&call->flops, e->dims) / 64;
         if (call->grain > least) least = call->grain;
@@ -94,7 +94,7 @@ static void resolve(const executor *e, resolved *r)
     void **buffers = r->buffers;
     int64_t *sizes = r->sizes;
     for (uint32_t k = r->first; k < r->end; k++) {
-        const plan_call *call = &e->prog->plan.calls[k];
+        const program_call *call = &e->exe->program.calls[k];
         for (uint32_t i = 0; i < call->n_buffers; i++)
             *buffers++ = e->areas[call->buffers[i].area] + affine_eval(&call->buffers[i].offset, e->dims);
         for (uint32_t i = 0; i < call->n_sizes; i++) *sizes++ = affine_eval(&call->sizes[i], e->dims);
@@ -104,10 +104,10 @@ static void resolve(const executor *e, resolved *r)
 // The first chain from call `index` on that has tiles.
 static void resolve_next(const executor *e, uint32_t index, resolved *r)
 {
-    const plan *p = &e->prog->plan;
+    const program *p = &e->exe->program;
     for (r->first = index; r->first < p->n_calls; r->first = r->end) {
         r->end = chain_end(p, r->first, e->spans || e->poison);
-        r->n_tiles = plan_count_eval(&p->calls[r->first].tiles, e->dims);
+        r->n_tiles = program_count_eval(&p->calls[r->first].tiles, e->dims);
         if (r->n_tiles <= 0) continue;
         r->grain = choose_grain(e, r);
         r->n_pieces = (r->n_tiles + r->grain - 1) / r->grain; // NOLINT: a grain is at least 1
@@ -121,8 +121,8 @@ static void run_piece(const executor *e, const resolved *r, int64_t begin, int64
     void **buffers = r->buffers;
     int64_t *sizes = r->sizes;
     for (uint32_t k = r->first; k < r->end; k++) {
-        const plan_call *call = &e->prog->plan.calls[k];
-        e->prog->kernels[call->kernel](buffers, sizes, begin, end);
+        const program_call *call = &e->exe->program.calls[k];
+        e->exe->kernels[call->kernel](buffers, sizes, begin, end);
         buffers += call->n_buffers;
         sizes += call->n_sizes;
     }
@@ -132,7 +132,7 @@ static void run_piece(const executor *e, const resolved *r, int64_t begin, int64
 
 static void run_pieces(const executor *e, int thread, const resolved *r)
 {
-    execute_span *span = e->spans ? &e->spans[(uint32_t)thread * e->prog->plan.n_calls + r->first] : NULL;
+    execute_span *span = e->spans ? &e->spans[(uint32_t)thread * e->exe->program.n_calls + r->first] : NULL;
     for (;;) {
         tile_range pieces = work_take(e->pool, r->first, thread, r->n_pieces, 1);
         if (pieces.begin == pieces.end) return;
@@ -149,7 +149,7 @@ static void run_pieces(const executor *e, int thread, const resolved *r)
 static void walk(void *context, int thread)
 {
     const executor *e = context;
-    uint32_t n_calls = e->prog->plan.n_calls;
+    uint32_t n_calls = e->exe->program.n_calls;
     resolved *current = &e->slots[2 * thread], *next = current + 1, before = {0};
     resolve_next(e, 0, current);
     while (current->first < n_calls) {
@@ -167,8 +167,8 @@ static void walk(void *context, int thread)
 // One thread, with the arena's dead parts filled between calls.
 static void walk_poisoned(const executor *e)
 {
-    const plan *p = &e->prog->plan;
-    unsigned char *memory = e->areas[plan_find_area(p, AREA_ARENA)];
+    const program *p = &e->exe->program;
+    unsigned char *memory = e->areas[program_find_area(p, AREA_ARENA)];
     resolved *r = e->slots;
     poison_dead(p, UINT32_MAX, memory, e->dims);
     for (resolve_next(e, 0, r); r->first < p->n_calls; resolve_next(e, r->end, r)) {
@@ -187,10 +187,10 @@ static void note_form(affine *largest, const affine *form)
 
 static void note_forms(executor *e)
 {
-    const plan *p = &e->prog->plan;
+    const program *p = &e->exe->program;
     for (uint32_t i = 0; i < p->n_areas; i++) note_form(&e->largest, &p->areas[i].bytes);
     for (uint32_t i = 0; i < p->n_calls; i++) {
-        const plan_call *call = &p->calls[i];
+        const program_call *call = &p->calls[i];
         note_form(&e->largest, &call->tiles.a);
         note_form(&e->largest, &call->flops);
         for (uint32_t k = 0; k < call->n_sizes; k++) note_form(&e->largest, &call->sizes[k]);
@@ -199,7 +199,7 @@ static void note_forms(executor *e)
 
 static wf_status allocate(executor *e, wf_error *err)
 {
-    const plan *p = &e->prog->plan;
+    const program *p = &e->exe->program;
     size_t n_slots = 2 * (size_t)thread_pool_size(e->pool), n_buffers = 1, n_sizes = 1; // of the longest chain
     for (uint32_t first = 0, end; first < p->n_calls; first = end) {
         size_t buffers = 0, sizes = 0;
@@ -220,13 +220,13 @@ static wf_status allocate(executor *e, wf_error *err)
     return WF_OK;
 }
 
-wf_status executor_create(const program *prog, thread_pool *pool, executor **out, wf_error *err)
+wf_status executor_create(const executable *exe, thread_pool *pool, executor **out, wf_error *err)
 {
     const char *poison = getenv("WELFORD_POISON");
     *out = NULL;
     executor *e = calloc(1, sizeof *e);
     if (!e) return error_memory(err, sizeof *e);
-    e->prog = prog;
+    e->exe = exe;
     e->pool = pool;
     e->poison = poison && *poison && strcmp(poison, "0");
     math_table(e->math);
@@ -253,7 +253,7 @@ void executor_free(executor *e)
 
 static void place_areas(executor *e, unsigned char *const *areas)
 {
-    const plan *p = &e->prog->plan;
+    const program *p = &e->exe->program;
     for (uint32_t i = 0; i < p->n_areas; i++) {
         e->areas[i] = areas[i];
         if (p->areas[i].kind == AREA_MATH) e->areas[i] = (unsigned char *)e->math;
@@ -274,7 +274,7 @@ void executor_observe(executor *e, execute_observer *observer, void *context)
 // Empty spans for the run; where memory is out, it goes unwatched.
 static void clear_spans(executor *e)
 {
-    size_t n = (size_t)thread_pool_size(e->pool) * e->prog->plan.n_calls;
+    size_t n = (size_t)thread_pool_size(e->pool) * e->exe->program.n_calls;
     if (!e->observer || e->poison) return;
     if (e->spans)
         memset(e->spans, 0, n * sizeof *e->spans);
@@ -285,7 +285,7 @@ static void clear_spans(executor *e)
 static void report(executor *e, double begin)
 {
     if (!e->spans) return;
-    const execute_record record = {.plan = &e->prog->plan,
+    const execute_record record = {.program = &e->exe->program,
                                    .dims = e->dims,
                                    .n_threads = thread_pool_size(e->pool),
                                    .begin = begin,
@@ -296,7 +296,7 @@ static void report(executor *e, double begin)
 
 wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
 {
-    const plan *p = &e->prog->plan;
+    const program *p = &e->exe->program;
     int64_t bound;
     if (!affine_eval_checked(&e->largest, dims, &bound) || bound < 0)
         return error_set(err, WF_ERROR_LIMIT, "%s: sizes that large cannot be computed", p->name);
@@ -320,7 +320,7 @@ double execute_call_end(const execute_record *record, uint32_t index)
 {
     double end = 0;
     for (int t = 0; t < record->n_threads; t++) {
-        const execute_span *span = &record->spans[(uint32_t)t * record->plan->n_calls + index];
+        const execute_span *span = &record->spans[(uint32_t)t * record->program->n_calls + index];
         if (span->end > end) end = span->end;
     }
     return end;

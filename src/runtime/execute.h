@@ -1,19 +1,19 @@
-// The walker: runs every call of a plan for given dims, all threads together.
+// The walker: runs every call of a program for given dims, all threads together.
 #ifndef WELFORD_RUNTIME_EXECUTE_H
 #define WELFORD_RUNTIME_EXECUTE_H
 
-#include "runtime/program.h"
-#include "runtime/threads.h"
+#include "base/threads.h"
+#include "runtime/program/executable.h"
 
 typedef struct executor executor;
 
-// `prog` and `pool` must outlive the executor, which runs one call at a time. With WELFORD_POISON=1 one thread does it
+// `exe` and `pool` must outlive the executor, which runs one call at a time. With WELFORD_POISON=1 one thread does it
 // all, and dead memory is filled with NaN after every call (runtime/poison.h); nothing is observed then.
-wf_status executor_create(const program *prog, thread_pool *pool, executor **e, wf_error *err);
+wf_status executor_create(const executable *exe, thread_pool *pool, executor **e, wf_error *err);
 void executor_free(executor *e); // NULL is fine
 
-// Runs the plan once. `areas`: where each of the plan's areas lies, those of kind AREA_MATH and AREA_FAULT excepted,
-// which the executor brings. `dims` as plan.h defines them, products included; dims[DIM_ONE] must be 1. Calls without
+// Runs the program once. `areas`: where each of the program's areas lies, those of kind AREA_MATH and AREA_FAULT excepted,
+// which the executor brings. `dims` as program.h defines them, products included; dims[DIM_ONE] must be 1. Calls without
 // tiles are skipped. WF_ERROR_MEMORY: nothing was done. WF_ERROR_USAGE: a check of a kernel failed, results are
 // unspecified.
 wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err);
@@ -23,9 +23,9 @@ typedef struct execute_span {
     double begin, end;
 } execute_span;
 
-// What a run of a plan looked like. Valid while the observer is called.
+// What a run of a program looked like. Valid while the observer is called.
 typedef struct execute_record {
-    const plan *plan;
+    const program *program;
     const int64_t *dims;
     int n_threads;
     double begin, end;

@@ -1,4 +1,4 @@
-// The walker on a hand-made plan with kernels in C: every tile once, calls in order, the same bytes for any number of
+// The walker on a hand-made program with kernels in C: every tile once, calls in order, the same bytes for any number of
 // threads, pointers and sizes as the affine forms say.
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 
 #include "runtime/execute.h"
 
-enum { N = 512, MIXES = 60 }; // values of an array; calls of the mixing plan
+enum { N = 512, MIXES = 60 }; // values of an array; calls of the mixing program
 
 // out[i] = 3 * in[(7 i + k) mod n] + i + k: reads what other threads wrote in the call before. A tile is 16 values.
 static void mix(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
@@ -53,9 +53,9 @@ static void note_call(void *const *buffers, const int64_t *dims, int64_t begin, 
     int64_t *out = buffers[0];
     out[0] = (int64_t)(uintptr_t)buffers[1];
     out[1] = (int64_t)(uintptr_t)buffers[2];
-    memcpy(out + 2, dims, PLAN_MAX_SIZES * sizeof *dims);
-    out[2 + PLAN_MAX_SIZES] = begin;
-    out[3 + PLAN_MAX_SIZES] = end;
+    memcpy(out + 2, dims, PROGRAM_MAX_SIZES * sizeof *dims);
+    out[2 + PROGRAM_MAX_SIZES] = begin;
+    out[3 + PROGRAM_MAX_SIZES] = end;
 }
 
 enum { MIX, ADD_SUM, COUNT_TILES, NOTE_THREAD, NOTE_CALL, N_KERNELS };
@@ -64,12 +64,12 @@ static const char *const NAMES[N_KERNELS] = {"mix", "add_sum", "count_tiles", "n
 enum { MAX_CALLS = MIXES * 3, N_BUFFERS = 3 };
 
 typedef struct machine {
-    plan_call calls[MAX_CALLS];
-    plan_buffer buffers[MAX_CALLS][N_BUFFERS];
-    affine sizes[MAX_CALLS][PLAN_MAX_SIZES];
-    plan_area areas[BASE_COUNT];
+    program_call calls[MAX_CALLS];
+    program_buffer buffers[MAX_CALLS][N_BUFFERS];
+    affine sizes[MAX_CALLS][PROGRAM_MAX_SIZES];
+    program_area areas[BASE_COUNT];
     kernel_fn kernels[N_KERNELS];
-    program prog;
+    executable exe;
     _Alignas(64) unsigned char memory[8 * N * 4];
     unsigned char *bases[BASE_COUNT];
 } machine;
@@ -82,49 +82,52 @@ static machine *make_machine(void)
     const kernel_fn kernels[N_KERNELS] = {mix, add_sum, count_tiles, note_thread, note_call};
     memcpy(m->kernels, kernels, sizeof kernels);
     for (int i = 0; i < BASE_COUNT; i++) m->areas[i].kind = i == BASE_ARENA ? AREA_ARENA : AREA_STATE;
-    m->prog.plan = (plan){.name = "test",
-                          .architecture = "test",
-                          .n_dims = N_SEQUENCE_DIMS,
-                          .dims = plan_sequence_dims,
-                          .n_areas = BASE_COUNT,
-                          .areas = m->areas,
-                          .n_kernels = N_KERNELS,
-                          .kernels = NAMES,
-                          .calls = m->calls};
-    m->prog.kernels = m->kernels;
+    m->exe.program = (program){.name = "test",
+                               .architecture = "test",
+                               .n_dims = N_SEQUENCE_DIMS,
+                               .dims = program_sequence_dims,
+                               .n_areas = BASE_COUNT,
+                               .areas = m->areas,
+                               .n_kernels = N_KERNELS,
+                               .kernels = NAMES,
+                               .calls = m->calls};
+    m->exe.kernels = m->kernels;
     for (int i = 0; i < BASE_COUNT; i++) m->bases[i] = m->memory;
     return m;
 }
 
-static plan_call *add_call(machine *m, uint32_t kernel, affine tiles, int64_t divisor)
+static program_call *add_call(machine *m, uint32_t kernel, affine tiles, int64_t divisor)
 {
-    uint32_t index = m->prog.plan.n_calls++;
-    plan_call *call = &m->calls[index];
-    *call = (plan_call){.kernel = kernel,
-                        .label = "test",
-                        .tiles = {.a = tiles, .divisor = divisor, .factor = 1},
-                        .grain = 1,
-                        .buffers = m->buffers[index],
-                        .sizes = m->sizes[index]};
+    uint32_t index = m->exe.program.n_calls++;
+    program_call *call = &m->calls[index];
+    *call = (program_call){.kernel = kernel,
+                           .label = "test",
+                           .tiles = {.a = tiles, .divisor = divisor, .factor = 1},
+                           .grain = 1,
+                           .buffers = m->buffers[index],
+                           .sizes = m->sizes[index]};
     return call;
 }
 
 static affine constant(int64_t value) { return (affine){{[DIM_ONE] = value}}; }
 
 // They belong to the machine.
-static plan_buffer *buffer_at(const plan_call *call, uint32_t i) { return (plan_buffer *)(uintptr_t)&call->buffers[i]; }
+static program_buffer *buffer_at(const program_call *call, uint32_t i)
+{
+    return (program_buffer *)(uintptr_t)&call->buffers[i];
+}
 
-static void add_size(plan_call *call, affine size)
+static void add_size(program_call *call, affine size)
 {
     affine *sizes = (affine *)(uintptr_t)call->sizes;
     sizes[call->n_sizes++] = size;
 }
 
-static void add_buffer(plan_call *call, int64_t offset)
+static void add_buffer(program_call *call, int64_t offset)
 {
     // An extent that makes some calls long enough to be cut in pieces, though nothing here touches so much.
     *buffer_at(call, call->n_buffers++) =
-        (plan_buffer){.area = BASE_ARENA, .offset = constant(offset), .bytes = constant(1 << 22), .written = true};
+        (program_buffer){.area = BASE_ARENA, .offset = constant(offset), .bytes = constant(1 << 22), .written = true};
 }
 
 static void observe(machine *m, int n_threads, const int64_t dims[DIM_COUNT], execute_observer *observer, void *context)
@@ -132,7 +135,7 @@ static void observe(machine *m, int n_threads, const int64_t dims[DIM_COUNT], ex
     thread_pool *pool;
     executor *e;
     assert_int_equal(thread_pool_create(n_threads, &pool, NULL), WF_OK);
-    assert_int_equal(executor_create(&m->prog, pool, &e, NULL), WF_OK);
+    assert_int_equal(executor_create(&m->exe, pool, &e, NULL), WF_OK);
     executor_observe(e, observer, context);
     assert_int_equal(executor_run(e, m->bases, dims, NULL), WF_OK);
     executor_free(e);
@@ -146,7 +149,7 @@ static machine *make_mixing_machine(int64_t n_values)
 {
     machine *m = make_machine();
     for (int i = 0; i < MIXES; i++) {
-        plan_call *call = add_call(m, MIX, constant(i % 7 == 3 ? 16 : n_values), 16); // sometimes one tile
+        program_call *call = add_call(m, MIX, constant(i % 7 == 3 ? 16 : n_values), 16); // sometimes one tile
         add_buffer(call, i % 2 * N * 4);
         add_buffer(call, (i + 1) % 2 * N * 4);
         add_size(call, constant(i));
@@ -173,10 +176,10 @@ static void test_same_for_any_threads(void **state)
     const int64_t dims[DIM_COUNT] = {1, 1, 0, 1, 64};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         machine *reference = make_mixing_machine(sizes[s]);
-        for (uint32_t i = 0; i < reference->prog.plan.n_calls; i++) { // the plan as a plain loop
-            const plan_call *call = &reference->calls[i];
-            void *buffers[PLAN_MAX_BUFFERS];
-            int64_t sizes_of_call[PLAN_MAX_SIZES];
+        for (uint32_t i = 0; i < reference->exe.program.n_calls; i++) { // the program as a plain loop
+            const program_call *call = &reference->calls[i];
+            void *buffers[PROGRAM_MAX_BUFFERS];
+            int64_t sizes_of_call[PROGRAM_MAX_SIZES];
             for (uint32_t b = 0; b < call->n_buffers; b++)
                 buffers[b] = reference->memory + call->buffers[b].offset.c[DIM_ONE];
             for (uint32_t d = 0; d < call->n_sizes; d++) sizes_of_call[d] = call->sizes[d].c[DIM_ONE];
@@ -233,22 +236,22 @@ static void test_resolution(void **state)
     machine *m = make_machine();
     static unsigned char kv[4096];
     m->bases[BASE_KV] = kv;
-    plan_call *call = add_call(m, NOTE_CALL, (affine){{[DIM_TOKENS] = 1, [DIM_PAST] = 1}}, 64);
+    program_call *call = add_call(m, NOTE_CALL, (affine){{[DIM_TOKENS] = 1, [DIM_PAST] = 1}}, 64);
     call->n_buffers = 3;
-    *buffer_at(call, 0) = (plan_buffer){.area = BASE_ARENA, .written = true};
-    *buffer_at(call, 1) = (plan_buffer){.area = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
-    *buffer_at(call, 2) = (plan_buffer){.area = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
-    for (int i = 0; i < PLAN_MAX_SIZES; i++)
+    *buffer_at(call, 0) = (program_buffer){.area = BASE_ARENA, .written = true};
+    *buffer_at(call, 1) = (program_buffer){.area = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
+    *buffer_at(call, 2) = (program_buffer){.area = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
+    for (int i = 0; i < PROGRAM_MAX_SIZES; i++)
         add_size(call, (affine){{[DIM_ONE] = i, [DIM_TOKENS] = 10, [DIM_PAST] = -i}});
     const int64_t dims[DIM_COUNT] = {1, 30, 34, 1, 128}; // 64 positions: one tile
     run(m, 2, dims);
-    int64_t noted[4 + PLAN_MAX_SIZES];
+    int64_t noted[4 + PROGRAM_MAX_SIZES];
     memcpy(noted, m->memory, sizeof noted);
     assert_true((uintptr_t)noted[0] == (uintptr_t)(kv + 64 + 60 + 102 + 5 + 896));
     assert_true((uintptr_t)noted[1] == (uintptr_t)(m->memory + 512));
-    for (int i = 0; i < PLAN_MAX_SIZES; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
-    assert_int_equal(noted[2 + PLAN_MAX_SIZES], 0);
-    assert_int_equal(noted[3 + PLAN_MAX_SIZES], 1);
+    for (int i = 0; i < PROGRAM_MAX_SIZES; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
+    assert_int_equal(noted[2 + PROGRAM_MAX_SIZES], 0);
+    assert_int_equal(noted[3 + PROGRAM_MAX_SIZES], 1);
     free(m);
 }
 
@@ -275,7 +278,7 @@ static void watch(void *context, const execute_record *r)
     double previous = r->begin;
     w->n_runs++;
     w->n_threads = r->n_threads;
-    assert_int_equal(r->plan->n_calls, 3);
+    assert_int_equal(r->program->n_calls, 3);
     assert_int_equal(r->dims[DIM_TOKENS], 9);
     for (uint32_t i = 0; i < 3; i++) {
         double end = execute_call_end(r, i);

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "runtime/cache.h"
+#include "runtime/cache/cache.h"
 
 struct function {
-    program own;
-    const program *prog; // own, or the caller's
+    executable own;
+    const executable *exe; // own, or the caller's
     bool cached;
     program_times compiled;
     executor *executor;
@@ -82,7 +82,7 @@ static bool make_ids(const function_source *s, program_ids *ids)
     return make_id(s, file, true, &ids->open) && make_id(s, file, false, &ids->fixed);
 }
 
-static const cache_id *name_image(void *context, const plan *p)
+static const cache_id *name_image(void *context, const program *p)
 {
     const program_ids *ids = &((const compilation *)context)->ids;
     return !ids->keep ? NULL : p->n_dims > 1 ? &ids->open : &ids->fixed;
@@ -90,7 +90,7 @@ static const cache_id *name_image(void *context, const plan *p)
 
 // ---- sizes
 
-static bool uses_dim(const plan_array *a, uint32_t dim)
+static bool uses_dim(const program_array *a, uint32_t dim)
 {
     for (uint32_t d = 0; d < a->n_dims; d++)
         if (a->dims[d].c[dim]) return true;
@@ -98,8 +98,8 @@ static bool uses_dim(const plan_array *a, uint32_t dim)
 }
 
 // `dims`: what the arguments before this one say; NULL: nothing.
-static wf_status wrong_shape(const plan *p, uint32_t i, const array_shape *given, const char *name, const int64_t *dims,
-                             wf_error *err)
+static wf_status wrong_shape(const program *p, uint32_t i, const array_shape *given, const char *name,
+                             const int64_t *dims, wf_error *err)
 {
     buffer have = {0}, want = {0};
     array_shape_print(given, &have);
@@ -127,7 +127,7 @@ static uint32_t dim_of_size(const affine *size)
 }
 
 // What the arguments' sizes say of the program's dims: each dim stands alone somewhere; then all sizes have to agree.
-static wf_status find_dims(const plan *p, uint32_t n, const array_shape *shapes, const char *const *names,
+static wf_status find_dims(const program *p, uint32_t n, const array_shape *shapes, const char *const *names,
                            int64_t dims[DIM_COUNT], wf_error *err)
 {
     if (n != p->n_arguments)
@@ -136,7 +136,7 @@ static wf_status find_dims(const plan *p, uint32_t n, const array_shape *shapes,
     for (uint32_t d = 0; d < DIM_COUNT; d++) dims[d] = d < p->n_dims ? -1 : 0; // -1: not known yet
     dims[DIM_ONE] = 1;
     for (uint32_t i = 0; i < n; i++) {
-        const plan_array *a = &p->arrays[i];
+        const program_array *a = &p->arrays[i];
         if (shapes[i].type != a->type || shapes[i].n_dims != a->n_dims)
             return wrong_shape(p, i, &shapes[i], names ? names[i] : NULL, NULL, err);
         for (uint32_t d = 0; d < a->n_dims; d++) {
@@ -165,7 +165,7 @@ static void *aligned(size_t bytes) { return checked_align(bytes + 64, 64, &bytes
 static wf_status allocate(function *f, const int64_t dims[DIM_COUNT], wf_error *err)
 {
     int64_t bytes;
-    if (!affine_eval_checked(&f->prog->plan.areas[FUNCTION_ARENA].bytes, dims, &bytes))
+    if (!affine_eval_checked(&f->exe->program.areas[FUNCTION_ARENA].bytes, dims, &bytes))
         return error_memory(err, SIZE_MAX);
     if (!f->arena || (size_t)bytes > f->arena_bytes) {
         unsigned char *more = aligned((size_t)bytes);
@@ -182,7 +182,7 @@ static wf_status allocate(function *f, const int64_t dims[DIM_COUNT], wf_error *
 wf_status function_bind(function *f, uint32_t n, const array_shape *arguments, const char *const *names, wf_error *err)
 {
     int64_t dims[DIM_COUNT];
-    TRY(find_dims(&f->prog->plan, n, arguments, names, dims, err));
+    TRY(find_dims(&f->exe->program, n, arguments, names, dims, err));
     return allocate(f, dims, err);
 }
 
@@ -190,22 +190,22 @@ wf_status function_bind(function *f, uint32_t n, const array_shape *arguments, c
 
 static wf_status prepare(function *f, thread_pool *pool, wf_error *err)
 {
-    const plan *p = &f->prog->plan;
+    const program *p = &f->exe->program;
     f->dims[DIM_ONE] = 1;
-    if (plan_is_sequence(p)) return error_set(err, WF_ERROR_USAGE, "%s: not a function on arrays", p->name);
+    if (program_is_sequence(p)) return error_set(err, WF_ERROR_USAGE, "%s: not a function on arrays", p->name);
     f->areas = calloc(p->n_areas, sizeof *f->areas);
     if (!f->areas) return error_memory(err, p->n_areas * sizeof *f->areas);
-    f->areas[FUNCTION_CONSTANTS] = (unsigned char *)(uintptr_t)f->prog->constants; // read-only: no kernel writes here
-    TRY(executor_create(f->prog, pool, &f->executor, err));
+    f->areas[FUNCTION_CONSTANTS] = (unsigned char *)(uintptr_t)f->exe->constants; // read-only: no kernel writes here
+    TRY(executor_create(f->exe, pool, &f->executor, err));
     return p->n_dims == 1 ? allocate(f, f->dims, err) : WF_OK;
 }
 
-wf_status function_of_program(const program *prog, thread_pool *pool, function **out, wf_error *err)
+wf_status function_of_program(const executable *exe, thread_pool *pool, function **out, wf_error *err)
 {
     *out = NULL;
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
-    f->prog = prog;
+    f->exe = exe;
     wf_status status = prepare(f, pool, err);
     if (status == WF_OK)
         *out = f;
@@ -219,8 +219,8 @@ static bool find_program(function *f, const function_source *s, const program_id
 {
     int64_t dims[DIM_COUNT];
     if (program_find(&ids->open, &f->own)) {
-        if (find_dims(&f->own.plan, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK) return true;
-        program_free(&f->own);
+        if (find_dims(&f->own.program, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK) return true;
+        executable_free(&f->own);
     }
     return program_find(&ids->fixed, &f->own);
 }
@@ -232,7 +232,7 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
     c.ids.keep = !s->no_cache && make_ids(s, &c.ids);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
-    f->prog = &f->own;
+    f->exe = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
     f->cached = c.ids.keep && !s->options.print_ir_after && find_program(f, s, &c.ids);
     wf_status status = f->cached ? WF_OK : program_make(compile, name_image, &c, &f->own, &f->compiled, err);
@@ -249,7 +249,7 @@ void function_close(function *f)
 {
     if (!f) return;
     executor_free(f->executor);
-    program_free(&f->own);
+    executable_free(&f->own);
     free(f->arena);
     free(f->areas);
     free(f);
@@ -257,12 +257,12 @@ void function_close(function *f)
 
 // ---- calling
 
-const plan *function_plan(const function *f) { return &f->prog->plan; }
+const program *function_plan(const function *f) { return &f->exe->program; }
 bool function_was_cached(const function *f) { return f->cached; }
 
 void function_shape(const function *f, uint32_t index, array_shape *shape)
 {
-    const plan_array *a = &f->prog->plan.arrays[index];
+    const program_array *a = &f->exe->program.arrays[index];
     *shape = (array_shape){.type = a->type, .n_dims = a->n_dims};
     for (uint32_t d = 0; d < a->n_dims; d++) shape->dims[d] = affine_eval(&a->dims[d], f->dims);
 }
@@ -274,7 +274,7 @@ void function_observe(function *f, execute_observer *observer, void *context)
 
 wf_status function_call(function *f, void *const *arrays, wf_error *err)
 {
-    const plan *p = &f->prog->plan;
+    const program *p = &f->exe->program;
     for (uint32_t i = 0; i < p->n_arguments + p->n_results; i++) f->areas[FUNCTION_ARRAYS + i] = arrays[i];
     return executor_run(f->executor, f->areas, f->dims, err);
 }

@@ -34,7 +34,7 @@ void function_close(function *f); // NULL is fine
 wf_status function_bind(function *f, uint32_t n_arguments, const array_shape *arguments,
                         const char *const *argument_names, wf_error *err);
 
-const plan *function_plan(const function *f);
+const program *function_plan(const function *f);
 bool function_was_cached(const function *f);
 // The shape of an argument, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);
@@ -46,7 +46,7 @@ wf_status function_call(function *f, void *const *arrays, wf_error *err);
 // As executor_observe.
 void function_observe(function *f, execute_observer *observer, void *context);
 
-// A function of a program that is there already, to be bound (but where no size is open); `prog` must outlive it.
-wf_status function_of_program(const program *prog, thread_pool *pool, function **f, wf_error *err);
+// A function of a program that is there already, to be bound (but where no size is open); `exe` must outlive it.
+wf_status function_of_program(const executable *exe, thread_pool *pool, function **f, wf_error *err);
 
 #endif

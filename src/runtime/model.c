@@ -1,7 +1,7 @@
 // Opening a model, from cheap to dear: model_open says whether it can be, model_load makes it so.
 //
 //   program key   XXH3-128 of: header of the checkpoint, compiler, CPU, options
-//   pack key      XXH3-128 of: header, size, time of modification and a sample of the checkpoint's data, the plan's
+//   pack key      XXH3-128 of: header, size, time of modification and a sample of the checkpoint's data, the program's
 //                 table of weights and how they are packed (pack_key.h)
 //
 // The pack's key knows nothing of CPU and options, so that programs which want the same weights share one pack.
@@ -15,10 +15,10 @@
 #include "base/clock.h"
 #include "base/versions.h"
 #include "format/checkpoint_open.h"
-#include "runtime/cache.h"
-#include "runtime/cache_list.h"
+#include "runtime/cache/cache.h"
+#include "runtime/cache/cache_list.h"
 #include "runtime/model_bundle.h"
-#include "runtime/pack_key.h"
+#include "runtime/pack/pack_key.h"
 
 // --- keys ----------------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ static bool make_content_key(const checkpoint *file, const buffer *more, char ke
     return !failed;
 }
 
-static bool make_pack_id(const checkpoint *file, const plan *p, cache_id *id)
+static bool make_pack_id(const checkpoint *file, const program *p, cache_id *id)
 {
     buffer weights = {0};
     pack_key_append(p, &weights);
@@ -135,9 +135,9 @@ static wf_status find_program(model *m, wf_error *err)
     cache_id id;
     const compile_options options = compile_options_of(m);
     // Who wants to see the compiler's graphs wants it to run.
-    if (options.print_ir_after || !find_id(m, &options, &id) || !program_find(&id, &m->program))
+    if (options.print_ir_after || !find_id(m, &options, &id) || !program_find(&id, &m->executable))
         return call_compiler(m, &options, NULL, err);
-    const plan *p = &m->program.plan;
+    const program *p = &m->executable.program;
     m->sizes = (model_sizes){p->n_vocab, p->n_ctx_train, p->kv};
     m->program_cached = true;
     return WF_OK;
@@ -149,7 +149,7 @@ typedef struct compilation {
     const cache_id *id;
 } compilation;
 
-static const cache_id *name_image(void *context, const plan *p)
+static const cache_id *name_image(void *context, const program *p)
 {
     (void)p;
     return ((const compilation *)context)->id;
@@ -167,12 +167,12 @@ static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
     compilation c = {m, compile_options_of(m), NULL};
     c.options.n_threads = thread_pool_size(pool);
     if (find_id(m, &c.options, &id)) c.id = &id;
-    wf_status status = program_make(make_image, name_image, &c, &m->program, &m->compiled, err);
+    wf_status status = program_make(make_image, name_image, &c, &m->executable, &m->compiled, err);
     compiler_close(&m->door);
     return status;
 }
 
-static bool same_weights(const plan *a, const plan *b)
+static bool same_weights(const program *a, const program *b)
 {
     buffer x = {0}, y = {0};
     pack_key_append(a, &x);
@@ -186,19 +186,19 @@ static bool same_weights(const plan *a, const plan *b)
 wf_status model_compile(model *m, const cpu_features *cpu, thread_pool *pool, buffer *image, wf_error *err)
 {
     compile_options options = compile_options_of(m);
-    program made;
+    executable made;
     options.cpu = *cpu;
     options.n_threads = thread_pool_size(pool);
     TRY(call_compiler(m, &options, image, err));
-    TRY(program_load_made(image, &made, err));
-    if (m->program.kernels) {
-        bool same = same_weights(&made.plan, &m->program.plan);
-        program_free(&made);
+    TRY(executable_load_made(image, &made, err));
+    if (m->executable.kernels) {
+        bool same = same_weights(&made.program, &m->executable.program);
+        executable_free(&made);
         return same ? WF_OK
                     : error_set(err, WF_ERROR_COMPILE, "%s: the program for %s wants other weights",
                                 checkpoint_path(m->file), cpu->name);
     }
-    m->program = made;
+    m->executable = made;
     return WF_OK;
 }
 
@@ -219,10 +219,10 @@ static wf_status open_pack(model *m, thread_pool *pool, wf_error *err)
 {
     const checkpoint *file = m->source ? m->source : m->file;
     cache_id id;
-    bool cache = !m->options.no_cache && make_pack_id(file, &m->program.plan, &id);
+    bool cache = !m->options.no_cache && make_pack_id(file, &m->executable.program, &id);
     packing p = {.options = &m->options};
     if (cache) cache_sweep();
-    TRY(pack_open(file, &m->program.plan, cache ? &id : NULL, pool, report_packing, &p, &m->pack, err));
+    TRY(pack_open(file, &m->executable.program, cache ? &id : NULL, pool, report_packing, &p, &m->pack, err));
     m->pack_cached = m->pack.cached && !p.built;
     return WF_OK;
 }
@@ -232,7 +232,7 @@ static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
     const bundle_section *packed = bundle_find(&m->ahead, BUNDLE_PACK);
     m->pack_started = clock_seconds();
     if (packed)
-        TRY(pack_lend(packed->bytes, packed->checksum, &m->program.plan, m->ahead.path, pool, &m->pack, err));
+        TRY(pack_lend(packed->bytes, packed->checksum, &m->executable.program, m->ahead.path, pool, &m->pack, err));
     else
         TRY(open_pack(m, pool, err));
     m->pack_cached |= packed != NULL;
@@ -240,11 +240,11 @@ static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
     return WF_OK;
 }
 
-static void print_tables(const plan *p, const model_options *options)
+static void print_tables(const program *p, const model_options *options)
 {
     buffer text = {0};
-    if (options->print_plan) plan_print(p, &text);
-    if (options->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (options->print_plan) program_print(p, &text);
+    if (options->print_report) program_print_fusions(p->fusions, p->n_fusions, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
 }
@@ -275,8 +275,8 @@ failed:
 
 wf_status model_load(model *m, thread_pool *pool, wf_error *err)
 {
-    if (!m->program.kernels) TRY(compile_program(m, pool, err));
-    print_tables(&m->program.plan, &m->options);
+    if (!m->executable.kernels) TRY(compile_program(m, pool, err));
+    print_tables(&m->executable.program, &m->options);
     return load_pack(m, pool, err);
 }
 
@@ -292,7 +292,7 @@ void model_close(model *m)
     if (!m) return;
     compiler_close(&m->door);
     pack_close(&m->pack);
-    program_free(&m->program);
+    executable_free(&m->executable);
     checkpoint_close(m->source);
     checkpoint_close(m->file);
     bundle_close(&m->ahead);

@@ -5,9 +5,9 @@
 
 #include "format/bundle.h"
 #include "format/checkpoint.h"
-#include "runtime/cache_folder.h"
+#include "runtime/cache/cache_folder.h"
 #include "runtime/compiler.h"
-#include "runtime/pack.h"
+#include "runtime/pack/pack.h"
 #include "runtime/program_cache.h"
 
 typedef struct model_options {
@@ -15,7 +15,7 @@ typedef struct model_options {
     const char *fuse, *no_fuse, *print_ir_after; // as in compile_options
     const char *weights;                         // as in compile_options
     const char *weights_from;                    // the checkpoint of a .wf file without weights; NULL: beside it
-    bool print_plan, print_report;               // the plan, what every fusion did: as tables to stderr
+    bool print_plan, print_report;               // the program, what every fusion did: as tables to stderr
     void (*progress)(void *context, const char *what, size_t done, size_t all); // "packing"; may be NULL
     void *progress_context;
 } model_options;
@@ -30,7 +30,7 @@ typedef struct model {
     model_sizes sizes;
     compiler_door door; // open when there is something to compile
     // from model_load on
-    program program;
+    executable executable;
     pack pack;
     bool program_cached, pack_cached; // came from the cache, or a .wf file
     program_times compiled;

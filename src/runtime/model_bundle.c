@@ -7,7 +7,7 @@
 
 #include "format/checkpoint_open.h"
 #include "runtime/bundle_program.h"
-#include "runtime/cache.h"
+#include "runtime/cache/cache.h"
 
 static const char SOURCE[] = "welford.source", HEADER[] = "welford.header", IDENTITY[] = "welford.identity";
 
@@ -56,7 +56,7 @@ bool model_origin_identity(const checkpoint *file, char identity[CACHE_KEY_CHARS
 // ---- opening
 
 // What would have to be compiled anew.
-static wf_status check_options(const char *path, const model_options *o, const plan *p, wf_error *err)
+static wf_status check_options(const char *path, const model_options *o, const program *p, wf_error *err)
 {
     const char *option = o->fuse                   ? "--fuse"
                          : o->no_fuse              ? "--no-fuse"
@@ -103,9 +103,9 @@ wf_status model_open_bundle(const char *path, model *m, wf_error *err)
     TRY(bundle_open(path, &m->ahead, err));
     TRY(bundle_checkpoint(&m->ahead, false, &m->file, err));
     m->ahead.path = checkpoint_path(m->file);
-    TRY(bundle_program(&m->ahead, &m->cpu, &m->program, err));
-    const plan *p = &m->program.plan;
-    if (!plan_is_sequence(p))
+    TRY(bundle_program(&m->ahead, &m->cpu, &m->executable, err));
+    const program *p = &m->executable.program;
+    if (!program_is_sequence(p))
         return error_set(err, WF_ERROR_FORMAT, "%s: its program is no model's, but its metadata is", path);
     TRY(check_options(path, &m->options, p, err));
     m->sizes = (model_sizes){p->n_vocab, p->n_ctx_train, p->kv};

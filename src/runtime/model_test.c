@@ -78,13 +78,13 @@ static void write_checkpoint(float value)
 static void write_image(void)
 {
     static const char *const KERNELS[] = {"answer"};
-    static const plan_weight WEIGHT = {.layout = LAYOUT_VECTOR_F32,
-                                       .n_sources = 1,
-                                       .sources = {"w"},
-                                       .types = {TENSOR_F32},
-                                       .rows = {1},
-                                       .cols = N_WEIGHTS,
-                                       .bytes = 4 * N_WEIGHTS};
+    static const program_weight WEIGHT = {.layout = LAYOUT_VECTOR_F32,
+                                          .n_sources = 1,
+                                          .sources = {"w"},
+                                          .types = {TENSOR_F32},
+                                          .rows = {1},
+                                          .cols = N_WEIGHTS,
+                                          .bytes = 4 * N_WEIGHTS};
     const char source[] =
         "void answer(void *const *b, const long *d, long begin, long end) { *(long *)b[0] = d[0] + 42; }";
     put("k.c", source, strlen(source));
@@ -92,20 +92,20 @@ static void write_image(void)
     char *object;
     size_t object_bytes;
     assert_int_equal(file_read(in_root("k.o"), &object, &object_bytes, NULL), WF_OK);
-    plan p = {.architecture = "test",
-              .name = "test",
-              .n_vocab = 8,
-              .n_ctx_train = 64,
-              .n_embd = 64,
-              .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16},
-              .n_weights = 1,
-              .weights = &WEIGHT,
-              .n_kernels = 1,
-              .kernels = KERNELS};
-    plan_area areas[BASE_COUNT];
-    plan_set_sequence(&p, affine_of(DIM_TOKENS, 64), 4 * N_WEIGHTS, areas);
+    program p = {.architecture = "test",
+                 .name = "test",
+                 .n_vocab = 8,
+                 .n_ctx_train = 64,
+                 .n_embd = 64,
+                 .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16},
+                 .n_weights = 1,
+                 .weights = &WEIGHT,
+                 .n_kernels = 1,
+                 .kernels = KERNELS};
+    program_area areas[BASE_COUNT];
+    program_set_sequence(&p, affine_of(DIM_TOKENS, 64), 4 * N_WEIGHTS, areas);
     buffer image = {0};
-    program_write(&p, &(view){object, object_bytes}, 1, (view){0}, &image);
+    executable_write(&p, &(view){object, object_bytes}, 1, (view){0}, &image);
     assert_false(image.failed);
     put("image", image.data, image.len);
     buffer_free(&image);
@@ -157,7 +157,7 @@ static seen open_model(model_options options, float first_weight)
     assert_float_equal(weight, first_weight + 5, 0);
     int64_t answer = 0, dim = 1;
     void *buffers[] = {&answer};
-    m->program.kernels[0](buffers, &dim, 0, 1);
+    m->executable.kernels[0](buffers, &dim, 0, 1);
     assert_int_equal(answer, 43);
     assert_true(m->compiled.seconds >= 0 && m->pack_seconds >= 0);
     s.program_cached = m->program_cached;

@@ -1,21 +1,21 @@
 #include "runtime/program_cache.h"
 
 #include "base/clock.h"
-#include "runtime/cache.h"
+#include "runtime/cache/cache.h"
 #include "runtime/compiler.h"
 
-bool program_find(const cache_id *id, program *prog)
+bool program_find(const cache_id *id, executable *exe)
 {
     cache_entry entry;
     return cache_open(id, &entry) &&
-           program_open_mapped(&entry.map, entry.payload, "cached program", prog, NULL) == WF_OK;
+           executable_open_mapped(&entry.map, entry.payload, "cached program", exe, NULL) == WF_OK;
 }
 
-wf_status program_load_made(const buffer *image, program *prog, wf_error *err)
+wf_status executable_load_made(const buffer *image, executable *exe, wf_error *err)
 {
     wf_error inner = {0};
     if (image->failed) return error_memory(err, image->len);
-    wf_status status = program_load(image->data, image->len, "compiled program", prog, &inner);
+    wf_status status = executable_load(image->data, image->len, "compiled program", exe, &inner);
     if (status == WF_OK) return WF_OK;
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
@@ -30,15 +30,15 @@ static bool keep(const cache_id *id, view image)
     return kept;
 }
 
-wf_status program_make(make_program *make, name_program *name, void *context, program *prog, program_times *times,
+wf_status program_make(make_program *make, name_program *name, void *context, executable *exe, program_times *times,
                        wf_error *err)
 {
     buffer image = {0};
     times->started = clock_seconds();
     wf_status status = make(context, &image, err);
     times->seconds = clock_seconds() - times->started;
-    if (status == WF_OK) status = program_load_made(&image, prog, err);
-    const cache_id *id = status == WF_OK ? name(context, &prog->plan) : NULL;
+    if (status == WF_OK) status = executable_load_made(&image, exe, err);
+    const cache_id *id = status == WF_OK ? name(context, &exe->program) : NULL;
     if (id && keep(id, buffer_view(&image))) compiler_keep_identity();
     buffer_free(&image);
     return status;

@@ -5,7 +5,7 @@
 
 #include "session/engine.h"
 #include "session/generate.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 #ifndef WELFORD_VERSION
 #define WELFORD_VERSION "0.1.0"
@@ -55,7 +55,7 @@ void wf_model_close(wf_model *m)
 wf_model_facts wf_model_describe(const wf_model *m)
 {
     const engine *e = &m->e;
-    const plan *p = &e->m->program.plan;
+    const program *p = &e->m->executable.program;
     return (wf_model_facts){
         .architecture = p->architecture ? p->architecture : "",
         .name = p->name ? p->name : "",
@@ -65,7 +65,7 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .n_embd = p->n_embd,
         .n_parameters = e->n_parameters,
         .file_bytes = model_file_bytes(e->m),
-        .weights_bytes = plan_fixed_bytes(p, AREA_WEIGHTS),
+        .weights_bytes = program_fixed_bytes(p, AREA_WEIGHTS),
         .bos = tokenizer_bos(e->t),
         .eos = tokenizer_eos(e->t),
         .add_bos = tokenizer_add_bos(e->t),

@@ -5,7 +5,7 @@
 #include "base/cores.h"
 #include "base/file.h"
 #include "format/token.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 static bool is_special(const tokenizer *t, int32_t id)
 {

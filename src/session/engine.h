@@ -7,7 +7,7 @@
 #include "runtime/model.h"
 #include "session/sampler.h"
 #include "text/chat.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 typedef struct engine {
     thread_pool *pool;

@@ -1,6 +1,6 @@
 // For tests: a model whose every logit can be computed by hand, so that caching, chunking and truncation show in them.
 //
-// Its plan has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the arena.
+// Its program has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the arena.
 // `logits` sums the cache over all positions up to the row's own: a token that was forgotten, misplaced or stored twice
 // changes every later logit. The weights are a script: [n_ctx] i32, the token that stands out after each position,
 // FAKE_NAN for logits that are not numbers, FAKE_NOISE for none.
@@ -79,19 +79,19 @@ static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin
 typedef struct fake_model {
     model m;
     thread_pool *pool;
-    plan_call calls[2];
-    plan_buffer buffers[2][5];
+    program_call calls[2];
+    program_buffer buffers[2][5];
     affine n_past;
-    plan_area areas[BASE_COUNT];
-    plan_rope rope;
+    program_area areas[BASE_COUNT];
+    program_rope rope;
     kernel_fn kernels[2];
     const char *names[2];
     _Alignas(64) int32_t script[FAKE_CAPACITY];
 } fake_model;
 
-static inline plan_buffer fake_buffer(uint32_t area, int dim, int64_t unit, bool written)
+static inline program_buffer fake_buffer(uint32_t area, int dim, int64_t unit, bool written)
 {
-    plan_buffer b = {.area = area, .written = written};
+    program_buffer b = {.area = area, .written = written};
     b.bytes.c[dim] = unit;
     return b;
 }
@@ -99,29 +99,29 @@ static inline plan_buffer fake_buffer(uint32_t area, int dim, int64_t unit, bool
 static inline void fake_model_create(fake_model *f, int n_threads)
 {
     *f = (fake_model){0};
-    f->rope = (plan_rope){FAKE_ROPE_DIMS, FAKE_INV_FREQ, 2.0};
+    f->rope = (program_rope){FAKE_ROPE_DIMS, FAKE_INV_FREQ, 2.0};
     f->names[0] = "store", f->names[1] = "logits";
     f->kernels[0] = fake_store, f->kernels[1] = fake_logits;
     const int64_t rope_unit = FAKE_ROPE_DIMS * sizeof(float), logits_unit = FAKE_VOCAB * sizeof(float);
-    const plan_buffer store[] = {
+    const program_buffer store[] = {
         fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
         fake_buffer(BASE_KV, DIM_CONTEXT, 8, true), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)};
-    const plan_buffer logits[] = {
+    const program_buffer logits[] = {
         fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, false),
         fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false), fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
         fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)};
     memcpy(f->buffers[0], store, sizeof store);
     memcpy(f->buffers[1], logits, sizeof logits);
     f->n_past = affine_of(DIM_PAST, 1);
-    f->calls[0] = (plan_call){.kernel = 0, .label = "store", .n_buffers = 4, .buffers = f->buffers[0]};
-    f->calls[1] = (plan_call){.kernel = 1, .label = "logits", .n_buffers = 5, .buffers = f->buffers[1]};
+    f->calls[0] = (program_call){.kernel = 0, .label = "store", .n_buffers = 4, .buffers = f->buffers[0]};
+    f->calls[1] = (program_call){.kernel = 1, .label = "logits", .n_buffers = 5, .buffers = f->buffers[1]};
     for (int i = 0; i < 2; i++) {
         f->calls[i].n_sizes = 1;
         f->calls[i].sizes = &f->n_past;
-        f->calls[i].tiles = (plan_count){.a = affine_of(i ? DIM_OUTPUTS : DIM_TOKENS, 1), .divisor = 1, .factor = 1};
+        f->calls[i].tiles = (program_count){.a = affine_of(i ? DIM_OUTPUTS : DIM_TOKENS, 1), .divisor = 1, .factor = 1};
         f->calls[i].grain = 1;
     }
-    f->m.program.plan = (plan){
+    f->m.executable.program = (program){
         .architecture = "fake",
         .name = "fake",
         .n_vocab = FAKE_VOCAB,
@@ -135,8 +135,8 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .n_calls = 2,
         .calls = f->calls,
     };
-    plan_set_sequence(&f->m.program.plan, affine_of(DIM_TOKENS, 64), sizeof f->script, f->areas);
-    f->m.program.kernels = f->kernels;
+    program_set_sequence(&f->m.executable.program, affine_of(DIM_TOKENS, 64), sizeof f->script, f->areas);
+    f->m.executable.kernels = f->kernels;
     f->m.pack.data = (const unsigned char *)f->script;
     for (int i = 0; i < FAKE_CAPACITY; i++) f->script[i] = FAKE_NOISE;
     assert_int_equal(thread_pool_create(n_threads, &f->pool, NULL), WF_OK);
@@ -147,7 +147,7 @@ static inline void fake_model_add_file(fake_model *f)
 {
     static const char GGUF[24] = "GGUF\3"; // no tensors, no values
     assert_int_equal(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fake", &f->m.file, NULL), WF_OK);
-    f->m.sizes = (model_sizes){FAKE_VOCAB, FAKE_CTX, f->m.program.plan.kv};
+    f->m.sizes = (model_sizes){FAKE_VOCAB, FAKE_CTX, f->m.executable.program.kv};
 }
 
 // Its file too.
@@ -157,7 +157,7 @@ static inline void fake_model_free(fake_model *f)
     checkpoint_close(f->m.file);
 }
 
-// The logit after tokens[0 .. n) by definition, without session or plan.
+// The logit after tokens[0 .. n) by definition, without session or program.
 static inline float fake_expected(const fake_model *f, const int32_t *tokens, int64_t n, int64_t v)
 {
     uint64_t sum = 0;

@@ -1,6 +1,6 @@
 #include "session/generate.h"
 
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 const char *finish_name(wf_finish finish)
 {

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "session/sampler.h"
 #include "session/session.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 typedef struct generate_request {
     session *s;

@@ -6,8 +6,8 @@
 
 #include "session/conversation.h"
 #include "session/fake_model.h"
-#include "text/test_vocabulary.h"
-#include "text/utf8.h"
+#include "text/tokenizer/test_vocabulary.h"
+#include "text/unicode/utf8.h"
 
 enum { BOS = 256, IM_START, IM_END, HE, N_TOKENS = FAKE_VOCAB - 1 }; // the model's vocabulary is padded by one
 

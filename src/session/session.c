@@ -36,7 +36,7 @@ struct session {
 
 static wf_status area_reserve(area *a, size_t bytes, wf_error *err)
 {
-    if (bytes == 0) bytes = ALIGNMENT; // kernels get a valid pointer even for an area that the plan does not use
+    if (bytes == 0) bytes = ALIGNMENT; // kernels get a valid pointer even for an area that the program does not use
     void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) return error_memory(err, bytes);
     *a = (area){data, bytes};
@@ -51,12 +51,12 @@ static void area_release(area *a)
 
 static wf_status reserve_areas(session *s, wf_error *err)
 {
-    const plan *p = &s->m->program.plan;
+    const program *p = &s->m->executable.program;
     area *const areas[] = {[BASE_ARENA] = &s->arena, [BASE_KV] = &s->kv, [BASE_ROPE] = &s->rope};
     static const int RESERVED[] = {BASE_ARENA, BASE_KV, BASE_ROPE};
-    // Coefficients are not negative (plan_check), so the largest call bounds every call.
+    // Coefficients are not negative (program_check), so the largest call bounds every call.
     int64_t dims[DIM_COUNT], bytes;
-    plan_dims(s->n_batch, s->n_ctx, s->n_batch, s->n_capacity, dims);
+    program_dims(s->n_batch, s->n_ctx, s->n_batch, s->n_capacity, dims);
     for (size_t i = 0; i < sizeof RESERVED / sizeof *RESERVED; i++) {
         if (!affine_eval_checked(&p->areas[RESERVED[i]].bytes, dims, &bytes)) return error_memory(err, SIZE_MAX);
         TRY(area_reserve(areas[RESERVED[i]], (size_t)bytes, err));
@@ -94,7 +94,7 @@ wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64
                          wf_error *err)
 {
     *out = NULL;
-    TRY(choose_sizes(m->program.plan.n_ctx_train, &n_ctx, &n_batch, err));
+    TRY(choose_sizes(m->executable.program.n_ctx_train, &n_ctx, &n_batch, err));
     session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(err, sizeof *s);
     s->m = m;
@@ -103,7 +103,7 @@ wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64
     s->n_capacity = kv_capacity(n_ctx);
     s->n_batch = n_batch;
     wf_status status = reserve_areas(s, err);
-    if (status == WF_OK) status = executor_create(&m->program, pool, &s->executor, err);
+    if (status == WF_OK) status = executor_create(&m->executable, pool, &s->executor, err);
     if (status == WF_OK)
         *out = s;
     else
@@ -123,10 +123,10 @@ void session_free(session *s)
 // Rows [n_rope, n) of every table. Angles are taken in double: at position 100,000 a float angle is off by 0.004 rad.
 static void fill_rope(session *s, int64_t n)
 {
-    const plan *p = &s->m->program.plan;
+    const program *p = &s->m->executable.program;
     float *table = (float *)(void *)s->rope.data;
     for (uint32_t i = 0; i < p->n_ropes; i++) {
-        const plan_rope *rope = &p->ropes[i];
+        const program_rope *rope = &p->ropes[i];
         int64_t half = rope->n_dims / 2;
         for (int64_t position = s->n_rope; position < n; position++) {
             float *row = table + position * rope->n_dims;
@@ -145,7 +145,7 @@ static void fill_rope(session *s, int64_t n)
 static wf_status reserve_logits(session *s, int64_t n, wf_error *err)
 {
     size_t bytes;
-    if (!checked_mul((size_t)n * sizeof(float), (size_t)s->m->program.plan.n_vocab, &bytes) ||
+    if (!checked_mul((size_t)n * sizeof(float), (size_t)s->m->executable.program.n_vocab, &bytes) ||
         !checked_add(bytes, ALIGNMENT, &bytes))
         return error_memory(err, SIZE_MAX);
     if (bytes <= s->logits.bytes) return WF_OK;
@@ -163,7 +163,7 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
         return error_set(err, WF_ERROR_LIMIT,
                          "the context is full: %" PRId64 " tokens in it and %" PRId64 " more, room for %" PRId64,
                          s->n_past, n, s->n_ctx);
-    int64_t n_vocab = s->m->program.plan.n_vocab;
+    int64_t n_vocab = s->m->executable.program.n_vocab;
     for (int64_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return error_set(err, WF_ERROR_USAGE,
@@ -172,7 +172,7 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     return WF_OK;
 }
 
-// One walk over the plan: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing has
+// One walk over the program: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing has
 // changed when it fails.
 static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first, wf_error *err)
 {
@@ -184,7 +184,7 @@ static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_
 
     // Kernels want aligned operands, but rows of logits follow each other without gaps: a chunk that would start
     // between lines is written up to 63 bytes further (the area's slack) and moved down.
-    size_t row_bytes = (size_t)s->m->program.plan.n_vocab * sizeof(float);
+    size_t row_bytes = (size_t)s->m->executable.program.n_vocab * sizeof(float);
     size_t at = (size_t)s->n_outputs * row_bytes, aligned = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     unsigned char *const logits = s->logits.data;
     unsigned char *const bases[BASE_COUNT] = {
@@ -197,7 +197,7 @@ static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_
         [BASE_LOGITS] = n_outputs ? logits + aligned : s->arena.data,
     };
     int64_t dims[DIM_COUNT];
-    plan_dims(n, s->n_past, n_outputs, s->n_capacity, dims);
+    program_dims(n, s->n_past, n_outputs, s->n_capacity, dims);
     TRY(executor_run(s->executor, bases, dims, err));
     if (aligned != at && n_outputs) memmove(logits + at, logits + aligned, (size_t)n_outputs * row_bytes);
 
@@ -225,7 +225,7 @@ wf_status session_eval(session *s, const int32_t *tokens, int64_t n, int64_t fir
 const float *session_logits(const session *s, int64_t row)
 {
     if (row < 0 || row >= s->n_outputs) return NULL;
-    return (const float *)(const void *)s->logits.data + row * s->m->program.plan.n_vocab;
+    return (const float *)(const void *)s->logits.data + row * s->m->executable.program.n_vocab;
 }
 
 int64_t session_logits_count(const session *s) { return s->n_outputs; }
@@ -240,7 +240,7 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err)
     return WF_OK;
 }
 
-static const kv_layout *layout_of(const session *s) { return &s->m->program.plan.kv; }
+static const kv_layout *layout_of(const session *s) { return &s->m->executable.program.kv; }
 
 size_t session_state_bytes(const session *s, int64_t n) { return kv_state_bytes(layout_of(s), n); }
 
@@ -279,5 +279,5 @@ int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n
 int64_t session_past(const session *s) { return s->n_past; }
 int64_t session_context(const session *s) { return s->n_ctx; }
 int64_t session_batch(const session *s) { return s->n_batch; }
-int64_t session_vocabulary(const session *s) { return s->m->program.plan.n_vocab; }
+int64_t session_vocabulary(const session *s) { return s->m->executable.program.n_vocab; }
 const int32_t *session_tokens(const session *s) { return (const int32_t *)(const void *)s->history.data; }

@@ -2,7 +2,7 @@
 //
 //     cache      [0 .. n_past)           tokens already evaluated; session_tokens gives their ids
 //     context    n_past + n <= n_ctx     checked before anything is computed
-//     chunk      n <= n_batch            one walk over the plan; longer inputs are cut, the result is the same
+//     chunk      n <= n_batch            one walk over the program; longer inputs are cut, the result is the same
 //
 // All areas are reserved once as virtual memory; pages that no call touches cost nothing.
 #ifndef WELFORD_SESSION_SESSION_H
@@ -20,7 +20,7 @@ enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
 wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err);
 
 // n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
-// n_batch: tokens evaluated in one walk over the plan; 0: 512. `m` and `pool` must outlive the session; a pool serves
+// n_batch: tokens evaluated in one walk over the program; 0: 512. `m` and `pool` must outlive the session; a pool serves
 // one call at a time. WF_ERROR_USAGE for sizes out of range.
 wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s, wf_error *err);
 void session_free(session *s); // NULL is fine
@@ -44,7 +44,7 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err);
 // How many of `tokens` equal the start of the sequence.
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n);
 
-// `observer` is called after every walk over the plan; NULL: no more.
+// `observer` is called after every walk over the program; NULL: no more.
 void session_observe(session *s, execute_observer *observer, void *context);
 
 // The state: ids and keys and values of the tokens in the cache, to be kept for later (session_file.h). That of n

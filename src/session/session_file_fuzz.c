@@ -24,7 +24,7 @@ static void check(bool holds)
 typedef struct place {
     model m;
     engine e;
-    plan_area areas[BASE_COUNT];
+    program_area areas[BASE_COUNT];
     thread_pool *pool;
     session *s;
     char header[HEADER]; // of a good file
@@ -37,13 +37,13 @@ static void set_up(place *p)
 {
     static const char GGUF[24] = "GGUF\3"; // no tensors, no values
     const kv_layout kv = {.n_layer = 2, .n_kv_heads = 1, .head_dim = 4};
-    p->m.program.plan = (plan){.name = "fuzz",
-                               .architecture = "fuzz",
-                               .n_vocab = VOCABULARY,
-                               .n_ctx_train = CONTEXT + 32,
-                               .n_embd = 8,
-                               .kv = kv};
-    plan_set_sequence(&p->m.program.plan, affine_of(DIM_TOKENS, 64), 0, p->areas);
+    p->m.executable.program = (program){.name = "fuzz",
+                                        .architecture = "fuzz",
+                                        .n_vocab = VOCABULARY,
+                                        .n_ctx_train = CONTEXT + 32,
+                                        .n_embd = 8,
+                                        .kv = kv};
+    program_set_sequence(&p->m.executable.program, affine_of(DIM_TOKENS, 64), 0, p->areas);
     p->m.sizes = (model_sizes){VOCABULARY, CONTEXT + 32, kv};
     p->e.m = &p->m;
     check(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fuzz", &p->m.file, NULL) == WF_OK);

@@ -159,7 +159,7 @@ static void truncation_forgets(void **state)
     session_free(s);
 }
 
-// The limit is the caller's, not the capacity that the plan rounds it up to; a refusal leaves everything as it was.
+// The limit is the caller's, not the capacity that the program rounds it up to; a refusal leaves everything as it was.
 static void context_limit(void **state)
 {
     (void)state;
@@ -201,7 +201,7 @@ static void arguments_are_checked(void **state)
 static void reserving_is_free(void **state)
 {
     (void)state;
-    fake.m.program.plan.n_ctx_train = 1 << 20;
+    fake.m.executable.program.n_ctx_train = 1 << 20;
     fake.areas[BASE_KV].bytes.c[DIM_CONTEXT] = 1 << 16;
     session *s = create(1 << 20, 0);
     int32_t token = 7;

@@ -5,8 +5,8 @@
 
 #include "base/array.h"
 #include "format/json_read.h"
-#include "text/jinja.h"
-#include "text/utf8.h"
+#include "text/jinja/jinja.h"
+#include "text/unicode/utf8.h"
 
 struct chat_template {
     jinja_template *jinja;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h> // needs those above
 
-#include "text/test_vocabulary.h"
+#include "text/tokenizer/test_vocabulary.h"
 
 static const char CHATML[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
                              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

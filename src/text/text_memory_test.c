@@ -3,9 +3,9 @@
 
 #include "base/failing_memory.h"
 #include "text/chat.h"
-#include "text/jinja.h"
-#include "text/test_vocabulary.h"
-#include "text/tokenizer.h"
+#include "text/jinja/jinja.h"
+#include "text/tokenizer/test_vocabulary.h"
+#include "text/tokenizer/tokenizer.h"
 
 // ---- tokenizers
 

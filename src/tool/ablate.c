@@ -54,7 +54,7 @@ static wf_status add_variant(ablation *a, const char *off, wf_error *err)
 static wf_status open_variants(ablation *a, wf_error *err)
 {
     TRY(add_variant(a, "", err));
-    const plan *p = &a->variants[0].m->program.plan;
+    const program *p = &a->variants[0].m->executable.program;
     for (uint32_t i = 0; i < p->n_fusions && a->n < MAX_VARIANTS; i++) TRY(add_variant(a, p->fusions[i].name, err));
     int64_t depth = a->tests[0].n_depth, n = longest_test(a) > depth ? longest_test(a) : depth;
     a->tokens = calloc((size_t)n, sizeof *a->tokens);

@@ -89,7 +89,7 @@ static wf_status measure(const model *m, thread_pool *pool, const bench_options 
     int64_t n = test->n_prompt + test->n_gen, longest = n > test->n_depth ? n : test->n_depth;
     int32_t *tokens = calloc((size_t)longest, sizeof *tokens);
     if (!tokens) return error_memory(err, (size_t)longest * sizeof *tokens);
-    bench_fill_tokens(tokens, longest, m->program.plan.n_vocab);
+    bench_fill_tokens(tokens, longest, m->executable.program.n_vocab);
     wf_status status;
     TRY_GOTO(session_create(m, pool, test->n_depth + n, options->n_batch, &s, err), done);
     if (test->n_depth) TRY_GOTO(session_eval(s, tokens, test->n_depth, test->n_depth, err), done);
@@ -158,7 +158,7 @@ static const char *main_type(const checkpoint *file)
 
 static void describe(bench_report *report)
 {
-    const plan *p = &report->m->program.plan;
+    const program *p = &report->m->executable.program;
     report->file_bytes = model_file_bytes(report->m);
     report->n_parameters = engine_count_parameters(report->m->file);
     const char *name = p->name && *p->name ? p->name : p->architecture;
@@ -197,7 +197,7 @@ static void print_markdown(const bench_report *r, const bench_test *test)
 
 static void print_test(const bench_report *r, const bench_test *test)
 {
-    const char *kv_type = kv_type_name(&r->m->program.plan.kv);
+    const char *kv_type = kv_type_name(&r->m->executable.program.kv);
     if (r->format == FORMAT_MD) {
         print_markdown(r, test);
     } else if (r->format == FORMAT_CSV) {

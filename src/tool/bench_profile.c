@@ -56,10 +56,10 @@ static wf_status profile_test(const bench_options *options, const model *m, thre
     int64_t n = test->n_prompt + test->n_gen, all = test->n_depth + n;
     int32_t *tokens = calloc((size_t)all, sizeof *tokens);
     if (!tokens) return error_memory(err, (size_t)all * sizeof *tokens);
-    bench_fill_tokens(tokens, all, m->program.plan.n_vocab);
+    bench_fill_tokens(tokens, all, m->executable.program.n_vocab);
     wf_status status;
-    TRY_GOTO(profile_create(&m->program.plan, &p.now, err), done);
-    TRY_GOTO(profile_create(&m->program.plan, &p.best, err), done);
+    TRY_GOTO(profile_create(&m->executable.program, &p.now, err), done);
+    TRY_GOTO(profile_create(&m->executable.program, &p.best, err), done);
     TRY_GOTO(ceilings_create(&p.ceilings, err), done);
     TRY_GOTO(session_create(m, pool, all, options->n_batch, &s, err), done);
     if (test->n_depth) TRY_GOTO(session_eval(s, tokens, test->n_depth, test->n_depth, err), done);

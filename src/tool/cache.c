@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "hub/hub.h"
-#include "runtime/cache_list.h"
+#include "runtime/cache/cache_list.h"
 #include "tool/json_table.h"
 #include "tool/tool.h"
 

@@ -96,7 +96,7 @@ static void *allocate(size_t bytes) { return aligned_alloc(64, (bytes / 64 + 1) 
 
 static wf_status place_arrays(const function *f, exec_arrays *a, wf_error *err)
 {
-    const plan *p = function_plan(f);
+    const program *p = function_plan(f);
     a->pointers = calloc(p->n_arguments + p->n_results + 1, sizeof *a->pointers);
     if (!a->pointers) return error_memory(err, sizeof *a->pointers);
     a->n_arguments = p->n_arguments;
@@ -136,7 +136,7 @@ static void free_arrays(exec_arrays *a)
 
 static wf_status write_results(const exec_command *command, const function *f, const exec_arrays *a, wf_error *err)
 {
-    const plan *p = function_plan(f);
+    const program *p = function_plan(f);
     for (uint32_t i = 0; i < p->n_results; i++) {
         array_shape shape;
         buffer text = {0};
@@ -185,12 +185,12 @@ static wf_status write_profile(const char *path, function *f, void *const *array
 
 typedef struct ahead {
     bundle file;
-    program prog; // in it
+    executable exe; // in it
 } ahead;
 
 static void close_ahead(ahead *w)
 {
-    program_free(&w->prog);
+    executable_free(&w->exe);
     bundle_close(&w->file);
 }
 
@@ -216,9 +216,9 @@ static wf_status open_ahead(const exec_command *command, const exec_arrays *a, t
     TRY(bundle_open(command->path, &w->file, err));
     if (bundle_find(&w->file, BUNDLE_METADATA))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a model, no function: `welford run` takes it", command->path);
-    TRY(bundle_program(&w->file, &command->options.cpu, &w->prog, err));
-    TRY(check_command(command, w->prog.plan.name, err));
-    TRY(function_of_program(&w->prog, pool, f, err));
+    TRY(bundle_program(&w->file, &command->options.cpu, &w->exe, err));
+    TRY(check_command(command, w->exe.program.name, err));
+    TRY(function_of_program(&w->exe, pool, f, err));
     return function_bind(*f, command->n_inputs, a->shapes, command->inputs, err);
 }
 
@@ -244,21 +244,21 @@ static wf_status open_function(const exec_command *command, const exec_arrays *a
     return status;
 }
 
-static void print_tables(const exec_command *command, const plan *p)
+static void print_tables(const exec_command *command, const program *p)
 {
     buffer text = {0};
-    if (command->print_report) plan_print_fusions(p->fusions, p->n_fusions, &text);
+    if (command->print_report) program_print_fusions(p->fusions, p->n_fusions, &text);
     if (command->print_report && p->n_dims > 1) buffer_printf(&text, "sizes            any\n");
     if (command->print_report && p->fixed && *p->fixed)
         buffer_printf(&text, "sizes            those of these arrays: %s\n", p->fixed);
-    if (command->print_plan) plan_print(p, &text);
+    if (command->print_plan) program_print(p, &text);
     if (text.len) fwrite(text.data, 1, text.len, stderr);
     buffer_free(&text);
 }
 
 static wf_status run_function(const exec_command *command, function *f, exec_arrays *a, wf_error *err)
 {
-    const plan *p = function_plan(f);
+    const program *p = function_plan(f);
     if (command->n_outputs > p->n_results)
         return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named",
                          p->n_results, p->n_results == 1 ? "" : "s", command->n_outputs);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "runtime/program.h"
+#include "runtime/program/executable.h"
 #include "tool/info_value.h"
 #include "tool/model_options.h"
 
@@ -41,7 +41,7 @@ void print_bundle(const bundle *b)
     puts(pack ? "" : "none: the checkpoint has them");
 }
 
-static void print_array(const char *kind, uint32_t index, const plan *p, const plan_array *array)
+static void print_array(const char *kind, uint32_t index, const program *p, const program_array *array)
 {
     char label[32];
     buffer text = {0};
@@ -54,7 +54,7 @@ static void print_array(const char *kind, uint32_t index, const plan *p, const p
     buffer_free(&text);
 }
 
-static void print_function(const bundle *b, const plan *p)
+static void print_function(const bundle *b, const program *p)
 {
     printf("%-15s ", "file");
     print_escaped(view_of(b->path), SIZE_MAX, false);
@@ -91,7 +91,7 @@ void print_json_bundle(const bundle *b)
     printf("], \"weights_bytes\": %zu}", pack ? pack->bytes.len : 0);
 }
 
-static void print_json_arrays(const char *name, const plan *p, const plan_array *arrays, uint32_t n)
+static void print_json_arrays(const char *name, const program *p, const program_array *arrays, uint32_t n)
 {
     printf(", \"%s\": [", name);
     for (uint32_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ static void print_json_arrays(const char *name, const plan *p, const plan_array 
     putchar(']');
 }
 
-static void print_json_function(const bundle *b, const plan *p)
+static void print_json_function(const bundle *b, const program *p)
 {
     fputs("{\"file\": ", stdout);
     print_json_string(stdout, view_of(b->path));
@@ -122,9 +122,9 @@ static void print_json_function(const bundle *b, const plan *p)
 
 wf_status info_print_function(const bundle *b, bool json, wf_error *err)
 {
-    program prog;
-    TRY(program_lend(bundle_find(b, BUNDLE_PROGRAM)->bytes, b->path, &prog, err));
-    (json ? print_json_function : print_function)(b, &prog.plan);
-    program_free(&prog);
+    executable exe;
+    TRY(executable_lend(bundle_find(b, BUNDLE_PROGRAM)->bytes, b->path, &exe, err));
+    (json ? print_json_function : print_function)(b, &exe.program);
+    executable_free(&exe);
     return WF_OK;
 }

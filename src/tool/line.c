@@ -87,13 +87,13 @@ static int read_character(EditLine *editor, wchar_t *character)
     }
 }
 
-line_reader *line_reader_create(const char *program, int wake_fd)
+line_reader *line_reader_create(const char *verb, int wake_fd)
 {
     line_reader *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->wake_fd = wake_fd;
     set_locale();
-    r->editor = el_init(program, stdin, stderr, stderr);
+    r->editor = el_init(verb, stdin, stderr, stderr);
     r->history = history_init();
     if (!r->editor || !r->history) {
         line_reader_free(r);

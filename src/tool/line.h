@@ -10,7 +10,7 @@ typedef struct line_reader line_reader;
 // Prompts go to stderr. The history lies in $XDG_STATE_HOME/welford/history, else ~/.local/state/welford/history; where
 // that cannot be read or written there is none. `wake_fd` becomes readable when a line shall be interrupted: a signal
 // handler's eventfd, so that no signal is lost between a look at a flag and the wait. NULL: out of memory.
-line_reader *line_reader_create(const char *program, int wake_fd);
+line_reader *line_reader_create(const char *verb, int wake_fd);
 // Writes the history.
 void line_reader_free(line_reader *r);
 

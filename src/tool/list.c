@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "hub/hub.h"
-#include "runtime/cache_folder.h"
+#include "runtime/cache/cache_folder.h"
 #include "tool/json_table.h"
 #include "tool/tool.h"
 

@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "runtime/weight_type.h"
-#include "text/utf8.h"
+#include "runtime/weight/weight_type.h"
+#include "text/unicode/utf8.h"
 
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options)
 {

@@ -45,7 +45,7 @@ enum { MAX_THREADS = 1024 };
     "      --no-fuse LIST      all fusions but these\n"                                                                \
     "      --report            print to stderr what every fusion did, and why not where it did not\n"                  \
     "      --print-ir-after P  print the graph after pass P (or all) to stderr\n"                                      \
-    "      --print-plan        print the plan to stderr\n"
+    "      --print-plan        print the calls of the program to stderr\n"
 
 // Takes one of MODEL_LONG_OPTIONS. False after it printed a usage error: the caller returns EXIT_USAGE.
 bool model_option_take(const char *verb, int option, const char *value, wf_model_options *options);

@@ -7,7 +7,7 @@
 #include "tool/model_options.h"
 
 typedef struct finder {
-    const char *program; // the verb's argv[0]
+    const char *verb; // the verb's argv[0]
     model_progress bar;
 } finder;
 
@@ -20,12 +20,12 @@ static void show_progress(void *context, const char *what, size_t done, size_t a
 static void show_notice(void *context, const char *text)
 {
     const finder *f = context;
-    fprintf(stderr, "%s: %s\n", f->program, text);
+    fprintf(stderr, "%s: %s\n", f->verb, text);
 }
 
-wf_status model_path_fetch(const char *program, const char *name, char path[PATH_MAX], wf_error *err)
+wf_status model_path_fetch(const char *verb, const char *name, char path[PATH_MAX], wf_error *err)
 {
-    finder f = {.program = program};
+    finder f = {.verb = verb};
     hub_options options = {
         .progress = isatty(STDERR_FILENO) ? show_progress : NULL, .notice = show_notice, .context = &f};
     wf_status status = hub_find(name, &options, path, err);
@@ -33,7 +33,7 @@ wf_status model_path_fetch(const char *program, const char *name, char path[PATH
     return status;
 }
 
-int model_path_find(const char *program, const char **model, char path[PATH_MAX])
+int model_path_find(const char *verb, const char **model, char path[PATH_MAX])
 {
     wf_error err;
     if (access(*model, F_OK) == 0) return -1;
@@ -41,9 +41,9 @@ int model_path_find(const char *program, const char **model, char path[PATH_MAX]
         if (errno != ENOENT || strchr(*model, '/') || hub_ends_with(*model, ".gguf")) return -1; // opening it says why
         error_set(&err, WF_ERROR_IO, "%s: No such file or directory, nor a model's name, which has the form owner/name",
                   *model);
-        return tool_fail(program, &err);
+        return tool_fail(verb, &err);
     }
-    if (model_path_fetch(program, *model, path, &err) != WF_OK) return tool_fail(program, &err);
+    if (model_path_fetch(verb, *model, path, &err) != WF_OK) return tool_fail(verb, &err);
     *model = path;
     return -1;
 }

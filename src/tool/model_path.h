@@ -8,10 +8,10 @@
 
 // Finds the model of a name. What there is to say meanwhile goes to stderr: notices, and a bar where that is a
 // terminal.
-wf_status model_path_fetch(const char *program, const char *name, char path[PATH_MAX], wf_error *err);
+wf_status model_path_fetch(const char *verb, const char *name, char path[PATH_MAX], wf_error *err);
 
 // Replaces *model by the path, kept in `path`, of the model that it names; not if there is such a file, or it does not
 // look like a name. -1 when the verb shall go on, else its exit code, after a message.
-int model_path_find(const char *program, const char **model, char path[PATH_MAX]);
+int model_path_find(const char *verb, const char **model, char path[PATH_MAX]);
 
 #endif

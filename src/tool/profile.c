@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "runtime/weight_type.h"
+#include "runtime/weight/weight_type.h"
 
 // ---- counting
 
 // A call whose weights are 8-bit (or smaller) quants multiplies them with quantised activations; bf16 weights have an
 // instruction of their own on some CPUs.
-static ceiling_kind bounding_ceiling(const plan *p, const plan_call *call)
+static ceiling_kind bounding_ceiling(const program *p, const program_call *call)
 {
     for (uint32_t b = 0; b < call->n_buffers; b++) {
         if (p->areas[call->buffers[b].area].kind != AREA_WEIGHTS) continue;
@@ -26,9 +26,9 @@ static ceiling_kind bounding_ceiling(const plan *p, const plan_call *call)
     return CEILING_FMA;
 }
 
-wf_status profile_create(const plan *p, profile *out, wf_error *err)
+wf_status profile_create(const program *p, profile *out, wf_error *err)
 {
-    *out = (profile){.plan = p, .kernels = calloc(p->n_kernels + 1, sizeof *out->kernels)};
+    *out = (profile){.program = p, .kernels = calloc(p->n_kernels + 1, sizeof *out->kernels)};
     if (!out->kernels) return error_memory(err, p->n_kernels * sizeof *out->kernels);
     for (uint32_t i = 0; i < p->n_calls; i++)
         out->kernels[p->calls[i].kernel].ceiling = bounding_ceiling(p, &p->calls[i]);
@@ -44,14 +44,14 @@ void profile_free(profile *p)
 void profile_clear(profile *p)
 {
     p->seconds = 0;
-    for (uint32_t i = 0; i < p->plan->n_kernels; i++)
+    for (uint32_t i = 0; i < p->program->n_kernels; i++)
         p->kernels[i] = (kernel_profile){.ceiling = p->kernels[i].ceiling};
 }
 
 void profile_copy(profile *to, const profile *from)
 {
     to->seconds = from->seconds;
-    memcpy(to->kernels, from->kernels, from->plan->n_kernels * sizeof *to->kernels);
+    memcpy(to->kernels, from->kernels, from->program->n_kernels * sizeof *to->kernels);
 }
 
 // A call lasts from the end of the one before to its own: threads never work at two calls at a time.
@@ -60,15 +60,15 @@ void profile_observe(void *context, const execute_record *r)
     profile *p = context;
     double before = r->begin;
     p->seconds += r->end - r->begin;
-    for (uint32_t i = 0; i < r->plan->n_calls; i++) {
-        const plan_call *call = &r->plan->calls[i];
+    for (uint32_t i = 0; i < r->program->n_calls; i++) {
+        const program_call *call = &r->program->calls[i];
         double end = execute_call_end(r, i);
         if (end == 0) continue;
         kernel_profile *k = &p->kernels[call->kernel];
         k->calls++;
         k->seconds += end - before;
-        k->bytes += plan_call_bytes(r->plan, call, r->dims);
-        k->flops += plan_call_flops(call, r->dims);
+        k->bytes += program_call_bytes(r->program, call, r->dims);
+        k->flops += program_call_flops(call, r->dims);
         before = end;
     }
 }
@@ -87,14 +87,14 @@ static wf_status compile_ceilings(buffer *image, wf_error *err)
     return status;
 }
 
-static size_t arena_bytes(const ceilings *c) { return plan_fixed_bytes(&c->program.plan, AREA_ARENA); }
+static size_t arena_bytes(const ceilings *c) { return program_fixed_bytes(&c->executable.program, AREA_ARENA); }
 
 wf_status ceilings_create(ceilings *c, wf_error *err)
 {
     buffer image = {0};
     *c = (ceilings){0};
     wf_status status = compile_ceilings(&image, err);
-    if (status == WF_OK) status = program_load(image.data, image.len, "ceilings", &c->program, err);
+    if (status == WF_OK) status = executable_load(image.data, image.len, "ceilings", &c->executable, err);
     buffer_free(&image);
     TRY(status);
     void *memory = mmap(NULL, arena_bytes(c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -106,7 +106,7 @@ wf_status ceilings_create(ceilings *c, wf_error *err)
 void ceilings_free(ceilings *c)
 {
     if (c->memory) munmap(c->memory, arena_bytes(c));
-    program_free(&c->program);
+    executable_free(&c->executable);
     *c = (ceilings){0};
 }
 
@@ -115,9 +115,10 @@ static void keep_best(void *context, const execute_record *r)
     ceilings *c = context;
     double before = r->begin;
     for (uint32_t i = 0; i < CEILING_COUNT; i++) {
-        const plan_call *call = &r->plan->calls[i];
+        const program_call *call = &r->program->calls[i];
         double end = execute_call_end(r, i);
-        double work = i == CEILING_READ ? plan_call_bytes(r->plan, call, r->dims) : plan_call_flops(call, r->dims);
+        double work =
+            i == CEILING_READ ? program_call_bytes(r->program, call, r->dims) : program_call_flops(call, r->dims);
         double speed = end > before ? work / (end - before) : 0;
         if (speed > c->best[i]) c->best[i] = speed;
         before = end;
@@ -129,7 +130,7 @@ wf_status ceilings_measure(ceilings *c, thread_pool *pool, wf_error *err)
     const int64_t dims[DIM_COUNT] = {1};
     unsigned char *const areas[FUNCTION_ARRAYS] = {c->memory};
     executor *e;
-    TRY(executor_create(&c->program, pool, &e, err));
+    TRY(executor_create(&c->executable, pool, &e, err));
     executor_observe(e, keep_best, c);
     wf_status status = executor_run(e, areas, dims, err);
     executor_free(e);
@@ -148,9 +149,9 @@ static const char *const CEILING_NAMES[] = {
 // Indices of the kernels that ran, longest first; the caller frees.
 static uint32_t *sort_kernels(const profile *p, uint32_t *n)
 {
-    uint32_t *order = calloc(p->plan->n_kernels + 1, sizeof *order);
+    uint32_t *order = calloc(p->program->n_kernels + 1, sizeof *order);
     *n = 0;
-    for (uint32_t i = 0; order && i < p->plan->n_kernels; i++) {
+    for (uint32_t i = 0; order && i < p->program->n_kernels; i++) {
         if (!p->kernels[i].calls) continue;
         uint32_t at = (*n)++;
         for (; at && p->kernels[order[at - 1]].seconds < p->kernels[i].seconds; at--) order[at] = order[at - 1];
@@ -181,7 +182,7 @@ void profile_print(const profile *p, const ceilings *c)
            "------------------------------------------------", "--------", "---------", "--------", "--------",
            "--------", "--------", "--------");
     for (uint32_t i = 0; order && i < n; i++) {
-        print_kernel(p->plan->kernels[order[i]], &p->kernels[order[i]], p->seconds, c);
+        print_kernel(p->program->kernels[order[i]], &p->kernels[order[i]], p->seconds, c);
         in_kernels += p->kernels[order[i]].seconds;
     }
     free(order);
@@ -200,9 +201,10 @@ json_t *profile_describe(const profile *p)
     uint32_t *order = sort_kernels(p, &n);
     for (uint32_t i = 0; order && i < n; i++) {
         const kernel_profile *k = &p->kernels[order[i]];
-        json_array_append_new(kernels, json_pack("{s:s, s:I, s:f, s:f, s:f, s:s}", "name", p->plan->kernels[order[i]],
-                                                 "calls", (json_int_t)k->calls, "seconds", k->seconds, "bytes",
-                                                 k->bytes, "flops", k->flops, "ceiling", NAMES[k->ceiling]));
+        json_array_append_new(kernels,
+                              json_pack("{s:s, s:I, s:f, s:f, s:f, s:s}", "name", p->program->kernels[order[i]],
+                                        "calls", (json_int_t)k->calls, "seconds", k->seconds, "bytes", k->bytes,
+                                        "flops", k->flops, "ceiling", NAMES[k->ceiling]));
     }
     free(order);
     return json_pack("{s:f, s:o}", "seconds", p->seconds, "kernels", kernels);

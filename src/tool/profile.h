@@ -1,4 +1,4 @@
-// Where the time of a plan goes, kernel by kernel, and how near each comes to what this CPU can do.
+// Where the time of a program goes, kernel by kernel, and how near each comes to what this CPU can do.
 #ifndef WELFORD_TOOL_PROFILE_H
 #define WELFORD_TOOL_PROFILE_H
 
@@ -13,22 +13,22 @@ typedef struct kernel_profile {
     ceiling_kind ceiling;         // the arithmetic that bounds it, not CEILING_READ
 } kernel_profile;
 
-// The sum over some runs of a plan.
+// The sum over some runs of a program.
 typedef struct profile {
-    const plan *plan;
+    const program *program;
     double seconds;          // of the runs; the kernels' add up to less
-    kernel_profile *kernels; // [plan->n_kernels]
+    kernel_profile *kernels; // [program->n_kernels]
 } profile;
 
-wf_status profile_create(const plan *p, profile *out, wf_error *err);
+wf_status profile_create(const program *p, profile *out, wf_error *err);
 void profile_free(profile *p);
 void profile_clear(profile *p);
-void profile_copy(profile *to, const profile *from); // of the same plan
+void profile_copy(profile *to, const profile *from); // of the same program
 execute_observer profile_observe;                    // context: a profile
 
 // What this CPU can do, measured by kernels of the same compiler on the same threads.
 typedef struct ceilings {
-    program program;
+    executable executable;
     unsigned char *memory;
     double best[CEILING_COUNT]; // flop/s, flop/s, bytes/s; 0: not yet measured
 } ceilings;

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "runtime/cache_folder.h"
+#include "runtime/cache/cache_folder.h"
 #include "session/conversation.h"
 #include "session/session_file.h"
 #include "tool/answer.h"

@@ -5,10 +5,10 @@
 #include "base/file.h"
 #include "format/bundle.h"
 #include "format/checkpoint_open.h"
-#include "format/json_read.h"
 #include "format/file_kind.h"
+#include "format/json_read.h"
 #include "text/chat.h"
-#include "text/jinja.h"
+#include "text/jinja/jinja.h"
 #include "tool/model_path.h"
 
 typedef struct template_options {

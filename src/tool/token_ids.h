@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 #include "base/view.h"
-#include "text/token_list.h"
+#include "text/tokenizer/token_list.h"
 
 // Appends the ids of `text`. WF_ERROR_FORMAT names the byte where something else begins.
 wf_status parse_token_ids(view text, token_list *ids, wf_error *err);

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "format/checkpoint_open.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 #include "tool/token_ids.h"

@@ -9,25 +9,25 @@
 #include <string.h>
 #include <unistd.h>
 
-int tool_fail(const char *program, const wf_error *err)
+int tool_fail(const char *verb, const wf_error *err)
 {
-    fprintf(stderr, "%s: %s\n", program, err->message);
+    fprintf(stderr, "%s: %s\n", verb, err->message);
     return err->status == WF_ERROR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-void tool_warn_tokenizer(const char *program, const tokenizer *t)
+void tool_warn_tokenizer(const char *verb, const tokenizer *t)
 {
     const char *line;
-    for (size_t i = 0; (line = tokenizer_warning(t, i)); i++) fprintf(stderr, "%s: %s\n", program, line);
+    for (size_t i = 0; (line = tokenizer_warning(t, i)); i++) fprintf(stderr, "%s: %s\n", verb, line);
 }
 
-int tool_fail_usage(const char *program, const char *format, ...)
+int tool_fail_usage(const char *verb, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "%s: ", program);
+    fprintf(stderr, "%s: ", verb);
     vfprintf(stderr, format, args);
-    fprintf(stderr, " (see %s --help)\n", program);
+    fprintf(stderr, " (see %s --help)\n", verb);
     va_end(args);
     return EXIT_USAGE;
 }
@@ -76,7 +76,7 @@ static bool is_whole_number(const char *text, const char *end)
     return end != text && *end == 0 && !isspace((unsigned char)*text);
 }
 
-bool tool_parse_int(const char *program, const char *option, const char *text, int64_t min, int64_t max, int64_t *value)
+bool tool_parse_int(const char *verb, const char *option, const char *text, int64_t min, int64_t max, int64_t *value)
 {
     char *end;
     errno = 0;
@@ -85,11 +85,11 @@ bool tool_parse_int(const char *program, const char *option, const char *text, i
         *value = number;
         return true;
     }
-    tool_fail_usage(program, "%s: '%s' is not a whole number in %" PRId64 "..%" PRId64, option, text, min, max);
+    tool_fail_usage(verb, "%s: '%s' is not a whole number in %" PRId64 "..%" PRId64, option, text, min, max);
     return false;
 }
 
-bool tool_parse_float(const char *program, const char *option, const char *text, double min, double max, double *value)
+bool tool_parse_float(const char *verb, const char *option, const char *text, double min, double max, double *value)
 {
     char *end;
     double number = strtod(text, &end); // out of range gives infinity or about 0: the check below is enough
@@ -97,7 +97,7 @@ bool tool_parse_float(const char *program, const char *option, const char *text,
         *value = number;
         return true;
     }
-    tool_fail_usage(program, "%s: '%s' is not a number in %g..%g", option, text, min, max);
+    tool_fail_usage(verb, "%s: '%s' is not a number in %g..%g", option, text, min, max);
     return false;
 }
 

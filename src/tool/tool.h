@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -33,15 +33,15 @@ tool_function tool_run;
 tool_function tool_tokenize;
 tool_function tool_template;
 
-// Prints "PROGRAM: message", where `program` is the verb's argv[0]. Returns EXIT_FAILURE, or EXIT_USAGE if that is what
+// Prints "PROGRAM: message", where `verb` is the verb's argv[0]. Returns EXIT_FAILURE, or EXIT_USAGE if that is what
 // err->status says.
-int tool_fail(const char *program, const wf_error *err);
+int tool_fail(const char *verb, const wf_error *err);
 
 // Prints what the tokenizer guessed about its file, a line each, in the same form.
-void tool_warn_tokenizer(const char *program, const tokenizer *t);
+void tool_warn_tokenizer(const char *verb, const tokenizer *t);
 
 // Prints "PROGRAM: message (see PROGRAM --help)". Returns EXIT_USAGE.
-int tool_fail_usage(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int tool_fail_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // The next option, as getopt_long gives it; -1 after the last, and when the verb is to stop: *exit_code is then what it
 // returns, after `help` was printed for -h and --help (names must have {"help", no_argument, NULL, 'h'}), or a usage
@@ -51,9 +51,8 @@ int tool_next_option(int argc, char **argv, const char *letters, const struct op
 
 // An option's number: all of `text`, decimal, in [min, max]. False after having printed a usage error that names
 // `option` ("--top-k"); the caller returns EXIT_USAGE.
-bool tool_parse_int(const char *program, const char *option, const char *text, int64_t min, int64_t max,
-                    int64_t *value);
-bool tool_parse_float(const char *program, const char *option, const char *text, double min, double max, double *value);
+bool tool_parse_int(const char *verb, const char *option, const char *text, int64_t min, int64_t max, int64_t *value);
+bool tool_parse_float(const char *verb, const char *option, const char *text, double min, double max, double *value);
 
 // Colours are wanted: `stream` is a terminal that is not "dumb", and NO_COLOR is unset or empty.
 bool tool_wants_colour(FILE *stream);

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "format/json_read.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.
 static void append_text(buffer *out, const char *text)
@@ -45,7 +45,7 @@ void trace_model(trace *t, const model *m, double begin, double end)
 void trace_observe(void *context, const execute_record *r)
 {
     trace *t = context;
-    const plan *p = r->plan;
+    const program *p = r->program;
     for (int thread = 0; thread < r->n_threads; thread++) {
         for (uint32_t i = 0; i < p->n_calls; i++) {
             const execute_span *span = &r->spans[(uint32_t)thread * p->n_calls + i];
@@ -54,7 +54,7 @@ void trace_observe(void *context, const execute_record *r)
             for (uint32_t d = DIM_ONE + 1; d < p->n_dims; d++)
                 if (!p->dims[d].factors[0])
                     buffer_printf(&t->events, ", \"%s\": %" PRId64, p->dims[d].name, r->dims[d]);
-            buffer_printf(&t->events, ", \"tiles\": %" PRId64, plan_count_eval(&p->calls[i].tiles, r->dims));
+            buffer_printf(&t->events, ", \"tiles\": %" PRId64, program_count_eval(&p->calls[i].tiles, r->dims));
             trace_end_event(t);
         }
     }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/threads.h"
+#include "base/threads.h"
 
 // Kernels are written with explicit vectors, unrolling and scheduling in mind, so MLIR and LLVM only clean up: O3 takes
 // ten times as long and gains nothing.
@@ -282,7 +282,7 @@ static wf_status verify(compiler_context *c, MlirModule module, wf_error *err)
     return compiler_context_end_watch(c, good, "invalid kernels", err);
 }
 
-wf_status program_emit(compiler_context *c, const plan *plan_of, MlirModule kernels, const cpu_features *cpu,
+wf_status program_emit(compiler_context *c, const program *program_of, MlirModule kernels, const cpu_features *cpu,
                        int n_threads, view constants, buffer *image, wf_error *err)
 {
     parts p = {.cpu = cpu};
@@ -294,7 +294,7 @@ wf_status program_emit(compiler_context *c, const plan *plan_of, MlirModule kern
     wf_status status = run_parts(&p, n_threads, err);
     for (int i = 0; i < OBJECT_PARTS; i++)
         if (p.part[i].object.len) objects[n_objects++] = buffer_view(&p.part[i].object);
-    if (status == WF_OK) program_write(plan_of, objects, n_objects, constants, image);
+    if (status == WF_OK) executable_write(program_of, objects, n_objects, constants, image);
     if (status == WF_OK && image->failed) status = error_memory(err, image->len);
     for (int i = 0; i < OBJECT_PARTS; i++) {
         buffer_free(&p.part[i].bytecode);

@@ -10,7 +10,7 @@
 
 #include "compiler/codegen/object.h"
 #include "compiler/kernel/builder.h"
-#include "runtime/program.h"
+#include "runtime/program/executable.h"
 
 enum { N_KERNELS = 11 };
 
@@ -29,23 +29,23 @@ static void build_kernel(builder *b, int i)
 // A program of n_kernels kernels without calls.
 static wf_status compile(void (*build)(builder *b), int n_kernels, int n_threads, buffer *image, wf_error *err)
 {
-    static plan_area areas[FUNCTION_ARRAYS] = {{"arena", AREA_ARENA, {{0}}},
-                                               {"constants", AREA_CONSTANTS, {{0}}},
-                                               {"math", AREA_MATH, {{8}}},
-                                               {"fault", AREA_FAULT, {{8}}}};
+    static program_area areas[FUNCTION_ARRAYS] = {{"arena", AREA_ARENA, {{0}}},
+                                                  {"constants", AREA_CONSTANTS, {{0}}},
+                                                  {"math", AREA_MATH, {{8}}},
+                                                  {"fault", AREA_FAULT, {{8}}}};
     static char names[N_KERNELS][16];
     static const char *list[N_KERNELS];
     for (int i = 0; i < n_kernels; i++) {
         snprintf(names[i], sizeof names[i], "k%d", i);
         list[i] = names[i];
     }
-    const plan p = {.name = "test",
-                    .n_dims = 1,
-                    .dims = plan_sequence_dims,
-                    .n_areas = FUNCTION_ARRAYS,
-                    .areas = areas,
-                    .n_kernels = (uint32_t)n_kernels,
-                    .kernels = list};
+    const program p = {.name = "test",
+                       .n_dims = 1,
+                       .dims = program_sequence_dims,
+                       .n_areas = FUNCTION_ARRAYS,
+                       .areas = areas,
+                       .n_kernels = (uint32_t)n_kernels,
+                       .kernels = list};
     cpu_features cpu;
     compiler_context c;
     builder b;
@@ -65,20 +65,20 @@ static void test_kernels(void **state)
     (void)state;
     for (int n_kernels = 0; n_kernels <= N_KERNELS; n_kernels += n_kernels < 4 ? 1 : 7) {
         buffer image = {0};
-        program prog;
+        executable exe;
         wf_error err = {0};
         if (compile(NULL, n_kernels, 3, &image, &err) != WF_OK ||
-            program_load(image.data, image.len, "test", &prog, &err) != WF_OK)
+            executable_load(image.data, image.len, "test", &exe, &err) != WF_OK)
             fail_msg("%s", err.message);
         buffer_free(&image);
         float x[N_KERNELS], y = 0;
         for (int i = 0; i < N_KERNELS; i++) x[i] = (float)(i + 1);
         void *operands[] = {&y, x};
         for (int i = 0; i < n_kernels; i++) {
-            prog.kernels[i](operands, NULL, 0, 1);
+            exe.kernels[i](operands, NULL, 0, 1);
             assert_float_equal(y, (float)((i + 1) * (i + 2)) / 2, 0);
         }
-        program_free(&prog);
+        executable_free(&exe);
     }
 }
 

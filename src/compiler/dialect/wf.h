@@ -16,7 +16,7 @@
 
 #include "base/status.h"
 #include "compiler/mlir/build.h"
-#include "runtime/weight_type.h"
+#include "runtime/weight/weight_type.h"
 
 typedef struct op_result {
     MlirType type;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/codegen/context.h"
+#include "compiler/dialect/context.h"
 
 typedef union any_op {
     weight_op weight;

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "compiler/codegen/object.h"
-#include "runtime/program.h"
+#include "runtime/program/executable.h"
 
 const char *const HARNESS_CPUS[N_HARNESS_CPUS] = {
     "haswell", "znver3", "alderlake", "skylake-avx512", "icelake-server", "cooperlake", "znver4", "sapphirerapids",

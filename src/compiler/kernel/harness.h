@@ -2,9 +2,9 @@
 #ifndef WELFORD_COMPILER_KERNEL_HARNESS_H
 #define WELFORD_COMPILER_KERNEL_HARNESS_H
 
-#include "compiler/codegen/context.h"
+#include "compiler/dialect/context.h"
 #include "compiler/kernel/kernels.h"
-#include "runtime/kernel.h"
+#include "runtime/program/kernel.h"
 
 typedef struct harness {
     compiler_context context;

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "compiler/kernel/attention_apart.h"
-#include "compiler/kernel/embed.h"
-#include "compiler/kernel/linear.h"
-#include "compiler/kernel/norm.h"
-#include "compiler/kernel/rope.h"
-#include "compiler/kernel/rowwise.h"
+#include "compiler/kernel/attention/attention_apart.h"
+#include "compiler/kernel/linear/linear.h"
+#include "compiler/kernel/norm/norm.h"
+#include "compiler/kernel/rows/embed.h"
+#include "compiler/kernel/rows/rope.h"
+#include "compiler/kernel/rows/rowwise.h"
 
 const kernel_kind *const KERNELS[] = {
     &EMBED_KERNEL,

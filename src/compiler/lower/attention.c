@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/kernel/attention.h"
-#include "compiler/kernel/attention_apart.h"
+#include "compiler/kernel/attention/attention.h"
+#include "compiler/kernel/attention/attention_apart.h"
 #include "compiler/lower/lowering.h"
-#include "runtime/kv.h"
+#include "runtime/program/kv.h"
 
 // ---- over the cache
 
@@ -35,7 +35,7 @@ static call *call_attention(lowering *l, const attention_kernel *k, int64_t laye
 
 // A few tokens deep in the context: all threads share the positions, then the parts are merged.
 static wf_status call_split_attention(lowering *l, const attention_kernel *k, int64_t layer, int q, int y,
-                                      plan_condition when)
+                                      program_condition when)
 {
     char label[32];
     int64_t spans = attention_window_spans(k);
@@ -47,7 +47,7 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     snprintf(label, sizeof label, "blk.%d.attention parts", (int)layer);
     call *c = call_attention(l, k, layer, q, label);
     if (!c) return error_memory(l->err, sizeof *c);
-    c->tiles = (plan_count){
+    c->tiles = (program_count){
         .divisor = spans ? 1 : ATTENTION_SPAN, .factor = attention_split_tiles(k, &l->b->target), .when = when};
     c->tiles.a.c[spans ? DIM_ONE : DIM_TOKENS] = spans ? spans : 1;
     if (!spans) c->tiles.a.c[DIM_PAST] = 1;
@@ -57,7 +57,7 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
     c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_MERGE_KERNEL, k), label);
     if (!c) return error_memory(l->err, sizeof *c);
-    c->tiles = (plan_count){.a = affine_of(DIM_TOKENS, k->n_kv_heads), .divisor = 1, .factor = 1, .when = when};
+    c->tiles = (program_count){.a = affine_of(DIM_TOKENS, k->n_kv_heads), .divisor = 1, .factor = 1, .when = when};
     call_reads(l, parts, 0);
     call_writes(l, y);
     token_past_context(l);
@@ -84,7 +84,7 @@ static wf_status call_attention_apart(lowering *l, const attention_kernel *k, in
         snprintf(label, sizeof label, "blk.%d.attention %s", (int)layer, STEPS[step].label);
         call *c = lowering_add_call(l, lowering_add_kernel(l, STEPS[step].kind, k), label);
         if (!c) return error_memory(l->err, sizeof *c);
-        c->tiles = (plan_count){
+        c->tiles = (program_count){
             .a = affine_of(DIM_TOKENS, 1), .divisor = attention_tiles_for(k, target).tokens, .factor = k->n_kv_heads};
         // a product and a sum a feature; a maximum, a difference, a power and a product a score
         c->pair_flops = step == SOFTMAX ? 4 * k->n_heads : 2 * k->n_heads * k->head_dim;
@@ -114,14 +114,14 @@ static wf_status lower_over_cache(lowering *l, const attention_op *op)
     TRY(lowering_new_tensor(l, op->y.type, q.dims, &y));
     TRY(lowering_add_tensor(l, op->y.value, &y));
     if (!op->fused) return call_attention_apart(l, &k, layer, q.root, y.root);
-    plan_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
+    program_condition split = {.max_tokens = ATTENTION_SPLIT_TOKENS, .min_past = ATTENTION_SPAN}, whole = split;
     whole.otherwise = true;
     char label[32];
     snprintf(label, sizeof label, "blk.%d.attention", (int)layer);
     call *c = call_attention(l, &k, layer, q.root, label);
     if (!c) return error_memory(l->err, sizeof *c);
     int64_t tokens = attention_tiles_for(&k, &l->b->target).tokens;
-    c->tiles = (plan_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
+    c->tiles = (program_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
     call_writes(l, y.root);
     call_size(l, affine_of(DIM_ONE, 0));
     return call_split_attention(l, &k, layer, q.root, y.root, split);

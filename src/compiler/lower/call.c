@@ -103,7 +103,7 @@ bool has_same_tiles(const call *a, const call *b)
 void call_size(lowering *l, affine size)
 {
     call *c = &l->calls[l->n_calls - 1];
-    if (c->n_sizes < PLAN_MAX_SIZES) c->sizes[c->n_sizes++] = size;
+    if (c->n_sizes < PROGRAM_MAX_SIZES) c->sizes[c->n_sizes++] = size;
 }
 
 int lowering_add_check(void *context, const char *message, MlirLocation where)

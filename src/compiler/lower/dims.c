@@ -27,7 +27,7 @@ static uint32_t add_dim(lowering *l, const char *name, uint32_t a, uint32_t b)
     if (l->n_dims == DIM_COUNT) return DIM_ONE;
     const char *copy = arena_strdup(&l->out->memory, view_of(name));
     if (!copy) return DIM_ONE;
-    l->dims[l->n_dims] = (plan_dim){.name = copy, .factors = {a, b}};
+    l->dims[l->n_dims] = (program_dim){.name = copy, .factors = {a, b}};
     l->same[l->n_dims] = l->n_dims;
     return l->n_dims++;
 }

@@ -5,7 +5,7 @@
 // is rounded after it.
 #include <stdio.h>
 
-#include "compiler/kernel/linear.h"
+#include "compiler/kernel/linear/linear.h"
 #include "compiler/lower/lowering.h"
 
 enum { ROWS_WORTH_PACKING = 8 };
@@ -163,7 +163,7 @@ static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_o
     if (!c) return error_memory(l->err, sizeof *c);
     // no rows, no work: tiles must vanish with n_outputs, so they are counted as tiles a row and all rows share one
     if (!r->fixed)
-        c->tiles = (plan_count){.a = r->rows, .divisor = PLAN_ALL_ROWS, .factor = n_tiles};
+        c->tiles = (program_count){.a = r->rows, .divisor = PROGRAM_ALL_ROWS, .factor = n_tiles};
     else
         call_tiles(c, affine_of(DIM_ONE, n_tiles));
     for (int i = 0; i < parts->n_weights; i++) products += 2 * k->cols * dim_of(parts->weights[i], 0);

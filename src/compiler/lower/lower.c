@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "compiler/graph/constant.h"
 #include "compiler/lower/lowering.h"
+#include "compiler/mlir/constant.h"
 #include "compiler/mlir/text.h"
 
 // ---- ops
@@ -166,7 +166,7 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
 }
 
 // What the caller sees of an argument or result.
-static wf_status note_array(lowering *l, const tensor *x, plan_array *a)
+static wf_status note_array(lowering *l, const tensor *x, program_array *a)
 {
     if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
     if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
@@ -186,7 +186,7 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
     l->n_results = m;
     l->n_dims = is_sequence(l) ? N_SEQUENCE_DIMS : 1;
     for (uint32_t d = 0; d < DIM_COUNT; d++) l->same[d] = d;
-    memcpy(l->dims, plan_sequence_dims, l->n_dims * sizeof *l->dims);
+    memcpy(l->dims, program_sequence_dims, l->n_dims * sizeof *l->dims);
     l->op = end;
     for (uint32_t i = 0; i < n; i++) {
         MlirValue v = mlirBlockGetArgument(l->entry, i);
@@ -253,7 +253,7 @@ static wf_status run(lowering *l, MlirOperation function)
     return lowering_finish(l, function);
 }
 
-wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, plan *out,
+wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, program *out,
                          buffer *constants, wf_error *err)
 {
     lowering l = {.o = *options, .b = kernels, .out = out, .blob = constants, .err = err};

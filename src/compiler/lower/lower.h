@@ -1,24 +1,24 @@
-// From a function of wf, linalg and tensor ops to a plan and its kernels: every wf op becomes one or a few kernel
+// From a function of wf, linalg and tensor ops to a program and its kernels: every wf op becomes one or a few kernel
 // calls, every structured op a loop nest with a kernel of its own, whichever way the function came.
 #ifndef WELFORD_COMPILER_LOWER_LOWER_H
 #define WELFORD_COMPILER_LOWER_LOWER_H
 
-#include "compiler/frontend/facts.h"
+#include "compiler/frontend/checkpoint/facts.h"
 #include "compiler/kernel/builder.h"
-#include "runtime/plan.h"
+#include "runtime/program/program.h"
 
 typedef struct lower_options {
     bool any_size; // sizes that the function's arguments leave open become dims; else they are refused
-    bool chain;    // calls that allow it run tile by tile together (plan_call.chained)
+    bool chain;    // calls that allow it run tile by tile together (program_call.chained)
     // of a checkpoint's function (ids [n_tokens], which [n_outputs]) -> logits; NULL: of a graph on arrays
     const checkpoint *file;
     const model_facts *facts;
     bool kv_f32;
 } lower_options;
 
-// Fills the plan (empty, owned by the caller), adds the kernels to `kernels` and appends the bytes of AREA_CONSTANTS to
+// Fills the program (empty, owned by the caller), adds the kernels to `kernels` and appends the bytes of AREA_CONSTANTS to
 // `constants`. An op that cannot be compiled is WF_ERROR_UNSUPPORTED with its name and location.
-wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, plan *out,
+wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, program *out,
                          buffer *constants, wf_error *err);
 
 // Whether a kernel takes this wf op of a graph on arrays; others have to be written out in linalg first (decompose.h).

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/codegen/context.h"
+#include "compiler/dialect/context.h"
 #include "format/gguf.h"
 
 static void put(buffer *b, uint64_t number, int bytes)
@@ -47,8 +47,8 @@ static checkpoint *make_checkpoint(buffer *file)
     return c;
 }
 
-// The plan of `norm` applied to %x, an embedding, with %g and %b at hand. Its result stands for the logits.
-static wf_status lower_one(const char *norm, plan *p, wf_error *err)
+// The program of `norm` applied to %x, an embedding, with %g and %b at hand. Its result stands for the logits.
+static wf_status lower_one(const char *norm, program *p, wf_error *err)
 {
     char *text;
     buffer bytes = {0};
@@ -96,11 +96,11 @@ static wf_status lower_one(const char *norm, plan *p, wf_error *err)
     return status;
 }
 
-static void check_weights(const plan *p, const plan_call *call, const char *const *names, uint32_t n)
+static void check_weights(const program *p, const program_call *call, const char *const *names, uint32_t n)
 {
     assert_int_equal(call->n_buffers, 2 + n);
     for (uint32_t i = 0; i < n; i++) {
-        const plan_buffer *w = &call->buffers[2 + i];
+        const program_buffer *w = &call->buffers[2 + i];
         assert_int_equal(w->area, BASE_WEIGHTS);
         size_t found = 0;
         while (found < p->n_weights && strcmp(p->weights[found].sources[0], names[i])) found++;
@@ -135,16 +135,16 @@ static void test_layer_norm(void **state)
         {"\"wf.rms_norm\"(%x, %g) {eps = 1.0e-5} : (tensor<?x64xf32>, tensor<64xf32>)", "rms_norm_64_", 1, {"g"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        plan p = {0};
+        program p = {0};
         wf_error err = {0};
         if (lower_one(cases[i].op, &p, &err) != WF_OK) fail_msg("%s", err.message);
-        const plan_call *call = &p.calls[p.n_calls - 1];
+        const program_call *call = &p.calls[p.n_calls - 1];
         const char *kernel = p.kernels[call->kernel];
         assert_memory_equal(kernel, cases[i].kernel, strlen(cases[i].kernel));
         check_weights(&p, call, cases[i].weights, cases[i].n);
         bool beta = cases[i].n == 2 || cases[i].weights[0][0] == 'b';
         assert_int_equal(strstr(kernel, "_beta") != NULL, beta);
-        plan_free(&p);
+        program_free(&p);
     }
 }
 
@@ -152,7 +152,7 @@ static void test_layer_norm(void **state)
 static void test_layer_norm_plus_one(void **state)
 {
     (void)state;
-    plan p = {0};
+    program p = {0};
     wf_error err = {0};
     if (lower_one("\"wf.layer_norm\"(%x, %g, %b) {eps = 1.0e-5, plus_one = true, operandSegmentSizes = "
                   "array<i32: 1, 1, 1>} : (tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32>)",
@@ -161,7 +161,7 @@ static void test_layer_norm_plus_one(void **state)
     check_weights(&p, &p.calls[p.n_calls - 1], (const char *const[]){"g", "b"}, 2);
     for (uint32_t i = 0; i < p.n_weights; i++)
         assert_int_equal(p.weights[i].plus_one, p.weights[i].sources[0][0] == 'g');
-    plan_free(&p);
+    program_free(&p);
 }
 
 // gelu by erf is not gelu by tanh, which kernels compute.
@@ -183,7 +183,7 @@ static void test_activations(void **state)
          NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        plan p = {0};
+        program p = {0};
         wf_error err = {0};
         wf_status status = lower_one(cases[i].op, &p, &err);
         assert_int_equal(status, cases[i].kernel ? WF_OK : WF_ERROR_UNSUPPORTED);
@@ -191,7 +191,7 @@ static void test_activations(void **state)
             const char *kernel = p.kernels[p.calls[p.n_calls - 1].kernel];
             assert_memory_equal(kernel, cases[i].kernel, strlen(cases[i].kernel));
         }
-        plan_free(&p);
+        program_free(&p);
     }
 }
 

@@ -8,7 +8,7 @@
 //   empty    tensor.empty: what a destination starts as
 //
 //   lower.c      the table of ops, arguments and results
-//   place.c      the arena, the plan's tables
+//   place.c      the arena, the program's tables
 //   dims.c       sizes that are dims of the program
 //   value.c      tensors, roots, constants
 //   call.c       calls and their kernels
@@ -19,9 +19,9 @@
 #define WELFORD_COMPILER_LOWER_LOWERING_H
 
 #include "compiler/dialect/wf.h"
-#include "compiler/graph/nest.h"
 #include "compiler/kernel/kernels.h"
 #include "compiler/lower/lower.h"
+#include "compiler/nest/nest.h"
 
 enum { MAX_RANK = NEST_MAX_LOOPS, MAX_OPERANDS = 50 };
 
@@ -69,8 +69,8 @@ typedef struct call {
     const char *label;
     int n_operands, n_sizes;
     call_operand operands[MAX_OPERANDS];
-    affine sizes[PLAN_MAX_SIZES];
-    plan_count tiles;
+    affine sizes[PROGRAM_MAX_SIZES];
+    program_count tiles;
     int64_t grain;
     affine flops;
     int64_t pair_flops, window;
@@ -81,7 +81,7 @@ typedef struct call {
 typedef struct lowering {
     lower_options o;
     builder *b;
-    plan *out;
+    program *out;
     wf_error *err;
     // values
     MlirValue *keys;
@@ -93,7 +93,7 @@ typedef struct lowering {
     size_t n_calls, max_calls;
     const char **kernels; // names
     size_t n_kernels, max_kernels;
-    plan_weight *weights; // in the pack
+    program_weight *weights; // in the pack
     size_t n_weights, max_weights;
     size_t weights_bytes;
     MlirAttribute *constants; // that are in the blob, with their roots
@@ -106,8 +106,8 @@ typedef struct lowering {
     uint32_t *nest_kernels;
     size_t n_nests, max_nests;
     uint32_t n_arguments, n_results;
-    plan_array *arrays; // of a function: [n_arguments + n_results]
-    plan_dim dims[DIM_COUNT];
+    program_array *arrays; // of a function: [n_arguments + n_results]
+    program_dim dims[DIM_COUNT];
     uint32_t n_dims;
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
     MlirOperation op;         // being lowered
@@ -248,7 +248,7 @@ int lowering_cache_root(lowering *l, int64_t layer, int part);
 
 // ---- place.c
 
-// Places the arena's roots and fills the plan's tables.
+// Places the arena's roots and fills the program's tables.
 wf_status lowering_finish(lowering *l, MlirOperation function);
 
 #endif

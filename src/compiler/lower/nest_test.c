@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "compiler/codegen/object.h"
-#include "compiler/frontend/graph_file.h"
+#include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/kernel/harness.h"
 #include "runtime/function.h"
 
@@ -24,8 +24,8 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     harness h;
     TRY(harness_open(&h, cpu, err));
     MlirModule module = {0};
-    plan p = {0};
-    program prog = {0};
+    program p = {0};
+    executable exe = {0};
     thread_pool *pool = NULL;
     function *f = NULL;
     buffer constants = {0}, image = {0};
@@ -35,15 +35,15 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     const lower_options options = {.chain = true};
     TRY_GOTO(lower_function(op, &options, &h.builder, &p, &constants, err), done);
     TRY_GOTO(program_emit(&h.context, &p, h.builder.module, &h.cpu, 2, buffer_view(&constants), &image, err), done);
-    TRY_GOTO(program_load(image.data, image.len, "test", &prog, err), done);
+    TRY_GOTO(executable_load(image.data, image.len, "test", &exe, err), done);
     TRY_GOTO(thread_pool_create(3, &pool, err), done);
-    TRY_GOTO(function_of_program(&prog, pool, &f, err), done);
+    TRY_GOTO(function_of_program(&exe, pool, &f, err), done);
     status = function_call(f, arrays, err);
 done:
     function_close(f);
     if (pool) thread_pool_free(pool);
-    program_free(&prog);
-    plan_free(&p);
+    executable_free(&exe);
+    program_free(&p);
     buffer_free(&constants);
     buffer_free(&image);
     if (module.ptr) mlirModuleDestroy(module);

@@ -2,10 +2,10 @@
 // Norms of each head of a row (kernel/rope.h).
 #include <stdio.h>
 
-#include "compiler/graph/constant.h"
-#include "compiler/kernel/norm.h"
-#include "compiler/kernel/rope.h"
+#include "compiler/kernel/norm/norm.h"
+#include "compiler/kernel/rows/rope.h"
 #include "compiler/lower/lowering.h"
+#include "compiler/mlir/constant.h"
 
 static bool norm_type(MlirType t, tensor_type *out)
 {

@@ -1,4 +1,4 @@
-// The end of the lowering: every piece of the arena gets its place, and the plan its tables.
+// The end of the lowering: every piece of the arena gets its place, and the program its tables.
 //
 // A root lives from the first call that writes it to the last that reads it, both rounded to whole chains of calls,
 // within which threads do not wait for each other. Roots whose lifetimes overlap never share memory, others may.
@@ -100,38 +100,38 @@ static affine place_roots(lowering *l)
     return add_forms(before, &end_bytes);
 }
 
-// ---- the plan
+// ---- the program
 
-static bool write_call(lowering *l, const call *c, plan_call *out)
+static bool write_call(lowering *l, const call *c, program_call *out)
 {
-    plan_buffer *buffers = arena_alloc(&l->out->memory, (size_t)c->n_operands + 1, sizeof *buffers);
+    program_buffer *buffers = arena_alloc(&l->out->memory, (size_t)c->n_operands + 1, sizeof *buffers);
     affine *sizes = arena_alloc(&l->out->memory, (size_t)c->n_sizes + 1, sizeof *sizes);
     if (!buffers || !sizes) return false;
     for (int k = 0; k < c->n_operands; k++) {
         const call_operand *o = &c->operands[k];
         const root *r = &l->roots[o->root];
-        buffers[k] = (plan_buffer){
+        buffers[k] = (program_buffer){
             .area = r->area, .offset = r->offset, .bytes = r->bytes, .written = o->written, .partly = o->partly};
         buffers[k].offset.c[DIM_ONE] += o->skip_bytes;
         buffers[k].bytes.c[DIM_ONE] -= o->skip_bytes;
     }
     memcpy(sizes, c->sizes, (size_t)c->n_sizes * sizeof *sizes);
-    *out = (plan_call){.kernel = c->kernel,
-                       .label = c->label,
-                       .n_buffers = (uint32_t)c->n_operands,
-                       .buffers = buffers,
-                       .n_sizes = (uint32_t)c->n_sizes,
-                       .sizes = sizes,
-                       .tiles = c->tiles,
-                       .grain = c->grain,
-                       .chained = c->chained,
-                       .flops = c->flops,
-                       .pair_flops = c->pair_flops,
-                       .window = c->window};
+    *out = (program_call){.kernel = c->kernel,
+                          .label = c->label,
+                          .n_buffers = (uint32_t)c->n_operands,
+                          .buffers = buffers,
+                          .n_sizes = (uint32_t)c->n_sizes,
+                          .sizes = sizes,
+                          .tiles = c->tiles,
+                          .grain = c->grain,
+                          .chained = c->chained,
+                          .flops = c->flops,
+                          .pair_flops = c->pair_flops,
+                          .window = c->window};
     return true;
 }
 
-// A copy of a table in the plan's memory.
+// A copy of a table in the program's memory.
 static bool copy_table(lowering *l, const void *items, size_t n, size_t size, const void *table, uint32_t *count)
 {
     void *copy = arena_alloc(&l->out->memory, n + 1, size);
@@ -144,8 +144,8 @@ static bool copy_table(lowering *l, const void *items, size_t n, size_t size, co
 
 static bool write_tables(lowering *l)
 {
-    plan *p = l->out;
-    plan_call *calls = arena_alloc(&p->memory, l->n_calls + 1, sizeof *calls);
+    program *p = l->out;
+    program_call *calls = arena_alloc(&p->memory, l->n_calls + 1, sizeof *calls);
     if (!calls) return false;
     for (size_t i = 0; i < l->n_calls; i++)
         if (!write_call(l, &l->calls[i], &calls[i])) return false;
@@ -162,10 +162,10 @@ static bool write_tables(lowering *l)
 static bool write_facts(lowering *l)
 {
     const model_facts *facts = l->o.facts;
-    plan *p = l->out;
+    program *p = l->out;
     p->architecture = arena_strdup(&p->memory, view_of(facts->architecture));
     p->name = arena_strdup(&p->memory, view_of(facts->name));
-    plan_rope *ropes = arena_alloc(&p->memory, facts->n_ropes, sizeof *ropes);
+    program_rope *ropes = arena_alloc(&p->memory, facts->n_ropes, sizeof *ropes);
     if (!p->architecture || !p->name || !ropes) return false;
     for (uint32_t i = 0; i < facts->n_ropes; i++) {
         size_t n = (size_t)facts->ropes[i].n_dims / 2;
@@ -186,9 +186,9 @@ static bool write_facts(lowering *l)
 
 static bool write_sequence(lowering *l, affine arena_bytes)
 {
-    plan_area *areas = arena_alloc(&l->out->memory, BASE_COUNT, sizeof *areas);
+    program_area *areas = arena_alloc(&l->out->memory, BASE_COUNT, sizeof *areas);
     if (!areas || !write_facts(l)) return false;
-    plan_set_sequence(l->out, arena_bytes, l->weights_bytes, areas);
+    program_set_sequence(l->out, arena_bytes, l->weights_bytes, areas);
     return true;
 }
 
@@ -218,16 +218,16 @@ static affine bytes_of_area(const lowering *l, uint32_t area)
 
 static bool write_function(lowering *l, MlirOperation function, affine arena_bytes)
 {
-    plan *p = l->out;
+    program *p = l->out;
     MlirStringRef name = op_string(function, "sym_name");
     uint32_t n_arrays = l->n_arguments + l->n_results;
-    plan_area *areas = arena_alloc(&p->memory, FUNCTION_ARRAYS + n_arrays, sizeof *areas);
+    program_area *areas = arena_alloc(&p->memory, FUNCTION_ARRAYS + n_arrays, sizeof *areas);
     p->name = arena_strdup(&p->memory, (view){name.data, name.length});
     if (!p->name || !areas) return false;
-    areas[FUNCTION_ARENA] = (plan_area){"arena", AREA_ARENA, arena_bytes};
-    areas[FUNCTION_CONSTANTS] = (plan_area){"constants", AREA_CONSTANTS, affine_of(DIM_ONE, (int64_t)l->blob->len)};
-    areas[FUNCTION_MATH] = (plan_area){"math", AREA_MATH, affine_of(DIM_ONE, 8)};
-    areas[FUNCTION_FAULT] = (plan_area){"fault", AREA_FAULT, affine_of(DIM_ONE, 8)};
+    areas[FUNCTION_ARENA] = (program_area){"arena", AREA_ARENA, arena_bytes};
+    areas[FUNCTION_CONSTANTS] = (program_area){"constants", AREA_CONSTANTS, affine_of(DIM_ONE, (int64_t)l->blob->len)};
+    areas[FUNCTION_MATH] = (program_area){"math", AREA_MATH, affine_of(DIM_ONE, 8)};
+    areas[FUNCTION_FAULT] = (program_area){"fault", AREA_FAULT, affine_of(DIM_ONE, 8)};
     for (uint32_t i = 0; i < n_arrays; i++) {
         bool argument = i < l->n_arguments;
         char text[32];
@@ -235,7 +235,7 @@ static bool write_function(lowering *l, MlirOperation function, affine arena_byt
         const char *copy = arena_strdup(&p->memory, view_of(text));
         if (!copy) return false;
         areas[FUNCTION_ARRAYS + i] =
-            (plan_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, bytes_of_area(l, FUNCTION_ARRAYS + i)};
+            (program_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, bytes_of_area(l, FUNCTION_ARRAYS + i)};
     }
     p->n_arguments = l->n_arguments;
     p->n_results = l->n_results;
@@ -251,5 +251,5 @@ wf_status lowering_finish(lowering *l, MlirOperation function)
     affine arena_bytes = place_roots(l);
     bool written = is_sequence(l) ? write_sequence(l, arena_bytes) : write_function(l, function, arena_bytes);
     if (!written || l->blob->failed || !write_tables(l)) return error_memory(l->err, l->n_calls * sizeof *l->calls);
-    return plan_check(l->out, l->err);
+    return program_check(l->out, l->err);
 }

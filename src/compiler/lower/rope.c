@@ -1,9 +1,9 @@
 // Rotations, and the way of keys and values into the cache (kernel/rope.h).
 #include <stdio.h>
 
-#include "compiler/kernel/rope.h"
+#include "compiler/kernel/rows/rope.h"
 #include "compiler/lower/lowering.h"
-#include "runtime/kv.h"
+#include "runtime/program/kv.h"
 
 // The rotation table that a value is the cosine of.
 static int64_t table_of(MlirValue cos)

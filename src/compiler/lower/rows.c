@@ -1,7 +1,7 @@
 // What works row by row: the embedding (kernel/embed.h), and small steps that were not fused into anything
 // (kernel/rowwise.h).
-#include "compiler/kernel/embed.h"
-#include "compiler/kernel/rowwise.h"
+#include "compiler/kernel/rows/embed.h"
+#include "compiler/kernel/rows/rowwise.h"
 #include "compiler/lower/lowering.h"
 
 wf_status lower_embed(lowering *l)

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "compiler/graph/constant.h"
-#include "compiler/kernel/q8.h"
+#include "compiler/kernel/rows/q8.h"
 #include "compiler/lower/lowering.h"
+#include "compiler/mlir/constant.h"
 #include "compiler/mlir/text.h"
 
 // ---- tables

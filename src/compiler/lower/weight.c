@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "compiler/graph/constant.h"
 #include "compiler/lower/lowering.h"
-#include "runtime/pack_panel.h"
+#include "compiler/mlir/constant.h"
+#include "runtime/weight/pack_panel.h"
 
 bool is_checkpoint_weight(MlirValue v)
 {
@@ -51,14 +51,14 @@ static int64_t common_divisor(int64_t a, int64_t b)
 }
 
 // rows are the lengths of vectors that lie behind each other: they are cut into rows of one length.
-static void cut_vectors(plan_weight *w)
+static void cut_vectors(program_weight *w)
 {
     w->cols = 0;
     for (uint32_t i = 0; i < w->n_sources; i++) w->cols = common_divisor(w->rows[i], w->cols);
     for (uint32_t i = 0; i < w->n_sources; i++) w->rows[i] /= w->cols;
 }
 
-static bool same_weight(const plan_weight *a, const plan_weight *b)
+static bool same_weight(const program_weight *a, const program_weight *b)
 {
     if (a->layout != b->layout || a->n_sources != b->n_sources || a->cols != b->cols ||
         a->interleave != b->interleave || a->plus_one != b->plus_one)
@@ -69,13 +69,13 @@ static bool same_weight(const plan_weight *a, const plan_weight *b)
 }
 
 // The root of the weight with these sources and this layout, added to the pack when new.
-static wf_status add_weight(lowering *l, plan_weight *w, int *index)
+static wf_status add_weight(lowering *l, program_weight *w, int *index)
 {
     size_t i = 0, end;
     while (i < l->n_weights && !same_weight(&l->weights[i], w)) i++;
     if (i == l->n_weights) {
         // vectors are read in whole registers: their last one may reach beyond the values, never beyond the pack
-        if (!plan_weight_bytes(w, &w->bytes) || !checked_align(l->weights_bytes, 64, &w->offset) ||
+        if (!program_weight_bytes(w, &w->bytes) || !checked_align(l->weights_bytes, 64, &w->offset) ||
             !checked_add(w->offset, w->bytes, &end) || !checked_align(end, 64, &end) || end > INT64_MAX)
             return error_set(l->err, WF_ERROR_UNSUPPORTED, "tensor %s is too large or no whole number of blocks",
                              w->sources[0]);
@@ -91,7 +91,7 @@ static wf_status add_weight(lowering *l, plan_weight *w, int *index)
 static wf_status bind_tensors(lowering *l, const MlirValue *sources, int n, weight_layout layout, bool interleave,
                               bool plus_one, int *index)
 {
-    plan_weight w = {.layout = layout, .n_sources = (uint32_t)n, .interleave = interleave, .plus_one = plus_one};
+    program_weight w = {.layout = layout, .n_sources = (uint32_t)n, .interleave = interleave, .plus_one = plus_one};
     for (int i = 0; i < n; i++) {
         if (!is_checkpoint_weight(sources[i]))
             return lowering_refuse(l, "has a weight that is no tensor of the checkpoint");
@@ -133,7 +133,7 @@ static wf_status read_constant(lowering *l, MlirValue v, buffer *out)
 static wf_status pack_constants(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
                                 int *index)
 {
-    int64_t panels[PLAN_MAX_SOURCES], n_panels = 0, cols = dim_of(sources[0], 1), before = 0;
+    int64_t panels[PROGRAM_MAX_SOURCES], n_panels = 0, cols = dim_of(sources[0], 1), before = 0;
     const weight_type *stored = wf_weight_type(element_type_of(sources[0]));
     size_t panel_bytes, all, row_bytes = weight_type_file_bytes(stored, cols);
     for (int i = 0; i < n; i++) n_panels += panels[i] = (dim_of(sources[i], 0) + PANEL_ROWS - 1) / PANEL_ROWS;

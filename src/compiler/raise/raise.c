@@ -6,7 +6,7 @@
 
 #include "base/buffer.h"
 #include "compiler/mlir/text.h"
-#include "compiler/raise/steps.h"
+#include "compiler/raise/normal/steps.h"
 
 const rule RULES[] = {
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},

@@ -11,7 +11,7 @@
 #define WELFORD_COMPILER_RAISE_RAISE_H
 
 #include "base/buffer.h"
-#include "compiler/raise/normal.h"
+#include "compiler/raise/normal/normal.h"
 
 typedef struct rule rule;
 

@@ -1,0 +1,372 @@
+// A function of a graph file, compiled for the shapes of its arguments; top to bottom:
+//
+//   read, choose the entry, inline what it calls      graph_file_read
+//   bind the shapes, flatten branches                 bind.h, regions.h
+//   raise to wf ops, fuse them                        raise/, pass/
+//   take apart what no kernel takes                   unfuse.h, decompose.h
+//   TOSA to linalg, fuse elementwise ops              upstream
+//   kernels and calls                                 lower/lower.h
+//   machine code                                      codegen/object.h
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/cores.h"
+#include "compiler/codegen/object.h"
+#include "compiler/dialect/context.h"
+#include "compiler/dialect/definition/decompose.h"
+#include "compiler/export.h"
+#include "compiler/frontend/mlir/admit.h"
+#include "compiler/frontend/mlir/bind.h"
+#include "compiler/frontend/mlir/graph_file.h"
+#include "compiler/frontend/mlir/pads.h"
+#include "compiler/frontend/mlir/regions.h"
+#include "compiler/fuse/unfuse.h"
+#include "compiler/lower/lower.h"
+#include "compiler/mlir/text.h"
+#include "compiler/runner.h"
+#include "runtime/compiler.h"
+
+static const char TO_LINALG[] =
+    "builtin.module(func.func(tosa-optional-decompositions,canonicalize,tosa-to-linalg-named,canonicalize,"
+    "tosa-to-linalg,tosa-to-arith{include-apply-rescale=true},tosa-to-tensor,convert-elementwise-to-linalg,cse))";
+static const char FUSE[] = "builtin.module(func.func(linalg-fuse-elementwise-ops,canonicalize,cse))";
+static const char TO_LOOPS[] = "builtin.module(func.func(linalg-generalize-named-ops,canonicalize,cse))";
+
+// ---- the entry
+
+static MlirStringRef name_of(MlirOperation function) { return op_string(function, "sym_name"); }
+
+static bool is_named(MlirOperation function, const char *name)
+{
+    MlirStringRef s = name_of(function);
+    return s.length == strlen(name) && !memcmp(s.data, name, s.length);
+}
+
+static bool has_body(MlirOperation function)
+{
+    return mlirOperationGetNumRegions(function) == 1 &&
+           mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)).ptr != NULL;
+}
+
+static const char *why_no_function(MlirModule module)
+{
+    bool declared = false;
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr;
+         op = mlirOperationGetNextInBlock(op)) {
+        if (op_is(op, "builtin.module")) return "there is no function but in an inner module";
+        if (op_is(op, "llvm.func")) return "there is no func.func: its functions are llvm.func, lowered already";
+        declared = declared || op_is(op, "func.func");
+    }
+    return declared ? "there is no public function with a body" : "there is no function (func.func) in it";
+}
+
+// The function of that name; without one the only public function, or "main" or "forward".
+static wf_status find_entry(MlirModule module, const function_options *o, MlirOperation *entry, wf_error *err)
+{
+    MlirOperation only = {0}, usual = {0};
+    int n_public = 0;
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr;
+         op = mlirOperationGetNextInBlock(op)) {
+        if (!op_is(op, "func.func") || !has_body(op)) continue;
+        if (o->entry && is_named(op, o->entry)) {
+            *entry = op;
+            return WF_OK;
+        }
+        MlirStringRef visibility = op_string(op, "sym_visibility");
+        if (visibility.length == 7 && !memcmp(visibility.data, "private", 7)) continue;
+        only = op;
+        n_public++;
+        if (is_named(op, "main") || (is_named(op, "forward") && !usual.ptr)) usual = op;
+    }
+    if (o->entry) return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s'", o->name, o->entry);
+    *entry = n_public == 1 ? only : usual;
+    if (entry->ptr) return WF_OK;
+    if (n_public)
+        return error_set(err, WF_ERROR_USAGE, "%s: there are %d functions: choose one by --entry", o->name, n_public);
+    return error_set(err, WF_ERROR_USAGE, "%s: %s", o->name, why_no_function(module));
+}
+
+static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
+{
+    buffer where = {0};
+    MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(call, "callee"));
+    print_location(mlirOperationGetLocation(call), &where);
+    error_set(err, WF_ERROR_UNSUPPORTED, "%s: a call of @%.*s, %s", buffer_view(&where).data,
+              (int)(name.length > 80 ? 80 : name.length), name.data, reason);
+    buffer_free(&where);
+    return WF_ERROR_UNSUPPORTED;
+}
+
+// With a body or without.
+static MlirOperation find_function(MlirModule module, MlirStringRef name)
+{
+    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
+    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(name_of(op), name)))
+        op = mlirOperationGetNextInBlock(op);
+    return op;
+}
+
+// Puts a copy of the callee's ops in place of the call.
+static void inline_call(MlirOperation call, MlirOperation callee)
+{
+    MlirOperation copy = mlirOperationClone(callee), next;
+    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(copy, 0)), to = mlirOperationGetBlock(call);
+    MlirOperation end = mlirBlockGetTerminator(body);
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(call); i++)
+        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(call, i));
+    for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationEqual(op, end); op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        mlirOperationRemoveFromParent(op);
+        mlirBlockInsertOwnedOperationBefore(to, call, op);
+    }
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(call); i++)
+        replace_value(mlirOperationGetResult(call, i), mlirOperationGetOperand(end, i));
+    mlirOperationDestroy(call);
+    mlirOperationDestroy(copy);
+}
+
+// Inlines what the entry calls, and drops all other functions. Upstream's inliner needs extensions that register with
+// all dialects only.
+static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error *err)
+{
+    enum { MAX_CALLS = 10000 }; // recursion ends here
+    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(entry, 0));
+    MlirOperation next;
+    int n_calls = 0;
+    for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        if (!op_is(op, "func.call")) continue;
+        MlirAttribute name = op_attribute(op, "callee");
+        MlirOperation callee = find_function(module, mlirFlatSymbolRefAttrGetValue(name));
+        if (!callee.ptr) return refuse_call(op, "which is not in the file", err);
+        if (!has_body(callee)) return refuse_call(op, "which is declared in the file, but has no body there", err);
+        if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
+            return refuse_call(op, "which has branches", err);
+        if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry))
+            return refuse_call(op, "which is recursive", err);
+        inline_call(op, callee);
+        next = mlirBlockGetFirstOperation(body); // what came in may call too
+    }
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        if (op_is(op, "func.func") && !mlirOperationEqual(op, entry)) mlirOperationDestroy(op);
+    }
+    return WF_OK;
+}
+
+// ---- steps
+
+// What only graph files have to switch: elementwise ops into one loop, calls chained tile by tile, kernels for wf ops.
+static bool is_own_fusion(view name)
+{
+    return view_is(name, "elementwise") || view_is(name, "chain") || view_is(name, "kernels");
+}
+
+static bool is_fusion(view name) { return pass_is_fusion(name) || is_own_fusion(name); }
+static bool is_switch(view name) { return is_fusion(name) || rule_find(name.data, name.len); }
+
+static bool is_step(view name)
+{
+    static const char *const STEPS[] = {"bind", "raise", "linalg", "lower", "kernels", "all"};
+    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++)
+        if (view_is(name, STEPS[i])) return true;
+    return pass_find(name.data, name.len) || rule_find(name.data, name.len);
+}
+
+static wf_status check_options(const function_options *o, wf_error *err)
+{
+    TRY(runner_check_names(o->fuse, "fuse", "fusion", is_fusion, err));
+    TRY(runner_check_names(o->no_fuse, "no-fuse", "fusion", is_switch, err));
+    return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
+}
+
+static const char SWITCHED_OFF[] = "kernels are switched off";
+
+// What the report of a fusion says, after `n` of its ops were taken apart again.
+static wf_status take_back(program *p, const char *name, uint32_t n, const char *why, wf_error *err)
+{
+    for (uint32_t i = 0; n && i < p->n_fusions; i++) {
+        program_fusion *fusion = (program_fusion *)(uintptr_t)&p->fusions[i]; // ours until it is handed out
+        if (strcmp(fusion->name, name)) continue;
+        buffer text = {0};
+        buffer_printf(&text, "%s%s%u %s", fusion->why, *fusion->why ? "; " : "", n, why);
+        fusion->fused -= n < fusion->fused ? n : fusion->fused;
+        fusion->why = arena_strdup(&p->memory, buffer_view(&text));
+        buffer_free(&text);
+        if (!fusion->why) return error_memory(err, 0);
+    }
+    return WF_OK;
+}
+
+static wf_status lower(const runner *r, MlirOperation function, bool raise, program *out, wf_error *err)
+{
+    TRY(bind_propagate(r->c, r->module, function, err));
+    TRY(regions_flatten(r->c, r->module, function, err));
+    TRY(runner_finish_step(r, "bind", err));
+    if (raise) {
+        TRY(runner_raise(r, err));
+        TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
+    }
+    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? lower_has_kernel : NULL;
+    const unfused undone = unfuse_function(function, keep);
+    const char *linear = "several weights whose kernel wants constants of f32, f16 or bf16";
+    TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
+    TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
+    TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
+    if (decompose_needs_sizes(function, keep))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "an op has no kernel for sizes that are not known");
+    TRY(decompose_function(r->c, function, keep, err));
+    TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
+    pads_keep(function);
+    TRY(bind_propagate(r->c, r->module, function, err));
+    TRY(runner_finish_step(r, "linalg", err));
+    if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
+    erase_dead(function);
+    TRY(bind_propagate(r->c, r->module, function, err));
+    return runner_finish_step(r, "lower", err);
+}
+
+// Locations in text from memory have the file name "-".
+static void name_place(const char *name, wf_error *err)
+{
+    if (!err || strncmp(err->message, "-:", 2)) return;
+    wf_error inner = *err;
+    error_set(err, inner.status, "%s%s", name, inner.message + 1);
+}
+
+static const char *with_name(program *p, const char *text, const char *name)
+{
+    const char *at = strstr(text, "-:");
+    if (!at || (at != text && at[-1] != ' ')) return text;
+    buffer b = {0};
+    buffer_printf(&b, "%.*s%s%s", (int)(at - text), text, name, at + 1);
+    const char *copy = arena_strdup(&p->memory, buffer_view(&b));
+    buffer_free(&b);
+    return copy ? copy : text;
+}
+
+static void name_places(program *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        program_call *call = (program_call *)(uintptr_t)&p->calls[i]; // ours until it is written
+        call->label = with_name(p, call->label, name);
+    }
+    const char **checks = (const char **)(uintptr_t)p->checks;
+    for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
+}
+
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, bool any_size, program *p,
+                      buffer *image, wf_error *err)
+{
+    builder kernels;
+    buffer constants = {0};
+    const lower_options options = {.chain = runner_has(r, "chain"), .any_size = any_size};
+    builder_init(&kernels, r->c->mlir, cpu);
+    wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
+    runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
+    if (status == WF_OK) name_places(p, r->file);
+    if (status == WF_OK)
+        status = program_emit(r->c, p, kernels.module, cpu, cores_usable(), buffer_view(&constants), image, err);
+    mlirModuleDestroy(kernels.module);
+    buffer_free(&constants);
+    return status;
+}
+
+// Sizes that the file leaves open stay open, where all ops allow it: one program for all sizes. What keeps it from that
+// goes to `reason`; image and notes are as before then.
+static bool compile_for_any_size(const runner *r, const function_options *o, buffer *image, buffer *reason)
+{
+    runner own = *r;
+    program p = {0};
+    wf_error err = {0};
+    size_t image_bytes = image->len, notes_bytes = r->notes->len;
+    own.module = mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(r->module)));
+    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
+    while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
+    wf_status status = lower(&own, function, !o->no_raise, &p, &err);
+    if (status == WF_OK) status = emit(&own, function, &o->cpu, true, &p, image, &err);
+    mlirModuleDestroy(own.module);
+    program_free(&p);
+    if (status == WF_OK) return true;
+    name_place(o->name, &err);
+    buffer_printf(reason, "%s", err.message);
+    image->len = image_bytes;
+    r->notes->len = notes_bytes;
+    return false;
+}
+
+static wf_status compile_for_sizes(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                   const array_shape *shapes, const char *const *names, const buffer *reason,
+                                   buffer *image, wf_error *err)
+{
+    program p = {0};
+    p.fixed = arena_strdup(&p.memory, buffer_view(reason));
+    wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
+    if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
+    if (status == WF_OK) status = emit(r, function, &o->cpu, false, &p, image, err);
+    program_free(&p);
+    return status;
+}
+
+// Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
+static wf_status compile_as_declared(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                     const array_shape *given, buffer *image, buffer *reason, wf_error *err)
+{
+    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
+    array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
+    bool open = bind_has_open_sizes(function);
+    if (!all) return error_memory(err, n_all * sizeof *all);
+    wf_status status = bind_declared(function, n, given, n_all, all, err);
+    for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
+    if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
+        status = bind_check_fixed(n_all, all, reason, err);
+        if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
+    }
+    free(all);
+    return status;
+}
+
+static wf_status compile_for_arrays(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+                                    const array_shape *shapes, const char *const *names, buffer *image, buffer *reason,
+                                    wf_error *err)
+{
+    TRY(bind_check_arguments(function, n, shapes, names, err));
+    if (bind_has_open_sizes(function) && compile_for_any_size(r, o, image, reason)) return WF_OK;
+    return compile_for_sizes(r, function, o, n, shapes, names, reason, image, err);
+}
+
+WF_EXPORT compile_function_fn welford_compile_function;
+
+wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
+                                   const array_shape *arguments, const char *const *argument_names, buffer *image,
+                                   buffer *notes, wf_error *err)
+{
+    TRY(check_options(o, err));
+    compiler_context c;
+    TRY(compiler_context_create(&c, err));
+    runner r = {.c = &c,
+                .file = o->name,
+                .fuse = o->fuse,
+                .no_fuse = o->no_fuse,
+                .print_ir_after = o->print_ir_after,
+                .notes = notes};
+    buffer reason = {0};
+    MlirOperation function;
+    wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
+    if (status == WF_OK) status = find_entry(r.module, o, &function, err);
+    if (status == WF_OK) status = isolate_entry(r.module, function, err);
+    if (status == WF_OK) status = admit_function(function, err);
+    if (status == WF_OK && o->as_declared)
+        status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);
+    else if (status == WF_OK)
+        status = compile_for_arrays(&r, function, o, n_arguments, arguments, argument_names, image, &reason, err);
+    if (r.module.ptr) mlirModuleDestroy(r.module);
+    compiler_context_destroy(&c);
+    buffer_free(&reason);
+    if (status != WF_OK) name_place(o->name, err);
+    return status;
+}

@@ -1,0 +1,45 @@
+// In:  linear(x f32, quantised weights)
+// Out: linear(quantize(x), weights); linears of one x share one quantize
+//
+// Quantised weights are multiplied as integers, so their input is rounded to 8-bit blocks first (kernel/q8.h).
+#include "compiler/fuse/pass.h"
+
+static bool takes_q8(MlirValue weights)
+{
+    const weight_type *t = wf_weight_type(element_type_of(weights));
+    return t && t->activation == ACTIVATION_Q8;
+}
+
+static MlirValue existing_quantize(MlirValue x)
+{
+    quantize_op quantize;
+    for (MlirOpOperand use = mlirValueGetFirstUse(x); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
+        if (quantize_read(mlirOpOperandGetOwner(use), &quantize)) return quantize.y.value;
+    return (MlirValue){0};
+}
+
+static void lower(MlirOperation op, void *context)
+{
+    (void)context;
+    linear_op linear;
+    if (!linear_read(op, &linear) || !takes_q8(linear.weights[0])) return;
+    if (is_wf_type(element_type_of(linear.x), "q8")) return;
+    MlirValue x = existing_quantize(linear.x), y = linear.y.value;
+    if (!x.ptr) {
+        // right after x, so that it stands before every linear that reads it
+        MlirOperation producer = defining_op(linear.x);
+        op_builder b = op_builder_before(producer.ptr ? mlirOperationGetNextInBlock(producer) : op);
+        quantize_op quantize = {.x = linear.x, .y = {.type = tensor2(-1, dim_of(linear.x, 1), wf_type(b.ctx, "q8"))}};
+        x = quantize_write(&b, &quantize);
+    }
+    op_builder b = op_builder_before(op);
+    linear.x = x;
+    replace_value(y, linear_write(&b, &linear));
+    mlirOperationDestroy(op);
+}
+
+void pass_lower_quantize(MlirOperation function, pass_report *report)
+{
+    (void)report; // nothing to choose here
+    for_each_op(function, lower, NULL);
+}

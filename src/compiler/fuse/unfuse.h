@@ -1,0 +1,16 @@
+// In:  fused wf ops: linear of several weights, residual_norm; columns
+// Out: where no kernel takes them, the ops that they were fused from; columns as slices, which cost nothing
+#ifndef WELFORD_COMPILER_FUSE_UNFUSE_H
+#define WELFORD_COMPILER_FUSE_UNFUSE_H
+
+#include "compiler/dialect/wf.h"
+
+// How often the work of a fusion was undone.
+typedef struct unfused {
+    uint32_t qkv, linear_swiglu, residual_norm;
+} unfused;
+
+// Sizes must be fixed. `keep` (may be NULL: none) tells what to leave as it is. What has no meaning stays too.
+unfused unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op));
+
+#endif

@@ -1,0 +1,57 @@
+// What the files of the linear kernel share: linear.c walks tiles, rows and columns and finishes what was summed;
+// linear_quant.c and linear_float.c are the inner loops.
+#ifndef WELFORD_COMPILER_KERNEL_LINEAR_LINEAR_PARTS_H
+#define WELFORD_COMPILER_KERNEL_LINEAR_LINEAR_PARTS_H
+
+#include "compiler/kernel/linear/linear.h"
+#include "runtime/weight/weight_type.h"
+
+enum { MAX_VECTORS = 2, MAX_SUMS = 24 }; // of a panel, and of a register tile
+
+typedef struct linear {
+    builder *b;
+    const linear_kernel *k;
+    const weight_type *weights;
+    const quant_format *quant; // of the weights; NULL for floats
+    int nv;                    // vectors a panel: 1 or 2
+    type vf;                   // a vector of f32
+    bool rounded;              // x is bf16, rounded from f32 (linear_round_rows)
+    int64_t x_bytes;           // of one row of x
+    int64_t panel_bytes;
+    value x, w, y, bias, residual, stride, n_tiles;
+} linear;
+
+// The layout in a kernel's name.
+static inline const char *linear_layout_text(int layout) { return layout_name((weight_layout)layout); }
+
+// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
+// themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it
+// (linear.h has each).
+enum { FEW_ROWS = 4, PREFETCH_BYTES = 2048 };
+static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
+{
+    for (int64_t at = 0; at < bytes; at += 64) prefetch(b, weights, (value){0}, PREFETCH_BYTES + at);
+}
+
+// One step over the columns of a register tile of `rows` rows: sums[row * nv + v] becomes next[...].
+
+// Block `block` (i64) of 32 columns.
+void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
+
+// `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the
+// one on that lies `offset` (i64, or none) and `skip` bytes into a line. `up`: times 2^up, which has to fit.
+value linear_load_group(builder *b, const quant_format *f, value block, value offset, int group, int bytes,
+                        int64_t skip, int up);
+
+// Rows of f32 as bf16, rounded to nearest even, with zeros at their ends. A row is an odd number of cache lines, so
+// that the rows of a tile do not fall into the same sets.
+static inline int64_t linear_rounded_bytes(int64_t cols) { return (cols + 31) / 32 * 64 | 64; }
+void linear_round_rows(linear *l, value x, value n_rows, value rounded);
+
+// Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
+void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
+                          const value *sums, value *next);
+void linear_rounded_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
+                            const value *sums, value *next);
+
+#endif

@@ -1,0 +1,74 @@
+// The layout's sizes, and states that go from a cache of one size to one of another.
+#include "runtime/program/kv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const int64_t rows[][2] = {{1, 16}, {8, 16}, {16, 16}, {80, 80}, {100, 112}, {112, 112}, {250, 256}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_int_equal(kv_row(rows[i][0]), rows[i][1]);
+    const kv_layout kv = {.n_layer = 3, .n_kv_heads = 2, .head_dim = 100, .f32 = true};
+    size_t bytes;
+    assert_int_equal(kv_position_bytes(&kv), 3 * 2 * 2 * 112 * 4);
+    assert_int_equal(kv_capacity(64), 64);
+    assert_int_equal(kv_capacity(65), 128);
+    assert_true(kv_bytes(&kv, 65, &bytes));
+    assert_int_equal(bytes, 128 * kv_position_bytes(&kv));
+    assert_int_equal(kv_state_bytes(&kv, 0), 0);
+    assert_int_equal(kv_state_bytes(&kv, 17), 32 * kv_position_bytes(&kv));
+    assert_string_equal(kv_type_name(&kv), "f32");
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    size_t bytes;
+    const kv_layout most = {KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, true};
+    assert_true(kv_layout_is_valid(&most));
+    assert_true(kv_position_bytes(&most) > 0);
+    assert_false(kv_bytes(&most, INT32_MAX, &bytes));
+    const kv_layout bad[] = {{0, 1, 1, false}, {1, 0, 1, false},
+                             {1, 1, 0, false}, {KV_MOST_LAYERS + 1, 1, 1, false},
+                             {1, -1, 1, true}, {1, 1, INT64_MAX, true}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(kv_layout_is_valid(&bad[i]));
+}
+
+// The byte of a cache: part, and place in it. What lies behind the positions of the state is not to be copied.
+static unsigned char byte_at(size_t part, size_t at) { return (unsigned char)(part * 31 + at % 251); }
+
+static void test_states(void **state)
+{
+    (void)state;
+    const kv_layout kv = {.n_layer = 2, .n_kv_heads = 3, .head_dim = 20};
+    enum { FROM = 128, TO = 64, N = 33, PARTS = 12 };
+    size_t from_bytes = 0, to_bytes = 0, kept = 48 * 32 * 2;
+    assert_true(kv_bytes(&kv, FROM, &from_bytes) && kv_bytes(&kv, TO, &to_bytes));
+    unsigned char *from = malloc(from_bytes), *to = malloc(to_bytes), *saved = malloc(kv_state_bytes(&kv, N));
+    assert_true(from && to && saved);
+    for (size_t i = 0; i < from_bytes; i++) from[i] = byte_at(i / (from_bytes / PARTS), i % (from_bytes / PARTS));
+    memset(to, 0xee, to_bytes);
+    assert_int_equal(kv_state_bytes(&kv, N), PARTS * kept);
+    kv_copy_out(&kv, from, FROM, N, saved);
+    kv_copy_in(&kv, to, TO, N, saved);
+    for (size_t i = 0; i < to_bytes; i++) {
+        size_t part = i / (to_bytes / PARTS), at = i % (to_bytes / PARTS);
+        assert_int_equal(to[i], at < kept ? byte_at(part, at) : 0xee);
+    }
+    free(from);
+    free(to);
+    free(saved);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_states)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
