@@ -1,5 +1,6 @@
 // welford logits: what a model thinks comes next.
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "format/npy.h"
@@ -12,9 +13,13 @@
 
 enum { OPTION_TOP = OPTION_OWN, OPTION_RAW, OPTION_IDS };
 
+enum { BATCHES_MAX = 16 };
+
 typedef struct logits_options {
     const char *path, *text, *file, *output;
-    int64_t top, n_batch;
+    int64_t top;
+    int64_t batches[BATCHES_MAX]; // tokens evaluated at a time, in turn
+    int n_batches;                // 0: the session's choice
     bool raw, ids;
     wf_model_options model;
 } logits_options;
@@ -27,7 +32,7 @@ static const char HELP[] =
     "and -f it comes from standard input.\n\n"
     "  -p, --prompt TEXT       the prompt\n"
     "  -f, --file FILE         the prompt is in FILE (- is standard input)\n"
-    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -b, --batch N[,N..]     tokens evaluated at a time (default 512), or how many in turn: no bit depends on it\n"
     "      --top N             how many tokens (default 8)\n"
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
     "      --ids               the prompt is token ids, separated by white space\n"
@@ -92,6 +97,14 @@ static wf_status encode_prompt(const engine *e, view prompt, const logits_option
     return status;
 }
 
+static int64_t largest_batch(const logits_options *options)
+{
+    int64_t n = 0;
+    for (int i = 0; i < options->n_batches; i++)
+        if (options->batches[i] > n) n = options->batches[i];
+    return n;
+}
+
 // All that can be refused before the model is compiled and packed.
 static wf_status check_prompt(const engine *e, const logits_options *options, view prompt, token_list *ids,
                               wf_error *err)
@@ -100,7 +113,20 @@ static wf_status check_prompt(const engine *e, const logits_options *options, vi
     TRY(encode_prompt(e, prompt, options, ids, err));
     int64_t n_ctx = (int64_t)ids->count;
     TRY(generate_check_prompt(n_ctx, e->m->sizes.n_ctx_train, err));
-    return session_check_sizes(&e->m->sizes, &n_ctx, options->n_batch, err);
+    return session_check_sizes(&e->m->sizes, &n_ctx, largest_batch(options), err);
+}
+
+static wf_status evaluate(session *s, const logits_options *options, const token_list *ids, wf_error *err)
+{
+    int64_t n = (int64_t)ids->count, at = 0;
+    for (int i = 0; at < n; i++) {
+        int64_t size = n - at;
+        if (options->n_batches > 1 && options->batches[i % options->n_batches] < size)
+            size = options->batches[i % options->n_batches];
+        TRY(session_eval(s, ids->ids + at, size, at + size < n ? size : size - 1, err));
+        at += size;
+    }
+    return WF_OK;
 }
 
 static wf_status compute(const engine *e, const logits_options *options, const token_list *ids, wf_error *err)
@@ -108,8 +134,8 @@ static wf_status compute(const engine *e, const logits_options *options, const t
     session *s = NULL;
     int64_t n = (int64_t)ids->count, n_vocab = e->m->sizes.n_vocab;
     wf_status status;
-    TRY_GOTO(session_create(e->m, e->pool, n, options->n_batch, &s, err), done);
-    TRY_GOTO(session_eval(s, ids->ids, n, n - 1, err), done);
+    TRY_GOTO(session_create(e->m, e->pool, n, largest_batch(options), &s, err), done);
+    TRY_GOTO(evaluate(s, options, ids, err), done);
     if (options->output) TRY_GOTO(npy_write(options->output, NPY_F32, &n_vocab, 1, session_logits(s, 0), err), done);
     TRY_GOTO(print_top(e, session_logits(s, 0), n_vocab, options->top, err), done);
 done:
@@ -137,6 +163,21 @@ static wf_status run_logits(logits_options *options, wf_error *err)
     return status;
 }
 
+static bool parse_batches(const char *verb, char *text, logits_options *options)
+{
+    char *rest = NULL;
+    options->n_batches = 0;
+    for (char *n = strtok_r(text, ",", &rest); n; n = strtok_r(NULL, ",", &rest)) {
+        if (options->n_batches == BATCHES_MAX) {
+            tool_fail_usage(verb, "--batch takes at most %d numbers", BATCHES_MAX);
+            return false;
+        }
+        if (!tool_parse_int(verb, "--batch", n, 1, INT32_MAX, &options->batches[options->n_batches++])) return false;
+    }
+    if (!options->n_batches) tool_fail_usage(verb, "--batch needs a number");
+    return options->n_batches > 0;
+}
+
 int tool_logits(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
@@ -159,7 +200,7 @@ int tool_logits(int argc, char **argv)
         case 'f': options.file = optarg; break;
         case 'o': options.output = optarg; break;
         case 'b':
-            if (!tool_parse_int(argv[0], "--batch", optarg, 1, INT32_MAX, &options.n_batch)) return EXIT_USAGE;
+            if (!parse_batches(argv[0], optarg, &options)) return EXIT_USAGE;
             break;
         case OPTION_TOP:
             if (!tool_parse_int(argv[0], "--top", optarg, 0, INT32_MAX, &options.top)) return EXIT_USAGE;

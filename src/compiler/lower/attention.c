@@ -42,17 +42,17 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     int64_t span_bytes = ATTENTION_SPLIT_TOKENS * k->n_heads * attention_part_bytes(k->head_dim);
     affine parts_bytes =
         affine_of(DIM_ONE, span_bytes * (spans ? spans : 1)); // ceil(n_ctx / span) spans, or those of a window
-    if (!spans) parts_bytes.c[DIM_CONTEXT] = span_bytes / ATTENTION_SPAN;
+    if (!spans) parts_bytes.c[DIM_CONTEXT] = span_bytes / k->span;
     int parts = lowering_add_end(l, parts_bytes);
     snprintf(label, sizeof label, "blk.%d.attention parts", (int)layer);
     call *c = call_attention(l, k, layer, q, label);
     if (!c) return error_memory(l->err, sizeof *c);
     c->tiles = (program_count){
-        .divisor = spans ? 1 : ATTENTION_SPAN, .factor = attention_split_tiles(k, &l->b->target), .when = when};
+        .divisor = spans ? 1 : k->span, .factor = attention_split_tiles(k, &l->b->target), .when = when};
     c->tiles.a.c[spans ? DIM_ONE : DIM_TOKENS] = spans ? spans : 1;
     if (!spans) c->tiles.a.c[DIM_PAST] = 1;
     call_writes(l, parts);
-    call_size(l, affine_of(DIM_ONE, ATTENTION_SPAN));
+    call_size(l, affine_of(DIM_ONE, 1));
 
     snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
     c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_MERGE_KERNEL, k), label);
@@ -61,7 +61,7 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     call_reads(l, parts, 0);
     call_writes(l, y);
     token_past_context(l);
-    call_size(l, affine_of(DIM_ONE, ATTENTION_SPAN));
+    call_size(l, affine_of(DIM_ONE, 1));
     return WF_OK;
 }
 
@@ -107,6 +107,7 @@ static wf_status lower_over_cache(lowering *l, const attention_op *op)
                           .scale = op->scale,
                           .kv_f32 = l->o.kv_f32,
                           .window = op->window,
+                          .span = ATTENTION_SPAN,
                           .softcap = op->softcap,
                           .out_q8 = is_wf_type(element_type_of(op->y.value), "q8")};
     tensor q, y;

@@ -14,7 +14,7 @@ static const double NO_MAXIMUM = -1e30; // finite, so that the difference of two
 int64_t attention_window_spans(const attention_kernel *k)
 {
     int64_t positions = k->window + ATTENTION_SPLIT_TOKENS - 1;
-    return k->window ? (positions + ATTENTION_SPAN - 2) / ATTENTION_SPAN + 1 : 0;
+    return k->window ? (positions + k->span - 2) / k->span + 1 : 0;
 }
 
 int64_t attention_split_tiles(const attention_kernel *k, const kernel_target *target)
@@ -71,14 +71,13 @@ static void emit_softmax(const attention_emitter *e)
     loop_end(b, &rows, NULL);
 }
 
-// Q = scaled queries, O = 0, M, L.
-static void emit_start(const attention_emitter *e, value q)
+// O = 0, M, L.
+static void emit_start(const attention_emitter *e)
 {
     builder *b = e->b;
     int n = b->target.lanes;
     loop rows;
-    attention_emit_queries(e, q);
-    attention_emit_zero_outputs(e);
+    attention_emit_zero_outputs(e, e->o);
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
     value row = mul_i(b, rows.iv, 4), l = mul_i(b, rows.iv, 4 * n);
     store(b, const_f(b, e->vf, 0), e->l, l, 0);
@@ -95,18 +94,69 @@ static void emit_start(const attention_emitter *e, value q)
     loop_end(b, &rows, NULL);
 }
 
-// O / L to where it goes. Where a mask hides a whole row, 0 / 0 is the NaN that softmax gives there.
+// ---- the join of spans
+
+// The joined O, M, L of rows that have seen nothing.
+static void emit_nothing_joined(const attention_emitter *e)
+{
+    builder *b = e->b;
+    loop rows;
+    attention_emit_zero_outputs(e, e->joined_o);
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    store(b, const_f(b, b->f32, NO_MAXIMUM), e->joined_m, mul_i(b, rows.iv, 4), 0);
+    store(b, const_f(b, b->f32, 0), e->joined_l, mul_i(b, rows.iv, 4), 0);
+    loop_end(b, &rows, NULL);
+}
+
+// Joins a span's O, M, L with what row `row` has.
+static void emit_join(const attention_emitter *e, value row, value o, value m, value l)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    value number = mul_i(b, row, 4), to = attention_row(e, e->joined_o, row, 4 * e->row);
+    value before = load(b, e->joined_m, number, 0, b->f32), maximum = max_f(b, m, before), all = splat(b, maximum, n);
+    value old = weight_of(e, splat(b, before, n), all), new = weight_of(e, splat(b, m, n), all);
+    value sum = mul_f(b, extract(b, old, 0), load(b, e->joined_l, number, 0, b->f32));
+    store(b, maximum, e->joined_m, number, 0);
+    store(b, fma_(b, extract(b, new, 0), l, sum), e->joined_l, number, 0);
+    loop cols;
+    loop_begin(b, &cols, const_i(b, 0), const_i(b, e->row), n, 0, NULL);
+    value offset = mul_i(b, cols.iv, 4), kept = mul_f(b, old, load(b, to, offset, 0, e->vf));
+    store(b, fma_(b, new, load(b, o, offset, 0, e->vf), kept), to, offset, 0);
+    loop_end(b, &cols, NULL);
+}
+
+// The sum of a row's weights, over its lanes.
+static value sum_of(const attention_emitter *e, value row)
+{
+    builder *b = e->b;
+    return sum_f(b, load(b, e->l, mul_i(b, row, 4 * b->target.lanes), 0, e->vf));
+}
+
+static void emit_join_rows(const attention_emitter *e)
+{
+    builder *b = e->b;
+    loop rows;
+    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
+    value m = load(b, e->m, mul_i(b, rows.iv, 4), 0, b->f32);
+    emit_join(e, rows.iv, attention_row(e, e->o, rows.iv, 4 * e->row), m, sum_of(e, rows.iv));
+    loop_end(b, &rows, NULL);
+}
+
+// ---- what becomes of O, M, L
+
+// O / L, joined or not, to where it goes. Where a mask hides a whole row, 0 / 0 is the NaN that softmax gives there.
 static void emit_finish(const attention_emitter *e, value y)
 {
     builder *b = e->b;
     int n = b->target.lanes;
     loop rows;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
-    value o = attention_row(e, e->o, rows.iv, 4 * e->row), factor = div_f(b, const_f(b, b->f32, 1), sum);
-    value zero = const_f(b, b->f32, 0);
+    value from = attention_row(e, e->k->span ? e->joined_o : e->o, rows.iv, 4 * e->row);
+    value sum = e->k->span ? load(b, e->joined_l, mul_i(b, rows.iv, 4), 0, b->f32) : sum_of(e, rows.iv);
+    value zero = const_f(b, b->f32, 0), factor = div_f(b, const_f(b, b->f32, 1), sum);
     if (e->k->zero_masked) factor = select_(b, cmp_f(b, CMP_EQ, sum, zero), zero, factor);
-    attention_emit_scaled_row(e, o, o, splat(b, factor, n));
+    attention_emit_scaled_row(e, from, attention_row(e, e->o, rows.iv, 4 * e->row), splat(b, factor, n));
     loop_end(b, &rows, NULL);
     attention_emit_store(e, y);
 }
@@ -115,7 +165,6 @@ static void emit_finish(const attention_emitter *e, value y)
 static void emit_parts(const attention_emitter *e, value parts)
 {
     builder *b = e->b;
-    int n = b->target.lanes;
     int64_t dims = e->row, part_bytes = attention_part_bytes(e->k->head_dim);
     loop rows;
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
@@ -123,16 +172,17 @@ static void emit_parts(const attention_emitter *e, value parts)
     value part = attention_row(e, parts, add(b, mul_i(b, token, e->k->n_heads), head), part_bytes);
     attention_emit_scaled_row(e, attention_row(e, e->o, rows.iv, 4 * dims), part, const_f(b, e->vf, 1));
     store(b, load(b, e->m, mul_i(b, rows.iv, 4), 0, b->f32), part, (value){0}, 4 * dims);
-    value sum = sum_f(b, load(b, e->l, mul_i(b, rows.iv, 4 * n), 0, e->vf));
-    store(b, sum, part, (value){0}, 4 * dims + 4);
+    store(b, sum_of(e, rows.iv), part, (value){0}, 4 * dims + 4);
     loop_end(b, &rows, NULL);
 }
 
-static void emit_blocks(const attention_emitter *e)
+// The tile's positions [from, to).
+static void emit_blocks(const attention_emitter *e, value from, value to)
 {
     builder *b = e->b;
     loop blocks;
-    loop_begin(b, &blocks, e->from, e->to, KEYS, 0, NULL);
+    emit_start(e);
+    loop_begin(b, &blocks, from, to, KEYS, 0, NULL);
     value after = add_i(b, blocks.iv, KEYS), is_last = cmp_i(b, CMP_GE, after, e->to);
     value next = select_(b, is_last, e->next_keys, attention_block(e, e->keys, after));
     attention_emit_scores(e, blocks.iv, attention_block(e, e->values, blocks.iv));
@@ -141,16 +191,33 @@ static void emit_blocks(const attention_emitter *e)
     loop_end(b, &blocks, NULL);
 }
 
-static void emit_result(const attention_emitter *e, value out, value is_whole)
+// A tile span by span: all of them, joined, or the one that is its own, into the parts, even where it sees none of it.
+static void emit_spans(const attention_emitter *e, value split, value out)
 {
     builder *b = e->b;
+    const int64_t span = e->k->span;
     branch br;
-    if_begin(b, &br, is_whole, 0, NULL);
-    emit_finish(e, attention_row(e, out, e->first_row, attention_output_bytes(e->k)));
+    loop spans;
+    value first = div_i(b, e->from, span);
+    if_begin(b, &br, split, 0, NULL);
     if_else(b, &br, NULL);
+    emit_nothing_joined(e);
+    if_end(b, &br, NULL);
+    value end = select_(b, split, add_i(b, first, 1), div_i(b, add_i(b, e->to, span - 1), span));
+    loop_begin(b, &spans, first, end, 1, 0, NULL);
+    value begin = mul_i(b, spans.iv, span);
+    emit_blocks(e, max_s(b, e->from, begin), min_s(b, e->to, add_i(b, begin, span)));
+    if_begin(b, &br, split, 0, NULL);
     value row = mul_i(b, add(b, mul(b, e->nth, e->all_tokens), e->first), e->k->n_heads);
     emit_parts(e,
                attention_row(e, out, add(b, row, mul_i(b, e->head, e->group)), attention_part_bytes(e->k->head_dim)));
+    if_else(b, &br, NULL);
+    emit_join_rows(e);
+    if_end(b, &br, NULL);
+    loop_end(b, &spans, NULL);
+    if_begin(b, &br, split, 0, NULL);
+    if_else(b, &br, NULL);
+    emit_finish(e, attention_row(e, out, e->first_row, attention_output_bytes(e->k)));
     if_end(b, &br, NULL);
 }
 
@@ -158,6 +225,7 @@ static void build_attention(builder *b, const void *params, const char *name)
 {
     const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
+    assert(k->span % KEYS == 0 && !(k->span && (k->mask || k->sink || k->batched || k->full)));
     kernel_begin(b, name);
     attention_emitter e;
     attention_call_begin(&e, b, k);
@@ -167,73 +235,61 @@ static void build_attention(builder *b, const void *params, const char *name)
     e.l = attention_scratch(&e, b->target.lanes * 4);
     e.m = attention_scratch(&e, 4);
     e.c = attention_scratch(&e, 4);
+    if (k->span) {
+        e.joined_o = attention_scratch(&e, e.row * 4);
+        e.joined_m = attention_scratch(&e, 4);
+        e.joined_l = attention_scratch(&e, 4);
+    }
     e.k_cache = operand(b, 1);
     e.v_cache = operand(b, 2);
     if (k->mask) e.mask = operand(b, 4);
     if (k->sink) e.sink = operand(b, k->mask ? 5 : 4);
-    value is_whole = cmp_i(b, CMP_EQ, dim(b, 3), const_i(b, 0));
+    value split = cmp_i(b, CMP_NE, dim(b, 3), const_i(b, 0)), out = operand(b, 3);
     loop tiles;
     // the program may have more tiles than there are: see attention_split_tiles
     loop_begin(b, &tiles, b->begin, min_s(b, b->end, attention_count_tiles(&e)), 1, 0, NULL);
     attention_tile_begin(&e, tiles.iv);
-    emit_start(&e, operand(b, 0));
-    emit_blocks(&e);
-    emit_result(&e, operand(b, 3), is_whole);
+    attention_emit_queries(&e, operand(b, 0));
+    if (k->span) {
+        emit_spans(&e, split, out);
+    } else {
+        emit_blocks(&e, e.from, e.to);
+        emit_finish(&e, attention_row(&e, out, e.first_row, attention_output_bytes(k)));
+    }
     loop_end(b, &tiles, NULL);
     kernel_end(b);
 }
 
 // ---- the merge
 
-// O of a row, and the sum of its weights, over all spans. `part` is the row's part of the first of them.
-static void emit_merged_row(const attention_emitter *e, value part, value stride, value o)
-{
-    builder *b = e->b;
-    int n = b->target.lanes;
-    int64_t dims = e->row;
-    loop spans, cols;
-    value start = const_f(b, b->f32, NO_MAXIMUM);
-    loop_begin(b, &spans, const_i(b, 0), e->n_spans, 1, 1, &start);
-    value m = load(b, part, mul(b, spans.iv, stride), 4 * dims, b->f32);
-    m = max_f(b, m, spans.args[0]);
-    loop_end(b, &spans, &m);
-    value maximum = splat(b, spans.results[0], n), sum = const_f(b, e->vf, 0);
-    loop_begin(b, &spans, const_i(b, 0), e->n_spans, 1, 1, &sum);
-    value of_span = at(b, part, mul(b, spans.iv, stride), 0);
-    value weight = weight_of(e, splat(b, load(b, of_span, (value){0}, 4 * dims, b->f32), n), maximum);
-    value l = splat(b, load(b, of_span, (value){0}, 4 * dims + 4, b->f32), n);
-    sum = fma_(b, weight, l, spans.args[0]);
-    loop_begin(b, &cols, const_i(b, 0), const_i(b, dims), n, 0, NULL);
-    value offset = mul_i(b, cols.iv, 4);
-    store(b, fma_(b, weight, load(b, of_span, offset, 0, e->vf), load(b, o, offset, 0, e->vf)), o, offset, 0);
-    loop_end(b, &cols, NULL);
-    loop_end(b, &spans, &sum);
-    attention_emit_scaled_row(e, o, o, div_f(b, const_f(b, e->vf, 1), spans.results[0]));
-}
-
 static void build_merge(builder *b, const void *params, const char *name)
 {
     const attention_kernel *k = params;
-    assert((!k->out_q8 || attention_can_q8(k)) && !k->mask && !k->sink && !k->batched);
+    assert((!k->out_q8 || attention_can_q8(k)) && k->span);
     kernel_begin(b, name);
-    int64_t part_bytes = attention_part_bytes(k->head_dim);
+    int64_t part_bytes = attention_part_bytes(k->head_dim), heads = attention_group(k);
     attention_emitter e;
     attention_call_begin(&e, b, k);
-    e.o = scratch(b, e.group * e.row * 4);
+    e.o = e.joined_o = scratch(b, heads * e.row * 4);
+    e.joined_m = scratch(b, heads * 4);
+    e.joined_l = scratch(b, heads * 4);
     e.n_tokens = const_i(b, 1);
-    e.n_rows = const_i(b, e.group);
+    e.n_rows = const_i(b, heads);
     value parts = operand(b, 0), y = operand(b, 1), stride = mul_i(b, e.all_tokens, k->n_heads * part_bytes);
-    loop tiles, rows;
+    loop tiles, rows, spans;
     loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
     e.head = rem_i(b, tiles.iv, k->n_kv_heads);
     value token = div_i(b, tiles.iv, k->n_kv_heads);
-    value first = mul_i(b, tiles.iv, e.group); // of the token's heads, counted over all tokens
-    attention_emit_zero_outputs(&e);
-    loop_begin(b, &rows, const_i(b, 0), const_i(b, e.group), 1, 0, NULL);
-    value part = attention_row(&e, parts, add(b, first, rows.iv), part_bytes);
-    emit_merged_row(&e, part, stride, attention_row(&e, e.o, rows.iv, 4 * e.row));
+    value first = mul_i(b, tiles.iv, heads); // of the token's heads, counted over all tokens
+    emit_nothing_joined(&e);
+    loop_begin(b, &rows, const_i(b, 0), e.n_rows, 1, 0, NULL);
+    loop_begin(b, &spans, const_i(b, 0), e.n_spans, 1, 0, NULL);
+    value part = attention_row(&e, at(b, parts, mul(b, spans.iv, stride), 0), add(b, first, rows.iv), part_bytes);
+    value m = load(b, part, (value){0}, 4 * e.row, b->f32), l = load(b, part, (value){0}, 4 * e.row + 4, b->f32);
+    emit_join(&e, rows.iv, part, m, l);
+    loop_end(b, &spans, NULL);
     loop_end(b, &rows, NULL);
-    attention_emit_store(&e, attention_row(&e, y, token, attention_output_bytes(k)));
+    emit_finish(&e, attention_row(&e, y, token, attention_output_bytes(k)));
     loop_end(b, &tiles, NULL);
     kernel_end(b);
 }

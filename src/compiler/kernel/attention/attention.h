@@ -16,14 +16,17 @@
 //     for each 64 positions:  S = Q K^T;  mask;  M' = max(M, S);  S = 2^(S - M');  C = 2^(M - M');  O = C O + S V
 //
 // S = Q K^T and O = C O + S V are register tiles of R rows x a few vectors; a single token takes tiles of its own
-// shape. Every score and every output is summed in the same order whatever the tiles are, so that a token's result does
-// not depend on the other tokens of the call.
+// shape. Every score and every output is summed in the same order whatever the tiles are.
 //
-// A few tokens deep in a context have too few tiles for all threads, and uneven ones. Such a call is split at every
-// ATTENTION_SPAN positions, whatever the number of threads, so that results do not depend on it: a tile then stops
-// before it divides by L and leaves M, L and O of its span in a row of parts, and attention_merge adds the spans up:
+// Over a cache, the loop is over one span of `span` positions, from a multiple of it on, and what spans give is joined
+// in their order, whether one tile goes through all of them or not:
 //
-//     M = max(M_s);  y = sum(2^(M_s - M) O_s) / sum(2^(M_s - M) L_s)
+//     M' = max(M, M_s);  L = 2^(M - M') L + 2^(M_s - M') L_s;  O = 2^(M - M') O + 2^(M_s - M') O_s
+//
+// A few tokens deep in a context have too few tiles for all threads, and uneven ones. Such a call is split: a tile sees
+// one span and leaves its M, L and O in a row of parts, and attention_merge joins them. A span that a row does not see
+// changes no bit of what it is joined with. So a token's result depends on its position and what it sees, not on the
+// other tokens of the call, the split, or the number of threads.
 //
 // Cost a token and head: 4 * head_dim flops a position; a tile reads the key head's part of the cache once.
 #ifndef WELFORD_COMPILER_KERNEL_ATTENTION_ATTENTION_H
@@ -33,14 +36,14 @@
 #include "runtime/program/kv.h"
 
 // attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
-// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 span. Positions from n_past + n_tokens on may hold anything, even NaN.
-// With a span of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens,
+// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 split. Positions from n_past + n_tokens on may hold anything, even NaN.
+// With a split of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens,
 // n_heads] of attention_part_bytes each, counted from the first span that some token sees.
 // Batched: q, K, V and y are n_sequences of those, one behind the other; size 4 n_sequences.
 // With a mask: operand 4 mask f32, of which a row holds n_ctx numbers; sizes 5, 6, 7 elements between its sequences,
 // heads, tokens (0: the same for all).
 // With a sink: the last operand sink f32 [n_heads]. It joins the sum of weights as a position with a value of 0 would.
-// Batched and masked calls, and those with a sink, have the span 0.
+// Batched and masked calls, and those with a sink, have no spans and are not split.
 //
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
@@ -50,6 +53,7 @@ typedef struct attention_kernel {
     bool kv_f32;
     bool out_q8;      // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
     int64_t window;   // a token sees so many positions, itself included; 0: all
+    int64_t span;     // positions that are summed before they are joined with others, a multiple of 64; 0: all
     double softcap;   // scores become softcap * tanh(score / softcap); 0: they stay
     bool full;        // a token sees all n_past + n_tokens positions (n_past may be negative); without window
     bool mask;        // is added to the scores
@@ -62,7 +66,7 @@ typedef struct attention_kernel {
 bool attention_can_q8(const attention_kernel *k);
 
 enum {
-    ATTENTION_SPAN = 256,       // positions; of the size of what is gained: 3 us a tile, beside 1 us for the merge
+    ATTENTION_SPAN = 256,       // over the cache; of the size of what a split gains: 3 us a tile, 1 us for the merge
     ATTENTION_SPLIT_TOKENS = 8, // most tokens of a call that is worth a split: it bounds the memory of parts
 };
 
@@ -75,8 +79,7 @@ typedef struct attention_tiles {
 // Bytes of one token's and head's O [row], M, L of a span.
 static inline int64_t attention_part_bytes(int64_t head_dim) { return 4 * kv_row(head_dim) + 64; }
 
-// Spans that a call may touch: ceil((n_past + n_tokens) / ATTENTION_SPAN) without a window (0 is returned), else so
-// many.
+// Spans that a call may touch: ceil((n_past + n_tokens) / span) without a window (0 is returned), else so many.
 int64_t attention_window_spans(const attention_kernel *k);
 
 // Tiles of each span of a call of up to ATTENTION_SPLIT_TOKENS.

@@ -116,7 +116,7 @@ static void build_values(builder *b, const void *params, const char *name)
     loop_end(b, &rows, NULL);
     loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
     attention_tile_begin(&e, tiles.iv);
-    attention_emit_zero_outputs(&e);
+    attention_emit_zero_outputs(&e, e.o);
     loop_begin(b, &blocks, e.from, e.to, KEYS, 0, NULL);
     e.s = scores_block(&e, operand(b, 0), blocks.iv);
     attention_emit_outputs(&e, blocks.iv, attention_block(&e, e.values, add_i(b, blocks.iv, KEYS)));

@@ -157,7 +157,7 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
     harness h;
     wf_error err = {0};
     // the cache ends with the position of the token, so that reading all of it is reading what attention reads
-    bench s = {.k = k, .pool = pool, .dims = {1, DEPTH - 1, DEPTH, ATTENTION_SPAN}, .n_spans = DEPTH / ATTENTION_SPAN};
+    bench s = {.k = k, .pool = pool, .dims = {1, DEPTH - 1, DEPTH, 1}, .n_spans = DEPTH / ATTENTION_SPAN};
     s.half = (size_t)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
     s.n_layers = MEMORY_BYTES / (int64_t)(2 * s.half);
     size_t rows = (size_t)(PREFILL * k->n_heads * k->head_dim) * 4;
@@ -201,6 +201,7 @@ int main(int argc, char **argv)
             attention_kernel k = {.n_heads = shapes[i].n_heads,
                                   .n_kv_heads = shapes[i].n_kv_heads,
                                   .head_dim = shapes[i].head_dim,
+                                  .span = ATTENTION_SPAN,
                                   .scale = 1 / sqrt((double)shapes[i].head_dim),
                                   .kv_f32 = f32};
             run_bench(argc > 2 ? argv[2] : "native", pool, shapes[i].model, &k);

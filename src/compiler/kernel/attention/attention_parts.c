@@ -24,6 +24,7 @@ const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS] = {
     KERNEL_FIELD(attention_kernel, n_kv_heads, FIELD_INT, "_"),
     KERNEL_FIELD(attention_kernel, head_dim, FIELD_INT, "x"),
     KERNEL_FIELD(attention_kernel, window, FIELD_INT, "_w"),
+    KERNEL_FIELD(attention_kernel, span, FIELD_INT, "_span"),
     KERNEL_FIELD(attention_kernel, kv_f32, FIELD_BOOL, "_f32"),
     KERNEL_FIELD(attention_kernel, out_q8, FIELD_BOOL, "_q8"),
     KERNEL_FIELD(attention_kernel, scale, FIELD_F64, "_s"),
@@ -101,8 +102,7 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->all_tokens = dim(b, 0);
     e->past = dim(b, 1);
     e->n_ctx = dim(b, 2);
-    value span = dim(b, 3);
-    e->span = select_(b, cmp_i(b, CMP_EQ, span, const_i(b, 0)), e->n_ctx, span);
+    e->span = select_(b, cmp_i(b, CMP_EQ, dim(b, 3), const_i(b, 0)), e->n_ctx, const_i(b, k->span));
     if (k->batched) e->n_sequences = dim(b, 4);
     for (int i = 0; i < 3 && k->mask; i++) e->mask_strides[i] = dim(b, 5 + i);
     e->n_positions = add(b, e->past, e->all_tokens);
@@ -410,12 +410,12 @@ void attention_emit_queries(const attention_emitter *e, value q)
     loop_end(b, &tokens, NULL);
 }
 
-void attention_emit_zero_outputs(const attention_emitter *e)
+void attention_emit_zero_outputs(const attention_emitter *e, value o)
 {
     builder *b = e->b;
     loop cols;
     loop_begin(b, &cols, const_i(b, 0), mul_i(b, e->n_rows, e->row), b->target.lanes, 0, NULL);
-    store(b, const_f(b, e->vf, 0), e->o, mul_i(b, cols.iv, 4), 0);
+    store(b, const_f(b, e->vf, 0), o, mul_i(b, cols.iv, 4), 0);
     loop_end(b, &cols, NULL);
 }
 

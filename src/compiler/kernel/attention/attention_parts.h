@@ -17,12 +17,14 @@ typedef struct attention_emitter {
     int64_t group, element; // element: bytes of one in the cache
     int64_t row;            // features of a row of Q, O, V
     int64_t tile_tokens;
-    type vf, half;          // a vector of f32, the same as the cache holds it
-    value q, s, o, m, l, c; // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
+    type vf, half;                      // a vector of f32, the same as the cache holds it
+    value q, s, o, m, l, c;             // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
+    value joined_o, joined_m, joined_l; // O, M, L of all spans so far; L of a row is one number
     // of the call
     value k_cache, v_cache; // null: not read
     value mask, sink;       // null: none
-    value all_tokens, past, n_ctx, span;
+    value all_tokens, past, n_ctx;
+    value span;                // positions of a tile: those of a span where the call is split, else all
     value n_positions;         // n_past + n_tokens
     value n_blocks;            // of tokens
     value first_span, n_spans; // that its tokens see some of
@@ -52,7 +54,7 @@ int64_t attention_group(const attention_kernel *k);   // query heads of a key he
 int attention_most_rows(const kernel_target *target); // of a register tile
 
 // The parameters. Those that matter to every kernel of attention come first, then those of the cache and the result.
-enum { ATTENTION_SHAPE_FIELDS = 4, ATTENTION_CACHE_FIELDS = 6, ATTENTION_ALL_FIELDS = 13 };
+enum { ATTENTION_SHAPE_FIELDS = 4, ATTENTION_CACHE_FIELDS = 7, ATTENTION_ALL_FIELDS = 14 };
 extern const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS];
 
 // Fills in what does not depend on a tile; sizes are the kernel's (attention.h). Scratch, caches and mask are the
@@ -77,7 +79,7 @@ value attention_block(const attention_emitter *e, value part, value k0); // of e
 void attention_emit_scores(const attention_emitter *e, value k0, value next);
 // O = C O + S V for that block.
 void attention_emit_outputs(const attention_emitter *e, value k0, value next);
-void attention_emit_zero_outputs(const attention_emitter *e); // O = 0
+void attention_emit_zero_outputs(const attention_emitter *e, value o); // O = 0
 // to[i] = from[i] * scale for a row; from may be to.
 void attention_emit_scaled_row(const attention_emitter *e, value from, value to, value scale);
 // Rows of O to where they go: y is the row of the tile's first token.

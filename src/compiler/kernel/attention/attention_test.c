@@ -1,7 +1,7 @@
 // Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
-// soft caps; NaN wherever nothing was written; any split of the tiles and any division into calls gives the same bytes.
-// All of it again with the positions cut into spans and merged, which must also be within 1e-5 of the whole, and by the
-// three kernels that compute it unfused (attention_apart.h).
+// soft caps; NaN wherever nothing was written; any division into tiles or calls, split at spans and merged or not, gives
+// the same bytes. All of it again by the three kernels that compute it unfused (attention_apart.h), which must also be
+// within 1e-5 of the fused.
 #include "compiler/kernel/attention/attention.h"
 
 #include <math.h>
@@ -112,21 +112,22 @@ static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
 }
 
 // Spans that the call's tokens see some of.
-static int64_t n_spans(const call *c, int64_t span)
+static int64_t n_spans(const call *c)
 {
+    int64_t span = c->k.span;
     int64_t first = c->k.window && c->n_past + 1 > c->k.window ? c->n_past + 1 - c->k.window : 0;
     return (positions(c) - 1) / span + 1 - first / span;
 }
 
 // The same in parts: tiles from the last to the first, one more span than there are; then the merge.
-static void run_split(const call *c, unsigned char *y, int64_t span)
+static void run_split(const call *c, unsigned char *y)
 {
     size_t part_bytes = (size_t)attention_part_bytes(c->k.head_dim), span_parts = (size_t)(c->n_tokens * c->k.n_heads);
-    size_t parts_bytes = (size_t)(n_spans(c, span) + 1) * span_parts * part_bytes;
+    size_t parts_bytes = (size_t)(n_spans(c) + 1) * span_parts * part_bytes;
     unsigned char *parts = filled_memory(parts_bytes, 0xff);
     void *buffers[] = {c->q, c->k_cache, c->v_cache, parts}, *merge_buffers[] = {parts, y};
-    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, span};
-    for (int64_t t = (n_spans(c, span) + 1) * n_tiles(c); t-- > 0;) c->functions[WHOLE](buffers, dims, t, t + 1);
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 1};
+    for (int64_t t = (n_spans(c) + 1) * n_tiles(c); t-- > 0;) c->functions[WHOLE](buffers, dims, t, t + 1);
     for (size_t i = 0; i < 64; i++) assert_int_equal(parts[parts_bytes + i], 0xff);
     memset(parts + parts_bytes - span_parts * part_bytes, 0xff, span_parts * part_bytes);
     for (int64_t t = c->n_tokens * c->k.n_kv_heads; t-- > 0;) c->functions[MERGE](merge_buffers, dims, t, t + 1);
@@ -208,21 +209,20 @@ static void check_token(const call *c, const char *what, const unsigned char *y,
     }
 }
 
-enum { APART = -1 };
+typedef enum how { IN_ONE, SPLIT, APART } how;
 
-// In one call (0), in spans, or APART.
-static void run_how(const call *c, unsigned char *y, int64_t span)
+static void run_how(const call *c, unsigned char *y, how way)
 {
-    if (span == APART)
+    if (way == APART)
         run_apart(c, y);
-    else if (span)
-        run_split(c, y, span);
+    else if (way == SPLIT)
+        run_split(c, y);
     else
         run(c, y, 0, n_tiles(c));
 }
 
-// The token alone, as the decode step that it could have been; span as in run_how.
-static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token, int64_t span)
+// The token alone, as the decode step that it could have been.
+static void check_alone(const call *c, const char *what, const unsigned char *y, int64_t token, how way)
 {
     call one = *c;
     one.n_tokens = 1;
@@ -233,7 +233,7 @@ static void check_alone(const call *c, const char *what, const unsigned char *y,
                   *q = filled_memory((size_t)(4 * c->k.n_heads * c->k.head_dim), 0);
     memcpy(q, one.q, (size_t)(4 * c->k.n_heads * c->k.head_dim));
     one.q = (float *)(void *)q;
-    run_how(&one, alone, span);
+    run_how(&one, alone, way);
     if (memcmp(alone, y + (size_t)token * bytes, bytes))
         fail_msg("%s, n_tokens %d, n_past %d: token %d differs when computed alone", what, (int)c->n_tokens,
                  (int)c->n_past, (int)token);
@@ -241,30 +241,30 @@ static void check_alone(const call *c, const char *what, const unsigned char *y,
     free(alone);
 }
 
-static void check_tokens(const call *c, const char *what, const unsigned char *y, int64_t span)
+static void check_tokens(const call *c, const char *what, const unsigned char *y, how way)
 {
     int64_t step = 1 + c->n_tokens / 8; // with the first and the last token
     for (int64_t t = 0; t < c->n_tokens; t += step) check_token(c, what, y, t);
     check_token(c, what, y, c->n_tokens - 1);
-    check_alone(c, what, y, 0, span);
-    check_alone(c, what, y, c->n_tokens / 2, span);
-    check_alone(c, what, y, c->n_tokens - 1, span);
+    check_alone(c, what, y, 0, way);
+    check_alone(c, what, y, c->n_tokens / 2, way);
+    check_alone(c, what, y, c->n_tokens - 1, way);
 }
 
-static void check_how(const call *c, const char *what, const unsigned char *whole, int64_t span)
+static void check_apart(const call *c, const char *what, const unsigned char *whole)
 {
     size_t bytes = (size_t)(c->n_tokens * row_bytes(c));
     unsigned char *y = filled_memory(bytes, 0x7f);
     char where[200];
-    snprintf(where, sizeof where, span == APART ? "%s, unfused" : "%s, spans of %d", what, (int)span);
-    run_how(c, y, span);
+    snprintf(where, sizeof where, "%s, unfused", what);
+    run_apart(c, y);
     for (size_t i = 0; i < 64; i++) assert_int_equal(y[bytes + i], 0x7f);
-    check_tokens(c, where, y, span);
+    check_tokens(c, where, y, APART);
     for (size_t i = 0; i < bytes / 4 && !c->k.out_q8; i++) {
         float a, b;
         memcpy(&a, y + 4 * i, 4);
         memcpy(&b, whole + 4 * i, 4);
-        if (!(fabsf(a - b) <= 1e-5f)) fail_msg("%s: %.9g at %zu, %.9g when whole", where, (double)a, i, (double)b);
+        if (!(fabsf(a - b) <= 1e-5f)) fail_msg("%s: %.9g at %zu, %.9g fused", where, (double)a, i, (double)b);
     }
     free(y);
 }
@@ -277,10 +277,14 @@ static void check_call(const call *c, const char *what)
     for (int i = 0; i < 64; i++) assert_int_equal(y[bytes + (size_t)i], 0x7f);
     for (int64_t t = n_tiles(c); t-- > 0;) run(c, split, t, t + 1);
     if (memcmp(y, split, bytes)) fail_msg("%s: the split of tiles shows", what);
-    check_tokens(c, what, y, 0);
-    check_how(c, what, y, 64);
-    check_how(c, what, y, ATTENTION_SPAN);
-    if (c->functions[SCORES]) check_how(c, what, y, APART);
+    check_tokens(c, what, y, IN_ONE);
+    if (c->k.span) {
+        memset(split, 0x7f, bytes + 64);
+        run_split(c, split);
+        if (memcmp(y, split, bytes + 64)) fail_msg("%s: the split at spans shows", what);
+        check_tokens(c, what, y, SPLIT);
+    }
+    if (c->functions[SCORES]) check_apart(c, what, y);
     free(y);
     free(split);
 }
@@ -293,6 +297,7 @@ static attention_kernel basic(int64_t group, int64_t n_kv_heads, int64_t head_di
     return (attention_kernel){.n_heads = group * n_kv_heads,
                               .n_kv_heads = n_kv_heads,
                               .head_dim = head_dim,
+                              .span = 64,
                               .scale = 1 / sqrt((double)head_dim)};
 }
 
@@ -378,6 +383,7 @@ static void test_forms(void **state)
         kernels[i] = basic(i % 2 ? 1 : 3, 2, i % 2 ? 64 : 80);
         kernels[i].kv_f32 = i & 2;
         kernels[i].out_q8 = i & 4;
+        kernels[i].span = i % 3 ? 128 : ATTENTION_SPAN;
         if (!attention_can_q8(&kernels[i])) kernels[i].n_heads = 2 * kernels[i].n_kv_heads;
     }
     check_kernels(*state, kernels, 8, 2, 5, 1);
@@ -391,6 +397,7 @@ static void test_windows_and_caps(void **state)
         kernels[i] = basic(1 + i % 3, 2, 64);
         kernels[i].window = windows[i];
         if (i % 2) kernels[i].softcap = 5;
+        if (i % 3 == 2) kernels[i].span = 128;
     }
     check_kernels(*state, kernels, 6, 3, ALL_SIZES, 4);
 }
@@ -441,9 +448,8 @@ static void test_nan_query(void **state)
     int64_t features = k.n_heads * k.head_dim, token = 9, head = 4;
     c.q[token * features + head * k.head_dim + 13] = NAN;
     float *y = filled_memory((size_t)(20 * features * 4), 0);
-    static const int64_t spans[] = {0, 64, APART};
-    for (int how = 0; how < 3; how++) {
-        run_how(&c, (unsigned char *)y, spans[how]);
+    for (how way = IN_ONE; way <= APART; way++) {
+        run_how(&c, (unsigned char *)y, way);
         for (int64_t i = 0; i < 20 * features; i++)
             assert_true(isnan(y[i]) == (i / features == token && i % features / k.head_dim == head));
     }
@@ -457,12 +463,13 @@ static void test_window_spans(void **state)
 {
     (void)state;
     attention_kernel k = basic(1, 1, 64);
+    k.span = ATTENTION_SPAN;
     assert_int_equal(attention_window_spans(&k), 0);
     for (k.window = 1; k.window < 1500; k.window += 7) {
         int64_t most = 0;
         for (int64_t past = 0; past < 3 * ATTENTION_SPAN + k.window; past++) {
             call c = {.k = k, .n_tokens = ATTENTION_SPLIT_TOKENS, .n_past = past};
-            if (n_spans(&c, ATTENTION_SPAN) > most) most = n_spans(&c, ATTENTION_SPAN);
+            if (n_spans(&c) > most) most = n_spans(&c);
         }
         assert_int_equal(attention_window_spans(&k), most);
     }

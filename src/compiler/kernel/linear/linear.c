@@ -13,16 +13,28 @@ enum {
     CHUNK_COLUMNS = 256,      // chunks are multiples of this
     BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
-    UNROLL = 16,                 // the float loops' longest step over columns
+    FLOAT_PREFETCH_ROWS =
+        6,         // most rows of a tile of floats that prefetches: a fifth faster where weights come from memory
+    PAIR_ROWS = 3, // most rows of which two chunks are summed side by side
+    PAIR_COLUMNS = 2 * CHUNK_COLUMNS,
+    UNROLL = 16,                 // floats beyond a multiple of it come one by one
     ROUNDED_BYTES_MAX = 1 << 20, // of rounded rows on the stack: above it, FMA
 };
 
 typedef struct cut {
-    int tiles[4], n_tiles; // rows of the register tiles, largest first, the last one 1
+    int tiles[7], n_tiles; // rows of the register tiles, largest first, the last one 1
     int64_t chunk;         // columns that are summed before the next rows' turn
     int64_t whole;         // columns that the loops cover; the rest, fewer than UNROLL, come one by one
     int64_t block;         // rows of x whose sums are kept
 } cut;
+
+// Columns [lo, hi) of a panel: of a chunk, or of `chunks` of them, the first one's; or, where `rest` is not 0, the last
+// few floats from lo on.
+typedef struct span {
+    value lo, hi;
+    int chunks, rest;
+    bool begin; // there are no sums yet
+} span;
 
 static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -34,7 +46,11 @@ static cut choose_cut(const linear *l)
     // operands; the sums in f32 are needed once a block and lie on the stack. 32 registers: 12 rows times one vector.
     bool wide = l->b->target.lanes == 16;
     int most = wide ? 12 : l->quant && l->quant->low_bits == 8 && !l->b->target.vpdpbusd ? 4 : 6;
-    for (int rows = most; rows; rows = rows > 4 ? 4 : rows / 2) c.tiles[c.n_tiles++] = rows;
+    static const int sizes[] = {12, 6, 5, 4, 3, 2, 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int rows = sizes[i];
+        if (rows <= most && (!l->quant || rows == most || rows == 4 || rows <= 2)) c.tiles[c.n_tiles++] = rows;
+    }
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
     if (fitting < CHUNK_COLUMNS) fitting = CHUNK_COLUMNS;
@@ -49,61 +65,93 @@ static cut choose_cut(const linear *l)
 
 // ---- sums: [panel of the tile][row of the block][16] f32 on the stack
 
-// One register tile over columns [lo, hi), or over the last few where `rest` is not 0; adds to its sums, or begins
-// them.
-static void sum_tile(linear *l, int rows, value x_row, value panel, value lo, value hi, int rest, bool begin,
-                     value sums_at)
+// What becomes of the sums of a register tile's columns: they begin its sums, or are added to them.
+static void keep_sums(linear *l, const value *sums, int n, bool begin, value sums_at)
 {
     builder *b = l->b;
-    int n = b->target.lanes, per_chain = rows * l->nv, chains = 1;
-    while (!l->quant && !rest && 2 * chains * per_chain <= 8) chains *= 2;
-    int step = l->quant ? QUANT_BLOCK : chains >= 4 ? 2 * chains : l->rounded ? 8 : 4;
-    void (*float_columns)(linear *, int, value, value, int, int, value, const value *, value *) =
-        l->rounded ? linear_rounded_columns : linear_float_columns;
-    value sums[LOOP_MAX], next[LOOP_MAX];
-    for (int i = 0; i < chains * per_chain; i++)
-        sums[i] = begin || i >= per_chain ? const_f(b, l->vf, 0) : load(b, sums_at, (value){0}, i * n * 4, l->vf);
-    if (rest) {
-        float_columns(l, rows, x_row, lo, rest, 1, panel, sums, next);
-    } else {
-        loop columns;
-        loop_begin(b, &columns, l->quant ? div_i(b, lo, QUANT_BLOCK) : lo, l->quant ? div_i(b, hi, QUANT_BLOCK) : hi,
-                   l->quant ? 1 : step, chains * per_chain, sums);
-        if (l->quant)
-            linear_quant_block(l, rows, x_row, columns.iv, panel, columns.args, next);
-        else
-            float_columns(l, rows, x_row, columns.iv, step, chains, panel, columns.args, next);
-        loop_end(b, &columns, next);
-        for (int i = 0; i < chains * per_chain; i++) next[i] = columns.results[i];
-    }
-    for (int i = 0; i < per_chain; i++) {
-        for (int half = chains / 2; half >= 1; half /= 2)
-            for (int c = 0; c < half; c++)
-                next[c * per_chain + i] = add_f(b, next[c * per_chain + i], next[(c + half) * per_chain + i]);
-        store(b, next[i], sums_at, (value){0}, i * n * 4);
+    for (int i = 0; i < n; i++) {
+        int64_t offset = (int64_t)i * b->target.lanes * 4;
+        value sum = begin ? sums[i] : add_f(b, load(b, sums_at, (value){0}, offset, l->vf), sums[i]);
+        store(b, sum, sums_at, (value){0}, offset);
     }
 }
 
-// All rows of a block over some columns, in register tiles of falling size.
-static void sum_rows(linear *l, const cut *c, value x, value n_rows, value panel, value lo, value hi, int rest,
-                     bool begin, value sums)
+// Floats: columns [lo, hi) of a chunk, from zero on; with `chunks` of 2, as many of the next one beside them.
+static void sum_float_tile(linear *l, const span *s, int rows, value x_row, value panel, value sums_at)
+{
+    builder *b = l->b;
+    int n = rows * l->nv, bytes = (int)weight_type_file_bytes(l->weights, 1);
+    int step = l->rounded || n * s->chunks <= 4 || (bytes == 2 && n == 8) ? 8 : 4;
+    value sums[LOOP_MAX], next[LOOP_MAX];
+    for (int i = 0; i < s->chunks * n; i++) sums[i] = const_f(b, l->vf, 0);
+    loop columns;
+    loop_begin(b, &columns, s->lo, s->hi, step, s->chunks * n, sums);
+    // a chunk is followed by the one beside it, and that by the pair's next
+    int64_t reach = PREFETCH_BYTES / (PANEL_ROWS * bytes);
+    value ahead = add_i(b, columns.iv, reach);
+    if (s->chunks == 2) ahead = add(b, ahead, and_i(b, ahead, CHUNK_COLUMNS));
+    for (int c = 0; c < s->chunks; c++) {
+        int64_t skip = c * CHUNK_COLUMNS;
+        if (rows <= FLOAT_PREFETCH_ROWS) linear_prefetch_columns(l, panel, add_i(b, ahead, skip), step);
+        linear_float_columns(l, rows, x_row, add_i(b, columns.iv, skip), step, panel, columns.args + c * n,
+                             next + c * n);
+    }
+    loop_end(b, &columns, next);
+    for (int c = 0; c < s->chunks; c++) keep_sums(l, columns.results + c * n, n, s->begin && !c, sums_at);
+}
+
+static void sum_quant_tile(linear *l, const span *s, int rows, value x_row, value panel, value sums_at)
+{
+    builder *b = l->b;
+    int n = rows * l->nv, bytes = b->target.lanes * 4;
+    value sums[LOOP_MAX], next[LOOP_MAX];
+    for (int i = 0; i < n; i++)
+        sums[i] = s->begin ? const_f(b, l->vf, 0) : load(b, sums_at, (value){0}, i * bytes, l->vf);
+    loop blocks;
+    loop_begin(b, &blocks, div_i(b, s->lo, QUANT_BLOCK), div_i(b, s->hi, QUANT_BLOCK), 1, n, sums);
+    linear_quant_block(l, rows, x_row, blocks.iv, panel, blocks.args, next);
+    loop_end(b, &blocks, next);
+    keep_sums(l, blocks.results, n, true, sums_at);
+}
+
+// The last few columns of floats.
+static void sum_rest(linear *l, const span *s, int rows, value x_row, value panel, value sums_at)
+{
+    builder *b = l->b;
+    int n = rows * l->nv;
+    value sums[LOOP_MAX], next[LOOP_MAX];
+    for (int i = 0; i < n; i++) sums[i] = load(b, sums_at, (value){0}, i * b->target.lanes * 4, l->vf);
+    linear_float_columns(l, rows, x_row, s->lo, s->rest, panel, sums, next);
+    keep_sums(l, next, n, true, sums_at);
+}
+
+// All rows of a block over some columns, in register tiles of falling size, of at most `most` rows.
+static void sum_rows(linear *l, const cut *c, const span *s, int most, value x, value n_rows, value panel, value sums)
 {
     builder *b = l->b;
     value row = const_i(b, 0);
     for (int t = 0; t < c->n_tiles; t++) {
         int rows = c->tiles[t];
+        if (rows > most) continue;
         value end = n_rows;
         if (rows > 1) {
-            value left = rem_i(b, sub(b, n_rows, row), rows);
+            value all = sub(b, n_rows, row), left = rem_i(b, all, rows), one_less = {0};
             end = sub(b, n_rows, left);
-            // 8 rows are faster as 4 and 4 than as 6 and 2
-            if (rows == 6)
-                end = select_(b, cmp_i(b, CMP_EQ, left, const_i(b, 2)), max_s(b, row, add_i(b, end, -6)), end);
+            // 8 rows are faster as 4 and 4 than as 6 and 2; of floats, which have few sums in flight, 7 as 4 and 3
+            if (rows == 6) one_less = cmp_i(b, CMP_EQ, left, const_i(b, 2));
+            if (!l->quant && rows >= 6) {
+                value one = cmp_i(b, CMP_EQ, left, const_i(b, 1)), two = cmp_i(b, CMP_EQ, left, const_i(b, 2));
+                one_less = or_(b, one, two);
+            }
+            if (one_less.ptr) end = select_(b, one_less, max_s(b, row, add_i(b, end, -rows)), end);
+            if (rows == 5) end = select_(b, cmp_i(b, CMP_EQ, all, const_i(b, 5)), n_rows, row);
         }
         loop tiles;
         loop_begin(b, &tiles, row, end, rows, 0, NULL);
         value x_row = at(b, x, mul_i(b, tiles.iv, l->x_bytes), 0);
-        sum_tile(l, rows, x_row, panel, lo, hi, rest, begin, at(b, sums, mul_i(b, tiles.iv, PANEL_ROWS * 4), 0));
+        (l->quant  ? sum_quant_tile
+         : s->rest ? sum_rest
+                   : sum_float_tile)(l, s, rows, x_row, panel, at(b, sums, mul_i(b, tiles.iv, PANEL_ROWS * 4), 0));
         loop_end(b, &tiles, NULL);
         row = end;
     }
@@ -113,25 +161,37 @@ static void sum_rows(linear *l, const cut *c, value x, value n_rows, value panel
 static void sum_panel(linear *l, const cut *c, value x, value n_rows, value panel, value sums)
 {
     builder *b = l->b;
+    int most = c->tiles[0];
     value zero = const_i(b, 0), whole = const_i(b, c->whole);
-    bool chunks = c->chunk < c->whole;
-    if (chunks || !c->whole) {
+    span s = {.lo = zero, .hi = whole, .chunks = 1, .begin = c->whole && c->chunk >= c->whole};
+    if (!s.begin) {
         loop rows;
         loop_begin(b, &rows, zero, n_rows, 1, 0, NULL);
         for (int v = 0; v < l->nv; v++)
             store(b, const_f(b, l->vf, 0), sums, mul_i(b, rows.iv, PANEL_ROWS * 4), v * b->target.lanes * 4);
         loop_end(b, &rows, NULL);
     }
-    if (chunks) {
-        loop parts;
-        loop_begin(b, &parts, zero, whole, c->chunk, 0, NULL);
-        sum_rows(l, c, x, n_rows, panel, parts.iv, min_s(b, add_i(b, parts.iv, c->chunk), whole), 0, false, sums);
-        loop_end(b, &parts, NULL);
+    if (s.begin) {
+        sum_rows(l, c, &s, most, x, n_rows, panel, sums);
     } else if (c->whole) {
-        sum_rows(l, c, x, n_rows, panel, zero, whole, 0, true, sums);
+        value first = zero;
+        loop parts;
+        if (!l->quant && c->whole >= PAIR_COLUMNS) {
+            first = select_(b, cmp_i(b, CMP_LE, n_rows, const_i(b, PAIR_ROWS)),
+                            const_i(b, c->whole / PAIR_COLUMNS * PAIR_COLUMNS), zero);
+            loop_begin(b, &parts, zero, first, PAIR_COLUMNS, 0, NULL);
+            span pair = {.lo = parts.iv, .hi = add_i(b, parts.iv, CHUNK_COLUMNS), .chunks = 2};
+            sum_rows(l, c, &pair, PAIR_ROWS, x, n_rows, panel, sums);
+            loop_end(b, &parts, NULL);
+        }
+        loop_begin(b, &parts, first, whole, c->chunk, 0, NULL);
+        s.lo = parts.iv;
+        s.hi = min_s(b, add_i(b, parts.iv, c->chunk), whole);
+        sum_rows(l, c, &s, most, x, n_rows, panel, sums);
+        loop_end(b, &parts, NULL);
     }
-    int rest = (int)(l->k->cols - c->whole);
-    if (rest) sum_rows(l, c, x, n_rows, panel, whole, whole, rest, false, sums);
+    span rest = {.lo = whole, .rest = (int)(l->k->cols - c->whole)};
+    if (rest.rest) sum_rows(l, c, &rest, most, x, n_rows, panel, sums);
 }
 
 // ---- what becomes of the sums: one row

@@ -7,8 +7,18 @@
 // One tile is one panel (swiglu: a gate panel and its up panel; with q8 output two such pairs) times all rows: a thread
 // reads its panels as one stream. Rows are taken in blocks that fit into the second-level cache, columns in chunks of
 // which panel and rows fit into the first-level cache together, and within them register tiles of 6, 4, 2 and 1 rows
-// times 16 features (12, 4, 2, 1 in 512 bits; 4, 2, 1 of Q8_0 on AVX2). Sums lie on the stack until a block of rows is
-// done, so that what follows (bias, residual, activation, quantising) is compiled once, for one row.
+// times 16 features (12, 4, 2, 1 in 512 bits; 4, 2, 1 of Q8_0 on AVX2; of floats also 5 and 3, and in 512 bits 6). Sums
+// lie on the stack until a block of rows is done, so that what follows (bias, residual, activation, quantising) is
+// compiled once, for one row.
+//
+// Every output is summed in one order, whatever the number of rows and of threads:
+//
+//   quants   block by block of 32 columns, each added to the sum of those before
+//   floats   chunk by chunk of 256 columns, each summed from zero on column by column (pair by pair with vdpbf16ps) and
+//            then added to the sum of those before; then the last columns, fewer than 16, one by one
+//
+// One to three rows have too few sums in flight for the latency of a multiply-add: they take two chunks of floats side
+// by side, which changes no sum and reads two streams.
 //
 // Cost a tile and row: 2 * 16 * cols operations, one panel of bytes for all rows together, whose second tile finds it
 // in the first-level cache. Measured on one thread of a shared Zen 3 (AVX2, 3.2 GHz), 1536 columns, by linear_bench;

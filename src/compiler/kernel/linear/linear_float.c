@@ -8,6 +8,8 @@
 // wrong by at most 2^-8 of itself; the NMSE is 2.8e-6 for normally distributed x, and never more than 2^-16 for errors
 // of random signs. llama.cpp rounds them too. Keeping x exact as the sum of two bf16 would take two vdpbf16ps a pair
 // and so be no faster than FMA, which is exact and is what WELFORD_CPU=icelake-server asks for.
+#include <string.h>
+
 #include "compiler/kernel/linear/linear_parts.h"
 
 // Weights of column `column + j`. Pairs of bf16 are loaded once for each of their two columns: registers are scarcer
@@ -30,29 +32,6 @@ static void load_column(linear *l, value panel, value column, int j, value w[MAX
     }
 }
 
-void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
-                          const value *sums, value *next)
-{
-    builder *b = l->b;
-    int per_chain = rows * l->nv;
-    for (int i = 0; i < chains * per_chain; i++) next[i] = sums[i];
-    value column_bytes = mul_i(b, column, 4);
-    bool pairs = l->weights->pairs;
-    int64_t bytes = PANEL_ROWS * (int64_t)weight_type_file_bytes(l->weights, 1); // of a column of the panel
-    if (rows <= FEW_ROWS && bytes == 32)                                         // f32 is as fast without
-        linear_prefetch(b, at(b, panel, mul_i(b, column, bytes), 0), step * bytes);
-    for (int j = 0; j < step; j++) {
-        value w[MAX_VECTORS], *chain = next + (pairs ? j / 2 : j) % chains * per_chain;
-        load_column(l, panel, column, j, w);
-        for (int i = 0; i < rows; i++) {
-            value x = splat(b, load(b, x_row, column_bytes, i * l->x_bytes + j * 4, b->f32), b->target.lanes);
-            for (int v = 0; v < l->nv; v++) chain[i * l->nv + v] = fma_(b, x, w[v], chain[i * l->nv + v]);
-        }
-        // else LLVM keeps the pairs, and an accumulator has to go to memory and back each column
-        if (pairs && chains == 1) chain[0] = pin(b, chain[0]);
-    }
-}
-
 void linear_round_rows(linear *l, value x, value n_rows, value rounded)
 {
     builder *b = l->b;
@@ -72,18 +51,40 @@ void linear_round_rows(linear *l, value x, value n_rows, value rounded)
     loop_end(b, &rows, NULL);
 }
 
-void linear_rounded_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
-                            const value *sums, value *next)
+static void add_columns(linear *l, int rows, value x_row, value column, int step, value panel, value *sums)
 {
     builder *b = l->b;
-    for (int i = 0; i < chains * rows; i++) next[i] = sums[i];
+    value column_bytes = mul_i(b, column, 4);
+    bool pairs = l->weights->pairs;
+    for (int j = 0; j < step; j++) {
+        value w[MAX_VECTORS];
+        load_column(l, panel, column, j, w);
+        for (int i = 0; i < rows; i++) {
+            value x = splat(b, load(b, x_row, column_bytes, i * l->x_bytes + j * 4, b->f32), b->target.lanes);
+            for (int v = 0; v < l->nv; v++) sums[i * l->nv + v] = fma_(b, x, w[v], sums[i * l->nv + v]);
+        }
+        // else LLVM keeps the pairs, and an accumulator has to go to memory and back each column
+        if (pairs && rows > 1) sums[0] = pin(b, sums[0]);
+    }
+}
+
+static void add_rounded_columns(linear *l, int rows, value x_row, value column, int step, value panel, value *sums)
+{
+    builder *b = l->b;
     type pairs = vec(b, 2 * b->target.lanes, b->bf16);
     value line = mul_i(b, column, PANEL_ROWS * 2), column_bytes = mul_i(b, column, 2);
     for (int j = 0; j < step; j += 2) {
-        value w = load(b, panel, line, j / 2 * 64, pairs), *chain = next + j / 2 % chains * rows;
+        value w = load(b, panel, line, j / 2 * 64, pairs);
         for (int i = 0; i < rows; i++) {
             value pair = load(b, x_row, column_bytes, i * l->x_bytes + j * 2, b->i32);
-            chain[i] = dot_bf16(b, chain[i], w, bitcast(b, splat(b, pair, b->target.lanes), pairs));
+            sums[i] = dot_bf16(b, sums[i], w, bitcast(b, splat(b, pair, b->target.lanes), pairs));
         }
     }
+}
+
+void linear_float_columns(linear *l, int rows, value x_row, value column, int step, value panel, const value *sums,
+                          value *next)
+{
+    memcpy(next, sums, (size_t)(rows * l->nv) * sizeof *next);
+    (l->rounded ? add_rounded_columns : add_columns)(l, rows, x_row, column, step, panel, next);
 }

@@ -48,10 +48,15 @@ value linear_load_group(builder *b, const quant_format *f, value block, value of
 static inline int64_t linear_rounded_bytes(int64_t cols) { return (cols + 31) / 32 * 64 | 64; }
 void linear_round_rows(linear *l, value x, value n_rows, value rounded);
 
-// Columns column .. column + step - 1. `chains` sets of sums, each of rows * nv, take turns.
-void linear_float_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
-                          const value *sums, value *next);
-void linear_rounded_columns(linear *l, int rows, value x_row, value column, int step, int chains, value panel,
-                            const value *sums, value *next);
+static inline void linear_prefetch_columns(linear *l, value panel, value column, int step)
+{
+    builder *b = l->b;
+    int64_t bytes = PANEL_ROWS * (int64_t)weight_type_file_bytes(l->weights, 1);
+    for (int64_t at = 0; at < step * bytes; at += 64) prefetch(b, panel, mul_i(b, column, bytes), at);
+}
+
+// Floats: columns column .. column + step - 1, in this order.
+void linear_float_columns(linear *l, int rows, value x_row, value column, int step, value panel, const value *sums,
+                          value *next);
 
 #endif

@@ -1,5 +1,5 @@
-// Linear kernels against float64 with the dequantised weights: all layouts, row counts, odd sizes, epilogues; AVX2 code
-// and the logic of AVX-512 code on any CPU.
+// Linear kernels against float64 with the dequantised weights: all layouts, row counts, odd sizes, epilogues; the same
+// bits of a row whatever the others; AVX2 code and the logic of AVX-512 code on any CPU.
 #include "compiler/kernel/linear/linear.h"
 
 #include <math.h>
@@ -288,6 +288,71 @@ static void test_epilogues(void **state)
     for (int c = 0; c < N_WHOLE; c++) check_products(CPUS[c], products, n);
 }
 
+// Rows first .. first + n_rows - 1 of y in a call of their own.
+static void multiply(kernel_fn f, const linear_kernel *k, const unsigned char *x, int64_t row_bytes, unsigned char *w,
+                     float *y, int64_t features, int64_t first, int64_t n_rows)
+{
+    void *operands[] = {(void *)(uintptr_t)(x + first * row_bytes), w, y + first * features};
+    int64_t tiles = (features + linear_tile_features(k) - 1) / linear_tile_features(k),
+            dims[] = {n_rows, features, tiles};
+    f(operands, dims, 0, tiles);
+}
+
+// A row's bits are the same in calls of 1 to 17, 64 and 512 rows (under emulation, which is slow, to 64).
+static void check_same_bits(const char *cpu, kernel_fn f, const linear_kernel *k, const kernel_target *target, rng *r)
+{
+    enum { FEATURES = 21 };
+    const int64_t all = target->emulated ? 64 : 512;
+    size_t panel_bytes;
+    unsigned char *w = random_weights(r, k, (FEATURES + 15) / 16, &panel_bytes);
+    float *x = filled_memory((size_t)(all * k->cols * 4), 0x7f);
+    for (int64_t i = 0; i < all * k->cols; i++) x[i] = random_normal(r);
+    unsigned char *packed = activations(k, target, x, all);
+    int64_t row_bytes = weight_type_in(k->layout)->activation == ACTIVATION_Q8 ? q8_row_bytes(k->cols) : 4 * k->cols;
+    float *alone = filled_memory((size_t)(all * FEATURES) * 4, 0x7f),
+          *y = filled_memory((size_t)(all * FEATURES) * 4, 0);
+    for (int64_t i = 0; i < all; i++) multiply(f, k, packed, row_bytes, w, alone, FEATURES, i, 1);
+    static const int64_t more[] = {64, 512};
+    for (int64_t i = 1; i <= 19; i++) {
+        int64_t n = i <= 17 ? i : more[i - 18];
+        if (n > all) break;
+        memset(y, 0x7f, (size_t)(all * FEATURES) * 4);
+        multiply(f, k, packed, row_bytes, w, y, FEATURES, all - n, n);
+        size_t at = (size_t)((all - n) * FEATURES);
+        if (memcmp(y + at, alone + at, (size_t)n * FEATURES * 4))
+            fail_msg("%s, %d columns, on %s: %d rows are not what each is alone", layout_name(k->layout), (int)k->cols,
+                     cpu, (int)n);
+    }
+    free(w), free(x), free(packed), free(alone), free(y);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    static const char *const cpus[] = {"native", "haswell", "emulated-avx512", "emulated-avx512f", "emulated-avx-vnni"};
+    // one chunk of columns; an odd number of chunks, and columns that come one by one
+    static const int64_t cols[][2] = {{40, 777}, {256, 1280}};
+    for (size_t c = 0; c < sizeof cpus / sizeof *cpus; c++) {
+        enum { N = 2 * (LAYOUT_COUNT - LAYOUT_F32_X16) };
+        linear_kernel kernels[N];
+        const char *names[N];
+        kernel_fn functions[N];
+        harness h;
+        wf_error err = {0};
+        if (harness_open(&h, cpus[c], &err) != WF_OK) fail_msg("%s: %s", cpus[c], err.message);
+        for (int i = 0; i < N; i++) {
+            weight_layout layout = (weight_layout)(LAYOUT_F32_X16 + i / 2);
+            kernels[i] =
+                (linear_kernel){.layout = layout, .cols = cols[layout_quant(layout) != NULL][i % 2], .tail = 5};
+            names[i] = harness_add(&h, &LINEAR_KERNEL, &kernels[i]);
+        }
+        if (harness_compile(&h, names, N, functions, &err) != WF_OK) fail_msg("%s: %s", cpus[c], err.message);
+        rng r = {42};
+        for (int i = 0; i < N; i++) check_same_bits(cpus[c], functions[i], &kernels[i], &h.builder.target, &r);
+        harness_close(&h);
+    }
+}
+
 // A block whose quants are all `byte`, with scales of one, and integer scales `scale`.
 static unsigned char *extreme_weights(const linear_kernel *k, unsigned char byte, unsigned char scale)
 {
@@ -382,8 +447,8 @@ static void test_other_cpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),  cmocka_unit_test(test_long_rows),  cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_extremes), cmocka_unit_test(test_other_cpus),
+        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_long_rows), cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_extremes),  cmocka_unit_test(test_other_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
