@@ -33,8 +33,8 @@ typedef struct model_sizes {
     kv_layout kv;
 } model_sizes;
 
-// Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`. Everything that is refused,
-// options, fields, tensors that are missing or of other shapes and types, is refused before that begins, in
+// Compiles a checkpoint to an executable (runtime/program/executable.h) that is appended to `image`. Everything that
+// is refused, options, fields, tensors that are missing or of other shapes and types, is refused before that begins, in
 // milliseconds; a NULL `image` asks for this part alone.
 typedef wf_status compile_fn(const checkpoint *file, const compile_options *options, model_sizes *sizes, buffer *image,
                              wf_error *err);
@@ -71,7 +71,7 @@ typedef struct function_options {
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
 // stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
 // WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
-// (runtime/program.h).
+// (runtime/program/executable.h).
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
                                       uint32_t n_arguments, const array_shape *arguments,
                                       const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
@@ -91,8 +91,8 @@ static inline ceiling_kind activation_ceiling(activation_form form)
     return form == ACTIVATION_Q8 ? CEILING_INT8 : form == ACTIVATION_BF16 ? CEILING_BF16 : CEILING_FMA;
 }
 
-// Appends a program image whose program runs each ceiling once, a few milliseconds each; its calls state what they compute
-// and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
+// Appends an executable whose program runs each ceiling once, a few milliseconds each; its calls state what they
+// compute and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
 // Finds one of these functions, by name, in $WELFORD_COMPILER, else the library beside the program, else the installed

@@ -172,8 +172,8 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     return WF_OK;
 }
 
-// One walk over the program: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing has
-// changed when it fails.
+// One walk over the program: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing
+// has changed when it fails.
 static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first, wf_error *err)
 {
     int64_t n_outputs = n - first;
