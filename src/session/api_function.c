@@ -137,7 +137,9 @@ static wf_status open_ahead(wf_function *f, const wf_function_options *o, wf_err
     if (bundle_find(&f->ahead, BUNDLE_METADATA))
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a model, no function: `welford run` takes it", f->name);
     TRY(check_ahead(f, o, err));
-    TRY(bundle_program(&f->ahead, &f->source.options.cpu, &f->exe, err));
+    uint32_t index;
+    TRY(bundle_choose_function(&f->ahead, o->entry, &index, err));
+    TRY(bundle_program(&f->ahead, index, &f->source.options.cpu, &f->exe, err));
     const char *name = f->exe.program.name;
     if (o->entry && strcmp(o->entry, name))
         return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s', but '%s'", f->name, o->entry, name);
