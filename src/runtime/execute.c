@@ -294,12 +294,10 @@ static void report(executor *e, double begin)
     e->observer(e->context, &record);
 }
 
-wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
+// In the pool's turn.
+static wf_status run_calls(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
 {
     const program *p = &e->exe->program;
-    int64_t bound;
-    if (!affine_eval_checked(&e->largest, dims, &bound) || bound < 0)
-        return error_set(err, WF_ERROR_LIMIT, "%s: sizes that large cannot be computed", p->name);
     if (!work_begin(e->pool, p->n_calls)) return error_memory(err, p->n_calls);
     place_areas(e, areas);
     e->dims = dims;
@@ -311,6 +309,19 @@ wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t d
     else
         thread_pool_run(e->pool, walk, e);
     report(e, begin);
+    return WF_OK;
+}
+
+wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
+{
+    const program *p = &e->exe->program;
+    int64_t bound;
+    if (!affine_eval_checked(&e->largest, dims, &bound) || bound < 0)
+        return error_set(err, WF_ERROR_LIMIT, "%s: sizes that large cannot be computed", p->name);
+    thread_pool_take_turn(e->pool);
+    wf_status status = run_calls(e, areas, dims, err);
+    thread_pool_end_turn(e->pool);
+    TRY(status);
     if (!e->fault) return WF_OK;
     uint64_t check = (uint64_t)e->fault - 1;
     return error_set(err, WF_ERROR_USAGE, "%s", check < p->n_checks ? p->checks[check] : "a check failed");

@@ -24,6 +24,14 @@ const char *wf_version(void) { return WELFORD_VERSION; }
 
 void wf_free(void *memory) { free(memory); }
 
+// ---- threads
+
+wf_status wf_pool_create(int n_threads, wf_pool **pool, wf_error *err)
+{
+    return model_create_pool(n_threads, pool, err);
+}
+void wf_pool_free(wf_pool *pool) { thread_pool_free(pool); }
+
 // ---- models
 
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **out, wf_error *err)

@@ -350,8 +350,8 @@ int tool_bench(int argc, char **argv)
         return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
     if (o.profile && (o.ablate || o.format == FORMAT_CSV))
         return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
-    char path[PATH_MAX];
-    exit_code = model_path_find(verb, &o.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(verb, &o.path, &o.model, &paths);
     if (exit_code >= 0) return exit_code;
     wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
     buffer_free(&events.events);
