@@ -218,6 +218,7 @@ typedef struct wf_generation {
     double decode_seconds;      // from the first token on
     int64_t n_decoded;          // evaluations in decode_seconds: n_generated - 1, or n_generated after WF_FINISH_STOP
     double first_token_seconds; // from the call to the first token
+    int64_t n_guesses, n_right; // of speculation: tokens evaluated on trial, and how many of them came
 } wf_generation;
 
 // Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1
