@@ -95,15 +95,9 @@ static inline ceiling_kind activation_ceiling(activation_form form)
 // compute and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
-// An open compiler library and the one function that was asked for.
-typedef struct compiler_door {
-    void *library, *function;
-} compiler_door;
-
-// Opens $WELFORD_COMPILER, else the library beside the program, else the installed one, and finds a function in it.
-// WF_ERROR_COMPILE says where it was looked for. The caller closes the door.
-wf_status compiler_open(const char *function, compiler_door *door, wf_error *err);
-void compiler_close(compiler_door *door);
+// Finds one of these functions, by name, in $WELFORD_COMPILER, else the library beside the program, else the installed
+// one, which is opened where it is not yet. WF_ERROR_COMPILE says where it was looked for.
+wf_status compiler_find(const char *name, void **function, wf_error *err);
 
 // What stands for the compiler in cache keys: its version (versions.h), and size and time of modification of the
 // library that would be opened, so that a rebuilt compiler is never answered from an old cache. Where there is no

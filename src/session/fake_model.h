@@ -78,7 +78,7 @@ static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin
 }
 
 typedef struct fake_model {
-    model m;
+    compiled_model m;
     thread_pool *pool;
     program_call calls[2];
     program_buffer buffers[2][5];

@@ -19,7 +19,7 @@ typedef struct area {
 } area;
 
 struct session {
-    const model *m;
+    const compiled_model *m;
     thread_pool *pool;
     executor *executor;
     int64_t n_ctx;      // what the caller may use
@@ -90,7 +90,7 @@ wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_ba
                      *n_ctx, bytes, memory);
 }
 
-wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **out,
+wf_status session_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **out,
                          wf_error *err)
 {
     *out = NULL;
