@@ -17,10 +17,10 @@ typedef struct candidate {
 struct sampler {
     wf_sampler_options options;
     int64_t n_vocab;
-    uint64_t position;  // tokens of the sequence
-    float *logits;      // [n_vocab], after the penalty
-    candidate *kept;    // [n_vocab], the first ones in descending order
-    int32_t *recent;    // [repeat_last_n] ring of the last tokens
+    uint64_t position; // tokens of the sequence
+    float *logits;     // [n_vocab], after the penalty
+    candidate *kept;   // [n_vocab], the first ones in descending order
+    int32_t *recent;   // [repeat_last_n] ring of the last tokens
     int64_t n_recent, next_recent;
     unsigned char *penalised; // [n_vocab], all 0 between calls
 };

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "session/prompt_lookup.h"
 
 enum { N_KINDS = 6, MAX_ROWS = SPECULATION_MAX + 1 };
@@ -25,6 +24,7 @@ typedef struct record {
 
 struct speculation {
     session *s;
+    double (*clock)(void);
     prompt_lookup *lookup;
     record records[N_KINDS];
     double seconds[MAX_ROWS + 1]; // of an evaluation of that many rows, smoothed; 0: never done
@@ -36,11 +36,12 @@ struct speculation {
     speculation_counts counts;
 };
 
-wf_status speculation_create(session *s, speculation **out, wf_error *err)
+wf_status speculation_create(session *s, double (*clock)(void), speculation **out, wf_error *err)
 {
     speculation *a = *out = calloc(1, sizeof *a);
     if (!a) return error_memory(err, sizeof *a);
     a->s = s;
+    a->clock = clock;
     for (int i = 0; i < N_KINDS; i++) a->records[i] = (record){PRIOR_WEIGHT, PRIOR_WEIGHT * KINDS[i].right};
     wf_status status = prompt_lookup_create(&a->lookup, err);
     if (status == WF_OK) return WF_OK;
@@ -140,9 +141,9 @@ static wf_status evaluate(speculation *a, int32_t token, int64_t n_wanted, wf_er
     int32_t tokens[MAX_ROWS] = {token};
     for (int64_t i = 0; i < n; i++) tokens[1 + i] = a->guesses[i];
     if (session_past(a->s) > past) TRY(session_truncate(a->s, past, err));
-    double start = clock_seconds();
+    double start = a->clock();
     TRY(session_eval(a->s, tokens, n + 1, 0, err));
-    measure(a, n + 1, clock_seconds() - start);
+    measure(a, n + 1, a->clock() - start);
     a->n_rows = n + 1;
     a->row = 0;
     a->counts.n_evaluations++;

@@ -24,8 +24,9 @@ typedef struct speculation_counts {
     int64_t lengths[SPECULATION_MAX + 1]; // evaluations with that many guesses
 } speculation_counts;
 
-// The session must outlive it; nobody else evaluates in it between begin and end.
-wf_status speculation_create(session *s, speculation **a, wf_error *err);
+// The session must outlive it; nobody else evaluates in it between begin and end. `clock`: seconds, by which evaluations
+// are measured (clock_seconds).
+wf_status speculation_create(session *s, double (*clock)(void), speculation **a, wf_error *err);
 void speculation_free(speculation *a); // NULL is fine
 
 // The session's sequence has just been evaluated, its last token with logits. What was learnt before stays.
