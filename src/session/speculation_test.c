@@ -74,13 +74,13 @@ static speculation_counts compare(const int32_t *prompt, sampler *choose, int n)
     }
     begin(prompt, choose);
     assert_int_equal(speculation_begin(a, NULL), WF_OK);
-    int32_t sequence[N_PROMPT + N_MAX];
-    memcpy(sequence, prompt, sizeof(int32_t) * N_PROMPT);
+    int32_t told[N_PROMPT + N_MAX];
+    memcpy(told, prompt, sizeof(int32_t) * N_PROMPT);
     for (int i = 0; i < n; i++) {
         for (int v = 0; v < N_VOCAB; v += 50)
-            assert_true(speculation_logits(a)[v] == fake_expected(&fake, sequence, N_PROMPT + i, v));
-        sequence[N_PROMPT + i] = pick(choose, speculation_logits(a));
-        assert_int_equal(sequence[N_PROMPT + i], expected[i]);
+            assert_true(speculation_logits(a)[v] == fake_expected(&fake, told, N_PROMPT + i, v));
+        told[N_PROMPT + i] = pick(choose, speculation_logits(a));
+        assert_int_equal(told[N_PROMPT + i], expected[i]);
         if (i + 1 == n) break;
         assert_true(speculation_has_room(a));
         assert_int_equal(speculation_step(a, expected[i], n - 1 - i, NULL), WF_OK);
@@ -89,7 +89,7 @@ static speculation_counts compare(const int32_t *prompt, sampler *choose, int n)
     speculation_counts counts = speculation_count(a);
     assert_int_equal(speculation_end(a, NULL), WF_OK);
     assert_int_equal(session_past(s), N_PROMPT + n - 1);
-    assert_int_equal(session_common_prefix(s, sequence, N_PROMPT + n - 1), N_PROMPT + n - 1);
+    assert_int_equal(session_common_prefix(s, told, N_PROMPT + n - 1), N_PROMPT + n - 1);
     return counts;
 }
 

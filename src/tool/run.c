@@ -215,7 +215,7 @@ static wf_status check_run(run_state *r, const wf_model_options *how, const view
     TRY(choose_sampling(o, r->m, &r->sampling, err));
     TRY(sampler_create(&r->sampling, tokenizer_count(r->m->t), &r->choose, err));
     r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->m->compiled->sizes.n_ctx_train : o->n_ctx;
-    TRY(session_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
+    TRY(engine_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
     if (o->trace) TRY(file_check_output(o->trace, err));
     if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
     if (o->prompt_cache) TRY(session_file_check(r->m, r->n_ctx, o->prompt_cache, err));
