@@ -1,6 +1,7 @@
 // A function of a graph file, compiled for the shapes of its arguments; top to bottom:
 //
 //   read, choose the entry, inline what it calls      graph_file_read
+//   buffers to tensors                                buffers.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
 //   raise to wf ops, fuse them                        raise/, pass/
 //   take apart what no kernel takes                   unfuse.h, decompose.h
@@ -19,6 +20,7 @@
 #include "compiler/export.h"
 #include "compiler/frontend/mlir/admit.h"
 #include "compiler/frontend/mlir/bind.h"
+#include "compiler/frontend/mlir/buffers.h"
 #include "compiler/frontend/mlir/calls.h"
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/frontend/mlir/pads.h"
@@ -159,6 +161,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
+    regions_box_scalars(function);
     return runner_finish_step(r, "lower", err);
 }
 
@@ -292,6 +295,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = calls_inline(r.module, function, err);
+    if (status == WF_OK) status = buffers_to_tensors(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK && o->as_declared)
         status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);

@@ -84,6 +84,9 @@ static const lower_rule RULES[] = {
     {"tensor.splat", lower_fill},
     {"linalg.fill", lower_fill},
     {"linalg.generic", lower_generic},
+    {"scf.for", lower_routine},
+    {"scf.if", lower_routine},
+    {"scf.while", lower_routine},
     {"cf.assert", lower_assert},
     {"tosa.const_shape", lower_nothing},
 };
@@ -137,6 +140,7 @@ static wf_status lower_op(lowering *l)
 
 bool lower_has_kernel(MlirOperation op)
 {
+    if (!op_is(mlirOperationGetParentOperation(op), "func.func")) return false; // of a loop: routine_call.c
     return norm_has_kernel(op) || linear_has_kernel(op) || attention_has_kernel(op);
 }
 

@@ -53,8 +53,6 @@ static bool find(body *e, MlirValue from, value *to)
     return false;
 }
 
-static value run_op(body *e, MlirOperation op);
-
 value body_get(body *e, MlirValue from)
 {
     value to;
@@ -65,7 +63,7 @@ value body_get(body *e, MlirValue from)
         return body_refuse(e, mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(from)),
                            " has an argument that is a scalar of another op");
     if (mlirOperationGetNumResults(op) != 1) return body_refuse(e, op, " is not supported for scalars");
-    to = run_op(e, op);
+    to = body_eval(e, op);
     if (e->status == WF_OK) body_set(e, from, to);
     return to;
 }
@@ -169,7 +167,7 @@ void body_store(body *e, const access *a, value x)
 // ---- checks
 
 // Where any lane of `failed` is true.
-static void set_fault(body *e, value failed, const char *message, MlirOperation op)
+void body_set_fault(body *e, value failed, const char *message, MlirOperation op)
 {
     int check = e->n->add_check(e->n->check_context, message, mlirOperationGetLocation(op));
     if (check < 0) {
@@ -194,7 +192,7 @@ static value run_assert(body *e, MlirOperation op)
     MlirStringRef text = op_string(op, "msg");
     char message[256];
     snprintf(message, sizeof message, "assertion fails: %.*s", (int)text.length, text.data);
-    if (e->status == WF_OK) set_fault(e, xor_(b, holds, const_int(b, mlirValueGetType(holds), -1)), message, op);
+    if (e->status == WF_OK) body_set_fault(e, xor_(b, holds, const_int(b, mlirValueGetType(holds), -1)), message, op);
     return (value){0};
 }
 
@@ -207,20 +205,21 @@ static bool index_is_safe(body *e, MlirValue index, int64_t size)
     return false;
 }
 
-static value run_extract(body *e, MlirOperation op)
+const gather *body_gather(const body *e, MlirValue source)
+{
+    for (int i = 0; i < e->n->n_gathers; i++)
+        if (mlirValueEqual(e->n->gathers[i].source, source)) return &e->n->gathers[i];
+    return NULL;
+}
+
+value body_place(body *e, MlirOperation op, const gather *g, const MlirValue *indices)
 {
     builder *b = e->b;
-    MlirValue source = mlirOperationGetOperand(op, 0);
-    const gather *g = NULL;
-    for (int i = 0; i < e->n->n_gathers; i++)
-        if (mlirValueEqual(e->n->gathers[i].source, source)) g = &e->n->gathers[i];
-    if (!g) return body_refuse(e, op, ": of a tensor that is not known here");
     value offset = const_int(b, body_lanes_of(e, b->i64), 0), bad = {0};
     for (int d = 0; d < g->rank; d++) {
-        MlirValue from = mlirOperationGetOperand(op, d + 1);
-        value index = body_get(e, from);
+        value index = body_get(e, indices[d]);
         if (e->status != WF_OK) return index;
-        if (!index_is_safe(e, from, g->dims[d])) {
+        if (!index_is_safe(e, indices[d], g->dims[d])) {
             type t = mlirValueGetType(index);
             value low = const_int(b, t, 0), high = const_int(b, t, g->dims[d] > 0 ? g->dims[d] - 1 : 0);
             value kept = max_s(b, min_s(b, index, high), low), differs = cmp_i(b, CMP_NE, kept, index);
@@ -229,19 +228,42 @@ static value run_extract(body *e, MlirOperation op)
         }
         offset = add(b, offset, mul_i(b, index, g->strides[d]));
     }
-    value x = {0};
-    if (bad.ptr) set_fault(e, bad, "an index is out of range", op);
-    for (int i = 0; i < e->lanes; i++) {
-        value at = add_i(b, e->lanes > 1 ? extract(b, offset, i) : offset, g->offset);
-        value one = load_elements(b, e->buffers[g->buffer], at, 0, bits_type(b, g->element), 1);
+    if (bad.ptr) body_set_fault(e, bad, "an index is out of range", op);
+    return offset;
+}
+
+value body_load_at(body *e, const gather *g, value at)
+{
+    return load_elements(e->b, e->buffers[g->buffer], add_i(e->b, at, g->offset), 0, bits_type(e->b, g->element), 1);
+}
+
+void body_store_at(body *e, const gather *g, value at, value x)
+{
+    builder *b = e->b;
+    if (is_bool(b, g->element)) x = ext_u(b, x, b->i8);
+    if (body_is_half(b, g->element)) x = bitcast(b, x, b->i16);
+    store(b, x, e->buffers[g->buffer], mul_i(b, add_i(b, at, g->offset), element_bytes(b, g->element)), 0);
+}
+
+static value run_extract(body *e, MlirOperation op)
+{
+    builder *b = e->b;
+    enum { MAX_INDICES = NEST_MAX_LOOPS };
+    const gather *g = body_gather(e, mlirOperationGetOperand(op, 0));
+    if (!g || g->rank > MAX_INDICES) return body_refuse(e, op, ": of a tensor that is not known here");
+    MlirValue indices[MAX_INDICES];
+    for (int d = 0; d < g->rank; d++) indices[d] = mlirOperationGetOperand(op, d + 1);
+    value offset = body_place(e, op, g, indices), x = {0};
+    for (int i = 0; i < e->lanes && e->status == WF_OK; i++) {
+        value one = body_load_at(e, g, e->lanes > 1 ? extract(b, offset, i) : offset);
         x = e->lanes == 1 ? one : i ? insert(b, one, x, i) : splat(b, one, e->lanes);
     }
-    return from_bits(e, x, g->element);
+    return e->status == WF_OK ? from_bits(e, x, g->element) : x;
 }
 
 // ---- bodies
 
-static value run_op(body *e, MlirOperation op)
+value body_eval(body *e, MlirOperation op)
 {
     if (op_is(op, "arith.constant")) {
         MlirAttribute a = op_attribute(op, "value");
@@ -261,7 +283,7 @@ void body_run(body *e, MlirBlock block)
     for (MlirOperation op = mlirBlockGetFirstOperation(block); op.ptr && e->status == WF_OK;
          op = mlirOperationGetNextInBlock(op)) {
         if (mlirOperationEqual(op, terminator)) return;
-        value y = run_op(e, op);
+        value y = body_eval(e, op);
         if (e->status == WF_OK && mlirOperationGetNumResults(op) == 1) body_set(e, mlirOperationGetResult(op, 0), y);
     }
 }

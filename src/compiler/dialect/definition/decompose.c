@@ -35,6 +35,13 @@ static definition *find_definition(MlirOperation op)
     return NULL;
 }
 
+// In a loop or a branch single elements and slices are written in place (nest/routine.h).
+static bool is_in_place(MlirOperation op)
+{
+    return op_name_starts_with(mlirOperationGetParentOperation(op), "scf.") &&
+           (op_is(op, "tensor.insert") || op_is(op, "tensor.insert_slice") || op_is(op, "tensor.extract_slice"));
+}
+
 static bool write_definition(writer *w)
 {
     definition *define = find_definition(w->op);
@@ -115,7 +122,7 @@ static void decompose(MlirOperation op, void *context)
 {
     run *r = context;
     bool ours = op_name_starts_with(op, "wf.");
-    if (r->status != WF_OK || (!ours && !find_definition(op)) || (r->keep && r->keep(op))) return;
+    if (r->status != WF_OK || is_in_place(op) || (!ours && !find_definition(op)) || (r->keep && r->keep(op))) return;
     writer w = {.op = op};
     wf_error reason = {0};
     MlirModule parsed = {0};
@@ -166,7 +173,7 @@ static void find_open(MlirOperation op, void *context)
 {
     search *s = context;
     bool ours = op_name_starts_with(op, "wf.");
-    if (s->found || (!ours && !find_definition(op)) || (s->keep && s->keep(op))) return;
+    if (s->found || is_in_place(op) || (!ours && !find_definition(op)) || (s->keep && s->keep(op))) return;
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
         s->found = s->found || is_open(mlirOperationGetOperand(op, i));
     for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
