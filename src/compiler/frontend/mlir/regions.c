@@ -2,6 +2,7 @@
 
 #include <mlir-c/AffineMap.h>
 
+#include "compiler/frontend/mlir/tm_tensor.h"
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/text.h"
 
@@ -233,6 +234,7 @@ static void find_branch(MlirOperation op, void *found)
 wf_status regions_flatten(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err)
 {
     bool has_tosa = false;
+    TRY(tm_tensor_to_loops(c, function, err));
     for_each_op(function, find_branch, &has_tosa);
     if (has_tosa) TRY(compiler_run_passes(c, module, "builtin.module(func.func(tosa-to-scf))", err));
     rewrite_branches(function);
