@@ -340,9 +340,9 @@ static void place_block(placing *p, MlirBlock block)
 // Whether the tensor's memory is nobody else's: made here, and looked at only by what follows.
 static bool is_free(const lowering *l, MlirValue v, const tensor *x)
 {
-    while (has_one_use(v) &&
-           (op_is(defining_op(v), "tensor.collapse_shape") || op_is(defining_op(v), "tensor.expand_shape")))
-        v = mlirOperationGetOperand(defining_op(v), 0);
+    static const char *const VIEWS[] = {"tensor.collapse_shape", "tensor.expand_shape", "tensor.reshape"};
+    for (size_t i = 0; i < sizeof VIEWS / sizeof *VIEWS && has_one_use(v); i++)
+        while (has_one_use(v) && op_is(defining_op(v), VIEWS[i])) v = mlirOperationGetOperand(defining_op(v), 0);
     MlirOperation from = defining_op(v);
     bool makes =
         op_is(from, "tensor.insert_slice") || op_is(from, "linalg.generic") || op_name_starts_with(from, "scf.");

@@ -160,7 +160,7 @@ wf_status decompose_function(compiler_context *c, MlirOperation function, bool (
 
 typedef struct search {
     bool (*keep)(MlirOperation op);
-    bool found;
+    MlirOperation found;
 } search;
 
 static bool is_open(MlirValue v)
@@ -173,16 +173,23 @@ static void find_open(MlirOperation op, void *context)
 {
     search *s = context;
     bool ours = op_name_starts_with(op, "wf.");
-    if (s->found || is_in_place(op) || (!ours && !find_definition(op)) || (s->keep && s->keep(op))) return;
+    if (s->found.ptr || is_in_place(op) || (!ours && !find_definition(op)) || (s->keep && s->keep(op))) return;
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
-        s->found = s->found || is_open(mlirOperationGetOperand(op, i));
+        if (is_open(mlirOperationGetOperand(op, i))) s->found = op;
     for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
-        s->found = s->found || is_open(mlirOperationGetResult(op, i));
+        if (is_open(mlirOperationGetResult(op, i))) s->found = op;
 }
 
-bool decompose_needs_sizes(MlirOperation function, bool (*keep)(MlirOperation op))
+wf_status decompose_check_sizes(MlirOperation function, bool (*keep)(MlirOperation op), wf_error *err)
 {
     search s = {.keep = keep};
     for_each_op(function, find_open, &s);
-    return s.found;
+    if (!s.found.ptr) return WF_OK;
+    buffer where = {0};
+    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(s.found));
+    print_location(mlirOperationGetLocation(s.found), &where);
+    error_set(err, WF_ERROR_UNSUPPORTED, "%s: %.*s has no kernel for sizes that are not known",
+              buffer_view(&where).data, (int)name.length, name.data);
+    buffer_free(&where);
+    return WF_ERROR_UNSUPPORTED;
 }

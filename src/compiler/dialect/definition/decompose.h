@@ -7,8 +7,8 @@
 
 #include "compiler/dialect/context.h"
 
-// Whether some op that would be replaced has a size that is not fixed.
-bool decompose_needs_sizes(MlirOperation function, bool (*keep)(MlirOperation op));
+// WF_ERROR_UNSUPPORTED names an op that would be replaced and has a size that is not fixed.
+wf_status decompose_check_sizes(MlirOperation function, bool (*keep)(MlirOperation op), wf_error *err);
 
 // Replaces every op with a definition that `keep` (may be NULL: none) does not want. Sizes must be fixed. A wf op
 // without a definition here is WF_ERROR_UNSUPPORTED with its name and location.
