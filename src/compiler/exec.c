@@ -28,6 +28,7 @@
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
 #include "compiler/mlir/text.h"
+#include "compiler/nest/cuts.h"
 #include "compiler/runner.h"
 #include "runtime/compiler.h"
 
@@ -135,6 +136,14 @@ static wf_status take_back(program *p, const char *name, uint32_t n, const char 
     return WF_OK;
 }
 
+static wf_status fuse_elementwise(const runner *r, MlirOperation function, wf_error *err)
+{
+    cuts c;
+    TRY(cuts_make(function, &c, err));
+    TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    return cuts_end(&c, err);
+}
+
 static wf_status lower(const runner *r, MlirOperation function, bool raise, program *out, wf_error *err)
 {
     TRY(bind_propagate(r->c, r->module, function, err));
@@ -156,7 +165,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
     pads_keep(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "linalg", err));
-    if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    if (runner_has(r, "elementwise")) TRY(fuse_elementwise(r, function, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));

@@ -12,8 +12,8 @@
 // A section is one of
 //
 //     metadata   of a checkpoint: the header of a GGUF file, its tensors' table included. checksum: XXH3-64 of it
-//     pack       its packed weights (runtime/pack.h), which all programs share. checksum: pack_checksum
-//     program    for one CPU type (runtime/program.h), with a checksum of its own; checksum: 0
+//     pack       its packed weights (runtime/pack/pack.h), which all programs share. checksum: pack_checksum
+//     program    for one CPU type (runtime/program/executable.h), with a checksum of its own; checksum: 0
 //
 // What a program computes nobody can check: a .wf file is to be trusted as any program is.
 #ifndef WELFORD_FORMAT_BUNDLE_H

@@ -33,7 +33,7 @@ typedef struct resolved {
 struct executor {
     const executable *exe;
     thread_pool *pool;
-    bool poison;     // WELFORD_POISON (runtime/poison.h)
+    bool poison;     // WELFORD_POISON (runtime/program/poison.h)
     resolved *slots; // [n_threads][2], with memory in
     void **buffers;
     int64_t *sizes;
@@ -68,7 +68,7 @@ static int64_t extent_bytes(const program_call *call, const int64_t dims[DIM_COU
 
 // How many tiles are handed out at once. A long chain in about 8 pieces a thread, so that the last piece, for which the
 // others wait, is short; one of a few µs in one, since a piece costs 20 to 100 ns when threads meet at a cursor. Never
-// more pieces than can be counted (runtime/threads.h).
+// more pieces than can be counted (base/threads.h).
 static int64_t choose_grain(const executor *e, const resolved *r)
 {
     enum { PIECES = 8 };

@@ -8,14 +8,14 @@
 typedef struct executor executor;
 
 // `exe` and `pool` must outlive the executor, which runs one call at a time. With WELFORD_POISON=1 one thread does it
-// all, and dead memory is filled with NaN after every call (runtime/poison.h); nothing is observed then.
+// all, and dead memory is filled with NaN after every call (runtime/program/poison.h); nothing is observed then.
 wf_status executor_create(const executable *exe, thread_pool *pool, executor **e, wf_error *err);
 void executor_free(executor *e); // NULL is fine
 
-// Runs the program once. `areas`: where each of the program's areas lies, those of kind AREA_MATH and AREA_FAULT excepted,
-// which the executor brings. `dims` as program.h defines them, products included; dims[DIM_ONE] must be 1. Calls without
-// tiles are skipped. WF_ERROR_MEMORY: nothing was done. WF_ERROR_USAGE: a check of a kernel failed, results are
-// unspecified.
+// Runs the program once. `areas`: where each of the program's areas lies, those of kind AREA_MATH and AREA_FAULT
+// excepted, which the executor brings. `dims` as program.h defines them, products included; dims[DIM_ONE] must be 1.
+// Calls without tiles are skipped. WF_ERROR_MEMORY: nothing was done. WF_ERROR_USAGE: a check of a kernel failed,
+// results are unspecified.
 wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err);
 
 // When a thread worked at a call: seconds of CLOCK_MONOTONIC; begin 0: it had none of its tiles.

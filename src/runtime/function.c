@@ -11,7 +11,6 @@ struct function {
     executable own;
     const executable *exe; // own, or the caller's
     bool cached;
-    program_times compiled;
     executor *executor;
     int64_t dims[DIM_COUNT];
     unsigned char *arena;
@@ -27,27 +26,12 @@ typedef struct program_ids {
     bool keep;
 } program_ids;
 
-typedef struct compilation {
-    const function_source *source;
-    buffer *notes;
-    program_ids ids;
-} compilation;
-
 wf_status function_compile(const function_source *s, buffer *notes, buffer *image, wf_error *err)
 {
-    compiler_door door;
-    TRY(compiler_open("welford_compile_function", &door, err));
-    compile_function_fn *compile_function = (compile_function_fn *)(uintptr_t)door.function;
-    wf_status status = compile_function(s->text, s->bytes, &s->options, s->n_arguments, s->arguments, s->argument_names,
-                                        image, notes, err);
-    compiler_close(&door);
-    return status;
-}
-
-static wf_status compile(void *context, buffer *image, wf_error *err)
-{
-    const compilation *c = context;
-    return function_compile(c->source, c->notes, image, err);
+    void *address;
+    TRY(compiler_find("welford_compile_function", &address, err));
+    compile_function_fn *compile = (compile_function_fn *)(uintptr_t)address;
+    return compile(s->text, s->bytes, &s->options, s->n_arguments, s->arguments, s->argument_names, image, notes, err);
 }
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes
@@ -80,12 +64,6 @@ static bool make_ids(const function_source *s, program_ids *ids)
     const view text = {s->text, s->bytes};
     cache_key(&text, 1, file);
     return make_id(s, file, true, &ids->open) && make_id(s, file, false, &ids->fixed);
-}
-
-static const cache_id *name_image(void *context, const program *p)
-{
-    const program_ids *ids = &((const compilation *)context)->ids;
-    return !ids->keep ? NULL : p->n_dims > 1 ? &ids->open : &ids->fixed;
 }
 
 // ---- sizes
@@ -214,6 +192,19 @@ wf_status function_of_program(const executable *exe, thread_pool *pool, function
     return status;
 }
 
+// Compiles, and keeps the program where the ids say so.
+static wf_status make_program(function *f, const function_source *s, const program_ids *ids, buffer *notes,
+                              wf_error *err)
+{
+    buffer image = {0};
+    wf_status status = function_compile(s, notes, &image, err);
+    if (status == WF_OK) status = executable_load_made(&image, &f->own, err);
+    if (status == WF_OK && ids->keep)
+        program_keep(f->own.program.n_dims > 1 ? &ids->open : &ids->fixed, buffer_view(&image));
+    buffer_free(&image);
+    return status;
+}
+
 // Whether the cache has a program for these arrays, for any sizes or for theirs.
 static bool find_program(function *f, const function_source *s, const program_ids *ids)
 {
@@ -228,14 +219,14 @@ static bool find_program(function *f, const function_source *s, const program_id
 wf_status function_open(const function_source *s, thread_pool *pool, buffer *notes, function **out, wf_error *err)
 {
     *out = NULL;
-    compilation c = {.source = s, .notes = notes};
-    c.ids.keep = !s->no_cache && make_ids(s, &c.ids);
+    program_ids ids;
+    ids.keep = !s->no_cache && make_ids(s, &ids);
     function *f = calloc(1, sizeof *f);
     if (!f) return error_memory(err, sizeof *f);
     f->exe = &f->own;
     // Who wants to see the compiler's graphs wants it to run.
-    f->cached = c.ids.keep && !s->options.print_ir_after && find_program(f, s, &c.ids);
-    wf_status status = f->cached ? WF_OK : program_make(compile, name_image, &c, &f->own, &f->compiled, err);
+    f->cached = ids.keep && !s->options.print_ir_after && find_program(f, s, &ids);
+    wf_status status = f->cached ? WF_OK : make_program(f, s, &ids, notes, err);
     if (status == WF_OK) status = prepare(f, pool, err);
     if (status == WF_OK) status = function_bind(f, s->n_arguments, s->arguments, s->argument_names, err);
     if (status == WF_OK)

@@ -1,6 +1,7 @@
 // For tests: a model whose every logit can be computed by hand, so that caching, chunking and truncation show in them.
 //
-// Its program has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the arena.
+// Its program has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the
+// arena.
 // `logits` sums the cache over all positions up to the row's own: a token that was forgotten, misplaced or stored twice
 // changes every later logit. The weights are a script: [n_ctx] i32, the token that stands out after each position,
 // FAKE_NAN for logits that are not numbers, FAKE_NOISE for none.
@@ -77,7 +78,7 @@ static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin
 }
 
 typedef struct fake_model {
-    model m;
+    compiled_model m;
     thread_pool *pool;
     program_call calls[2];
     program_buffer buffers[2][5];

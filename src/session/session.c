@@ -19,7 +19,7 @@ typedef struct area {
 } area;
 
 struct session {
-    const model *m;
+    const compiled_model *m;
     thread_pool *pool;
     executor *executor;
     int64_t n_ctx;      // what the caller may use
@@ -90,7 +90,7 @@ wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_ba
                      *n_ctx, bytes, memory);
 }
 
-wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **out,
+wf_status session_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **out,
                          wf_error *err)
 {
     *out = NULL;
@@ -172,8 +172,8 @@ wf_status session_check(const session *s, const int32_t *tokens, int64_t n, wf_e
     return WF_OK;
 }
 
-// One walk over the program: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing has
-// changed when it fails.
+// One walk over the program: n <= n_batch tokens, logits of tokens[first .. n) to rows from s->n_outputs on. Nothing
+// has changed when it fails.
 static wf_status eval_chunk(session *s, const int32_t *tokens, int64_t n, int64_t first, wf_error *err)
 {
     int64_t n_outputs = n - first;

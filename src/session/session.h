@@ -9,7 +9,7 @@
 #define WELFORD_SESSION_SESSION_H
 
 #include "runtime/execute.h"
-#include "runtime/model.h"
+#include "runtime/compiled_model.h"
 
 typedef struct session session;
 
@@ -20,9 +20,10 @@ enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
 wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err);
 
 // n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
-// n_batch: tokens evaluated in one walk over the program; 0: 512. `m` and `pool` must outlive the session; a pool serves
-// one call at a time. WF_ERROR_USAGE for sizes out of range.
-wf_status session_create(const model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s, wf_error *err);
+// n_batch: tokens evaluated in one walk over the program; 0: 512. `m` and `pool` must outlive the session; a pool
+// serves one call at a time. WF_ERROR_USAGE for sizes out of range.
+wf_status session_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s,
+                         wf_error *err);
 void session_free(session *s); // NULL is fine
 
 // What session_eval would refuse: an id outside the vocabulary (WF_ERROR_USAGE), more tokens than the context has room

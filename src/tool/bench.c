@@ -82,7 +82,7 @@ void bench_summarise(bench_test *test)
     test->deviation = n > 1 ? sqrt(squares / (n - 1)) : 0;
 }
 
-static wf_status measure(const model *m, thread_pool *pool, const bench_options *options, bench_test *test,
+static wf_status measure(const compiled_model *m, thread_pool *pool, const bench_options *options, bench_test *test,
                          wf_error *err)
 {
     session *s = NULL;
@@ -122,19 +122,19 @@ int64_t bench_longest(const bench_options *options)
     return most[0] + (most[1] > most[2] ? most[1] : most[2]);
 }
 
-wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
-                     model **m, wf_error *err)
+wf_status bench_open(const bench_options *options, const wf_model_options *how, int64_t n_ctx, thread_pool *pool,
+                     compiled_model **m, wf_error *err)
 {
     if (options->trace_path) TRY(file_check_output(options->trace_path, err));
-    TRY(model_open(options->path, how, m, err));
+    TRY(compiled_model_open(options->path, how, m, err));
     TRY(session_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
-    return model_load(*m, pool, err);
+    return compiled_model_load(*m, pool, err);
 }
 
 // ---- printing
 
 typedef struct bench_report {
-    const model *m;
+    const compiled_model *m;
     bench_format format;
     char name[128]; // model, with the type that most of its bytes have
     int width;      // of the column of models
@@ -159,8 +159,8 @@ static const char *main_type(const checkpoint *file)
 static void describe(bench_report *report)
 {
     const program *p = &report->m->executable.program;
-    report->file_bytes = model_file_bytes(report->m);
-    report->n_parameters = engine_count_parameters(report->m->file);
+    report->file_bytes = compiled_model_file_bytes(report->m);
+    report->n_parameters = model_count_parameters(report->m->file);
     const char *name = p->name && *p->name ? p->name : p->architecture;
     snprintf(report->name, sizeof report->name, "%s %s", name, main_type(report->m->file));
     for (char *c = report->name; *c; c++)
@@ -224,7 +224,7 @@ static wf_status run_tests(const bench_report *report, const bench_options *opti
     thread_pool *pool;
     bench_test *test = calloc(1, sizeof *test);
     if (!test) return error_memory(err, sizeof *test);
-    wf_status status = engine_create_pool(n_threads, &pool, err);
+    wf_status status = model_create_pool(n_threads, &pool, err);
     if (status != WF_OK) {
         free(test);
         return status;
@@ -251,13 +251,12 @@ static wf_status run_bench(bench_options *options, wf_error *err)
 {
     thread_pool *pool = NULL;
     bench_report report = {.format = options->format};
-    model *m = NULL;
+    compiled_model *m = NULL;
     model_progress bar;
     wf_status status;
-    TRY_GOTO(engine_create_pool(0, &pool, err), done);
+    TRY_GOTO(model_create_pool(0, &pool, err), done);
     model_progress_set(&bar, &options->model);
-    model_options runtime_options = engine_model_options(&options->model);
-    status = bench_open(options, &runtime_options, bench_longest(options), pool, &m, err);
+    status = bench_open(options, &options->model, bench_longest(options), pool, &m, err);
     model_progress_end(&bar);
     if (status != WF_OK) goto done;
     if (options->trace_path) trace_model(options->events, m, options->events->origin, clock_seconds());
@@ -274,7 +273,7 @@ static wf_status run_bench(bench_options *options, wf_error *err)
     }
 done:
     json_decref(report.tests);
-    if (m) model_close(m);
+    if (m) compiled_model_close(m);
     if (pool) thread_pool_free(pool);
     return status;
 }

@@ -2,7 +2,7 @@
 #ifndef WELFORD_TOOL_BENCH_H
 #define WELFORD_TOOL_BENCH_H
 
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/trace.h"
@@ -37,8 +37,8 @@ typedef struct bench_test {
 } bench_test;
 
 // Opens the model for sessions of up to n_ctx tokens: what can be refused, before anything is compiled or packed.
-wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
-                     model **m, wf_error *err);
+wf_status bench_open(const bench_options *options, const wf_model_options *how, int64_t n_ctx, thread_pool *pool,
+                     compiled_model **m, wf_error *err);
 int64_t bench_longest(const bench_options *options); // tokens that the longest of its tests needs
 
 // Any tokens do: the arithmetic does not depend on them.

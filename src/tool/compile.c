@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "format/file_kind.h"
 #include "runtime/bundle_make.h"
-#include "session/engine.h"
+#include "session/model.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 #include "tool/tool.h"
@@ -183,10 +183,9 @@ static wf_status compile_model(compile_command *c, wf_error *err)
 {
     thread_pool *pool;
     model_progress bar;
-    TRY(engine_create_pool(c->model.n_threads, &pool, err));
+    TRY(model_create_pool(c->model.n_threads, &pool, err));
     model_progress_set(&bar, &c->model);
-    const model_options how = engine_model_options(&c->model);
-    wf_status status = bundle_make_model(c->path, &how, &c->bundle, pool, err);
+    wf_status status = bundle_make_model(c->path, &c->model, &c->bundle, pool, err);
     model_progress_end(&bar);
     thread_pool_free(pool);
     return status;

@@ -35,10 +35,10 @@ void trace_phase(trace *t, const char *name, double begin, double end)
     trace_end_event(t);
 }
 
-void trace_model(trace *t, const model *m, double begin, double end)
+void trace_model(trace *t, const compiled_model *m, double begin, double end)
 {
     trace_phase(t, "open", begin, end);
-    if (!m->program_cached) trace_phase(t, "compile", m->compiled.started, m->compiled.started + m->compiled.seconds);
+    if (!m->program_cached) trace_phase(t, "compile", m->compile_started, m->compile_started + m->compile_seconds);
     trace_phase(t, m->pack_cached ? "map weights" : "pack", m->pack_started, m->pack_started + m->pack_seconds);
 }
 

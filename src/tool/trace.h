@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "runtime/execute.h"
-#include "runtime/model.h"
+#include "runtime/compiled_model.h"
 
 typedef struct trace {
     double origin; // clock_seconds of time 0
@@ -24,7 +24,7 @@ void trace_phase(trace *t, const char *name, double begin, double end);
 execute_observer trace_observe; // context: a trace
 
 // The phases of opening a model.
-void trace_model(trace *t, const model *m, double begin, double end);
+void trace_model(trace *t, const compiled_model *m, double begin, double end);
 
 // Writes the file and forgets the events.
 wf_status trace_write(trace *t, const char *path, wf_error *err);

@@ -602,6 +602,53 @@ def test_accuracy(mlir, op, reference, special, tolerance):
     assert np.allclose(edges, special, rtol=1e-4, atol=1e-40, equal_nan=True), edges
 
 
+def chain(n, step):
+    lines = [f" %v{i + 1} = tosa.{step} %v{i} : (tensor<9xf32>) -> tensor<9xf32>" for i in range(n)]
+    return "\n".join(["func.func @main(%v0: tensor<9xf32>) -> tensor<9xf32> {", *lines, f" return %v{n} : tensor<9xf32>\n}}"])
+
+
+@pytest.mark.parametrize("n", [250, 1030, 3000])
+def test_chain_of_any_length(mlir, n):
+    """Fusion ends before a body grows too large, and none but a body's own ops are too many."""
+    x = np.linspace(-3, 3, 9, dtype="f4")
+    want = x
+    for _ in range(n):
+        want = np.sin(floats(want)).astype("f4")
+    f = mlir(chain(n, "sin"))
+    assert np.abs(f(x)[0] - want).max() < 1e-5
+    assert np.abs(f(x, options=["--no-fuse=elementwise"])[0] - want).max() < 1e-5
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_sum_of_many_tensors(mlir, n):
+    """A fused op has a bounded number of operands."""
+    t = "tensor<8xf32>"
+    rows = [f" %s{i} = tensor.extract_slice %x[{i}, 0] [1, 8] [1, 1] : tensor<{n}x8xf32> to {t}" for i in range(n)]
+    sums = [f" %a{i} = tosa.add %{'s0' if i == 1 else f'a{i - 1}'}, %s{i} : ({t}, {t}) -> {t}" for i in range(1, n)]
+    x = np.random.default_rng(3).standard_normal((n, 8), dtype="f4")
+    text = "\n".join([f"func.func @main(%x: tensor<{n}x8xf32>) -> {t} {{", *rows, *sums, f" return %a{n - 1} : {t}\n}}"])
+    assert np.allclose(mlir(text)(x)[0], x.sum(0), atol=1e-5)
+
+
+def test_long_body(mlir):
+    """What the file itself says in one body is compiled, however long."""
+    n = 2000
+    steps = "\n".join(f" %v{i + 1} = arith.addf %v{i}, %c : f32" for i in range(n))
+    x = np.arange(9, dtype="f4")
+    f = mlir(f"""func.func @main(%x: tensor<9xf32>) -> tensor<9xf32> {{
+      %c = arith.constant 1.0 : f32
+      %e = tensor.empty() : tensor<9xf32>
+      %y = linalg.generic {{indexing_maps = [affine_map<(d) -> (d)>, affine_map<(d) -> (d)>],
+        iterator_types = ["parallel"]}} ins(%x : tensor<9xf32>) outs(%e : tensor<9xf32>) {{
+      ^bb0(%v0: f32, %o: f32):
+{steps}
+        linalg.yield %v{n} : f32
+      }} -> tensor<9xf32>
+      return %y : tensor<9xf32>
+    }}""")
+    assert np.array_equal(f(x)[0], x + n)
+
+
 @pytest.mark.parametrize("shape", [(1,), (7,), (8,), (33,), (1, 1), (5, 1), (1, 300), (3, 1000), (257, 3), (2, 3, 4, 5)])
 def test_sizes(mlir, shape):
     """x * tanh(x) - mean over the last axis, for sizes that are no multiple of anything."""

@@ -1,9 +1,10 @@
 // In:  attention or cached_attention
 // Out: the same op {fused = true}
 //
-// Scores, softmax and the weighted sum of values become one kernel with an online softmax (kernel/attention.h), which
-// never has more than a block of scores at hand. Without this they are three steps, with all scores in memory between
-// them: the kernels of kernel/attention_apart.h over a cache, what decompose.c writes in other graphs.
+// Scores, softmax and the weighted sum of values become one kernel with an online softmax
+// (kernel/attention/attention.h), which never has more than a block of scores at hand. Without this they are three
+// steps, with all scores in memory between
+// them: the kernels of kernel/attention/attention_apart.h over a cache, what decompose.c writes in other graphs.
 #include "compiler/fuse/pass.h"
 
 static bool is_f32(MlirValue v) { return !v.ptr || mlirTypeIsAF32(element_type_of(v)); }

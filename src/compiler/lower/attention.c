@@ -1,7 +1,7 @@
-// Attention (kernel/attention.h). Of a sequence program over the cache: fused, or in three steps
-// (kernel/attention_apart.h). Of a graph over given keys and values, in f32: they are copied to where the kernel looks
-// for a cache, K in groups of 16 positions, and a mask to rows of whole blocks of positions; then one call does all
-// heads of all sequences.
+// Attention (kernel/attention/attention.h). Of a sequence program over the cache: fused, or in three steps
+// (kernel/attention/attention_apart.h). Of a graph over given keys and values, in f32: they are copied to where the
+// kernel looks for a cache, K in groups of 16 positions, and a mask to rows of whole blocks of positions; then one call
+// does all heads of all sequences.
 #include <stdio.h>
 #include <string.h>
 

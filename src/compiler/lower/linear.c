@@ -1,4 +1,4 @@
-// Matrix products (kernel/linear.h), fused ones too: one call, one tile a panel of 16 output features.
+// Matrix products (kernel/linear/linear.h), fused ones too: one call, one tile a panel of 16 output features.
 //
 // Of a checkpoint's weights, in any of its types, the kernel reads rows of f32 or of 8-bit blocks. Those of a graph are
 // floats: the kernel computes in f32, 16-bit activations, biases and residuals are widened before it, a 16-bit result

@@ -16,8 +16,8 @@ typedef struct lower_options {
     bool kv_f32;
 } lower_options;
 
-// Fills the program (empty, owned by the caller), adds the kernels to `kernels` and appends the bytes of AREA_CONSTANTS to
-// `constants`. An op that cannot be compiled is WF_ERROR_UNSUPPORTED with its name and location.
+// Fills the program (empty, owned by the caller), adds the kernels to `kernels` and appends the bytes of AREA_CONSTANTS
+// to `constants`. An op that cannot be compiled is WF_ERROR_UNSUPPORTED with its name and location.
 wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, program *out,
                          buffer *constants, wf_error *err);
 

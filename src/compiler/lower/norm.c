@@ -1,5 +1,6 @@
-// Norms (kernel/norm.h): one call, one tile a row; or two calls, one tile a part of a row, where rows are few and long.
-// Norms of each head of a row (kernel/rope.h).
+// Norms (kernel/norm/norm.h): one call, one tile a row; or two calls, one tile a part of a row, where rows are few and
+// long.
+// Norms of each head of a row (kernel/rows/rope.h).
 #include <stdio.h>
 
 #include "compiler/kernel/norm/norm.h"

@@ -1,5 +1,5 @@
-// What works row by row: the embedding (kernel/embed.h), and small steps that were not fused into anything
-// (kernel/rowwise.h).
+// What works row by row: the embedding (kernel/rows/embed.h), and small steps that were not fused into anything
+// (kernel/rows/rowwise.h).
 #include "compiler/kernel/rows/embed.h"
 #include "compiler/kernel/rows/rowwise.h"
 #include "compiler/lower/lowering.h"

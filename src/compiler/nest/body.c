@@ -1,6 +1,7 @@
 #include "compiler/nest/body.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/buffer.h"
 #include "compiler/mlir/op.h"
@@ -33,24 +34,25 @@ value body_refuse(body *e, MlirOperation op, const char *reason)
 
 void body_set(body *e, MlirValue from, value to)
 {
-    if (e->n_values == BODY_MAX_VALUES) {
-        if (e->status == WF_OK)
-            e->status = error_set(e->err, WF_ERROR_UNSUPPORTED, "an op with more than %d scalar ops in its body",
-                                  BODY_MAX_VALUES);
-        return;
+    body_values *v = e->values;
+    if (e->status != WF_OK) return;
+    if (v->n == v->max) {
+        int more = v->max ? 2 * v->max : 256;
+        value *grown = realloc(v->to, (size_t)more * sizeof *grown);
+        if (!grown) e->status = error_memory(e->err, (size_t)more * sizeof *grown);
+        if (!grown) return;
+        v->to = grown;
+        v->max = more;
     }
-    e->from[e->n_values] = from;
-    e->to[e->n_values++] = to;
+    v->to[v->n] = to;
+    if (!pointer_map_set(&v->index, from.ptr, v->n++)) e->status = error_memory(e->err, sizeof to);
 }
 
 static bool find(body *e, MlirValue from, value *to)
 {
-    for (int i = e->n_values; i-- > 0;) {
-        if (!mlirValueEqual(e->from[i], from)) continue;
-        *to = e->to[i];
-        return true;
-    }
-    return false;
+    int i = pointer_map_get(&e->values->index, from.ptr);
+    if (i >= 0) *to = e->values->to[i];
+    return i >= 0;
 }
 
 value body_get(body *e, MlirValue from)

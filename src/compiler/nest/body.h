@@ -2,9 +2,15 @@
 #ifndef WELFORD_COMPILER_NEST_BODY_H
 #define WELFORD_COMPILER_NEST_BODY_H
 
+#include "compiler/mlir/pointer_map.h"
 #include "compiler/nest/nest.h"
 
-enum { BODY_MAX_VALUES = 1024 };
+// What stands for the values of a body so far. All zero is none; free its two parts.
+typedef struct body_values {
+    pointer_map index; // of a value, into `to`
+    value *to;
+    int n, max;
+} body_values;
 
 // One evaluation of a body: values have `lanes` lanes, for consecutive indices of the vector loop.
 typedef struct body {
@@ -15,9 +21,7 @@ typedef struct body {
     const value *buffers;     // [..] pointers, by operand of the kernel
     wf_error *err;
     wf_status status; // of the first failure
-    int n_values;
-    MlirValue from[BODY_MAX_VALUES];
-    value to[BODY_MAX_VALUES];
+    body_values *values;
 } body;
 
 // index is i64 here; 16-bit floats stay what they are.

@@ -47,7 +47,7 @@ typedef struct nest {
     access *init;                  // [n_out] NONE when the body does not read it
     gather *gathers;               // [n_gathers]
     MlirBlock body;                // arguments: inputs, then outputs; null: copies in[0] to out[0]
-    int math_buffer, fault_buffer; // operands of the kernel: runtime/graph.h
+    int math_buffer, fault_buffer; // operands of the kernel: runtime/program/program.h
     // Gives a check in the body, which may fail at run time, its number; -1: memory is out.
     int (*add_check)(void *context, const char *message, MlirLocation place);
     void *check_context;

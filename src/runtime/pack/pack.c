@@ -7,7 +7,7 @@
 // A piece is a huge page, and is written at once: the file system then keeps it in one folio where it can (ext4 since
 // Linux 6.16), and the pack is mapped by huge pages. Streaming the weights from them is 5 % faster (SmolLM2).
 //
-// It begins with the cache's record (runtime/cache_record.h), whose checksum is XXH3-64 over the XXH3-64 of every
+// It begins with the cache's record (runtime/cache/cache_record.h), whose checksum is XXH3-64 over the XXH3-64 of every
 // piece, without the record. Nothing is synced to the disk: after a power failure a file may hold zeros, which is what
 // the pieces' hashes are for (they cost what reading the pack once costs, and every page is mapped by it).
 //
