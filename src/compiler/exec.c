@@ -1,7 +1,7 @@
 // A function of a graph file, compiled for the shapes of its arguments; top to bottom:
 //
 //   read, choose the entry, inline what it calls      graph_file_read
-//   buffers to tensors                                buffers.h
+//   scalar arguments and buffers to tensors           scalars.h, buffers.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
 //   raise to wf ops, fuse them                        raise/, pass/
 //   take apart what no kernel takes                   unfuse.h, decompose.h
@@ -25,6 +25,7 @@
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
+#include "compiler/frontend/mlir/scalars.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
 #include "compiler/mlir/text.h"
@@ -303,6 +304,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
     if (status == WF_OK) status = calls_inline(r.module, function, err);
+    if (status == WF_OK) scalars_to_tensors(function);
     if (status == WF_OK) status = buffers_to_tensors(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK && o->as_declared)

@@ -173,7 +173,6 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
 static wf_status note_array(lowering *l, const tensor *x, program_array *a)
 {
     if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
-    if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
     constant_type(x->element, &a->type);
     a->n_dims = (uint32_t)x->rank;
     for (int d = 0; d < x->rank; d++) a->dims[d] = form_of(x->dims[d], 1);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "compiler/mlir/constant.h"
 #include "compiler/mlir/op.h"
 #include "compiler/mlir/text.h"
 
@@ -48,6 +49,14 @@ void body_set(body *e, MlirValue from, value to)
     if (!pointer_map_set(&v->index, from.ptr, v->n++)) e->status = error_memory(e->err, sizeof to);
 }
 
+void body_forget(body *e, int n)
+{
+    pointer_map *index = &e->values->index;
+    for (size_t i = 0; i < index->size; i++)
+        if (index->entries[i].key && index->entries[i].number >= n) index->entries[i].number = -1;
+    if (n < e->values->n) e->values->n = n;
+}
+
 static bool find(body *e, MlirValue from, value *to)
 {
     int i = pointer_map_get(&e->values->index, from.ptr);
@@ -86,7 +95,7 @@ static value splat_constant(body *e, MlirAttribute a)
 static int64_t element_bytes(builder *b, MlirType element)
 {
     element = body_type(b, element);
-    if (is_bool(b, element)) return 1;
+    if (is_bool(b, element) || constant_is_narrow(element)) return 1;
     return mlirTypeIsAFloat(element) ? (int64_t)mlirFloatTypeGetWidth(element) / 8
                                      : (int64_t)mlirIntegerTypeGetWidth(element) / 8;
 }
@@ -106,9 +115,11 @@ static value load_elements(builder *b, value p, value offset, int64_t constant, 
     element = body_type(b, element);
     int64_t bytes = element_bytes(b, element);
     value at_bytes = offset.ptr ? mul_i(b, offset, bytes) : offset;
-    if (!is_bool(b, element)) return load(b, p, at_bytes, constant * bytes, vec(b, n, element));
+    bool narrow = constant_is_narrow(element);
+    if (!is_bool(b, element) && !narrow) return load(b, p, at_bytes, constant * bytes, vec(b, n, element));
     type bytes_type = vec(b, n, b->i8);
     value x = load(b, p, at_bytes, constant, bytes_type);
+    if (narrow) return trunc_i(b, x, vec(b, n, element));
     return cmp_i(b, CMP_NE, x, const_int(b, bytes_type, 0));
 }
 
@@ -154,6 +165,7 @@ void body_store(body *e, const access *a, value x)
     builder *b = e->b;
     if (e->status != WF_OK) return;
     if (is_bool(b, a->element)) x = ext_u(b, x, with_element(b, mlirValueGetType(x), b->i8));
+    if (constant_is_narrow(a->element)) x = ext_s(b, x, with_element(b, mlirValueGetType(x), b->i8));
     if (body_is_half(b, a->element)) x = bitcast(b, x, with_element(b, mlirValueGetType(x), b->i16));
     int64_t constant, bytes = element_bytes(b, a->element), step = e->vector_loop >= 0 ? a->coef[e->vector_loop] : 0;
     value p = e->buffers[a->buffer], offset = element_offset(e, a, &constant);
@@ -243,6 +255,7 @@ void body_store_at(body *e, const gather *g, value at, value x)
 {
     builder *b = e->b;
     if (is_bool(b, g->element)) x = ext_u(b, x, b->i8);
+    if (constant_is_narrow(g->element)) x = ext_s(b, x, b->i8);
     if (body_is_half(b, g->element)) x = bitcast(b, x, b->i16);
     store(b, x, e->buffers[g->buffer], mul_i(b, add_i(b, at, g->offset), element_bytes(b, g->element)), 0);
 }

@@ -28,6 +28,8 @@ typedef struct body {
 MlirType body_type(builder *b, MlirType element);
 
 void body_set(body *e, MlirValue from, value to);
+// Values from the n-th on are no longer known: a region ends, and they with it.
+void body_forget(body *e, int n);
 // The value that stands for `from`, which lies in the body or outside. Null after a failure.
 value body_get(body *e, MlirValue from);
 // Evaluates a scalar op; null where it has no result.

@@ -11,6 +11,7 @@ enum { MAX_BUFFERS = 64, MAX_VALUES = 32, MAX_INDICES = NEST_MAX_LOOPS };
 
 typedef struct routine_builder {
     body e; // values of all blocks around
+    body_values values;
     const routine *r;
     value buffers[MAX_BUFFERS];
 } routine_builder;
@@ -245,7 +246,7 @@ static void run_generic(routine_builder *rb, MlirOperation op)
     own.n_loops = n_loops;
     memcpy(own.extent, extents, sizeof own.extent);
     e->n = &own;
-    int known = e->n_values;
+    int known = e->values->n;
     for (int l = 0; l < n_loops; l++) {
         if (extents[l] < 0) body_refuse(e, op, " has a loop whose size no operand tells");
         loop_begin(b, &loops[l], const_i(b, 0), const_i(b, extents[l] > 0 ? extents[l] : 0), 1, 0, NULL);
@@ -265,7 +266,7 @@ static void run_generic(routine_builder *rb, MlirOperation op)
         loop_end(b, &loops[l], NULL);
         e->iv[l] = (value){0};
     }
-    e->n_values = known;
+    body_forget(e, known);
     e->n = around;
 }
 
@@ -359,11 +360,11 @@ static void run_for(routine_builder *rb, MlirOperation op)
         e->status = error_memory(e->err, sizeof *l);
         return;
     }
-    int known = e->n_values;
+    int known = e->values->n;
     loop_begin(b, l, const_i(b, 0), count, 1, n, inits);
     run_iteration(rb, op, add(b, lo, mul(b, l->iv, step)), l->args, next);
     loop_end(b, l, e->status == WF_OK ? next : l->args);
-    e->n_values = known;
+    body_forget(e, known);
     MlirValue results[MAX_VALUES];
     take(rb, results_of(op, results), results, l->results);
     free(l);
@@ -384,7 +385,7 @@ static void run_if(routine_builder *rb, MlirOperation op)
     int n_scalars = 0;
     for (intptr_t i = 0; i < n; i++)
         if (!is_tensor(results[i])) types[n_scalars++] = body_type(b, mlirValueGetType(results[i]));
-    int known = e->n_values;
+    int known = e->values->n;
     if_begin(b, &br, condition, n_scalars, types);
     for (int way = 0; way < 2; way++) {
         MlirBlock block = block_of(op, way);
@@ -393,7 +394,7 @@ static void run_if(routine_builder *rb, MlirOperation op)
             run_block(rb, block);
             give(rb, mlirBlockGetTerminator(block), 0, results, given);
         }
-        e->n_values = known;
+        body_forget(e, known);
         for (int i = 0; i < n_scalars && e->status != WF_OK; i++) given[i] = const_i(b, 0); // nobody runs it
     }
     if_end(b, &br, given);
@@ -416,7 +417,7 @@ static void run_while(routine_builder *rb, MlirOperation op)
         if (e->status == WF_OK) e->status = error_memory(e->err, sizeof *w);
         return;
     }
-    int known = e->n_values;
+    int known = e->values->n;
     while_begin(b, w, n, inits);
     take(rb, arguments_of(test, 0, tested), tested, w->tested);
     run_block(rb, test);
@@ -427,7 +428,7 @@ static void run_while(routine_builder *rb, MlirOperation op)
     bool good = e->status == WF_OK; // else the loop is closed for nobody to run
     if (!good) goes_on = const_int(b, b->i1, 0), m = 0;
     while_body(b, w, goes_on, m, given);
-    e->n_values = known;
+    body_forget(e, known);
     if (good) {
         take(rb, n_inside, inside, w->args);
         run_block(rb, inner);
@@ -436,7 +437,7 @@ static void run_while(routine_builder *rb, MlirOperation op)
     if (e->status != WF_OK)
         for (int i = 0; i < n; i++) next[i] = inits[i];
     while_end(b, w, next);
-    e->n_values = known;
+    body_forget(e, known);
     if (good) take(rb, results_of(op, results), results, w->results);
     free(w);
 }
@@ -513,7 +514,13 @@ wf_status routine_build(builder *b, const routine *r, const char *name, wf_error
         return error_set(err, WF_ERROR_UNSUPPORTED, "a loop with too many operands");
     }
     rb->r = r;
-    rb->e = (body){.b = b, .n = &r->places, .lanes = 1, .vector_loop = -1, .buffers = rb->buffers, .err = err};
+    rb->e = (body){.b = b,
+                   .n = &r->places,
+                   .lanes = 1,
+                   .vector_loop = -1,
+                   .buffers = rb->buffers,
+                   .err = err,
+                   .values = &rb->values};
     kernel_begin(b, name);
     for (int i = 0; i <= r->places.fault_buffer; i++) rb->buffers[i] = operand(b, i);
     compute_outer(r->op, rb);
@@ -534,6 +541,8 @@ wf_status routine_build(builder *b, const routine *r, const char *name, wf_error
     }
     kernel_end(b);
     wf_status status = rb->e.status;
+    pointer_map_free(&rb->values.index);
+    free(rb->values.to);
     free(rb);
     return status;
 }
