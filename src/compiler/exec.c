@@ -1,9 +1,10 @@
 // A function of a graph file, compiled for the shapes of its arguments; top to bottom:
 //
 //   read, choose the entry, inline what it calls      graph_file_read
+//   scalar arguments and buffers to tensors           scalars.h, buffers.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
-//   raise to wf ops, fuse them                        raise/, pass/
-//   take apart what no kernel takes                   unfuse.h, decompose.h
+//   raise to wf ops, fuse them                        raise/, fuse/
+//   take apart what no kernel takes                   decompose.h; unfuse.h: ops that came fused in the file
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 lower/lower.h
 //   machine code                                      codegen/object.h
@@ -19,12 +20,16 @@
 #include "compiler/export.h"
 #include "compiler/frontend/mlir/admit.h"
 #include "compiler/frontend/mlir/bind.h"
+#include "compiler/frontend/mlir/buffers.h"
+#include "compiler/frontend/mlir/calls.h"
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
+#include "compiler/frontend/mlir/scalars.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
 #include "compiler/mlir/text.h"
+#include "compiler/nest/cuts.h"
 #include "compiler/runner.h"
 #include "runtime/compiler.h"
 
@@ -88,74 +93,6 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
     return error_set(err, WF_ERROR_USAGE, "%s: %s", o->name, why_no_function(module));
 }
 
-static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
-{
-    buffer where = {0};
-    MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(call, "callee"));
-    print_location(mlirOperationGetLocation(call), &where);
-    error_set(err, WF_ERROR_UNSUPPORTED, "%s: a call of @%.*s, %s", buffer_view(&where).data,
-              (int)(name.length > 80 ? 80 : name.length), name.data, reason);
-    buffer_free(&where);
-    return WF_ERROR_UNSUPPORTED;
-}
-
-// With a body or without.
-static MlirOperation find_function(MlirModule module, MlirStringRef name)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(name_of(op), name)))
-        op = mlirOperationGetNextInBlock(op);
-    return op;
-}
-
-// Puts a copy of the callee's ops in place of the call.
-static void inline_call(MlirOperation call, MlirOperation callee)
-{
-    MlirOperation copy = mlirOperationClone(callee), next;
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(copy, 0)), to = mlirOperationGetBlock(call);
-    MlirOperation end = mlirBlockGetTerminator(body);
-    for (intptr_t i = 0; i < mlirOperationGetNumOperands(call); i++)
-        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(call, i));
-    for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationEqual(op, end); op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        mlirOperationRemoveFromParent(op);
-        mlirBlockInsertOwnedOperationBefore(to, call, op);
-    }
-    for (intptr_t i = 0; i < mlirOperationGetNumResults(call); i++)
-        replace_value(mlirOperationGetResult(call, i), mlirOperationGetOperand(end, i));
-    mlirOperationDestroy(call);
-    mlirOperationDestroy(copy);
-}
-
-// Inlines what the entry calls, and drops all other functions. Upstream's inliner needs extensions that register with
-// all dialects only.
-static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error *err)
-{
-    enum { MAX_CALLS = 10000 }; // recursion ends here
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(entry, 0));
-    MlirOperation next;
-    int n_calls = 0;
-    for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        if (!op_is(op, "func.call")) continue;
-        MlirAttribute name = op_attribute(op, "callee");
-        MlirOperation callee = find_function(module, mlirFlatSymbolRefAttrGetValue(name));
-        if (!callee.ptr) return refuse_call(op, "which is not in the file", err);
-        if (!has_body(callee)) return refuse_call(op, "which is declared in the file, but has no body there", err);
-        if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
-            return refuse_call(op, "which has branches", err);
-        if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry))
-            return refuse_call(op, "which is recursive", err);
-        inline_call(op, callee);
-        next = mlirBlockGetFirstOperation(body); // what came in may call too
-    }
-    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        if (op_is(op, "func.func") && !mlirOperationEqual(op, entry)) mlirOperationDestroy(op);
-    }
-    return WF_OK;
-}
-
 // ---- steps
 
 // What only graph files have to switch: elementwise ops into one loop, calls chained tile by tile, kernels for wf ops.
@@ -182,22 +119,22 @@ static wf_status check_options(const function_options *o, wf_error *err)
     return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
 }
 
-static const char SWITCHED_OFF[] = "kernels are switched off";
+static const char *why_no_kernel(MlirOperation op) { return lower_why_not(op, GRAPH_ON_ARRAYS); }
 
-// What the report of a fusion says, after `n` of its ops were taken apart again.
-static wf_status take_back(program *p, const char *name, uint32_t n, const char *why, wf_error *err)
+static const char *why_switched_off(MlirOperation op)
 {
-    for (uint32_t i = 0; n && i < p->n_fusions; i++) {
-        program_fusion *fusion = (program_fusion *)(uintptr_t)&p->fusions[i]; // ours until it is handed out
-        if (strcmp(fusion->name, name)) continue;
-        buffer text = {0};
-        buffer_printf(&text, "%s%s%u %s", fusion->why, *fusion->why ? "; " : "", n, why);
-        fusion->fused -= n < fusion->fused ? n : fusion->fused;
-        fusion->why = arena_strdup(&p->memory, buffer_view(&text));
-        buffer_free(&text);
-        if (!fusion->why) return error_memory(err, 0);
-    }
-    return WF_OK;
+    (void)op;
+    return "kernels are switched off";
+}
+
+static bool has_kernel(MlirOperation op) { return !why_no_kernel(op); }
+
+static wf_status fuse_elementwise(const runner *r, MlirOperation function, wf_error *err)
+{
+    cuts c;
+    TRY(cuts_make(function, &c, err));
+    TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    return cuts_end(&c, err);
 }
 
 static wf_status lower(const runner *r, MlirOperation function, bool raise, program *out, wf_error *err)
@@ -209,23 +146,18 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
         TRY(runner_raise(r, err));
         TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     }
-    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? lower_has_kernel : NULL;
-    const unfused undone = unfuse_function(function, keep);
-    const char *linear = "several weights whose kernel wants constants of f32, f16 or bf16";
-    TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
-    TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
-    TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
-    if (decompose_needs_sizes(function, keep))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "an op has no kernel for sizes that are not known");
+    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? has_kernel : NULL;
+    unfuse_function(function, keep); // what came fused in the file
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "linalg", err));
-    if (runner_has(r, "elementwise")) TRY(compiler_run_passes(r->c, r->module, FUSE, err));
+    if (runner_has(r, "elementwise")) TRY(fuse_elementwise(r, function, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
+    regions_box_scalars(function);
     return runner_finish_step(r, "lower", err);
 }
 
@@ -258,12 +190,15 @@ static void name_places(program *p, const char *name)
     for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
 }
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, bool any_size, program *p,
+typedef enum size_mode { SIZES_FIXED, SIZES_ANY, SIZES_DECLARED } size_mode; // declared: the signature alone
+
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, size_mode mode, program *p,
                       buffer *image, wf_error *err)
 {
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {.chain = runner_has(r, "chain"), .any_size = any_size};
+    const lower_options options = {
+        .chain = runner_has(r, "chain"), .any_size = mode != SIZES_FIXED, .signature = mode == SIZES_DECLARED};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
@@ -287,7 +222,7 @@ static bool compile_for_any_size(const runner *r, const function_options *o, buf
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
     while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
     wf_status status = lower(&own, function, !o->no_raise, &p, &err);
-    if (status == WF_OK) status = emit(&own, function, &o->cpu, true, &p, image, &err);
+    if (status == WF_OK) status = emit(&own, function, &o->cpu, SIZES_ANY, &p, image, &err);
     mlirModuleDestroy(own.module);
     program_free(&p);
     if (status == WF_OK) return true;
@@ -306,9 +241,27 @@ static wf_status compile_for_sizes(const runner *r, MlirOperation function, cons
     p.fixed = arena_strdup(&p.memory, buffer_view(reason));
     wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
     if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
-    if (status == WF_OK) status = emit(r, function, &o->cpu, false, &p, image, err);
+    if (status == WF_OK) status = emit(r, function, &o->cpu, SIZES_FIXED, &p, image, err);
     program_free(&p);
     return status;
+}
+
+static wf_status write_signature(const runner *r, MlirOperation function, const function_options *o,
+                                 const buffer *reason, buffer *image, wf_error *err)
+{
+    program p = {0};
+    p.fixed = arena_strdup(&p.memory, buffer_view(reason));
+    wf_status status = p.fixed ? emit(r, function, &o->cpu, SIZES_DECLARED, &p, image, err) : error_memory(err, 0);
+    program_free(&p);
+    return status;
+}
+
+static bool has_open_shape(const array_shape *shapes, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t d = 0; d < shapes[i].n_dims; d++)
+            if (shapes[i].dims[d] < 0) return true;
+    return false;
 }
 
 // Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
@@ -323,6 +276,11 @@ static wf_status compile_as_declared(const runner *r, MlirOperation function, co
     wf_status status = bind_declared(function, n, given, n_all, all, err);
     for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
     if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
+        if (o->or_signature && has_open_shape(all, n_all)) {
+            status = write_signature(r, function, o, reason, image, err);
+            free(all);
+            return status;
+        }
         status = bind_check_fixed(n_all, all, reason, err);
         if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
     }
@@ -354,11 +312,14 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                 .no_fuse = o->no_fuse,
                 .print_ir_after = o->print_ir_after,
                 .notes = notes};
+    r.back_end = runner_has(&r, "kernels") ? why_no_kernel : why_switched_off;
     buffer reason = {0};
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
-    if (status == WF_OK) status = isolate_entry(r.module, function, err);
+    if (status == WF_OK) status = calls_inline(r.module, function, err);
+    if (status == WF_OK) scalars_to_tensors(function);
+    if (status == WF_OK) status = buffers_to_tensors(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK && o->as_declared)
         status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);

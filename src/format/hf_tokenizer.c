@@ -169,7 +169,7 @@ static wf_status quote_text(const converter *c, view text, view *quoted)
     return WF_OK;
 }
 
-// A field that says what becomes of matches, as a name of text/pretokenize.h.
+// A field that says what becomes of matches, as a name of text/tokenizer/pretokenize.h.
 static wf_status read_behavior(const converter *c, const json_fields *f, bool inverted, view *ours)
 {
     static const char *const names[][3] = {

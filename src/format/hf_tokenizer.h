@@ -1,12 +1,12 @@
 // tokenizer.json, the tokenizer of Hugging Face checkpoints, as metadata values.
 // Format: the serialised form of https://github.com/huggingface/tokenizers (tokenizers/src/tokenizer/serialization.rs)
 //
-// What the file says becomes the keys that text/tokenizer.c reads: tokenizer.ggml.* as in GGUF files where they exist,
-// and for the steps that GGUF does not spell out
+// What the file says becomes the keys that text/tokenizer/tokenizer.c reads: tokenizer.ggml.* as in GGUF files where
+// they exist, and for the steps that GGUF does not spell out
 //
-//     tokenizer.json.normalizer    [STRING]  steps of text/normalize.h
+//     tokenizer.json.normalizer    [STRING]  steps of text/tokenizer/normalize.h
 //     tokenizer.json.prefix        [STRING]  more of them, done to what lies between tokens
-//     tokenizer.json.split         [STRING]  pairs: what becomes of a match (see text/pretokenize.h), an expression
+//     tokenizer.json.split         [STRING]  pairs: what becomes of a match (see text/tokenizer/pretokenize.h), an expression
 //     tokenizer.json.flags         [U8]      a token: TOKEN_ bits of format/token.h
 //     tokenizer.json.ignore_merges, .fuse_unknown, .strip_start  BOOL
 #ifndef WELFORD_FORMAT_HF_TOKENIZER_H

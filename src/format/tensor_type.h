@@ -1,5 +1,5 @@
 // Types of a checkpoint's tensors: their numbers, names and sizes. What can be packed and multiplied has a row in
-// runtime/weight_type.h besides.
+// runtime/weight/weight_type.h besides.
 #ifndef WELFORD_FORMAT_TENSOR_TYPE_H
 #define WELFORD_FORMAT_TENSOR_TYPE_H
 

@@ -10,14 +10,12 @@ static const library_name LIBRARY = {"libwelford_hub.so", "WELFORD_HUB"};
 
 static wf_status fetch(const hub_request *request, char path[PATH_MAX], bool *unreachable, wf_error *err)
 {
-    void *library, *address;
+    void *address;
     *unreachable = false;
-    TRY(library_open(LIBRARY, "welford_hub_fetch", &library, &address, err));
+    TRY(library_find(LIBRARY, "welford_hub_fetch", &address, err));
     hub_fetch_fn *function;
     memcpy(&function, &address, sizeof function); // ISO C has no cast from data to function pointers
-    wf_status status = function(request, path, unreachable, err);
-    library_close(library);
-    return status;
+    return function(request, path, unreachable, err);
 }
 
 static wf_status fail_offline(const hub_name *name, wf_error *err)

@@ -55,16 +55,9 @@ void compiler_keep_identity(void)
     draft_close(&d);
 }
 
-wf_status compiler_open(const char *name, compiler_door *door, wf_error *err)
+wf_status compiler_find(const char *name, void **function, wf_error *err)
 {
     wf_error reason;
-    *door = (compiler_door){0};
-    if (library_open(LIBRARY, name, &door->library, &door->function, &reason) == WF_OK) return WF_OK;
+    if (library_find(LIBRARY, name, function, &reason) == WF_OK) return WF_OK;
     return error_set(err, WF_ERROR_COMPILE, "%s", reason.message);
-}
-
-void compiler_close(compiler_door *door)
-{
-    library_close(door->library);
-    *door = (compiler_door){0};
 }

@@ -33,8 +33,8 @@ typedef struct model_sizes {
     kv_layout kv;
 } model_sizes;
 
-// Compiles a checkpoint to a program image (runtime/program.h) that is appended to `image`. Everything that is refused,
-// options, fields, tensors that are missing or of other shapes and types, is refused before that begins, in
+// Compiles a checkpoint to an executable (runtime/program/executable.h) that is appended to `image`. Everything that
+// is refused, options, fields, tensors that are missing or of other shapes and types, is refused before that begins, in
 // milliseconds; a NULL `image` asks for this part alone.
 typedef wf_status compile_fn(const checkpoint *file, const compile_options *options, model_sizes *sizes, buffer *image,
                              wf_error *err);
@@ -64,6 +64,8 @@ typedef struct function_options {
     const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
                                 // but these; no_fuse may name raising rules too
     bool as_declared;           // shapes without dims, and those that are missing, are the function's own; types too
+    bool or_signature;          // as_declared, where sizes would have to be given: instead of failing a program without
+                                // calls, which says what the function takes and gives, and in `fixed` why
     const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
                                 // the IR after these goes to the notes
 } function_options;
@@ -71,7 +73,7 @@ typedef struct function_options {
 // Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
 // stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
 // WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
-// (runtime/program.h).
+// (runtime/program/executable.h).
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
                                       uint32_t n_arguments, const array_shape *arguments,
                                       const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
@@ -91,19 +93,13 @@ static inline ceiling_kind activation_ceiling(activation_form form)
     return form == ACTIVATION_Q8 ? CEILING_INT8 : form == ACTIVATION_BF16 ? CEILING_BF16 : CEILING_FMA;
 }
 
-// Appends a program image whose program runs each ceiling once, a few milliseconds each; its calls state what they compute
-// and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
+// Appends an executable whose program runs each ceiling once, a few milliseconds each; its calls state what they
+// compute and read (program_call_flops, program_call_bytes). It is a function without arguments or results.
 typedef wf_status ceilings_fn(const cpu_features *cpu, buffer *image, wf_error *err);
 
-// An open compiler library and the one function that was asked for.
-typedef struct compiler_door {
-    void *library, *function;
-} compiler_door;
-
-// Opens $WELFORD_COMPILER, else the library beside the program, else the installed one, and finds a function in it.
-// WF_ERROR_COMPILE says where it was looked for. The caller closes the door.
-wf_status compiler_open(const char *function, compiler_door *door, wf_error *err);
-void compiler_close(compiler_door *door);
+// Finds one of these functions, by name, in $WELFORD_COMPILER, else the library beside the program, else the installed
+// one, which is opened where it is not yet. WF_ERROR_COMPILE says where it was looked for.
+wf_status compiler_find(const char *name, void **function, wf_error *err);
 
 // What stands for the compiler in cache keys: its version (versions.h), and size and time of modification of the
 // library that would be opened, so that a rebuilt compiler is never answered from an old cache. Where there is no

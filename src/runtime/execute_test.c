@@ -1,5 +1,5 @@
-// The walker on a hand-made program with kernels in C: every tile once, calls in order, the same bytes for any number of
-// threads, pointers and sizes as the affine forms say.
+// The walker on a hand-made program with kernels in C: every tile once, calls in order, the same bytes for any number
+// of threads, pointers and sizes as the affine forms say.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

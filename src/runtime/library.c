@@ -21,7 +21,7 @@ static bool own_folder(char folder[PATH_MAX])
     ssize_t n = readlink("/proc/self/exe", file, sizeof file - 1);
     if (n > 0) file[n] = 0;
     // dladdr names a shared library by its path, the program itself by what the user typed
-    bool is_library = dladdr((void *)(uintptr_t)library_open, &info) && info.dli_fname && strstr(info.dli_fname, ".so");
+    bool is_library = dladdr((void *)(uintptr_t)library_find, &info) && info.dli_fname && strstr(info.dli_fname, ".so");
     if (is_library ? !realpath(info.dli_fname, folder) : n <= 0) return false;
     if (!is_library) memcpy(folder, file, (size_t)n + 1);
     char *slash = strrchr(folder, '/');
@@ -46,7 +46,7 @@ bool library_place(library_name name, int i, char path[LIBRARY_PATH_BYTES])
     return i <= N_FOLDERS;
 }
 
-static void *find_library(library_name name, buffer *tried)
+static void *open_library(library_name name, buffer *tried)
 {
     char path[LIBRARY_PATH_BYTES];
     for (int i = 0; library_place(name, i, path); i++) {
@@ -60,26 +60,17 @@ static void *find_library(library_name name, buffer *tried)
     return NULL;
 }
 
-wf_status library_open(library_name name, const char *function, void **library, void **address, wf_error *err)
+wf_status library_find(library_name name, const char *function, void **address, wf_error *err)
 {
     buffer tried = {0};
-    wf_status status = WF_OK;
-    *address = NULL;
-    *library = find_library(name, &tried);
+    void *library = open_library(name, &tried);
     const char *places = tried.data ? tried.data : name.file;
-    if (!*library)
-        status = error_set(err, WF_ERROR_IO, "no %s; tried %s", name.file, places);
-    else if (!(*address = dlsym(*library, function)))
-        status = error_set(err, WF_ERROR_IO, "%s: it has no function %s", places, function);
-    if (status != WF_OK) {
-        library_close(*library);
-        *library = NULL;
-    }
+    *address = library ? dlsym(library, function) : NULL;
+    if (!library)
+        error_set(err, WF_ERROR_IO, "no %s; tried %s", name.file, places);
+    else if (!*address)
+        error_set(err, WF_ERROR_IO, "%s: it has no function %s", places, function);
+    if (library) dlclose(library); // it stays
     buffer_free(&tried);
-    return status;
-}
-
-void library_close(void *library)
-{
-    if (library) dlclose(library);
+    return *address ? WF_OK : WF_ERROR_IO;
 }

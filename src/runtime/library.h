@@ -19,9 +19,8 @@ enum { LIBRARY_PATH_BYTES = PATH_MAX + 64 };
 // ../lib/welford from there, and where it was installed. False: no more places.
 bool library_place(library_name name, int i, char path[LIBRARY_PATH_BYTES]);
 
-// Opens the library and finds a function in it. WF_ERROR_IO says where it was looked for. It stays loaded when its
-// handle is closed, since LLVM does not survive being unloaded.
-wf_status library_open(library_name name, const char *function, void **library, void **address, wf_error *err);
-void library_close(void *library); // NULL is fine
+// Opens the library, where it is not open yet, and finds a function in it. WF_ERROR_IO says where it was looked for. It
+// stays loaded, since LLVM does not survive being unloaded.
+wf_status library_find(library_name name, const char *function, void **address, wf_error *err);
 
 #endif

@@ -28,10 +28,10 @@ static view last_name(const char *path)
     return (view){slash + 1, (size_t)(name.data + name.len - slash) - 1};
 }
 
-bool model_find_origin(const model *m, model_origin *origin)
+bool model_origin_find(const compiled_model *m, model_origin *origin)
 {
     header_key(m->file, origin->header);
-    if (!model_identity(m, origin->identity)) return false;
+    if (!compiled_model_identity(m, origin->identity)) return false;
     const metadata_value string = {.type = METADATA_STRING, .count = 1};
     const char *const keys[MODEL_ORIGIN_VALUES] = {SOURCE, HEADER, IDENTITY};
     const view texts[MODEL_ORIGIN_VALUES] = {last_name(checkpoint_path(m->file)), view_of(origin->header),
@@ -56,7 +56,7 @@ bool model_origin_identity(const checkpoint *file, char identity[CACHE_KEY_CHARS
 // ---- opening
 
 // What would have to be compiled anew.
-static wf_status check_options(const char *path, const model_options *o, const program *p, wf_error *err)
+static wf_status check_options(const char *path, const wf_model_options *o, const program *p, wf_error *err)
 {
     const char *option = o->fuse                   ? "--fuse"
                          : o->no_fuse              ? "--no-fuse"
@@ -70,7 +70,7 @@ static wf_status check_options(const char *path, const model_options *o, const p
 }
 
 // The checkpoint that is named, or lies beside the .wf file under the name it had.
-static wf_status find_source(const model *m, const char *path, char source[PATH_MAX], wf_error *err)
+static wf_status find_source(const compiled_model *m, const char *path, char source[PATH_MAX], wf_error *err)
 {
     view name = {0};
     const char *slash = strrchr(path, '/');
@@ -86,7 +86,7 @@ static wf_status find_source(const model *m, const char *path, char source[PATH_
                      path, NAME_ARG(name));
 }
 
-static wf_status open_source(model *m, const char *path, wf_error *err)
+static wf_status open_source(compiled_model *m, const char *path, wf_error *err)
 {
     char source[PATH_MAX], key[CACHE_KEY_CHARS];
     view wanted = {0};
@@ -98,12 +98,12 @@ static wf_status open_source(model *m, const char *path, wf_error *err)
     return error_set(err, WF_ERROR_USAGE, "%s: not the checkpoint that %s was compiled from", source, path);
 }
 
-wf_status model_open_bundle(const char *path, model *m, wf_error *err)
+wf_status compiled_model_open_bundle(const char *path, compiled_model *m, wf_error *err)
 {
     TRY(bundle_open(path, &m->ahead, err));
     TRY(bundle_checkpoint(&m->ahead, false, &m->file, err));
     m->ahead.path = checkpoint_path(m->file);
-    TRY(bundle_program(&m->ahead, &m->cpu, &m->executable, err));
+    TRY(bundle_program(&m->ahead, 0, &m->cpu, &m->executable, err));
     const program *p = &m->executable.program;
     if (!program_is_sequence(p))
         return error_set(err, WF_ERROR_FORMAT, "%s: its program is no model's, but its metadata is", path);

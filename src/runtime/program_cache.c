@@ -1,6 +1,5 @@
 #include "runtime/program_cache.h"
 
-#include "base/clock.h"
 #include "runtime/cache/cache.h"
 #include "runtime/compiler.h"
 
@@ -20,26 +19,11 @@ wf_status executable_load_made(const buffer *image, executable *exe, wf_error *e
     return error_set(err, status == WF_ERROR_FORMAT ? WF_ERROR_COMPILE : status, "%s", inner.message);
 }
 
-// Where that fails, it is made again the next time.
-static bool keep(const cache_id *id, view image)
+void program_keep(const cache_id *id, view image)
 {
     cache_draft d;
-    if (!cache_draft_open(id, image.len, &d)) return false;
-    bool kept = file_write_at(d.file.fd, image.data, image.len, CACHE_RECORD_BYTES) && cache_draft_publish(&d, 0);
+    if (!cache_draft_open(id, image.len, &d)) return;
+    if (file_write_at(d.file.fd, image.data, image.len, CACHE_RECORD_BYTES) && cache_draft_publish(&d, 0))
+        compiler_keep_identity();
     cache_draft_close(&d);
-    return kept;
-}
-
-wf_status program_make(make_program *make, name_program *name, void *context, executable *exe, program_times *times,
-                       wf_error *err)
-{
-    buffer image = {0};
-    times->started = clock_seconds();
-    wf_status status = make(context, &image, err);
-    times->seconds = clock_seconds() - times->started;
-    if (status == WF_OK) status = executable_load_made(&image, exe, err);
-    const cache_id *id = status == WF_OK ? name(context, &exe->program) : NULL;
-    if (id && keep(id, buffer_view(&image))) compiler_keep_identity();
-    buffer_free(&image);
-    return status;
 }

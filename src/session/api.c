@@ -1,9 +1,9 @@
-// The public interface (welford.h) as thin wrappers around engine, session, sampler and generate.
+// The public interface (welford.h) as thin wrappers around model, session, sampler and generate.
 #include "welford.h"
 
 #include <stdlib.h>
 
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/generate.h"
 #include "text/unicode/utf8.h"
 
@@ -11,12 +11,9 @@
 #define WELFORD_VERSION "0.1.0"
 #endif
 
-struct wf_model {
-    engine e;
-};
-
 struct wf_session {
     session *s;
+    speculation *ahead; // NULL: wf_session_speculate was not asked for
     const wf_model *owner;
 };
 
@@ -28,34 +25,36 @@ const char *wf_version(void) { return WELFORD_VERSION; }
 
 void wf_free(void *memory) { free(memory); }
 
+// ---- threads
+
+wf_status wf_pool_create(int n_threads, wf_pool **pool, wf_error *err)
+{
+    return model_create_pool(n_threads, pool, err);
+}
+void wf_pool_free(wf_pool *pool) { thread_pool_free(pool); }
+
 // ---- models
 
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **out, wf_error *err)
 {
     *out = NULL;
     if (!path) return error_set(err, WF_ERROR_USAGE, "no path of a model");
-    wf_model *m = calloc(1, sizeof *m);
-    if (!m) return error_memory(err, sizeof *m);
-    wf_status status = engine_open(path, options, &m->e, err);
-    if (status == WF_OK) status = engine_load(&m->e, err);
+    wf_model *m;
+    TRY(model_open(path, options, &m, err));
+    wf_status status = model_load(m, err);
     if (status == WF_OK)
         *out = m;
     else
-        wf_model_close(m);
+        model_close(m);
     return status;
 }
 
-void wf_model_close(wf_model *m)
-{
-    if (!m) return;
-    engine_close(&m->e);
-    free(m);
-}
+void wf_model_close(wf_model *m) { model_close(m); }
 
 wf_model_facts wf_model_describe(const wf_model *m)
 {
-    const engine *e = &m->e;
-    const program *p = &e->m->executable.program;
+    const compiled_model *c = m->compiled;
+    const program *p = &c->executable.program;
     return (wf_model_facts){
         .architecture = p->architecture ? p->architecture : "",
         .name = p->name ? p->name : "",
@@ -63,18 +62,18 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .n_ctx_train = p->n_ctx_train,
         .n_layer = p->kv.n_layer,
         .n_embd = p->n_embd,
-        .n_parameters = e->n_parameters,
-        .file_bytes = model_file_bytes(e->m),
+        .n_parameters = m->n_parameters,
+        .file_bytes = compiled_model_file_bytes(c),
         .weights_bytes = program_fixed_bytes(p, AREA_WEIGHTS),
-        .bos = tokenizer_bos(e->t),
-        .eos = tokenizer_eos(e->t),
-        .add_bos = tokenizer_add_bos(e->t),
-        .has_chat_template = e->has_chat,
-        .n_threads = thread_pool_size(e->pool),
-        .program_cached = e->m->program_cached,
-        .pack_cached = e->m->pack_cached,
-        .compile_seconds = e->m->compiled.seconds,
-        .pack_seconds = e->m->pack_seconds,
+        .bos = tokenizer_bos(m->t),
+        .eos = tokenizer_eos(m->t),
+        .add_bos = tokenizer_add_bos(m->t),
+        .has_chat_template = m->has_chat,
+        .n_threads = thread_pool_size(m->pool),
+        .program_cached = c->program_cached,
+        .pack_cached = c->pack_cached,
+        .compile_seconds = c->compile_seconds,
+        .pack_seconds = c->pack_seconds,
     };
 }
 
@@ -95,7 +94,7 @@ wf_status wf_tokenize(const wf_model *m, const char *text, size_t bytes, bool pa
                       size_t *n_ids, wf_error *err)
 {
     token_list list = {0};
-    wf_status status = engine_encode(&m->e, (view){text, bytes}, parse_special, &list, err);
+    wf_status status = model_encode(m, (view){text, bytes}, parse_special, &list, err);
     return give_ids(status, &list, ids, n_ids, err);
 }
 
@@ -105,7 +104,7 @@ wf_status wf_detokenize(const wf_model *m, const int32_t *ids, size_t n_ids, boo
     *text = NULL;
     *bytes = 0;
     buffer raw = {0}, repaired = {0};
-    wf_status status = tokenizer_decode(m->e.t, ids, n_ids, special, &raw, err);
+    wf_status status = tokenizer_decode(m->t, ids, n_ids, special, &raw, err);
     if (status == WF_OK) {
         utf8_append_repaired(&repaired, buffer_view(&raw));
         if (raw.failed || !buffer_reserve(&repaired, 0)) status = error_memory(err, raw.len);
@@ -120,7 +119,7 @@ wf_status wf_detokenize(const wf_model *m, const int32_t *ids, size_t n_ids, boo
     return WF_OK;
 }
 
-bool wf_is_end(const wf_model *m, int32_t token) { return tokenizer_is_eog(m->e.t, token); }
+bool wf_is_end(const wf_model *m, int32_t token) { return tokenizer_is_eog(m->t, token); }
 
 static wf_status build_messages(const wf_message *messages, size_t n_messages, json_t *array, wf_error *err)
 {
@@ -140,7 +139,7 @@ wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_
     token_list list = {0};
     json_t *array = json_array();
     wf_status status = array ? build_messages(messages, n_messages, array, err) : error_memory(err, sizeof *array);
-    if (status == WF_OK) status = engine_encode_chat(&m->e, array, &list, NULL, err);
+    if (status == WF_OK) status = model_encode_chat(m, array, &list, NULL, err);
     json_decref(array);
     return give_ids(status, &list, ids, n_ids, err);
 }
@@ -153,7 +152,7 @@ wf_status wf_session_create(wf_model *m, int64_t n_ctx, int64_t n_batch, wf_sess
     wf_session *handle = calloc(1, sizeof *handle);
     if (!handle) return error_memory(err, sizeof *handle);
     handle->owner = m;
-    wf_status status = session_create(m->e.m, m->e.pool, n_ctx, n_batch, &handle->s, err);
+    wf_status status = session_create(m->compiled, m->pool, n_ctx, n_batch, &handle->s, err);
     if (status != WF_OK) {
         free(handle);
         return status;
@@ -165,6 +164,7 @@ wf_status wf_session_create(wf_model *m, int64_t n_ctx, int64_t n_batch, wf_sess
 void wf_session_free(wf_session *handle)
 {
     if (!handle) return;
+    speculation_free(handle->ahead);
     session_free(handle->s);
     free(handle);
 }
@@ -181,6 +181,13 @@ wf_status wf_session_truncate(wf_session *handle, int64_t n_past, wf_error *err)
     return session_truncate(handle->s, n_past, err);
 }
 
+wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
+{
+    if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
+    if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
+    return WF_OK;
+}
+
 int64_t wf_session_past(const wf_session *handle) { return session_past(handle->s); }
 
 int64_t wf_session_context(const wf_session *handle) { return session_context(handle->s); }
@@ -193,10 +200,10 @@ wf_status wf_sampler_create(const wf_model *m, const wf_sampler_options *options
 {
     *out = NULL;
     wf_sampler_options own;
-    if (!options) TRY(engine_sampler_options(m->e.m->file, &own, err));
+    if (!options) TRY(model_sampler_options(m->compiled->file, &own, err));
     wf_sampler *handle = calloc(1, sizeof *handle);
     if (!handle) return error_memory(err, sizeof *handle);
-    wf_status status = sampler_create(options ? options : &own, tokenizer_count(m->e.t), &handle->s, err);
+    wf_status status = sampler_create(options ? options : &own, tokenizer_count(m->t), &handle->s, err);
     if (status != WF_OK) {
         free(handle);
         return status;
@@ -228,8 +235,9 @@ wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *pro
 {
     generate_request request = {
         .s = handle->s,
+        .ahead = handle->ahead,
         .choose = choose->s,
-        .t = handle->owner->e.t,
+        .t = handle->owner->t,
         .prompt = prompt,
         .n_prompt = (int64_t)n_prompt,
         .n_max = n_max,

@@ -27,7 +27,7 @@ typedef struct model_task {
     float logits[8];
 } model_task;
 
-static wf_status evaluate(const model *m, thread_pool *pool, float logits[8], wf_error *err)
+static wf_status evaluate(const compiled_model *m, thread_pool *pool, float logits[8], wf_error *err)
 {
     static const int32_t tokens[N_TOKENS] = {1, 5, 3, 2, 4};
     session *s;
@@ -41,14 +41,14 @@ static wf_status evaluate(const model *m, thread_pool *pool, float logits[8], wf
 static wf_status run_model(model_task *t, wf_error *err)
 {
     thread_pool *pool;
-    model *m = NULL;
+    compiled_model *m = NULL;
     TRY(thread_pool_create(2, &pool, err));
     pthread_barrier_wait(&start);
-    wf_status status = model_open(t->path, &(model_options){0}, &m, err);
-    if (status == WF_OK) status = model_load(m, pool, err);
+    wf_status status = compiled_model_open(t->path, &(wf_model_options){0}, &m, err);
+    if (status == WF_OK) status = compiled_model_load(m, pool, err);
     if (status == WF_OK) status = evaluate(m, pool, t->logits, err);
     if (status == WF_OK) t->cached = m->program_cached;
-    if (m) model_close(m);
+    if (m) compiled_model_close(m);
     thread_pool_free(pool);
     return status;
 }

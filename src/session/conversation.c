@@ -1,9 +1,9 @@
 #include "session/conversation.h"
 
-wf_status conversation_create(const engine *e, session *s, sampler *choose, const char *system, conversation *c,
+wf_status conversation_create(const wf_model *m, session *s, sampler *choose, const char *system, conversation *c,
                               wf_error *err)
 {
-    *c = (conversation){.e = e, .s = s, .choose = choose, .messages = json_array()};
+    *c = (conversation){.model = m, .s = s, .choose = choose, .messages = json_array()};
     if (!c->messages) return error_memory(err, sizeof(json_t));
     if (!system) return WF_OK;
     if (!json_array_append_new(c->messages, chat_message("system", view_of(system)))) return WF_OK;
@@ -32,15 +32,15 @@ void conversation_reset(conversation *c)
 static wf_status encode_turn(conversation *c, const conversation_turn *turn, token_list *prompt, wf_error *err)
 {
     c->text_lost = false;
-    if (turn->raw) return engine_encode(c->e, turn->text, true, prompt, err);
-    if (!c->e->has_chat) return engine_encode(c->e, turn->text, false, prompt, err);
-    return engine_encode_chat(c->e, c->messages, prompt, &c->text_lost, err);
+    if (turn->raw) return model_encode(c->model, turn->text, true, prompt, err);
+    if (!c->model->has_chat) return model_encode(c->model, turn->text, false, prompt, err);
+    return model_encode_chat(c->model, c->messages, prompt, &c->text_lost, err);
 }
 
 static wf_status add_answer(conversation *c, const token_list *answer, wf_error *err)
 {
     buffer text = {0};
-    wf_status status = tokenizer_decode(c->e->t, answer->ids, answer->count, false, &text, err);
+    wf_status status = tokenizer_decode(c->model->t, answer->ids, answer->count, false, &text, err);
     if (status == WF_OK && json_array_append_new(c->messages, chat_message("assistant", buffer_view(&text))))
         status = error_memory(err, text.len);
     buffer_free(&text);
@@ -54,12 +54,12 @@ static wf_status begin_turn(conversation *c, const conversation_turn *turn, toke
     return encode_turn(c, turn, prompt, err);
 }
 
-wf_status conversation_check(const engine *e, const char *system, const conversation_turn *turn, int64_t n_ctx,
+wf_status conversation_check(const wf_model *m, const char *system, const conversation_turn *turn, int64_t n_ctx,
                              wf_error *err)
 {
     conversation c;
     token_list prompt = {0};
-    TRY(conversation_create(e, NULL, NULL, system, &c, err));
+    TRY(conversation_create(m, NULL, NULL, system, &c, err));
     wf_status status = begin_turn(&c, turn, &prompt, err);
     if (status == WF_OK) status = generate_check_prompt((int64_t)prompt.count, n_ctx, err);
     token_list_free(&prompt);
@@ -76,8 +76,9 @@ wf_status conversation_say(conversation *c, const conversation_turn *turn, token
     TRY_GOTO(begin_turn(c, turn, &prompt, err), done);
     generate_request request = {
         .s = c->s,
+        .ahead = turn->ahead,
         .choose = c->choose,
-        .t = c->e->t,
+        .t = c->model->t,
         .prompt = prompt.ids,
         .n_prompt = (int64_t)prompt.count,
         .n_max = turn->n_max,

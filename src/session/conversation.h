@@ -6,11 +6,11 @@
 #ifndef WELFORD_SESSION_CONVERSATION_H
 #define WELFORD_SESSION_CONVERSATION_H
 
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/generate.h"
 
 typedef struct conversation {
-    const engine *e;
+    const wf_model *model;
     session *s;
     sampler *choose;
     json_t *messages; // array of {"role", "content"}
@@ -18,7 +18,7 @@ typedef struct conversation {
 } conversation;
 
 // `system` may be NULL. What it points to must outlive it.
-wf_status conversation_create(const engine *e, session *s, sampler *choose, const char *system, conversation *c,
+wf_status conversation_create(const wf_model *m, session *s, sampler *choose, const char *system, conversation *c,
                               wf_error *err);
 void conversation_free(conversation *c);
 
@@ -32,12 +32,13 @@ typedef struct conversation_turn {
     const view *stops; // n_max, stops and ignore_end: generate.h
     size_t n_stops;
     bool ignore_end;
+    speculation *ahead; // of the conversation's session; may be NULL
     wf_generate_callback *callback;
     void *context;
 } conversation_turn;
 
 // Before a model is loaded: whether a conversation in a context of n_ctx tokens can begin with `turn`.
-wf_status conversation_check(const engine *e, const char *system, const conversation_turn *turn, int64_t n_ctx,
+wf_status conversation_check(const wf_model *m, const char *system, const conversation_turn *turn, int64_t n_ctx,
                              wf_error *err);
 
 // Says `text` and generates the answer; both join the messages, the answer also when it was stopped half-way. On

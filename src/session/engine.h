@@ -1,54 +1,90 @@
-// An engine: all that a model file gives: threads, tokenizer, chat template, and once it is loaded program and pack.
+// An engine: what computes on a model for any number of sequences: the arena, the rotation tables, the logits.
+//
+//     sequence 0  [cache, 212 tokens] ── 1 token ───┐
+//     sequence 1  [cache,  31 tokens] ── 1 token ───┼──▶ one walk over the program ──▶ rows of logits
+//     sequence 2  [cache,   0 tokens] ── 64 tokens ─┘
+//
+// A step reads the weights once for all of them; only what looks at positions is computed a sequence at a time. What a
+// sequence's tokens give does not depend on what else is in the step. All areas are reserved once as virtual memory; pages
+// that no call touches cost nothing.
 #ifndef WELFORD_SESSION_ENGINE_H
 #define WELFORD_SESSION_ENGINE_H
 
-#include <jansson.h>
+#include "runtime/compiled_model.h"
+#include "runtime/execute.h"
 
-#include "runtime/model.h"
-#include "session/sampler.h"
-#include "text/chat.h"
-#include "text/tokenizer/tokenizer.h"
+typedef struct engine engine;
 
-typedef struct engine {
-    thread_pool *pool;
-    model *m;
-    tokenizer *t;
-    bool has_chat;       // the file has a chat template
-    chat_template *chat; // NULL: it has none, or chat_error says why it cannot be used
-    wf_error chat_error;
-    view *specials; // texts of special tokens, which a message must not spell
-    size_t n_specials;
-    int64_t n_parameters;
-} engine;
+enum { ENGINE_DEFAULT_BATCH = 512, ENGINE_DEFAULT_CONTEXT = 4096 };
 
-// The cheap part: checkpoint, tokenizer, chat template, and everything that is refused about them. On failure *e is all
-// zero and the error names the file. A chat template that cannot be used is no
-// failure here: plain completion needs none, so engine_encode_chat reports it.
-wf_status engine_open(const char *path, const wf_model_options *options, engine *e, wf_error *err);
-wf_status engine_load(engine *e, wf_error *err); // the dear part (model_load): before anything is evaluated
-void engine_close(engine *e);
+// Before a model is loaded: what engine_create would refuse, and a cache of one sequence that is larger than all memory
+// there is (WF_ERROR_MEMORY). *n_ctx of 0 becomes what it stands for.
+wf_status engine_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err);
 
-// n_threads <= 0: the usable cores. Turns the public options into the runtime's.
-wf_status engine_create_pool(int n_threads, thread_pool **pool, wf_error *err);
-model_options engine_model_options(const wf_model_options *options);
-int64_t engine_count_parameters(const checkpoint *file);
+// n_ctx: tokens that fit into a sequence, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
+// n_batch: tokens of one step, at most n_ctx; 0: 512. `m` and `pool` must outlive the engine; a pool serves one call at a
+// time. WF_ERROR_USAGE for sizes out of range.
+wf_status engine_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, engine **e,
+                        wf_error *err);
+void engine_free(engine *e); // NULL is fine; after its sequences
 
-// The sampler options that the checkpoint asks for (generation_config.json, or general.sampling.* of a GGUF file); what
-// it does not speak of is as in sampler_defaults. WF_ERROR_FORMAT names a value out of range.
-wf_status engine_sampler_options(const checkpoint *file, wf_sampler_options *options, wf_error *err);
+// ---- sequences
 
-// Appends the ids of a text, BOS first where the model wants it and it is not there.
-wf_status engine_encode(const engine *e, view text, bool parse_special, token_list *out, wf_error *err);
+typedef struct sequence sequence; // tokens with their keys and values, [0 .. n_past)
 
-// Whether there is a chat template that can be used.
-wf_status engine_check_chat(const engine *e, wf_error *err);
+wf_status sequence_create(engine *e, sequence **q, wf_error *err);
+void sequence_free(sequence *q); // NULL is fine
 
-// Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
-// WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used. *text_lost (may
-// be NULL): chat_prompt_lacks_text.
-wf_status engine_encode_chat(const engine *e, const json_t *messages, token_list *out, bool *text_lost, wf_error *err);
+// What a step would refuse: an id outside the vocabulary (WF_ERROR_USAGE), more tokens than the context has room for
+// (WF_ERROR_LIMIT), none.
+wf_status sequence_check(const sequence *q, const int32_t *tokens, int64_t n, wf_error *err);
 
-// A message {"role", "content"} for such an array; ill-formed UTF-8 in the text is repaired. NULL: out of memory.
-json_t *chat_message(const char *role, view content);
+// Forgets all but the first n_past tokens. WF_ERROR_USAGE when there are fewer.
+wf_status sequence_truncate(sequence *q, int64_t n_past, wf_error *err);
+
+// How many of `tokens` equal the start of the sequence.
+int64_t sequence_common_prefix(const sequence *q, const int32_t *tokens, int64_t n);
+
+// Becomes the first n tokens of another sequence of the engine, their keys and values copied. WF_ERROR_USAGE when it has
+// fewer.
+wf_status sequence_copy(sequence *q, const sequence *from, int64_t n, wf_error *err);
+
+int64_t sequence_past(const sequence *q);
+const int32_t *sequence_tokens(const sequence *q); // [n_past]
+
+// The state: keys and values of the tokens, to be kept for later. That of n tokens is the same whatever the context's
+// size.
+size_t sequence_state_bytes(const sequence *q, int64_t n);
+void sequence_get_state(const sequence *q, unsigned char *state); // [sequence_state_bytes(q, n_past)]
+// Replaces the sequence. WF_ERROR_LIMIT when the context is smaller, WF_ERROR_USAGE for an id that is none: nothing has
+// changed then.
+wf_status sequence_set_state(sequence *q, const int32_t *tokens, int64_t n, const unsigned char *state, wf_error *err);
+
+// ---- steps
+
+// A sequence's part of a step: n >= 1 tokens, of which tokens[first_logits .. n) give a row of logits each.
+typedef struct step_part {
+    sequence *q;
+    const int32_t *tokens;
+    int64_t n, first_logits;
+} step_part;
+
+// Room for the rows of the steps that follow; the rows of those before are lost. WF_ERROR_MEMORY: they are not.
+wf_status engine_begin_logits(engine *e, int64_t n_rows, wf_error *err);
+
+// Appends each part's tokens to its sequence, all in one walk over the program, and their rows of logits, part by part, to
+// the engine's. No sequence twice; n_batch tokens at most in all (WF_ERROR_USAGE). On a failure nothing has changed.
+wf_status engine_step(engine *e, const step_part *parts, uint32_t n_parts, wf_error *err);
+
+// [n_vocab] f32; NULL: there is no such row. Valid until engine_begin_logits.
+const float *engine_logits(const engine *e, int64_t row);
+int64_t engine_logits_count(const engine *e);
+
+// `observer` is called after every walk over the program; NULL: no more.
+void engine_observe(engine *e, execute_observer *observer, void *context);
+
+int64_t engine_context(const engine *e); // tokens that fit into a sequence
+int64_t engine_batch(const engine *e);
+int64_t engine_vocabulary(const engine *e);
 
 #endif

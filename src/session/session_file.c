@@ -17,14 +17,14 @@ static size_t state_offset(uint64_t n_tokens)
     return (HEADER + n_tokens * sizeof(int32_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-wf_status session_save(const session *s, const engine *e, const char *path, wf_error *err)
+wf_status session_save(const session *s, const wf_model *m, const char *path, wf_error *err)
 {
     uint64_t n_tokens = (uint64_t)session_past(s);
     uint64_t state_bytes = session_state_bytes(s, session_past(s));
     size_t offset = state_offset(n_tokens), bytes = offset + state_bytes; // both are in memory: the sum fits
     char identity[CACHE_KEY_CHARS];
     unsigned char *data = calloc(bytes, 1);
-    if (!data || !model_identity(e->m, identity)) {
+    if (!data || !compiled_model_identity(m->compiled, identity)) {
         free(data);
         return error_memory(err, bytes);
     }
@@ -60,14 +60,14 @@ typedef struct saved {
     const unsigned char *state;
 } saved;
 
-static wf_status read_state(const engine *e, int64_t n_ctx, const char *path, saved *out, wf_error *err)
+static wf_status read_state(const wf_model *m, int64_t n_ctx, const char *path, saved *out, wf_error *err)
 {
     char identity[CACHE_KEY_CHARS];
     uint64_t n_tokens, state_bytes;
     const unsigned char *data = out->map.data;
-    const model_sizes *sizes = &e->m->sizes;
+    const model_sizes *sizes = &m->compiled->sizes;
     TRY(check_file(&out->map, path, err));
-    if (!model_identity(e->m, identity)) return error_memory(err, 0);
+    if (!compiled_model_identity(m->compiled, identity)) return error_memory(err, 0);
     if (memcmp(data + IDENTITY, identity, TOKENS - IDENTITY))
         return error_set(
             err, WF_ERROR_UNSUPPORTED,
@@ -89,7 +89,7 @@ static wf_status read_state(const engine *e, int64_t n_ctx, const char *path, sa
     return WF_OK;
 }
 
-static wf_status open_saved(const engine *e, int64_t n_ctx, const char *path, saved *out, wf_error *err)
+static wf_status open_saved(const wf_model *m, int64_t n_ctx, const char *path, saved *out, wf_error *err)
 {
     struct stat st;
     *out = (saved){0};
@@ -97,24 +97,24 @@ static wf_status open_saved(const engine *e, int64_t n_ctx, const char *path, sa
     if (!there && errno == ENOENT) return WF_OK;
     if (there && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return WF_OK; // a device to write to
     TRY(file_map_open(path, &out->map, err));
-    wf_status status = read_state(e, n_ctx, path, out, err);
+    wf_status status = read_state(m, n_ctx, path, out, err);
     if (status != WF_OK) file_map_close(&out->map);
     return status;
 }
 
-wf_status session_file_check(const engine *e, int64_t n_ctx, const char *path, wf_error *err)
+wf_status session_file_check(const wf_model *m, int64_t n_ctx, const char *path, wf_error *err)
 {
     saved file;
-    TRY(open_saved(e, n_ctx, path, &file, err));
+    TRY(open_saved(m, n_ctx, path, &file, err));
     file_map_close(&file.map);
     return WF_OK;
 }
 
-wf_status session_restore(session *s, const engine *e, const char *path, bool *restored, wf_error *err)
+wf_status session_restore(session *s, const wf_model *m, const char *path, bool *restored, wf_error *err)
 {
     saved file;
     *restored = false;
-    TRY(open_saved(e, session_context(s), path, &file, err));
+    TRY(open_saved(m, session_context(s), path, &file, err));
     if (!file.map.data) return WF_OK;
     wf_status status = session_set_state(s, file.tokens, file.n_tokens, file.state, err);
     file_map_close(&file.map);

@@ -22,8 +22,8 @@ static void check(bool holds)
 }
 
 typedef struct place {
-    model m;
-    engine e;
+    compiled_model m;
+    wf_model model;
     program_area areas[BASE_COUNT];
     thread_pool *pool;
     session *s;
@@ -45,13 +45,13 @@ static void set_up(place *p)
                                         .kv = kv};
     program_set_sequence(&p->m.executable.program, affine_of(DIM_TOKENS, 64), 0, p->areas);
     p->m.sizes = (model_sizes){VOCABULARY, CONTEXT + 32, kv};
-    p->e.m = &p->m;
+    p->model.compiled = &p->m;
     check(gguf_parse((const unsigned char *)GGUF, sizeof GGUF, "fuzz", &p->m.file, NULL) == WF_OK);
     check(thread_pool_create(1, &p->pool, NULL) == WF_OK);
     check(session_create(&p->m, p->pool, CONTEXT, 0, &p->s, NULL) == WF_OK);
     char path[] = "/tmp/welford-session-fuzz-XXXXXX";
     p->fd = mkstemp(path);
-    check(p->fd >= 0 && !close(p->fd) && session_save(p->s, &p->e, path, NULL) == WF_OK);
+    check(p->fd >= 0 && !close(p->fd) && session_save(p->s, &p->model, path, NULL) == WF_OK);
     p->fd = open(path, O_RDONLY | O_CLOEXEC);
     check(p->fd >= 0 && read(p->fd, p->header, HEADER) == HEADER && !close(p->fd) && !remove(path));
     p->fd = memfd_create("fuzz", MFD_CLOEXEC);
@@ -66,8 +66,8 @@ static void restore(place *p, const unsigned char *data, size_t bytes)
     bool restored;
     check(session_truncate(p->s, 0, NULL) == WF_OK && session_eval(p->s, TOKENS, PAST, PAST, NULL) == WF_OK);
     check(!ftruncate(p->fd, 0) && pwrite(p->fd, data, bytes, 0) == (ssize_t)bytes);
-    wf_status checked = session_file_check(&p->e, CONTEXT, p->path, &err);
-    wf_status status = session_restore(p->s, &p->e, p->path, &restored, &err);
+    wf_status checked = session_file_check(&p->model, CONTEXT, p->path, &err);
+    wf_status status = session_restore(p->s, &p->model, p->path, &restored, &err);
     check(status == checked || (checked == WF_OK && status == WF_ERROR_USAGE)); // an id that is none
     if (status != WF_OK) {
         check(err.message[0] && !strchr(err.message, '\n') && !restored);

@@ -8,7 +8,7 @@
 
 typedef struct place {
     fake_model fake;
-    engine e;
+    wf_model model;
     char path[64];
 } place;
 
@@ -46,10 +46,10 @@ static wf_status keep_session(void *context, wf_error *err)
     wf_status status;
     TRY(session_create(&p->fake.m, p->fake.pool, 0, 4, &s, err));
     TRY_GOTO(evaluate(s, &p->fake, err), done);
-    TRY_GOTO(session_save(s, &p->e, p->path, err), done);
-    TRY_GOTO(session_file_check(&p->e, 100, p->path, err), done);
+    TRY_GOTO(session_save(s, &p->model, p->path, err), done);
+    TRY_GOTO(session_file_check(&p->model, 100, p->path, err), done);
     TRY_GOTO(session_create(&p->fake.m, p->fake.pool, 0, 4, &other, err), done);
-    TRY_GOTO(session_restore(other, &p->e, p->path, &restored, err), done);
+    TRY_GOTO(session_restore(other, &p->model, p->path, &restored, err), done);
     assert_true(restored);
     assert_int_equal(session_past(other), 8);
 done:
@@ -74,7 +74,7 @@ static void test_file(void **state)
     static place p;
     fake_model_create(&p.fake, 1);
     fake_model_add_file(&p.fake);
-    p.e.m = &p.fake.m;
+    p.model.compiled = &p.fake.m;
     snprintf(p.path, sizeof p.path, "/tmp/welford-session-memory-%d", (int)getpid());
     fail_each_allocation(keep_session, &p);
     fake_model_free(&p.fake);

@@ -14,7 +14,7 @@ enum { MAX_VARIANTS = 16, N_KINDS = 2 }; // kinds of test: prefill, decode
 
 typedef struct variant {
     char name[64]; // the fusion that is off; empty: none
-    model *m;
+    compiled_model *m;
     session *s;
     double *speeds[N_KINDS]; // [repeats] tokens a second, as a ratio to all on; with all on not as a ratio
 } variant;
@@ -39,15 +39,14 @@ static int64_t longest_test(const ablation *a)
 static wf_status add_variant(ablation *a, const char *off, wf_error *err)
 {
     variant *v = &a->variants[a->n++];
-    wf_model_options public_options = a->options->model;
+    wf_model_options how = a->options->model;
     size_t repeats = (size_t)a->options->repeats;
     for (int kind = 0; kind < N_KINDS; kind++)
         if (!(v->speeds[kind] = calloc(repeats, sizeof(double)))) return error_memory(err, repeats * sizeof(double));
     snprintf(v->name, sizeof v->name, "%s", off);
-    public_options.no_fuse = *off ? v->name : NULL;
-    model_options options = engine_model_options(&public_options);
+    how.no_fuse = *off ? v->name : NULL;
     int64_t n_ctx = a->tests[0].n_depth + longest_test(a);
-    TRY(bench_open(a->options, &options, n_ctx, a->pool, &v->m, err));
+    TRY(bench_open(a->options, &how, n_ctx, a->pool, &v->m, err));
     return session_create(v->m, a->pool, n_ctx, a->options->n_batch, &v->s, err);
 }
 
@@ -125,7 +124,7 @@ wf_status bench_ablate(const bench_options *options, wf_error *err)
     a.variants = calloc(MAX_VARIANTS, sizeof *a.variants);
     if (!a.variants) return error_memory(err, MAX_VARIANTS * sizeof *a.variants);
     wf_status status;
-    TRY_GOTO(engine_create_pool((int)options->threads.items[0], &a.pool, err), done);
+    TRY_GOTO(model_create_pool((int)options->threads.items[0], &a.pool, err), done);
     TRY_GOTO(open_variants(&a, err), done);
     TRY_GOTO(measure_all(&a, err), done);
     print_table(&a);
@@ -133,7 +132,7 @@ done:
     for (int i = 0; i < a.n; i++) {
         variant *v = &a.variants[i];
         session_free(v->s);
-        if (v->m) model_close(v->m);
+        if (v->m) compiled_model_close(v->m);
         for (int kind = 0; kind < N_KINDS; kind++) free(v->speeds[kind]);
     }
     if (a.pool) thread_pool_free(a.pool);

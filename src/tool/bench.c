@@ -12,7 +12,7 @@
 #include "tool/bench.h"
 #include "tool/model_path.h"
 
-enum { OPTION_ABLATE = OPTION_OWN, OPTION_PROFILE, OPTION_TRACE };
+enum { OPTION_ABLATE = OPTION_OWN, OPTION_PROFILE, OPTION_TRACE, OPTION_BATCH };
 
 static const char HELP[] =
     "Usage: welford bench [OPTIONS] MODEL\n\n"
@@ -23,11 +23,14 @@ static const char HELP[] =
     "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
     "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
     "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
-    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -b, --batch-size N      tokens evaluated at a time (default 512)\n"
     "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
     "  -o, --output FORMAT     md (default), json or csv\n"
     "      --ablate            each fusion off in turn, as ratio to all on: median over the repetitions ± half the\n"
     "                          distance of the quartiles; the first of each LIST counts\n"
+    "      --batch LIST        that many sequences decoded at once, as ratio to the first of LIST, with the arithmetic "
+    "a\n"
+    "                          second beside that of prefill; the first of each other LIST counts\n"
     "      --profile           the time of each test by kernel, beside what this CPU can do\n"
     "      --trace FILE        write what each thread did when, for chrome://tracing or "
     "ui.perfetto.dev\n" MODEL_OPTIONS_HELP "                          (--threads takes a LIST too)\n"
@@ -82,7 +85,7 @@ void bench_summarise(bench_test *test)
     test->deviation = n > 1 ? sqrt(squares / (n - 1)) : 0;
 }
 
-static wf_status measure(const model *m, thread_pool *pool, const bench_options *options, bench_test *test,
+static wf_status measure(const compiled_model *m, thread_pool *pool, const bench_options *options, bench_test *test,
                          wf_error *err)
 {
     session *s = NULL;
@@ -122,19 +125,19 @@ int64_t bench_longest(const bench_options *options)
     return most[0] + (most[1] > most[2] ? most[1] : most[2]);
 }
 
-wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
-                     model **m, wf_error *err)
+wf_status bench_open(const bench_options *options, const wf_model_options *how, int64_t n_ctx, thread_pool *pool,
+                     compiled_model **m, wf_error *err)
 {
     if (options->trace_path) TRY(file_check_output(options->trace_path, err));
-    TRY(model_open(options->path, how, m, err));
-    TRY(session_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
-    return model_load(*m, pool, err);
+    TRY(compiled_model_open(options->path, how, m, err));
+    TRY(engine_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
+    return compiled_model_load(*m, pool, err);
 }
 
 // ---- printing
 
 typedef struct bench_report {
-    const model *m;
+    const compiled_model *m;
     bench_format format;
     char name[128]; // model, with the type that most of its bytes have
     int width;      // of the column of models
@@ -159,8 +162,8 @@ static const char *main_type(const checkpoint *file)
 static void describe(bench_report *report)
 {
     const program *p = &report->m->executable.program;
-    report->file_bytes = model_file_bytes(report->m);
-    report->n_parameters = engine_count_parameters(report->m->file);
+    report->file_bytes = compiled_model_file_bytes(report->m);
+    report->n_parameters = model_count_parameters(report->m->file);
     const char *name = p->name && *p->name ? p->name : p->architecture;
     snprintf(report->name, sizeof report->name, "%s %s", name, main_type(report->m->file));
     for (char *c = report->name; *c; c++)
@@ -224,7 +227,7 @@ static wf_status run_tests(const bench_report *report, const bench_options *opti
     thread_pool *pool;
     bench_test *test = calloc(1, sizeof *test);
     if (!test) return error_memory(err, sizeof *test);
-    wf_status status = engine_create_pool(n_threads, &pool, err);
+    wf_status status = model_create_pool(n_threads, &pool, err);
     if (status != WF_OK) {
         free(test);
         return status;
@@ -251,13 +254,12 @@ static wf_status run_bench(bench_options *options, wf_error *err)
 {
     thread_pool *pool = NULL;
     bench_report report = {.format = options->format};
-    model *m = NULL;
+    compiled_model *m = NULL;
     model_progress bar;
     wf_status status;
-    TRY_GOTO(engine_create_pool(0, &pool, err), done);
+    TRY_GOTO(model_create_pool(0, &pool, err), done);
     model_progress_set(&bar, &options->model);
-    model_options runtime_options = engine_model_options(&options->model);
-    status = bench_open(options, &runtime_options, bench_longest(options), pool, &m, err);
+    status = bench_open(options, &options->model, bench_longest(options), pool, &m, err);
     model_progress_end(&bar);
     if (status != WF_OK) goto done;
     if (options->trace_path) trace_model(options->events, m, options->events->origin, clock_seconds());
@@ -274,7 +276,7 @@ static wf_status run_bench(bench_options *options, wf_error *err)
     }
 done:
     json_decref(report.tests);
-    if (m) model_close(m);
+    if (m) compiled_model_close(m);
     if (pool) thread_pool_free(pool);
     return status;
 }
@@ -306,7 +308,8 @@ int tool_bench(int argc, char **argv)
         {"n-prompt", required_argument, NULL, 'p'},
         {"n-gen", required_argument, NULL, 'n'},
         {"n-depth", required_argument, NULL, 'd'},
-        {"batch", required_argument, NULL, 'b'},
+        {"batch", required_argument, NULL, OPTION_BATCH},
+        {"batch-size", required_argument, NULL, 'b'},
         {"repetitions", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'o'},
         {"ablate", no_argument, NULL, OPTION_ABLATE},
@@ -326,10 +329,11 @@ int tool_bench(int argc, char **argv)
         case 'n': good = parse_list(verb, "--n-gen", optarg, 0, INT32_MAX, &o.answers); break;
         case 'd': good = parse_list(verb, "--n-depth", optarg, 0, INT32_MAX, &o.depths); break;
         case 't': good = parse_list(verb, "--threads", optarg, 1, MAX_THREADS, &o.threads); break;
-        case 'b': good = tool_parse_int(verb, "--batch", optarg, 1, INT32_MAX, &o.n_batch); break;
+        case 'b': good = tool_parse_int(verb, "--batch-size", optarg, 1, INT32_MAX, &o.n_batch); break;
         case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
         case 'o': good = parse_format(verb, optarg, &o.format); break;
         case 'm': o.path = optarg; break;
+        case OPTION_BATCH: good = parse_list(verb, "--batch", optarg, 1, 4096, &o.widths); break;
         case OPTION_ABLATE: o.ablate = true; break;
         case OPTION_PROFILE: o.profile = true; break;
         case OPTION_TRACE: o.trace_path = optarg; break;
@@ -351,10 +355,17 @@ int tool_bench(int argc, char **argv)
         return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
     if (o.profile && (o.ablate || o.format == FORMAT_CSV))
         return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
-    char path[PATH_MAX];
-    exit_code = model_path_find(verb, &o.path, path);
+    if (o.widths.count && (o.ablate || o.profile || o.trace_path || o.format != FORMAT_MD))
+        return tool_fail_usage(verb, "--batch prints a table of its own: no --ablate, --profile, --trace or --output");
+    if (o.widths.count && (!o.prompts.items[0] || !o.answers.items[0]))
+        return tool_fail_usage(verb, "--batch needs a prompt and an answer: -p and -n");
+    model_paths paths;
+    exit_code = model_paths_find(verb, &o.path, &o.model, &paths);
     if (exit_code >= 0) return exit_code;
-    wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
+    wf_status status = o.ablate         ? bench_ablate(&o, &err)
+                       : o.profile      ? bench_profile(&o, &err)
+                       : o.widths.count ? bench_batch(&o, &err)
+                                        : run_bench(&o, &err);
     buffer_free(&events.events);
     return status == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
 }

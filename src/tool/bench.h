@@ -2,7 +2,7 @@
 #ifndef WELFORD_TOOL_BENCH_H
 #define WELFORD_TOOL_BENCH_H
 
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/trace.h"
@@ -19,6 +19,7 @@ typedef enum bench_format { FORMAT_MD, FORMAT_JSON, FORMAT_CSV } bench_format;
 typedef struct bench_options {
     const char *path;
     int_list prompts, answers, depths, threads;
+    int_list widths; // of --batch; none: no such table
     int64_t n_batch, repeats;
     bool ablate, profile;
     bench_format format;
@@ -37,8 +38,8 @@ typedef struct bench_test {
 } bench_test;
 
 // Opens the model for sessions of up to n_ctx tokens: what can be refused, before anything is compiled or packed.
-wf_status bench_open(const bench_options *options, const model_options *how, int64_t n_ctx, thread_pool *pool,
-                     model **m, wf_error *err);
+wf_status bench_open(const bench_options *options, const wf_model_options *how, int64_t n_ctx, thread_pool *pool,
+                     compiled_model **m, wf_error *err);
 int64_t bench_longest(const bench_options *options); // tokens that the longest of its tests needs
 
 // Any tokens do: the arithmetic does not depend on them.
@@ -52,6 +53,9 @@ void bench_summarise(bench_test *test);
 
 // bench --ablate: every fusion off in turn, one after the other within each repetition, as ratios to all of them on.
 wf_status bench_ablate(const bench_options *options, wf_error *err);
+
+// bench --batch: several sequences decoded at once, beside one alone and beside prefill.
+wf_status bench_batch(const bench_options *options, wf_error *err);
 
 // bench --profile: where the time of each test goes, as a table by kernel or as JSON.
 wf_status bench_profile(const bench_options *options, wf_error *err);

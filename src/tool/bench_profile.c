@@ -48,8 +48,8 @@ static void show(const bench_test *test, const profiled *p, json_t *tests)
     json_array_append_new(tests, described);
 }
 
-static wf_status profile_test(const bench_options *options, const model *m, thread_pool *pool, const bench_test *test,
-                              json_t *tests, wf_error *err)
+static wf_status profile_test(const bench_options *options, const compiled_model *m, thread_pool *pool,
+                              const bench_test *test, json_t *tests, wf_error *err)
 {
     session *s = NULL;
     profiled p = {0};
@@ -74,7 +74,7 @@ done:
     return status;
 }
 
-static wf_status profile_tests(const bench_options *options, const model *m, thread_pool *pool, json_t *tests,
+static wf_status profile_tests(const bench_options *options, const compiled_model *m, thread_pool *pool, json_t *tests,
                                wf_error *err)
 {
     const int_list *lists[] = {&options->prompts, &options->answers};
@@ -93,12 +93,11 @@ static wf_status profile_tests(const bench_options *options, const model *m, thr
 wf_status bench_profile(const bench_options *options, wf_error *err)
 {
     thread_pool *pool = NULL;
-    model *m = NULL;
+    compiled_model *m = NULL;
     json_t *tests = options->format == FORMAT_JSON ? json_array() : NULL;
-    model_options runtime_options = engine_model_options(&options->model);
     wf_status status;
-    TRY_GOTO(engine_create_pool((int)options->threads.items[0], &pool, err), done);
-    TRY_GOTO(bench_open(options, &runtime_options, bench_longest(options), pool, &m, err), done);
+    TRY_GOTO(model_create_pool((int)options->threads.items[0], &pool, err), done);
+    TRY_GOTO(bench_open(options, &options->model, bench_longest(options), pool, &m, err), done);
     TRY_GOTO(profile_tests(options, m, pool, tests, err), done);
     if (tests) {
         json_dumpf(tests, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -106,7 +105,7 @@ wf_status bench_profile(const bench_options *options, wf_error *err)
     }
 done:
     json_decref(tests);
-    if (m) model_close(m);
+    if (m) compiled_model_close(m);
     if (pool) thread_pool_free(pool);
     return status;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "format/checkpoint_open.h"
-#include "session/engine.h"
+#include "session/model.h"
 #include "tool/info_bundle.h"
 #include "tool/info_value.h"
 #include "tool/model_options.h"
@@ -188,7 +188,7 @@ static void print_summary(const checkpoint *file, const summary *s)
     }
     putchar('\n');
     wf_sampler_options sampling;
-    if (engine_sampler_options(file, &sampling, NULL) == WF_OK) {
+    if (model_sampler_options(file, &sampling, NULL) == WF_OK) {
         print_label("sampling");
         print_sampling(stdout, &sampling);
         putchar('\n');
@@ -273,7 +273,7 @@ static void print_json_field(const char *name, view text)
 static void print_json_sampling(const checkpoint *file)
 {
     wf_sampler_options s;
-    if (engine_sampler_options(file, &s, NULL) != WF_OK) return;
+    if (model_sampler_options(file, &s, NULL) != WF_OK) return;
     printf(", \"sampling\": {\"temperature\": %g, \"top_k\": %" PRId64 ", \"top_p\": %g, \"min_p\": %g, "
            "\"repeat_penalty\": %g, \"repeat_last_n\": %" PRId64 "}",
            s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.repeat_last_n);
@@ -367,20 +367,20 @@ static int parse_options(int argc, char **argv, info_options *options)
 // claims to be no model; one without a tokenizer is good for `bench`.
 static void find_refusal(const char *path, const checkpoint *file, summary *s)
 {
-    model *m = NULL;
-    engine e = {0};
+    compiled_model *without_text = NULL;
+    wf_model *m = NULL;
     wf_status status;
     if (!find_string(file, "general.architecture").len || s->end > s->file_bytes) return;
     if (checkpoint_find(file, "tokenizer.ggml.model"))
-        status = engine_open(path, &(wf_model_options){.n_threads = 1}, &e, &s->refusal);
+        status = model_open(path, &(wf_model_options){.n_threads = 1}, &m, &s->refusal);
     else
-        status = model_open(path, &(model_options){0}, &m, &s->refusal);
+        status = compiled_model_open(path, &(wf_model_options){0}, &without_text, &s->refusal);
     if (status == WF_OK) s->refusal = (wf_error){0};
-    if (e.has_chat && !e.chat) s->chat_refusal = e.chat_error;
+    if (m && m->has_chat && !m->chat) s->chat_refusal = m->chat_error;
     s->is_checked = status != WF_ERROR_COMPILE && status != WF_ERROR_MEMORY; // else nobody knows
     if (!s->is_checked) s->refusal = (wf_error){0};
+    compiled_model_close(without_text);
     model_close(m);
-    engine_close(&e);
 }
 
 // What tokenize and run would say of it; that there is no tokenizer, or none that is understood, hides nothing else.

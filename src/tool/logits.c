@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "format/npy.h"
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/generate.h"
 #include "session/session.h"
 #include "tool/model_options.h"
@@ -51,7 +51,7 @@ static int compare_scored(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab, int64_t top, wf_error *err)
+static wf_status print_top(const wf_model *m, const float *logits, int64_t n_vocab, int64_t top, wf_error *err)
 {
     scored *all = calloc((size_t)n_vocab, sizeof *all);
     if (!all) return error_memory(err, (size_t)n_vocab * sizeof *all);
@@ -60,7 +60,7 @@ static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab
     wf_status status = WF_OK;
     for (int64_t i = 0; i < top && i < n_vocab && status == WF_OK; i++) {
         buffer text = {0};
-        if (all[i].id < tokenizer_count(e->t)) status = tokenizer_decode_token(e->t, all[i].id, true, &text, err);
+        if (all[i].id < tokenizer_count(m->t)) status = tokenizer_decode_token(m->t, all[i].id, true, &text, err);
         printf("%" PRId32 "\t%.5f\t", all[i].id, (double)all[i].logit);
         print_json_string(stdout, buffer_view(&text));
         putchar('\n');
@@ -71,10 +71,10 @@ static wf_status print_top(const engine *e, const float *logits, int64_t n_vocab
 }
 
 // Checked here: evaluation takes ids for granted.
-static wf_status read_ids(const engine *e, view prompt, token_list *ids, wf_error *err)
+static wf_status read_ids(const wf_model *m, view prompt, token_list *ids, wf_error *err)
 {
     TRY(parse_token_ids(prompt, ids, err));
-    int64_t n_vocab = e->m->sizes.n_vocab;
+    int64_t n_vocab = m->compiled->sizes.n_vocab;
     for (size_t i = 0; i < ids->count; i++)
         if (ids->ids[i] >= n_vocab)
             return error_set(err, WF_ERROR_USAGE, "token id %" PRId32 " is not in the vocabulary of %" PRId64,
@@ -82,16 +82,16 @@ static wf_status read_ids(const engine *e, view prompt, token_list *ids, wf_erro
     return WF_OK;
 }
 
-static wf_status encode_prompt(const engine *e, view prompt, const logits_options *options, token_list *ids,
+static wf_status encode_prompt(const wf_model *m, view prompt, const logits_options *options, token_list *ids,
                                wf_error *err)
 {
-    if (options->ids) return read_ids(e, prompt, ids, err);
+    if (options->ids) return read_ids(m, prompt, ids, err);
     bool raw = options->raw;
-    if (raw || !e->has_chat) return engine_encode(e, prompt, raw, ids, err);
+    if (raw || !m->has_chat) return model_encode(m, prompt, raw, ids, err);
     json_t *messages = json_pack("[o]", chat_message("user", prompt));
     if (!messages) return error_memory(err, prompt.len);
     bool text_lost;
-    wf_status status = engine_encode_chat(e, messages, ids, &text_lost, err);
+    wf_status status = model_encode_chat(m, messages, ids, &text_lost, err);
     if (status == WF_OK && text_lost) fputs("welford logits: " CHAT_TEXT_LOST "\n", stderr);
     json_decref(messages);
     return status;
@@ -106,14 +106,14 @@ static int64_t largest_batch(const logits_options *options)
 }
 
 // All that can be refused before the model is compiled and packed.
-static wf_status check_prompt(const engine *e, const logits_options *options, view prompt, token_list *ids,
+static wf_status check_prompt(const wf_model *m, const logits_options *options, view prompt, token_list *ids,
                               wf_error *err)
 {
     if (options->output) TRY(file_check_output(options->output, err));
-    TRY(encode_prompt(e, prompt, options, ids, err));
+    TRY(encode_prompt(m, prompt, options, ids, err));
     int64_t n_ctx = (int64_t)ids->count;
-    TRY(generate_check_prompt(n_ctx, e->m->sizes.n_ctx_train, err));
-    return session_check_sizes(&e->m->sizes, &n_ctx, largest_batch(options), err);
+    TRY(generate_check_prompt(n_ctx, m->compiled->sizes.n_ctx_train, err));
+    return engine_check_sizes(&m->compiled->sizes, &n_ctx, largest_batch(options), err);
 }
 
 static wf_status evaluate(session *s, const logits_options *options, const token_list *ids, wf_error *err)
@@ -129,15 +129,15 @@ static wf_status evaluate(session *s, const logits_options *options, const token
     return WF_OK;
 }
 
-static wf_status compute(const engine *e, const logits_options *options, const token_list *ids, wf_error *err)
+static wf_status compute(const wf_model *m, const logits_options *options, const token_list *ids, wf_error *err)
 {
     session *s = NULL;
-    int64_t n = (int64_t)ids->count, n_vocab = e->m->sizes.n_vocab;
+    int64_t n = (int64_t)ids->count, n_vocab = m->compiled->sizes.n_vocab;
     wf_status status;
-    TRY_GOTO(session_create(e->m, e->pool, n, largest_batch(options), &s, err), done);
+    TRY_GOTO(session_create(m->compiled, m->pool, n, largest_batch(options), &s, err), done);
     TRY_GOTO(evaluate(s, options, ids, err), done);
     if (options->output) TRY_GOTO(npy_write(options->output, NPY_F32, &n_vocab, 1, session_logits(s, 0), err), done);
-    TRY_GOTO(print_top(e, session_logits(s, 0), n_vocab, options->top, err), done);
+    TRY_GOTO(print_top(m, session_logits(s, 0), n_vocab, options->top, err), done);
 done:
     session_free(s);
     return status;
@@ -147,18 +147,18 @@ static wf_status run_logits(logits_options *options, wf_error *err)
 {
     char *data;
     view prompt;
-    engine e = {0};
+    wf_model *m = NULL;
     token_list ids = {0};
     model_progress bar;
     TRY(read_prompt(options->text, options->file, options->raw, &data, &prompt, err));
     model_progress_set(&bar, &options->model);
-    wf_status status = engine_open(options->path, &options->model, &e, err);
-    if (status == WF_OK) status = check_prompt(&e, options, prompt, &ids, err);
-    if (status == WF_OK) status = engine_load(&e, err);
+    wf_status status = model_open(options->path, &options->model, &m, err);
+    if (status == WF_OK) status = check_prompt(m, options, prompt, &ids, err);
+    if (status == WF_OK) status = model_load(m, err);
     model_progress_end(&bar);
-    if (status == WF_OK) status = compute(&e, options, &ids, err);
+    if (status == WF_OK) status = compute(m, options, &ids, err);
     token_list_free(&ids);
-    engine_close(&e);
+    model_close(m);
     free(data);
     return status;
 }
@@ -215,8 +215,8 @@ int tool_logits(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     options.path = argv[optind];
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_logits(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

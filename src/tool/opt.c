@@ -41,30 +41,26 @@ static wf_status write_output(const char *path, const buffer *out, wf_error *err
 
 static wf_status print_list(wf_error *err)
 {
-    compiler_door door;
+    void *address;
     buffer out = {0};
-    TRY(compiler_open("welford_list", &door, err));
-    list_fn *list = (list_fn *)(uintptr_t)door.function;
-    wf_status status = list(&out, err);
+    TRY(compiler_find("welford_list", &address, err));
+    wf_status status = ((list_fn *)(uintptr_t)address)(&out, err);
     if (status == WF_OK) status = write_output(NULL, &out, err);
     buffer_free(&out);
-    compiler_close(&door);
     return status;
 }
 
 static wf_status run_opt(const char *path, opt_command *command, wf_error *err)
 {
-    compiler_door door;
+    void *address;
     char *text;
     size_t bytes;
     buffer out = {0}, notes = {0};
     TRY(file_read(path, &text, &bytes, err));
-    wf_status status = compiler_open("welford_opt", &door, err);
+    wf_status status = compiler_find("welford_opt", &address, err);
     if (status == WF_OK) {
-        opt_fn *opt = (opt_fn *)(uintptr_t)door.function;
         command->options.name = strcmp(path, "-") ? path : "<stdin>";
-        status = opt(text, bytes, &command->options, &out, &notes, err);
-        compiler_close(&door);
+        status = ((opt_fn *)(uintptr_t)address)(text, bytes, &command->options, &out, &notes, err);
     }
     fwrite(buffer_view(&notes).data, 1, notes.len, stderr);
     if (status == WF_OK) status = write_output(command->output, &out, err);

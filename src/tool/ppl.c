@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "session/engine.h"
+#include "session/model.h"
 #include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
@@ -81,28 +81,28 @@ static wf_status score_chunk(session *s, thread_pool *pool, const int32_t *token
 }
 
 // All that can be refused before the model is compiled and packed.
-static wf_status check_text(const engine *e, view text, int64_t n_ctx, token_list *ids, wf_error *err)
+static wf_status check_text(const wf_model *m, view text, int64_t n_ctx, token_list *ids, wf_error *err)
 {
-    TRY(session_check_sizes(&e->m->sizes, &n_ctx, 0, err));
-    TRY(engine_encode(e, text, false, ids, err));
+    TRY(engine_check_sizes(&m->compiled->sizes, &n_ctx, 0, err));
+    TRY(model_encode(m, text, false, ids, err));
     if ((int64_t)ids->count / n_ctx >= 2) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "the text has %zu tokens: at least two chunks of %" PRId64 " are needed",
                      ids->count, n_ctx);
 }
 
-static wf_status score_text(const engine *e, const token_list *ids, int64_t n_ctx, wf_error *err)
+static wf_status score_text(const wf_model *m, const token_list *ids, int64_t n_ctx, wf_error *err)
 {
     int64_t n_chunks = (int64_t)ids->count / n_ctx;
     session *s;
-    TRY(session_create(e->m, e->pool, n_ctx, 0, &s, err));
+    TRY(session_create(m->compiled, m->pool, n_ctx, 0, &s, err));
     double *nll = calloc((size_t)n_ctx, sizeof *nll);
     wf_status status = nll ? WF_OK : error_memory(err, (size_t)n_ctx * sizeof *nll);
     totals sum = {0};
     for (int64_t i = 0; i < n_chunks && status == WF_OK; i++) {
         int32_t *tokens = ids->ids + i * n_ctx;
         int32_t kept = tokens[0];
-        if (tokenizer_add_bos(e->t)) tokens[0] = tokenizer_bos(e->t);
-        status = score_chunk(s, e->pool, tokens, n_ctx, nll, &sum, err);
+        if (tokenizer_add_bos(m->t)) tokens[0] = tokenizer_bos(m->t);
+        status = score_chunk(s, m->pool, tokens, n_ctx, nll, &sum, err);
         tokens[0] = kept;
         if (status == WF_OK)
             fprintf(stderr, "[%" PRId64 "]%.4f%s", i + 1, exp(sum.nll / (double)sum.count),
@@ -122,18 +122,18 @@ static wf_status run_ppl(ppl_options *options, wf_error *err)
 {
     char *data;
     view text;
-    engine e = {0};
+    wf_model *m = NULL;
     token_list ids = {0};
     model_progress bar;
     TRY(read_prompt(NULL, options->file, false, &data, &text, err));
     model_progress_set(&bar, &options->model);
-    wf_status status = engine_open(options->path, &options->model, &e, err);
-    if (status == WF_OK) status = check_text(&e, text, options->n_ctx, &ids, err);
-    if (status == WF_OK) status = engine_load(&e, err);
+    wf_status status = model_open(options->path, &options->model, &m, err);
+    if (status == WF_OK) status = check_text(m, text, options->n_ctx, &ids, err);
+    if (status == WF_OK) status = model_load(m, err);
     model_progress_end(&bar);
-    if (status == WF_OK) status = score_text(&e, &ids, options->n_ctx, err);
+    if (status == WF_OK) status = score_text(m, &ids, options->n_ctx, err);
     token_list_free(&ids);
-    engine_close(&e);
+    model_close(m);
     free(data);
     return status;
 }
@@ -163,8 +163,8 @@ int tool_ppl(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (!options.file) return tool_fail_usage(argv[0], "-f FILE is needed");
     options.path = argv[optind];
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_ppl(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

@@ -78,13 +78,10 @@ void profile_observe(void *context, const execute_record *r)
 static wf_status compile_ceilings(buffer *image, wf_error *err)
 {
     cpu_features cpu;
-    compiler_door door;
+    void *address;
     TRY(cpu_detect(&cpu, err));
-    TRY(compiler_open("welford_ceilings", &door, err));
-    ceilings_fn *make = (ceilings_fn *)(uintptr_t)door.function;
-    wf_status status = make(&cpu, image, err);
-    compiler_close(&door);
-    return status;
+    TRY(compiler_find("welford_ceilings", &address, err));
+    return ((ceilings_fn *)(uintptr_t)address)(&cpu, image, err);
 }
 
 static size_t arena_bytes(const ceilings *c) { return program_fixed_bytes(&c->executable.program, AREA_ARENA); }

@@ -39,6 +39,7 @@ enum {
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
     OPTION_TRACE,
+    OPTION_SPECULATE,
     MAX_STOPS = 16,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
@@ -46,7 +47,7 @@ enum {
 typedef struct run_options {
     const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
-    bool raw, json, stats, ignore_end;
+    bool raw, json, stats, ignore_end, speculate;
     view stops[MAX_STOPS];
     size_t n_stops;
     think_mode think;
@@ -71,6 +72,8 @@ static const char HELP[] =
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
     "  -n, --n-predict N       stop after N tokens (default, and -1: when the model ends or the context is full)\n"
     "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
+    "      --speculate         guess from what was said before, and evaluate several tokens at once where that pays:\n"
+    "                          the same answer, sooner where text is copied or edited\n"
     "      --ignore-eos        go on when the model ends its answer\n"
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096;\n"
     "                          0: what it was trained for)\n"
@@ -105,9 +108,10 @@ static const char CHAT_HELP[] = "/reset  start afresh\n"
 typedef struct run_state {
     const run_options *options;
     const char *program;
-    engine e;
+    wf_model *m;
     int64_t n_ctx;
     session *s;
+    speculation *ahead; // --speculate
     sampler *choose;
     conversation talk;
     double process_start, first_token; // clock_seconds; first_token 0: none yet
@@ -134,7 +138,7 @@ static void begin_answer(run_state *r)
     int64_t n = session_past(r->s), skip = n > LAST ? n - LAST : 0;
     buffer end = {0};
     wf_error ignored;
-    tokenizer_decode(r->e.t, session_tokens(r->s) + skip, (size_t)(n - skip), true, &end, &ignored);
+    tokenizer_decode(r->m->t, session_tokens(r->s) + skip, (size_t)(n - skip), true, &end, &ignored);
     answer_begin(&r->out, buffer_view(&end));
     buffer_free(&end);
     r->began = true;
@@ -150,10 +154,10 @@ static bool show_token(void *context, int32_t token, const char *text, size_t by
 }
 
 // What the command line gives, else the checkpoint, else the defaults.
-static wf_status choose_sampling(const run_options *o, const engine *e, wf_sampler_options *s, wf_error *err)
+static wf_status choose_sampling(const run_options *o, const wf_model *m, wf_sampler_options *s, wf_error *err)
 {
     const wf_sampler_options *given = &o->sampler;
-    TRY(engine_sampler_options(e->m->file, s, err));
+    TRY(model_sampler_options(m->compiled->file, s, err));
     if (given->temperature != NOT_GIVEN) s->temperature = given->temperature;
     if (given->top_k != NOT_GIVEN) s->top_k = given->top_k;
     if (given->top_p != NOT_GIVEN) s->top_p = given->top_p;
@@ -180,6 +184,7 @@ static conversation_turn make_turn(run_state *r, view text)
                                .n_max = o->n_max,
                                .stops = o->stops,
                                .n_stops = o->n_stops,
+                               .ahead = r->ahead,
                                .ignore_end = o->ignore_end,
                                .callback = show_token,
                                .context = r};
@@ -188,7 +193,7 @@ static conversation_turn make_turn(run_state *r, view text)
 // A prompt that is too long for the context may fit in a larger one.
 static void advise_context(const run_state *r, wf_error *err)
 {
-    int64_t largest = r->e.m->sizes.n_ctx_train;
+    int64_t largest = r->m->compiled->sizes.n_ctx_train;
     wf_error plain = *err;
     if (err->status == WF_ERROR_LIMIT && r->n_ctx < largest)
         error_set(err, plain.status, "%s (--ctx, up to %" PRId64 ")", plain.message, largest);
@@ -197,7 +202,7 @@ static void advise_context(const run_state *r, wf_error *err)
 static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
 {
     conversation_turn turn = make_turn(r, prompt);
-    wf_status status = conversation_check(&r->e, r->options->system, &turn, r->n_ctx, err);
+    wf_status status = conversation_check(r->m, r->options->system, &turn, r->n_ctx, err);
     if (status != WF_OK) advise_context(r, err);
     return status;
 }
@@ -206,28 +211,29 @@ static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
 static wf_status check_run(run_state *r, const wf_model_options *how, const view *prompt, wf_error *err)
 {
     const run_options *o = r->options;
-    TRY(engine_open(o->path, how, &r->e, err));
-    TRY(choose_sampling(o, &r->e, &r->sampling, err));
-    TRY(sampler_create(&r->sampling, tokenizer_count(r->e.t), &r->choose, err));
-    r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->e.m->sizes.n_ctx_train : o->n_ctx;
-    TRY(session_check_sizes(&r->e.m->sizes, &r->n_ctx, o->n_batch, err));
+    TRY(model_open(o->path, how, &r->m, err));
+    TRY(choose_sampling(o, r->m, &r->sampling, err));
+    TRY(sampler_create(&r->sampling, tokenizer_count(r->m->t), &r->choose, err));
+    r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->m->compiled->sizes.n_ctx_train : o->n_ctx;
+    TRY(engine_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
     if (o->trace) TRY(file_check_output(o->trace, err));
     if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
-    if (o->prompt_cache) TRY(session_file_check(&r->e, r->n_ctx, o->prompt_cache, err));
+    if (o->prompt_cache) TRY(session_file_check(r->m, r->n_ctx, o->prompt_cache, err));
     if (prompt) return check_prompt(r, *prompt, err);
-    return o->raw || !r->e.has_chat ? WF_OK : engine_check_chat(&r->e, err);
+    return o->raw || !r->m->has_chat ? WF_OK : model_check_chat(r->m, err);
 }
 
 static wf_status load_run(run_state *r, wf_error *err)
 {
     const run_options *o = r->options;
     bool restored;
-    TRY(engine_load(&r->e, err));
-    TRY(session_create(r->e.m, r->e.pool, r->n_ctx, o->n_batch, &r->s, err));
+    TRY(model_load(r->m, err));
+    TRY(session_create(r->m->compiled, r->m->pool, r->n_ctx, o->n_batch, &r->s, err));
     if (o->trace) session_observe(r->s, trace_observe, &r->events);
-    if (o->prompt_cache) TRY(session_restore(r->s, &r->e, o->prompt_cache, &restored, err));
+    if (o->prompt_cache) TRY(session_restore(r->s, r->m, o->prompt_cache, &restored, err));
     r->opened = true;
-    return conversation_create(&r->e, r->s, r->choose, o->system, &r->talk, err);
+    if (o->speculate) TRY(speculation_create(r->s, clock_seconds, &r->ahead, err));
+    return conversation_create(r->m, r->s, r->choose, o->system, &r->talk, err);
 }
 
 static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
@@ -241,10 +247,10 @@ static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
     if (status == WF_OK) status = load_run(r, err);
     model_progress_end(&bar);
     TRY(status);
-    tool_warn_tokenizer(r->program, r->e.t);
-    if (o->trace) trace_model(&r->events, r->e.m, started, clock_seconds());
-    if (!o->model.no_cache && !r->e.m->pack.cached && !cache_has_warned()) warn_uncached(r);
-    if (!r->e.has_chat && !o->raw)
+    tool_warn_tokenizer(r->program, r->m->t);
+    if (o->trace) trace_model(&r->events, r->m->compiled, started, clock_seconds());
+    if (!o->model.no_cache && !r->m->compiled->pack.cached && !cache_has_warned()) warn_uncached(r);
+    if (!r->m->has_chat && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
     return WF_OK;
 }
@@ -253,8 +259,9 @@ static void close_run(run_state *r)
 {
     conversation_free(&r->talk);
     sampler_free(r->choose);
+    speculation_free(r->ahead);
     session_free(r->s);
-    engine_close(&r->e);
+    model_close(r->m);
     answer_free(&r->out);
     buffer_free(&r->events.events);
 }
@@ -264,7 +271,7 @@ static wf_status write_files(run_state *r, wf_error *err)
 {
     const run_options *o = r->options;
     if (o->trace) TRY(trace_write(&r->events, o->trace, err));
-    return o->prompt_cache && r->opened ? session_save(r->s, &r->e, o->prompt_cache, err) : WF_OK;
+    return o->prompt_cache && r->opened ? session_save(r->s, r->m, o->prompt_cache, err) : WF_OK;
 }
 
 static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
@@ -307,13 +314,15 @@ static double divide(double a, double b) { return b > 0 ? a / b : 0; }
 
 static void print_stats(const run_state *r, const wf_generation *g)
 {
-    const model *m = r->e.m;
+    const compiled_model *m = r->m->compiled;
     int64_t evaluated = g->n_prompt - g->n_reused;
     fprintf(stderr,
             "prefill      %" PRId64 " tokens in %.3f s: %.1f tokens/s (%" PRId64 " more were in the KV cache)\n",
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
+    if (r->ahead)
+        fprintf(stderr, "speculation  %" PRId64 " tokens guessed, %" PRId64 " came\n", g->n_guesses, g->n_right);
     if (r->first_token > 0)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
                 r->first_token - r->process_start, g->first_token_seconds);
@@ -321,12 +330,12 @@ static void print_stats(const run_state *r, const wf_generation *g)
     if (m->program_cached)
         fputs("program      from the cache\n", stderr);
     else
-        fprintf(stderr, "program      compiled in %.2f s\n", m->compiled.seconds);
+        fprintf(stderr, "program      compiled in %.2f s\n", m->compile_seconds);
     if (m->pack_cached)
         fputs("weights      from the cache\n", stderr);
     else
         fprintf(stderr, "weights      packed in %.2f s\n", m->pack_seconds);
-    fprintf(stderr, "threads      %d\n", thread_pool_size(r->e.pool));
+    fprintf(stderr, "threads      %d\n", thread_pool_size(r->m->pool));
     fputs("sampling     ", stderr);
     print_sampling(stderr, &r->sampling);
     fprintf(stderr, ", seed %" PRIu64 "\n", sampler_seed(r->choose));
@@ -334,15 +343,16 @@ static void print_stats(const run_state *r, const wf_generation *g)
 
 static json_t *describe_stats(const run_state *r, const wf_generation *g)
 {
-    const model *m = r->e.m;
+    const compiled_model *m = r->m->compiled;
     double first_token = r->first_token > 0 ? r->first_token - r->process_start : g->first_token_seconds;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_prompt",
-                     (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
-                     (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
-                     g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
-                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
-                     m->pack_cached, "compile_seconds", m->compiled.seconds, "pack_seconds", m->pack_seconds, "threads",
-                     thread_pool_size(r->e.pool), "seed", (json_int_t)sampler_seed(r->choose));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_guesses",
+                     (json_int_t)g->n_guesses, "n_right", (json_int_t)g->n_right, "n_prompt", (json_int_t)g->n_prompt,
+                     "n_reused", (json_int_t)g->n_reused, "n_generated", (json_int_t)g->n_generated, "n_decoded",
+                     (json_int_t)g->n_decoded, "prefill_seconds", g->prefill_seconds, "decode_seconds",
+                     g->decode_seconds, "first_token_seconds", first_token, "peak_bytes",
+                     (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached", m->pack_cached,
+                     "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
+                     thread_pool_size(r->m->pool), "seed", (json_int_t)sampler_seed(r->choose));
 }
 
 static json_t *describe_ids(const int32_t *ids, int64_t n)
@@ -483,6 +493,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
     case OPTION_TRACE: o->trace = value; return true;
+    case OPTION_SPECULATE: o->speculate = true; return true;
     case OPTION_THINK:
         if (!take_think(value, &o->think)) {
             tool_fail_usage(verb, "--think: '%s' is none of show, hide, json", value);
@@ -527,6 +538,7 @@ int tool_run(int argc, char **argv)
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"trace", required_argument, NULL, OPTION_TRACE},
+        {"speculate", no_argument, NULL, OPTION_SPECULATE},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -553,8 +565,8 @@ int tool_run(int argc, char **argv)
                                argv[optind]);
     if (options.text && options.file) return tool_fail_usage(argv[0], "a prompt and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};

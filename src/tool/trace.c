@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "format/json_read.h"
+#include "session/api_function.h"
 #include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.
@@ -35,10 +36,10 @@ void trace_phase(trace *t, const char *name, double begin, double end)
     trace_end_event(t);
 }
 
-void trace_model(trace *t, const model *m, double begin, double end)
+void trace_model(trace *t, const compiled_model *m, double begin, double end)
 {
     trace_phase(t, "open", begin, end);
-    if (!m->program_cached) trace_phase(t, "compile", m->compiled.started, m->compiled.started + m->compiled.seconds);
+    if (!m->program_cached) trace_phase(t, "compile", m->compile_started, m->compile_started + m->compile_seconds);
     trace_phase(t, m->pack_cached ? "map weights" : "pack", m->pack_started, m->pack_started + m->pack_seconds);
 }
 
@@ -59,6 +60,8 @@ void trace_observe(void *context, const execute_record *r)
         }
     }
 }
+
+void trace_function(trace *t, wf_function *f) { observe_function(f, t ? trace_observe : NULL, t); }
 
 wf_status trace_write(trace *t, const char *path, wf_error *err)
 {

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "runtime/execute.h"
-#include "runtime/model.h"
+#include "runtime/compiled_model.h"
 
 typedef struct trace {
     double origin; // clock_seconds of time 0
@@ -23,8 +23,11 @@ void trace_end_event(trace *t);
 void trace_phase(trace *t, const char *name, double begin, double end);
 execute_observer trace_observe; // context: a trace
 
+// Traces the calls of a function from here on; `t` NULL: no more.
+void trace_function(trace *t, wf_function *f);
+
 // The phases of opening a model.
-void trace_model(trace *t, const model *m, double begin, double end);
+void trace_model(trace *t, const compiled_model *m, double begin, double end);
 
 // Writes the file and forgets the events.
 wf_status trace_write(trace *t, const char *path, wf_error *err);

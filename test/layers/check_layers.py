@@ -62,10 +62,10 @@ def self_test() -> None:
     assert problems("text/x.c", '  #  include "session/chat.h"\n')
     assert problems("session/x.c", '#include "compiler/compile.h"\n')
     assert problems("runtime/x.c", "#include <llvm-c/Core.h>\n")
-    assert not problems("compiler/x.c", "#include <llvm-c/Core.h>\n#include \"runtime/model.h\"\n")
+    assert not problems("compiler/x.c", "#include <llvm-c/Core.h>\n#include \"runtime/compiled_model.h\"\n")
     assert problems("compiler/dialect/x.c", '#include "compiler/fuse/pass.h"\n')
-    assert problems("runtime/pack/x.c", '#include "runtime/model.h"\n')
-    assert not problems("runtime/pack/x_test.c", '#include "runtime/model.h"\n')
+    assert problems("runtime/pack/x.c", '#include "runtime/compiled_model.h"\n')
+    assert not problems("runtime/pack/x_test.c", '#include "runtime/compiled_model.h"\n')
     assert not problems("compiler/fuse/x.c", '#include "compiler/dialect/definition/definition.h"\n')
     assert problems("tool/x.c", '#include "run.h"\n')
 

@@ -13,7 +13,7 @@ enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 wf_status wf_dialect_load(MlirContext ctx, wf_error *err)
 {
     buffer text = {0};
-    buffer_printf(&text, "irdl.dialect @wf {\n  irdl.type @q8\n"); // an activation in blocks of 32 (kernel/q8.h)
+    buffer_printf(&text, "irdl.dialect @wf {\n  irdl.type @q8\n"); // an activation in blocks of 32 (kernel/rows/q8.h)
     for (int layout = 0; layout < LAYOUT_COUNT; layout++) {
         const weight_type *t = weight_type_in((weight_layout)layout);
         if (t && weight_type_is_quantised(t)) buffer_printf(&text, "  irdl.type @%s\n", t->name);

@@ -1,14 +1,15 @@
 // In:  attention or cached_attention
 // Out: the same op {fused = true}
 //
-// Scores, softmax and the weighted sum of values become one kernel with an online softmax (kernel/attention.h), which
-// never has more than a block of scores at hand. Without this they are three steps, with all scores in memory between
-// them: the kernels of kernel/attention_apart.h over a cache, what decompose.c writes in other graphs.
+// Scores, softmax and the weighted sum of values become one kernel with an online softmax
+// (kernel/attention/attention.h), which never has more than a block of scores at hand. Without this they are three
+// steps, with all scores in memory between
+// them: the kernels of kernel/attention/attention_apart.h over a cache, what decompose.c writes in other graphs.
 #include "compiler/fuse/pass.h"
 
 static bool is_f32(MlirValue v) { return !v.ptr || mlirTypeIsAF32(element_type_of(v)); }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     attention_op a;
     bool cached = cached_attention_read(op, &a);
@@ -20,12 +21,15 @@ static const char *fuse(MlirOperation op)
     op_builder b = op_builder_before(op);
     MlirValue old = a.y.value;
     a.fused = true;
-    replace_value(old, cached ? cached_attention_write(&b, &a) : attention_write(&b, &a));
+    MlirValue y = cached ? cached_attention_write(&b, &a) : attention_write(&b, &a);
+    const char *why = ask_back_end(back_end, y);
+    if (why) return why;
+    replace_value(old, y);
     return FUSED;
 }
 
-void pass_fuse_attention(MlirOperation function, pass_report *report)
+void pass_fuse_attention(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "wf.attention", fuse);
-    fuse_each(function, report, "wf.cached_attention", fuse);
+    fuse_each(function, back_end, report, "wf.attention", fuse);
+    fuse_each(function, back_end, report, "wf.cached_attention", fuse);
 }

@@ -1,7 +1,7 @@
 // In:  linear(x f32, quantised weights)
 // Out: linear(quantize(x), weights); linears of one x share one quantize
 //
-// Quantised weights are multiplied as integers, so their input is rounded to 8-bit blocks first (kernel/q8.h).
+// Quantised weights are multiplied as integers, so their input is rounded to 8-bit blocks first (kernel/rows/q8.h).
 #include "compiler/fuse/pass.h"
 
 static bool takes_q8(MlirValue weights)
@@ -38,8 +38,9 @@ static void lower(MlirOperation op, void *context)
     mlirOperationDestroy(op);
 }
 
-void pass_lower_quantize(MlirOperation function, pass_report *report)
+void pass_lower_quantize(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
+    (void)back_end;
     (void)report; // nothing to choose here
     for_each_op(function, lower, NULL);
 }

@@ -51,42 +51,53 @@ static wf_status lower_nothing(lowering *l) // read where it is used
 typedef struct lower_rule {
     const char *name;
     wf_status (*run)(lowering *l);
+    const char *(*why_not)(MlirOperation op, graph_kind kind); // NULL: runs in a sequence, not on arrays
 } lower_rule;
 
 static const lower_rule RULES[] = {
-    {"wf.weight", lower_nothing},
-    {"wf.rope_table", lower_nothing},
-    {"wf.embed", lower_embed},
-    {"wf.select_rows", lower_select_rows},
-    {"wf.rms_norm", lower_norm},
-    {"wf.layer_norm", lower_norm},
-    {"wf.residual_norm", lower_norm},
-    {"wf.linear", lower_linear},
-    {"wf.columns", lower_columns},
-    {"wf.rope", lower_rope},
-    {"wf.rope_store", lower_rope_store},
-    {"wf.attention", lower_attention},
-    {"wf.cached_attention", lower_cached_attention},
-    {"wf.glu", lower_glu},
-    {"wf.softcap", lower_softcap},
-    {"wf.quantize", lower_quantize},
-    {"arith.addf", lower_add},
-    {"tensor.cast", lower_alias},
-    {"tensor.expand_shape", lower_reshape},
-    {"tensor.collapse_shape", lower_reshape},
-    {"tensor.reshape", lower_reshape},
-    {"tensor.extract_slice", lower_extract_slice},
-    {"tensor.insert_slice", lower_insert_slice},
-    {"tensor.concat", lower_concat},
-    {"tensor.pad", lower_pad},
-    {"tensor.from_elements", lower_from_elements},
-    {"tensor.empty", lower_empty},
-    {"tensor.splat", lower_fill},
-    {"linalg.fill", lower_fill},
-    {"linalg.generic", lower_generic},
-    {"cf.assert", lower_assert},
-    {"tosa.const_shape", lower_nothing},
+    {"wf.weight", lower_nothing, NULL},
+    {"wf.rope_table", lower_nothing, NULL},
+    {"wf.embed", lower_embed, NULL},
+    {"wf.select_rows", lower_select_rows, NULL},
+    {"wf.rms_norm", lower_norm, why_not_norm},
+    {"wf.layer_norm", lower_norm, why_not_norm},
+    {"wf.residual_norm", lower_norm, why_not_norm},
+    {"wf.linear", lower_linear, why_not_linear},
+    {"wf.columns", lower_columns, NULL},
+    {"wf.rope", lower_rope, NULL},
+    {"wf.rope_store", lower_rope_store, NULL},
+    {"wf.attention", lower_attention, why_not_attention},
+    {"wf.cached_attention", lower_cached_attention, NULL},
+    {"wf.glu", lower_glu, why_not_glu},
+    {"wf.softcap", lower_softcap, NULL},
+    {"wf.quantize", lower_quantize, NULL},
+    {"arith.addf", lower_add, NULL},
+    {"tensor.cast", lower_alias, NULL},
+    {"tensor.expand_shape", lower_reshape, NULL},
+    {"tensor.collapse_shape", lower_reshape, NULL},
+    {"tensor.reshape", lower_reshape, NULL},
+    {"tensor.extract_slice", lower_extract_slice, NULL},
+    {"tensor.insert_slice", lower_insert_slice, NULL},
+    {"tensor.concat", lower_concat, NULL},
+    {"tensor.pad", lower_pad, NULL},
+    {"tensor.from_elements", lower_from_elements, NULL},
+    {"tensor.empty", lower_empty, NULL},
+    {"tensor.splat", lower_fill, NULL},
+    {"linalg.fill", lower_fill, NULL},
+    {"linalg.generic", lower_generic, NULL},
+    {"scf.for", lower_routine, NULL},
+    {"scf.if", lower_routine, NULL},
+    {"scf.while", lower_routine, NULL},
+    {"cf.assert", lower_assert, NULL},
+    {"tosa.const_shape", lower_nothing, NULL},
 };
+
+static const lower_rule *find_rule(MlirOperation op) // NULL: there is none
+{
+    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
+        if (op_is(op, RULES[i].name)) return &RULES[i];
+    return NULL;
+}
 
 // Scalars are computed by the kernels that use them.
 static bool is_scalar_op(MlirOperation op)
@@ -130,14 +141,17 @@ static wf_status lower_op(lowering *l)
     if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
     if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op))
         return lowering_refuse(l, "needs its sizes");
-    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
-        if (op_is(l->op, RULES[i].name)) return RULES[i].run(l);
-    return lowering_refuse(l, "cannot be compiled");
+    const lower_rule *r = find_rule(l->op);
+    return r ? r->run(l) : lowering_refuse(l, "cannot be compiled");
 }
 
-bool lower_has_kernel(MlirOperation op)
+const char *lower_why_not(MlirOperation op, graph_kind kind)
 {
-    return norm_has_kernel(op) || linear_has_kernel(op) || attention_has_kernel(op);
+    if (kind != GRAPH_OF_SEQUENCE && !op_is(mlirOperationGetParentOperation(op), "func.func"))
+        return "it stands in a loop or a branch"; // lower/routine_call.c
+    const lower_rule *r = find_rule(op);
+    if (r && r->why_not) return r->why_not(op, kind);
+    return r && kind == GRAPH_OF_SEQUENCE ? NULL : "no kernel takes it";
 }
 
 // ---- arguments, results
@@ -157,6 +171,7 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
     for (int d = 0; d < rank_of(v) && d < MAX_RANK; d++) {
         if (!mlirShapedTypeIsDynamicDim(t, d)) continue;
         uint32_t dim = is_sequence(l) ? ROWS[i] : l->o.any_size ? lowering_add_dim(l) : DIM_ONE;
+        if (dim == DIM_ONE && l->o.signature) dim = DIM_COUNT - 1;
         if (dim == DIM_ONE)
             return lowering_refuse(l, l->o.any_size ? "has more open sizes than a program has dims"
                                                     : "has a shape that the arguments do not fix");
@@ -169,7 +184,6 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
 static wf_status note_array(lowering *l, const tensor *x, program_array *a)
 {
     if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
-    if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
     constant_type(x->element, &a->type);
     a->n_dims = (uint32_t)x->rank;
     for (int d = 0; d < x->rank; d++) a->dims[d] = form_of(x->dims[d], 1);
@@ -194,6 +208,7 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
         affine bytes;
         TRY(read_argument(l, v, i, &x));
         TRY(note_array(l, &x, &l->arrays[i]));
+        if (l->o.signature) continue;
         TRY(tensor_bytes(l, &x, &bytes));
         x.place = PLACE_MEMORY;
         x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
@@ -235,6 +250,18 @@ static wf_status place_results(lowering *l, MlirOperation end)
     return WF_OK;
 }
 
+// As declared, whatever computes them.
+static wf_status note_results(lowering *l, MlirOperation end)
+{
+    l->op = end;
+    for (uint32_t i = 0; i < l->n_results; i++) {
+        tensor x;
+        TRY(read_argument(l, mlirOperationGetOperand(end, i), i, &x));
+        TRY(note_array(l, &x, &l->arrays[l->n_arguments + i]));
+    }
+    return WF_OK;
+}
+
 // ---- the function
 
 static wf_status run(lowering *l, MlirOperation function)
@@ -244,6 +271,10 @@ static wf_status run(lowering *l, MlirOperation function)
     l->op = function;
     if (mlirBlockGetNextInRegion(l->entry).ptr) return lowering_refuse(l, "with branches cannot be compiled");
     TRY(read_arguments(l, end));
+    if (l->o.signature) {
+        TRY(note_results(l, end));
+        return lowering_finish(l, function);
+    }
     for (MlirOperation op = mlirBlockGetFirstOperation(l->entry); !mlirOperationEqual(op, end);
          op = mlirOperationGetNextInBlock(op)) {
         l->op = op;
@@ -263,11 +294,10 @@ wf_status lower_function(MlirOperation function, const lower_options *options, b
     free(l.roots);
     free(l.calls);
     free((void *)l.kernels);
+    free((void *)l.kernel_keys);
     free(l.weights);
     free(l.constants);
     free(l.constant_roots);
     free((void *)l.checks);
-    free((void *)l.nest_keys);
-    free(l.nest_kernels);
     return status;
 }

@@ -13,7 +13,7 @@
 //   value.c      tensors, roots, constants
 //   call.c       calls and their kernels
 //   weight.c     weights and vectors: tensors of a checkpoint, constants, arguments
-//   norm.c linear.c attention.c rope.c rows.c nest_call.c   bind the operands of a kernel each
+//   norm.c linear.c attention.c rope.c rows.c nest_call.c routine_call.c   bind the operands of a kernel each
 //   view.c       reshapes, slices, and what is put together from slices
 #ifndef WELFORD_COMPILER_LOWER_LOWERING_H
 #define WELFORD_COMPILER_LOWER_LOWERING_H
@@ -91,7 +91,8 @@ typedef struct lowering {
     size_t n_roots, max_roots;
     call *calls;
     size_t n_calls, max_calls;
-    const char **kernels; // names
+    const char **kernels;     // names
+    const char **kernel_keys; // what tells whether one can be used again; NULL: it cannot
     size_t n_kernels, max_kernels;
     program_weight *weights; // in the pack
     size_t n_weights, max_weights;
@@ -102,9 +103,6 @@ typedef struct lowering {
     buffer *blob; // the constants
     const char **checks;
     size_t n_checks, max_checks;
-    const char **nest_keys; // of nests that may be used again (nest_write_key), with their kernels
-    uint32_t *nest_kernels;
-    size_t n_nests, max_nests;
     uint32_t n_arguments, n_results;
     program_array *arrays; // of a function: [n_arguments + n_results]
     program_dim dims[DIM_COUNT];
@@ -112,7 +110,6 @@ typedef struct lowering {
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
     MlirOperation op;         // being lowered
     MlirBlock entry;
-    int n_nest_kernels;
     int math_root, fault_root; // of a function
 } lowering;
 
@@ -124,6 +121,7 @@ bool lowering_grow(void **items, size_t *max, size_t n, size_t size);
 // WF_ERROR_UNSUPPORTED: "location: name REASON", of the op being lowered or another.
 wf_status lowering_refuse(lowering *l, const char *reason);
 wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason);
+wf_status lowering_refuse_kernel(lowering *l, const char *why); // "location: name cannot be compiled: WHY"
 
 // ---- dims.c
 
@@ -170,8 +168,6 @@ bool is_scalar_value(MlirValue v);
 
 // Index of the kernel with these parameters, built when new; UINT32_MAX: out of memory.
 uint32_t lowering_add_kernel(lowering *l, const kernel_kind *kind, const void *params);
-// Index of the kernel of that name (copied); *is_new: the caller builds it under l->kernels[index].
-uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new);
 
 // A new call of one tile, with a copy of the label (NULL: the op's name and place). Valid until the next one. NULL: out
 // of memory.
@@ -206,12 +202,31 @@ wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned 
 
 // ---- nest_call.c
 
+// Tensors that scalars read at computed indices.
+typedef struct gather_list {
+    lowering *l;
+    call *c;
+    gather *items; // [max]
+    int n, max, depth;
+    wf_status status;
+} gather_list;
+
+// Adds those that `op` reads, or a scalar outside that it uses.
+void lowering_find_gathers(gather_list *g, MlirOperation op);
+// They must be in memory before the call that reads them is made.
+wf_status lowering_prepare_gathers(lowering *l, MlirOperation op, int depth);
+
 wf_status lower_generic(lowering *l);
 wf_status lower_splat(lowering *l, MlirValue scalar); // null: nothing is known of the elements
 // Copies `from` (memory or splat) into `to`, of the same shape; f32, f16 and bf16 into one another, by way of f32.
 wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to);
 // The same values, contiguous in memory.
 wf_status lowering_to_memory(lowering *l, tensor *x);
+
+// ---- routine_call.c
+
+// scf.for, scf.if and scf.while.
+wf_status lower_routine(lowering *l);
 
 // ---- view.c
 
@@ -239,9 +254,12 @@ wf_status lower_glu(lowering *l);
 wf_status lower_softcap(lowering *l);
 wf_status lower_quantize(lowering *l);
 wf_status lower_add(lowering *l);
-bool norm_has_kernel(MlirOperation op);
-bool linear_has_kernel(MlirOperation op);
-bool attention_has_kernel(MlirOperation op);
+
+// Why no kernel takes the op, a literal; NULL: one does.
+const char *why_not_norm(MlirOperation op, graph_kind kind);
+const char *why_not_linear(MlirOperation op, graph_kind kind);
+const char *why_not_attention(MlirOperation op, graph_kind kind);
+const char *why_not_glu(MlirOperation op, graph_kind kind);
 
 // K (part 0) or V (part 1) of a layer in the cache.
 int lowering_cache_root(lowering *l, int64_t layer, int part);

@@ -1,4 +1,4 @@
-// Rotations, and the way of keys and values into the cache (kernel/rope.h).
+// Rotations, and the way of keys and values into the cache (kernel/rows/rope.h).
 #include <stdio.h>
 
 #include "compiler/kernel/rows/rope.h"

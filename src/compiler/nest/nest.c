@@ -12,6 +12,7 @@
 // reduced in f32 and rounded once.
 #include "compiler/nest/nest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/mlir/op.h"
@@ -26,11 +27,12 @@ typedef struct nest_builder {
     wf_status status;
     value buffers[64];
     value iv[NEST_MAX_LOOPS]; // of the tile, then of the loops around
+    body_values values;       // of the body at hand
 } nest_builder;
 
 enum { MAX_BUFFERS = 64, MAX_CARRIED = LOOP_MAX };
 
-static void start_body(const nest_builder *nb, body *e, int lanes)
+static void start_body(nest_builder *nb, body *e, int lanes)
 {
     e->b = nb->b;
     e->n = nb->n;
@@ -39,7 +41,9 @@ static void start_body(const nest_builder *nb, body *e, int lanes)
     e->buffers = nb->buffers;
     e->err = nb->err;
     e->status = nb->status;
-    e->n_values = 0;
+    e->values = &nb->values;
+    e->values->n = 0;
+    pointer_map_clear(&e->values->index);
     memcpy(e->iv, nb->iv, sizeof e->iv);
 }
 
@@ -378,7 +382,7 @@ static void build_tile(nest_builder *nb, value tile)
         build_along(nb, 1, lo, hi, known);
 }
 
-wf_status nest_build(builder *b, const nest *n, const nest_shape *s, const char *name, wf_error *err)
+static wf_status build(builder *b, const nest *n, const nest_shape *s, const char *name, wf_error *err)
 {
     nest_builder nb = {.b = b, .n = n, .s = s, .err = err};
     if (n->n_out > 8 || n->fault_buffer >= MAX_BUFFERS || (s->rows * s->unroll) * n->n_out > MAX_CARRIED ||
@@ -391,5 +395,28 @@ wf_status nest_build(builder *b, const nest *n, const nest_shape *s, const char 
     build_tile(&nb, tiles.iv);
     loop_end(b, &tiles, NULL);
     kernel_end(b);
+    pointer_map_free(&nb.values.index);
+    free(nb.values.to);
     return nb.status;
 }
+
+static void build_nest(builder *b, const void *params, const char *name)
+{
+    const nest_kernel *k = params;
+    *k->status = build(b, k->n, k->shape, name, k->err);
+}
+
+static bool write_key(const void *params, buffer *key)
+{
+    const nest_kernel *k = params;
+    return nest_write_key(k->n, key);
+}
+
+const kernel_kind NEST_KERNEL = {
+    .name = "nest",
+    .file = "nest/nest.c",
+    .help = "a loop nest of a graph: what one structured op, or several fused, compute element by element",
+    .build = build_nest,
+    .params_bytes = sizeof(nest_kernel),
+    .write_key = write_key,
+};

@@ -8,9 +8,11 @@
 #ifndef WELFORD_COMPILER_NEST_NEST_H
 #define WELFORD_COMPILER_NEST_NEST_H
 
+#include <mlir-c/AffineExpr.h>
+
 #include "base/buffer.h"
 #include "base/status.h"
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 
 enum { NEST_MAX_LOOPS = 12 };
 
@@ -45,11 +47,14 @@ typedef struct nest {
     access *init;                  // [n_out] NONE when the body does not read it
     gather *gathers;               // [n_gathers]
     MlirBlock body;                // arguments: inputs, then outputs; null: copies in[0] to out[0]
-    int math_buffer, fault_buffer; // operands of the kernel: runtime/graph.h
+    int math_buffer, fault_buffer; // operands of the kernel: runtime/program/program.h
     // Gives a check in the body, which may fail at run time, its number; -1: memory is out.
     int (*add_check)(void *context, const char *message, MlirLocation place);
     void *check_context;
 } nest;
+
+// Adds `stride` times an affine expression of the loops to the place. False when it is not linear.
+bool access_add_linear(MlirAffineExpr x, int64_t stride, access *a);
 
 // How the kernel walks the nest.
 typedef struct nest_shape {
@@ -73,7 +78,15 @@ bool nest_tile_step(const nest *n, const nest_shape *shape, const access *a, int
 // Appends what the kernel depends on: nests of equal keys, planned, have equal kernels. False where none may be shared.
 bool nest_write_key(const nest *n, buffer *key);
 
-// Builds the kernel. WF_ERROR_UNSUPPORTED names an op of the body that cannot be compiled, with its location.
-wf_status nest_build(builder *b, const nest *n, const nest_shape *shape, const char *name, wf_error *err);
+// Its key is nest_write_key's.
+typedef struct nest_kernel {
+    const nest *n;
+    const nest_shape *shape;
+    // what became of building it: WF_ERROR_UNSUPPORTED names an op of the body that cannot be compiled, with its location
+    wf_status *status;
+    wf_error *err;
+} nest_kernel;
+
+extern const kernel_kind NEST_KERNEL;
 
 #endif

@@ -1,8 +1,8 @@
 // Where the cache lies, and how what lies there is opened: checked by what is open, never by its path.
 //
 //   $WELFORD_CACHE, else $XDG_CACHE_HOME/welford, else ~/.cache/welford
-//     programs/KEY.wfprog   compiled programs (runtime/program.h)
-//     packs/KEY.wfpack      packed weights (runtime/pack.h)
+//     programs/KEY.wfprog   compiled programs (runtime/program/executable.h)
+//     packs/KEY.wfpack      packed weights (runtime/pack/pack.h)
 //     compiler              which compiler made programs here last (runtime/compiler.c)
 //     models/               checkpoints, which are not the cache's to touch
 //

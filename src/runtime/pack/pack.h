@@ -1,4 +1,5 @@
-// The pack: a checkpoint's weights in the layouts that kernels stream (runtime/layout.h), as program.weights says.
+// The pack: a checkpoint's weights in the layouts that kernels stream (runtime/weight/layout.h), as program.weights
+// says.
 #ifndef WELFORD_RUNTIME_PACK_PACK_H
 #define WELFORD_RUNTIME_PACK_PACK_H
 
@@ -30,7 +31,8 @@ wf_status pack_build(const checkpoint *file, const program *p, thread_pool *pool
 wf_status pack_open(const checkpoint *file, const program *p, const cache_id *id, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
 
-// A pack that somebody else has mapped, and who keeps it mapped; checked against the program and what pack_checksum gave.
+// A pack that somebody else has mapped, and who keeps it mapped; checked against the program and what pack_checksum
+// gave.
 // `name` is the file's, for messages.
 wf_status pack_lend(view bytes, uint64_t checksum, const program *p, const char *name, thread_pool *pool, pack *out,
                     wf_error *err);

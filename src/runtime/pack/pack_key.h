@@ -5,9 +5,9 @@
 #include "base/buffer.h"
 #include "runtime/program/program.h"
 
-// Appends it, to be hashed. How weights are packed is told by samples: each layout that the program has, of each type that
-// it is made from, packs the same numbers here as ever, so that packs need not be made anew until that gives something
-// else. A new type of weights does not touch the packs of others.
+// Appends it, to be hashed. How weights are packed is told by samples: each layout that the program has, of each type
+// that it is made from, packs the same numbers here as ever, so that packs need not be made anew until that gives
+// something else. A new type of weights does not touch the packs of others.
 void pack_key_append(const program *p, buffer *out);
 
 #endif

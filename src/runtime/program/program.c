@@ -1,4 +1,5 @@
-// The program's arithmetic. Its check is in program_check.c, the file format in program_file.c, the table in program_print.c.
+// The program's arithmetic. Its check is in program_check.c, the file format in program_file.c, the table in
+// program_print.c.
 #include "runtime/program/program.h"
 
 #include "base/checked.h"

@@ -119,8 +119,8 @@ typedef struct program_condition {
     bool otherwise;               // the opposite
 } program_condition;
 
-// factor * ceil(a / divisor) if the condition holds, else 0. With the divisor PROGRAM_ALL_ROWS: factor when there are any
-// rows, else 0.
+// factor * ceil(a / divisor) if the condition holds, else 0. With the divisor PROGRAM_ALL_ROWS: factor when there are
+// any rows, else 0.
 #define PROGRAM_ALL_ROWS (INT64_C(1) << 40)
 typedef struct program_count {
     affine a;
@@ -233,7 +233,8 @@ size_t program_fixed_bytes(const program *p, area_kind kind);
 double program_call_flops(const program_call *call, const int64_t dims[DIM_COUNT]);
 double program_call_bytes(const program *p, const program_call *call, const int64_t dims[DIM_COUNT]);
 
-// Gives a program the dims and areas of a sequence program, whose other sizes follow from its facts (n_vocab, kv, ropes).
+// Gives a program the dims and areas of a sequence program, whose other sizes follow from its facts (n_vocab, kv,
+// ropes).
 // The program points to `areas` then.
 void program_set_sequence(program *p, affine arena_bytes, size_t weights_bytes, program_area areas[BASE_COUNT]);
 

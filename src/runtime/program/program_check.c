@@ -1,5 +1,5 @@
-// What every program must keep to, whoever made it: indices in range, no form that overflows, every buffer inside its area
-// and aligned to 64 bytes.
+// What every program must keep to, whoever made it: indices in range, no form that overflows, every buffer inside its
+// area and aligned to 64 bytes.
 //
 // For a sequence program the promise holds for all dims with 64 <= n_ctx <= n_ctx_train (rounded up to 64),
 // 1 <= n_tokens, 0 <= n_outputs <= n_tokens and n_past + n_tokens <= n_ctx. Why the corners are enough: these

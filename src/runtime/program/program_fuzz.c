@@ -1,5 +1,5 @@
-// Any bytes as a program: reading fails with a message or gives a program that prints, evaluates inside its areas and is
-// written back as it came.
+// Any bytes as a program: reading fails with a message or gives a program that prints, evaluates inside its areas and
+// is written back as it came.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 typedef enum activation_form {
     ACTIVATION_F32,  // f32
     ACTIVATION_BF16, // f32 in memory; the kernel rounds it to bf16 where the CPU multiplies pairs of these
-    ACTIVATION_Q8,   // 8-bit blocks (compiler/kernel/q8.h) in memory
+    ACTIVATION_Q8,   // 8-bit blocks (compiler/kernel/rows/q8.h) in memory
 } activation_form;
 
 typedef struct weight_type weight_type;

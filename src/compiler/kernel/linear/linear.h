@@ -1,7 +1,7 @@
 // y = x W^T (+ bias) (+ residual), or silu(x W0^T) * (x W1^T): the matrix products of a transformer.
 //
-//   x  [n_rows, cols]  f32, or q8 rows (kernel/q8.h) where the weights are quantised
-//   W  panels of 16 output features (runtime/layout.h)
+//   x  [n_rows, cols]  f32, or q8 rows (kernel/rows/q8.h) where the weights are quantised
+//   W  panels of 16 output features (runtime/weight/layout.h)
 //   y  [n_rows, stride] f32, or q8 rows
 //
 // One tile is one panel (swiglu: a gate panel and its up panel; with q8 output two such pairs) times all rows: a thread

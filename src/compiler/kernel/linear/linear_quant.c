@@ -8,7 +8,7 @@
 // There are three ways to the dot product:
 //
 //   vpdpbusd    weights as unsigned bytes, sums in i32. Weights with a zero point are taken times a power of two that
-//               makes it 128 (of Q8_0: 0 + 128), and sums begin with what that has too much (kernel/q8.h): nothing but
+//               makes it 128 (of Q8_0: 0 + 128), and sums begin with what that has too much (kernel/rows/q8.h): nothing but
 //               a conversion and two multiplications is left to do, which the units of vpdpbusd share on many CPUs.
 //   unsigned    AVX2: vpmaddubsw gives i16 pairs. Those of several groups are added before they are widened by
 //               vpmaddwd, as many as fit: 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 are less than 2^15. A zero point is

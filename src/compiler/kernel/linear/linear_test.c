@@ -53,7 +53,7 @@ static unsigned char *random_weights(rng *r, const linear_kernel *k, int64_t pan
     return w;
 }
 
-// Where integer products with a block begin (kernel/q8.h).
+// Where integer products with a block begin (kernel/rows/q8.h).
 static void write_starts(unsigned char *row, int64_t cols, int64_t block, bool vpdpbusd)
 {
     int32_t z = 0;

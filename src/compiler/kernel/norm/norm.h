@@ -4,7 +4,7 @@
 //   layer_norm  y = (x - mean(x)) / sqrt(var(x) + eps) * gamma    https://arxiv.org/abs/1607.06450
 //
 //   x, residual, h [n_rows, cols]   f32, f16, bf16 or f64, all three the same
-//   y              [n_rows, cols]   f32, f16, bf16 or q8 rows (kernel/q8.h); its element type is independent of x's
+//   y              [n_rows, cols]   f32, f16, bf16 or q8 rows (kernel/rows/q8.h); its element type is independent of x's
 //   gamma, beta    [cols]           f32, f16 or bf16
 //
 // All arithmetic is f32 (with f64, which all arrays must be then, f64), statistics are finished in f64; y is rounded

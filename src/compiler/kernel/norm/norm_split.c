@@ -12,7 +12,7 @@
 // no power of two beside them, whatever the range of the part (norm.c).
 //
 // It takes a wait between the two kernels and, beyond the second-level cache, a second reading of x that is not needed
-// where one thread does the row. Where that pays: graph/schedule_norm.c.
+// where one thread does the row. Where that pays: lower/norm.c.
 #include "compiler/kernel/norm/norm_parts.h"
 
 // At least 16384 columns, 2 us of work; and not so many that merging them for each part shows (64: 3 % of writing it).

@@ -1,11 +1,11 @@
-// Opening a model, from cheap to dear: model_open says whether it can be, model_load makes it so.
+// Opening a model, from cheap to dear: compiled_model_open says whether it can be, compiled_model_load makes it so.
 //
 //   program key   XXH3-128 of: header of the checkpoint, compiler, CPU, options
 //   pack key      XXH3-128 of: header, size, time of modification and a sample of the checkpoint's data, the program's
 //                 table of weights and how they are packed (pack_key.h)
 //
 // The pack's key knows nothing of CPU and options, so that programs which want the same weights share one pack.
-#include "runtime/model.h"
+#include "runtime/compiled_model.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -90,7 +90,7 @@ static bool make_pack_id(const checkpoint *file, const program *p, cache_id *id)
     return good;
 }
 
-bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
+bool compiled_model_identity(const compiled_model *m, char identity[CACHE_KEY_CHARS])
 {
     if (m->ahead.n_sections && model_origin_identity(m->file, identity)) return true;
     const char *weights = m->options.weights;
@@ -104,9 +104,9 @@ bool model_identity(const model *m, char identity[CACHE_KEY_CHARS])
 
 // --- program and pack ----------------------------------------------------------------------------------------------
 
-static compile_options compile_options_of(const model *m)
+static compile_options compile_options_of(const compiled_model *m)
 {
-    const model_options *o = &m->options;
+    const wf_model_options *o = &m->options;
     return (compile_options){.cpu = m->cpu,
                              .n_threads = 1,
                              .kv_f32 = o->kv_f32,
@@ -117,20 +117,20 @@ static compile_options compile_options_of(const model *m)
 }
 
 // `image` may be NULL: compile_fn.
-static wf_status call_compiler(model *m, const compile_options *options, buffer *image, wf_error *err)
+static wf_status call_compiler(compiled_model *m, const compile_options *options, buffer *image, wf_error *err)
 {
-    if (!m->door.library) TRY(compiler_open("welford_compile", &m->door, err));
-    compile_fn *compile = (compile_fn *)(uintptr_t)m->door.function;
-    return compile(m->file, options, &m->sizes, image, err);
+    void *address;
+    TRY(compiler_find("welford_compile", &address, err));
+    return ((compile_fn *)(uintptr_t)address)(m->file, options, &m->sizes, image, err);
 }
 
-static bool find_id(const model *m, const compile_options *options, cache_id *id)
+static bool find_id(const compiled_model *m, const compile_options *options, cache_id *id)
 {
     return !m->options.no_cache && make_program_id(m->file, options, id);
 }
 
 // A program in the cache has been through the compiler's checks; else only these are made.
-static wf_status find_program(model *m, wf_error *err)
+static wf_status find_program(compiled_model *m, wf_error *err)
 {
     cache_id id;
     const compile_options options = compile_options_of(m);
@@ -143,32 +143,18 @@ static wf_status find_program(model *m, wf_error *err)
     return WF_OK;
 }
 
-typedef struct compilation {
-    model *m;
-    compile_options options;
-    const cache_id *id;
-} compilation;
-
-static const cache_id *name_image(void *context, const program *p)
-{
-    (void)p;
-    return ((const compilation *)context)->id;
-}
-
-static wf_status make_image(void *context, buffer *image, wf_error *err)
-{
-    const compilation *c = context;
-    return call_compiler(c->m, &c->options, image, err);
-}
-
-static wf_status compile_program(model *m, thread_pool *pool, wf_error *err)
+static wf_status compile_program(compiled_model *m, thread_pool *pool, wf_error *err)
 {
     cache_id id;
-    compilation c = {m, compile_options_of(m), NULL};
-    c.options.n_threads = thread_pool_size(pool);
-    if (find_id(m, &c.options, &id)) c.id = &id;
-    wf_status status = program_make(make_image, name_image, &c, &m->executable, &m->compiled, err);
-    compiler_close(&m->door);
+    buffer image = {0};
+    compile_options options = compile_options_of(m);
+    options.n_threads = thread_pool_size(pool);
+    m->compile_started = clock_seconds();
+    wf_status status = call_compiler(m, &options, &image, err);
+    m->compile_seconds = clock_seconds() - m->compile_started;
+    if (status == WF_OK) status = executable_load_made(&image, &m->executable, err);
+    if (status == WF_OK && find_id(m, &options, &id)) program_keep(&id, buffer_view(&image));
+    buffer_free(&image);
     return status;
 }
 
@@ -183,7 +169,8 @@ static bool same_weights(const program *a, const program *b)
     return same;
 }
 
-wf_status model_compile(model *m, const cpu_features *cpu, thread_pool *pool, buffer *image, wf_error *err)
+wf_status compiled_model_make_image(compiled_model *m, const cpu_features *cpu, thread_pool *pool, buffer *image,
+                                    wf_error *err)
 {
     compile_options options = compile_options_of(m);
     executable made;
@@ -203,7 +190,7 @@ wf_status model_compile(model *m, const cpu_features *cpu, thread_pool *pool, bu
 }
 
 typedef struct packing {
-    const model_options *options;
+    const wf_model_options *options;
     bool built;
 } packing;
 
@@ -215,7 +202,7 @@ static void report_packing(void *context, size_t done, size_t all)
 }
 
 // From the checkpoint, or from the cache.
-static wf_status open_pack(model *m, thread_pool *pool, wf_error *err)
+static wf_status open_pack(compiled_model *m, thread_pool *pool, wf_error *err)
 {
     const checkpoint *file = m->source ? m->source : m->file;
     cache_id id;
@@ -227,7 +214,7 @@ static wf_status open_pack(model *m, thread_pool *pool, wf_error *err)
     return WF_OK;
 }
 
-static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
+static wf_status load_pack(compiled_model *m, thread_pool *pool, wf_error *err)
 {
     const bundle_section *packed = bundle_find(&m->ahead, BUNDLE_PACK);
     m->pack_started = clock_seconds();
@@ -240,7 +227,7 @@ static wf_status load_pack(model *m, thread_pool *pool, wf_error *err)
     return WF_OK;
 }
 
-static void print_tables(const program *p, const model_options *options)
+static void print_tables(const program *p, const wf_model_options *options)
 {
     buffer text = {0};
     if (options->print_plan) program_print(p, &text);
@@ -249,16 +236,16 @@ static void print_tables(const program *p, const model_options *options)
     buffer_free(&text);
 }
 
-wf_status model_open(const char *path, const model_options *options, model **out, wf_error *err)
+wf_status compiled_model_open(const char *path, const wf_model_options *options, compiled_model **out, wf_error *err)
 {
     *out = NULL;
-    model *m = calloc(1, sizeof *m);
+    compiled_model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
     m->options = *options;
     wf_status status;
     TRY_GOTO(cpu_detect(&m->cpu, err), failed);
     if (bundle_is(path)) {
-        TRY_GOTO(model_open_bundle(path, m, err), failed);
+        TRY_GOTO(compiled_model_open_bundle(path, m, err), failed);
     } else if (options->weights_from) {
         status = error_set(err, WF_ERROR_USAGE, "%s: --weights-from is for .wf files", path);
         goto failed;
@@ -269,28 +256,27 @@ wf_status model_open(const char *path, const model_options *options, model **out
     *out = m;
     return WF_OK;
 failed:
-    model_close(m);
+    compiled_model_close(m);
     return status;
 }
 
-wf_status model_load(model *m, thread_pool *pool, wf_error *err)
+wf_status compiled_model_load(compiled_model *m, thread_pool *pool, wf_error *err)
 {
     if (!m->executable.kernels) TRY(compile_program(m, pool, err));
     print_tables(&m->executable.program, &m->options);
     return load_pack(m, pool, err);
 }
 
-size_t model_file_bytes(const model *m)
+size_t compiled_model_file_bytes(const compiled_model *m)
 {
     size_t bytes, header_bytes;
     checkpoint_bytes(m->file, &bytes, &header_bytes);
     return m->ahead.map.bytes ? m->ahead.map.bytes : bytes;
 }
 
-void model_close(model *m)
+void compiled_model_close(compiled_model *m)
 {
     if (!m) return;
-    compiler_close(&m->door);
     pack_close(&m->pack);
     executable_free(&m->executable);
     checkpoint_close(m->source);

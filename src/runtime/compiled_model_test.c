@@ -1,4 +1,4 @@
-// model_open with a compiler library made here, which counts its calls: what is compiled and packed, and what comes
+// compiled_model_open with a compiler library made here, which counts its calls: what is compiled and packed, and what comes
 // from the cache, whole or damaged.
 #include <dirent.h>
 #include <limits.h>
@@ -15,7 +15,7 @@
 
 #include "base/file.h"
 #include "base/test_folder.h"
-#include "runtime/model.h"
+#include "runtime/compiled_model.h"
 
 enum { N_WEIGHTS = 64 };
 
@@ -141,16 +141,17 @@ typedef struct seen {
 } seen;
 
 // Opens, checks that weights and kernel are right, and closes.
-static seen open_model(model_options options, float first_weight)
+static seen open_model(wf_model_options options, float first_weight)
 {
     seen s = {0};
     options.progress = count_progress;
     options.progress_context = &s.reports;
     thread_pool *pool;
-    model *m;
+    compiled_model *m;
     wf_error err = {0};
     assert_int_equal(thread_pool_create(2, &pool, NULL), WF_OK);
-    if (model_open(in_root("model.gguf"), &options, &m, &err) != WF_OK || model_load(m, pool, &err) != WF_OK)
+    if (compiled_model_open(in_root("model.gguf"), &options, &m, &err) != WF_OK ||
+        compiled_model_load(m, pool, &err) != WF_OK)
         fail_msg("%s", err.message);
     float weight;
     memcpy(&weight, m->pack.data + 4 * 5, sizeof weight);
@@ -159,23 +160,23 @@ static seen open_model(model_options options, float first_weight)
     void *buffers[] = {&answer};
     m->executable.kernels[0](buffers, &dim, 0, 1);
     assert_int_equal(answer, 43);
-    assert_true(m->compiled.seconds >= 0 && m->pack_seconds >= 0);
+    assert_true(m->compile_seconds >= 0 && m->pack_seconds >= 0);
     s.program_cached = m->program_cached;
     s.pack_cached = m->pack_cached;
-    model_close(m);
+    compiled_model_close(m);
     thread_pool_free(pool);
     return s;
 }
 
 static wf_status try_open(const char *name, wf_error *err)
 {
-    model_options options = {0};
+    wf_model_options options = {0};
     thread_pool *pool;
-    model *m;
+    compiled_model *m;
     assert_int_equal(thread_pool_create(1, &pool, NULL), WF_OK);
-    wf_status status = model_open(in_root(name), &options, &m, err);
-    if (status == WF_OK) status = model_load(m, pool, err);
-    model_close(m);
+    wf_status status = compiled_model_open(in_root(name), &options, &m, err);
+    if (status == WF_OK) status = compiled_model_load(m, pool, err);
+    compiled_model_close(m);
     thread_pool_free(pool);
     return status;
 }
@@ -183,10 +184,10 @@ static wf_status try_open(const char *name, wf_error *err)
 static void test_cold_and_warm(void **state)
 {
     (void)state;
-    seen cold = open_model((model_options){0}, 1);
+    seen cold = open_model((wf_model_options){0}, 1);
     assert_false(cold.program_cached || cold.pack_cached);
     assert_true(cold.reports > 0);
-    seen warm = open_model((model_options){0}, 1);
+    seen warm = open_model((wf_model_options){0}, 1);
     assert_true(warm.program_cached && warm.pack_cached);
     assert_int_equal(warm.reports, 0);
     assert_int_equal(count_calls(), 1);
@@ -195,24 +196,24 @@ static void test_cold_and_warm(void **state)
 static void test_what_keys_depend_on(void **state)
 {
     (void)state;
-    open_model((model_options){0}, 1);
-    seen s = open_model((model_options){.no_fuse = "norm"}, 1); // another program, the same pack
+    open_model((wf_model_options){0}, 1);
+    seen s = open_model((wf_model_options){.no_fuse = "norm"}, 1); // another program, the same pack
     assert_true(!s.program_cached && s.pack_cached);
-    s = open_model((model_options){.kv_f32 = true}, 1);
+    s = open_model((wf_model_options){.kv_f32 = true}, 1);
     assert_true(!s.program_cached && s.pack_cached);
     assert_int_equal(count_calls(), 3);
     cpu_features cpu;
     setenv("WELFORD_CPU", "haswell", 1);
     assert_int_equal(cpu_detect(&cpu, NULL), WF_OK);
-    s = open_model((model_options){0}, 1);
+    s = open_model((wf_model_options){0}, 1);
     assert_true(!s.program_cached && s.pack_cached);
     unsetenv("WELFORD_CPU");
     assert_int_equal(count_calls(), 4);
 
     write_checkpoint(100); // the same header, other weights: the same program, another pack
-    s = open_model((model_options){0}, 100);
+    s = open_model((wf_model_options){0}, 100);
     assert_true(s.program_cached && !s.pack_cached);
-    s = open_model((model_options){.print_ir_after = "all"}, 100); // compiles whatever the cache holds
+    s = open_model((wf_model_options){.print_ir_after = "all"}, 100); // compiles whatever the cache holds
     assert_true(!s.program_cached && s.pack_cached);
     assert_int_equal(count_calls(), 5);
 }
@@ -234,23 +235,23 @@ static void test_damaged_program(void **state)
     (void)state;
     char path[PATH_MAX], *good;
     size_t bytes;
-    open_model((model_options){0}, 1);
+    open_model((wf_model_options){0}, 1);
     find_program(path);
     assert_int_equal(file_read(path, &good, &bytes, NULL), WF_OK);
     const size_t cuts[] = {0, 1, 47, 48, 200, bytes - 1};
     size_t n_calls = 1;
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         assert_int_equal(file_write(path, good, cuts[i], NULL), WF_OK);
-        assert_false(open_model((model_options){0}, 1).program_cached);
+        assert_false(open_model((wf_model_options){0}, 1).program_cached);
         assert_int_equal(count_calls(), ++n_calls);
-        assert_true(open_model((model_options){0}, 1).program_cached); // rebuilt
+        assert_true(open_model((wf_model_options){0}, 1).program_cached); // rebuilt
     }
     for (size_t at = 0; at < bytes; at += bytes / 7) {
         good[at] = (char)(good[at] ^ 4);
         assert_int_equal(file_write(path, good, bytes, NULL), WF_OK);
         good[at] = (char)(good[at] ^ 4);
-        assert_false(open_model((model_options){0}, 1).program_cached);
-        assert_true(open_model((model_options){0}, 1).program_cached);
+        assert_false(open_model((wf_model_options){0}, 1).program_cached);
+        assert_true(open_model((wf_model_options){0}, 1).program_cached);
     }
     free(good);
 }
@@ -259,13 +260,13 @@ static void test_without_cache(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        seen s = open_model((model_options){.no_cache = true}, 1);
+        seen s = open_model((wf_model_options){.no_cache = true}, 1);
         assert_false(s.program_cached || s.pack_cached);
     }
     assert_int_equal(access(in_root("cache"), F_OK), -1);
     put("cache", "a file, not a folder", 20);
     for (int i = 0; i < 2; i++) {
-        seen s = open_model((model_options){0}, 1);
+        seen s = open_model((wf_model_options){0}, 1);
         assert_false(s.program_cached || s.pack_cached);
     }
     assert_int_equal(count_calls(), 4);
