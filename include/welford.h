@@ -37,8 +37,12 @@
 // its sessions and samplers. Every fallible function returns a wf_status, 0 on success, and describes the first failure
 // in `err` (may be NULL). A handle that could not be made is NULL.
 //
-// Threads: a model owns the threads that compute. Calls that evaluate (wf_session_eval, wf_generate) on one model's
-// sessions must not overlap; everything that only reads a model may run at any time. Different models are independent.
+// Threads: a model, and a function, owns the threads that compute, or shares a wf_pool with others, which takes one
+// computation at a time. Calls that evaluate on one model's sessions (wf_session_eval, wf_generate), or on one function,
+// must not overlap; everything that only reads a model may run at any time. Different models and functions may be
+// opened and used at the same time, whether they share a pool or not.
+//
+// What options point to must outlive the handle that was opened with them.
 //
 // Texts are UTF-8; ill-formed bytes are read and written as U+FFFD.
 #ifndef WELFORD_H
@@ -76,12 +80,22 @@ const char *wf_version(void);
 // Frees what a function of this header allocated for the caller (ids, texts); not handles.
 void wf_free(void *memory);
 
+// ---- threads
+
+typedef struct wf_pool wf_pool;
+
+// n_threads threads, the caller of each computation included; 0: the cores that this process may use. It must outlive
+// all that computes with it.
+wf_status wf_pool_create(int n_threads, wf_pool **pool, wf_error *err);
+void wf_pool_free(wf_pool *pool);
+
 // ---- models
 
 typedef struct wf_model wf_model;
 
 typedef struct wf_model_options { // {0} is the default
     int n_threads;                // 0: the cores that this process may use
+    wf_pool *pool;                // threads that are shared with others; NULL: its own n_threads
     bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
     bool no_cache;                // neither read nor write the cache folder
     const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
@@ -164,6 +178,10 @@ const float *wf_session_logits(const wf_session *session, int64_t row);
 // Forgets all but the first n_past tokens. WF_ERROR_USAGE when there are fewer.
 wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err);
 
+// Whether wf_generate guesses tokens from what the sequence says already and evaluates several at once where that pays
+// (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
+wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
+
 int64_t wf_session_past(const wf_session *session);    // tokens in the cache
 int64_t wf_session_context(const wf_session *session); // tokens that fit
 
@@ -196,7 +214,8 @@ void wf_sampler_free(wf_sampler *sampler);
 
 // Draws a token from logits [n_vocab] f32. WF_ERROR_FORMAT when one is not a number.
 wf_status wf_sampler_pick(wf_sampler *sampler, const float *logits, int32_t *token, wf_error *err);
-// Tells the repeat penalty of a token that the sequence now holds. wf_generate does so itself.
+// Tells that the sequence now holds a token: the repeat penalty looks at the last ones, and the random number of the next
+// pick follows from the seed and their count. wf_generate does so itself.
 void wf_sampler_accept(wf_sampler *sampler, int32_t token);
 uint64_t wf_sampler_seed(const wf_sampler *sampler); // the seed in use
 
@@ -218,6 +237,7 @@ typedef struct wf_generation {
     double decode_seconds;      // from the first token on
     int64_t n_decoded;          // evaluations in decode_seconds: n_generated - 1, or n_generated after WF_FINISH_STOP
     double first_token_seconds; // from the call to the first token
+    int64_t n_guesses, n_right; // of speculation: tokens evaluated on trial, and how many of them came
 } wf_generation;
 
 // Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1
@@ -229,6 +249,101 @@ typedef bool wf_generate_callback(void *context, int32_t token, const char *text
 // `callback` and `result` may be NULL. WF_ERROR_LIMIT when the prompt alone does not fit.
 wf_status wf_generate(wf_session *session, wf_sampler *sampler, const int32_t *prompt, size_t n_prompt, int64_t n_max,
                       wf_generate_callback *callback, void *context, wf_generation *result, wf_error *err);
+
+// ---- functions on arrays
+
+// A function of a graph file: TOSA, linalg and their company as MLIR text or bytecode, compiled for this CPU; or of a
+// .wf file that `welford compile` made of one.
+typedef struct wf_function wf_function;
+
+typedef enum wf_dtype {
+    WF_F32,
+    WF_F64,
+    WF_F16,
+    WF_BF16,
+    WF_BOOL, // one byte, 0 or 1
+    WF_I8,
+    WF_I16,
+    WF_I32,
+    WF_I64,
+    WF_TYPE_COUNT
+} wf_dtype;
+
+enum { WF_MAX_DIMS = 8 };
+
+typedef struct wf_shape {
+    wf_dtype type;
+    uint32_t n_dims;           // 0: a single value
+    int64_t dims[WF_MAX_DIMS]; // what a function describes: -1: open, any size will do
+} wf_shape;
+
+// Contiguous: row after row without gaps, the last dimension fastest. Data that lies at a multiple of 64 bytes is used
+// in place, other is copied.
+typedef struct wf_array {
+    void *data;
+    wf_shape shape;
+    const char *name; // of an argument, for messages; may be NULL
+} wf_array;
+
+// Bytes of an array: false when a size is open or the product overflows. One element's are those of a shape without
+// dims.
+bool wf_shape_bytes(const wf_shape *shape, size_t *bytes);
+// As MLIR writes it: "f32", "i1".
+const char *wf_dtype_name(wf_dtype type);
+
+typedef struct wf_function_options { // {0} is the default
+    int n_threads;                   // 0: the cores that this process may use
+    wf_pool *pool;                   // threads that are shared with others; NULL: its own n_threads
+    bool no_cache;                   // neither read nor write the cache folder
+    const char *entry;               // the function's name; NULL: the only public one, else "main" or "forward"
+    const char *fuse, *no_fuse;      // comma-separated names of fusions: only these, all but these; for measurements
+    bool no_raise;                   // everything through upstream's lowering: no wf ops; for measurements
+    const char *print_ir_after;      // names of steps or "all": the graph after them goes to stderr
+    // Arrays like those of the first call, of which `data` is not looked at: what the function does not take is refused
+    // before anything is compiled. NULL: not known.
+    const wf_array *arguments;
+    size_t n_arguments;
+} wf_function_options;
+
+// Opens a function. Sizes that its file leaves open stay open in the program where its ops allow it; where one does
+// not, a program is made, or found in the cache, for the sizes of each call's arguments. WF_ERROR_USAGE: no such
+// function. WF_ERROR_UNSUPPORTED names the op that cannot be compiled, and where it is. `options` may be NULL.
+wf_status wf_function_open(const char *path, const wf_function_options *options, wf_function **function, wf_error *err);
+// The same of a file's bytes, which are copied; `name` stands for the file in messages.
+wf_status wf_function_open_bytes(const void *data, size_t bytes, const char *name, const wf_function_options *options,
+                                 wf_function **function, wf_error *err);
+void wf_function_close(wf_function *function);
+
+const char *wf_function_name(const wf_function *function);
+size_t wf_function_arguments(const wf_function *function); // how many
+size_t wf_function_results(const wf_function *function);
+
+// Argument or result `index`: its name ("argument0" where the file has none; owned by the function), type and sizes.
+// `data` is NULL.
+wf_array wf_function_argument(const wf_function *function, size_t index);
+wf_array wf_function_result(const wf_function *function, size_t index);
+
+// What the function's results are for arguments of these shapes: fills results[wf_function_results]. Compiles where a
+// call would. WF_ERROR_USAGE: the function takes no such arguments.
+wf_status wf_function_shapes(wf_function *function, const wf_array *arguments, size_t n_arguments, wf_shape *results,
+                             wf_error *err);
+
+// Computes results[0 .. n_results) from arguments[0 .. n_arguments), which are only read. A result whose `data` is NULL
+// gets memory of its own, for wf_free, and its shape; others must have the shape that wf_function_shapes says.
+// WF_ERROR_USAGE too when a check fails while it runs, such as an index out of range: results are unspecified then.
+wf_status wf_function_call(wf_function *function, const wf_array *arguments, size_t n_arguments, wf_array *results,
+                           size_t n_results, wf_error *err);
+
+// Whether the program that was called last, or will be, came from the cache or a .wf file.
+bool wf_function_cached(const wf_function *function);
+
+typedef enum wf_print {
+    WF_PRINT_REPORT, // what each fusion found and did, and why not the rest
+    WF_PRINT_PLAN,   // the calls of kernels, with operands and sizes
+} wf_print;
+
+// A table for people, of the program that was called last, or will be. *text: zero-terminated; free with wf_free.
+wf_status wf_function_print(const wf_function *function, wf_print what, char **text, wf_error *err);
 
 #ifdef __cplusplus
 }

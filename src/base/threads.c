@@ -48,7 +48,8 @@ typedef struct worker {
     pthread_t handle;
 } worker;
 
-struct thread_pool {
+struct wf_pool {
+    pthread_mutex_t turn;
     int n_threads, n_started; // n_started: workers that run, 0..n_threads-1
     int spins;
     void (*body)(void *, int); // NULL: workers end
@@ -123,6 +124,9 @@ void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread),
 
 int thread_pool_size(const thread_pool *pool) { return pool->n_threads; }
 
+void thread_pool_take_turn(thread_pool *pool) { pthread_mutex_lock(&pool->turn); }
+void thread_pool_end_turn(thread_pool *pool) { pthread_mutex_unlock(&pool->turn); }
+
 wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
 {
     *out = NULL;
@@ -132,6 +136,7 @@ wf_status thread_pool_create(int n_threads, thread_pool **out, wf_error *err)
     thread_pool *pool = aligned_alloc(_Alignof(thread_pool), sizeof *pool);
     if (!pool) return error_memory(err, sizeof *pool);
     memset(pool, 0, sizeof *pool);
+    pthread_mutex_init(&pool->turn, NULL); // never fails with Linux's kinds of mutex
     pool->n_threads = n_threads;
     pool->spins = n_threads > cores_usable() ? SPINS_OVERSUBSCRIBED : SPINS;
     pool->workers = calloc(n, sizeof *pool->workers);
@@ -158,6 +163,7 @@ void thread_pool_free(thread_pool *pool)
     pool->body = NULL;
     event_raise(&pool->start);
     for (int i = 1; i <= pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
+    pthread_mutex_destroy(&pool->turn);
     free(pool->workers);
     free(pool->work);
     free(pool);

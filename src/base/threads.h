@@ -7,12 +7,16 @@
 
 #include "base/status.h"
 
-typedef struct thread_pool thread_pool;
+typedef struct wf_pool thread_pool;
 
 // n_threads >= 1 in all, the caller included.
 wf_status thread_pool_create(int n_threads, thread_pool **pool, wf_error *err);
 void thread_pool_free(thread_pool *pool);
 int thread_pool_size(const thread_pool *pool);
+
+// A pool runs one body at a time: callers that share it take turns, each from work_begin to the end of thread_pool_run.
+void thread_pool_take_turn(thread_pool *pool);
+void thread_pool_end_turn(thread_pool *pool);
 
 // Runs body(context, thread) once on every thread and returns when all are done.
 void thread_pool_run(thread_pool *pool, void (*body)(void *context, int thread), void *context);

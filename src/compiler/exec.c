@@ -160,7 +160,6 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
     TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
-    TRY(decompose_check_sizes(function, keep, err));
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);
@@ -203,12 +202,15 @@ static void name_places(program *p, const char *name)
     for (uint32_t i = 0; i < p->n_checks; i++) checks[i] = with_name(p, checks[i], name);
 }
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, bool any_size, program *p,
+typedef enum size_mode { SIZES_FIXED, SIZES_ANY, SIZES_DECLARED } size_mode; // declared: the signature alone
+
+static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, size_mode mode, program *p,
                       buffer *image, wf_error *err)
 {
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {.chain = runner_has(r, "chain"), .any_size = any_size};
+    const lower_options options = {
+        .chain = runner_has(r, "chain"), .any_size = mode != SIZES_FIXED, .signature = mode == SIZES_DECLARED};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
@@ -232,7 +234,7 @@ static bool compile_for_any_size(const runner *r, const function_options *o, buf
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
     while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
     wf_status status = lower(&own, function, !o->no_raise, &p, &err);
-    if (status == WF_OK) status = emit(&own, function, &o->cpu, true, &p, image, &err);
+    if (status == WF_OK) status = emit(&own, function, &o->cpu, SIZES_ANY, &p, image, &err);
     mlirModuleDestroy(own.module);
     program_free(&p);
     if (status == WF_OK) return true;
@@ -251,9 +253,27 @@ static wf_status compile_for_sizes(const runner *r, MlirOperation function, cons
     p.fixed = arena_strdup(&p.memory, buffer_view(reason));
     wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
     if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
-    if (status == WF_OK) status = emit(r, function, &o->cpu, false, &p, image, err);
+    if (status == WF_OK) status = emit(r, function, &o->cpu, SIZES_FIXED, &p, image, err);
     program_free(&p);
     return status;
+}
+
+static wf_status write_signature(const runner *r, MlirOperation function, const function_options *o,
+                                 const buffer *reason, buffer *image, wf_error *err)
+{
+    program p = {0};
+    p.fixed = arena_strdup(&p.memory, buffer_view(reason));
+    wf_status status = p.fixed ? emit(r, function, &o->cpu, SIZES_DECLARED, &p, image, err) : error_memory(err, 0);
+    program_free(&p);
+    return status;
+}
+
+static bool has_open_shape(const array_shape *shapes, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t d = 0; d < shapes[i].n_dims; d++)
+            if (shapes[i].dims[d] < 0) return true;
+    return false;
 }
 
 // Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
@@ -268,6 +288,11 @@ static wf_status compile_as_declared(const runner *r, MlirOperation function, co
     wf_status status = bind_declared(function, n, given, n_all, all, err);
     for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
     if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
+        if (o->or_signature && has_open_shape(all, n_all)) {
+            status = write_signature(r, function, o, reason, image, err);
+            free(all);
+            return status;
+        }
         status = bind_check_fixed(n_all, all, reason, err);
         if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
     }

@@ -21,7 +21,7 @@ enum {
     ENTRY_BYTES = 128,
     // of an entry
     AT_KIND = 0,
-    AT_ZERO = 4,
+    AT_FUNCTION = 4,
     AT_OFFSET = 8,
     AT_LENGTH = 16,
     AT_SUM = 24,
@@ -47,13 +47,15 @@ static bool is_name(const unsigned char *name)
     return n < BUNDLE_CPU_CHARS;
 }
 
+static bool is_summed(bundle_kind kind) { return kind == BUNDLE_METADATA || kind == BUNDLE_FUNCTIONS; }
+
 // `end`: of the section before; it becomes that of this one.
 static wf_status read_section(view file, const unsigned char *entry, const char *path, size_t *end, bundle_section *s,
                               wf_error *err)
 {
     uint64_t offset = load_u64(entry + AT_OFFSET), bytes = load_u64(entry + AT_LENGTH);
     uint32_t kind = load_u32(entry + AT_KIND);
-    if (kind < BUNDLE_METADATA || kind >= BUNDLE_KIND_COUNT || load_u32(entry + AT_ZERO))
+    if (kind < BUNDLE_METADATA || kind >= BUNDLE_KIND_COUNT)
         return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a section of unknown kind %" PRIu32, path, kind);
     if (offset % BUNDLE_ALIGNMENT || offset < *end || offset > file.len || bytes > file.len - offset)
         return error_set(err, WF_ERROR_FORMAT,
@@ -64,11 +66,31 @@ static wf_status read_section(view file, const unsigned char *entry, const char 
                           .bytes = {file.data + offset, bytes},
                           .checksum = load_u64(entry + AT_SUM),
                           .cpu_sets = load_u64(entry + AT_SETS),
+                          .function = load_u32(entry + AT_FUNCTION),
                           .cpu = (const char *)entry + AT_CPU};
     *end = offset + bytes;
-    if (s->kind == BUNDLE_METADATA && s->checksum != XXH3_64bits(s->bytes.data, bytes))
+    if (is_summed(s->kind) && s->checksum != XXH3_64bits(s->bytes.data, bytes))
         return refuse(path, "wrong checksum of the metadata", err);
     return WF_OK;
+}
+
+// Names of functions, and programs of these.
+static bool functions_fit(const bundle *b, int n_tables)
+{
+    const bundle_section *table = bundle_find(b, BUNDLE_FUNCTIONS);
+    uint32_t n = 1;
+    if (n_tables > 1 || (table && bundle_find(b, BUNDLE_METADATA))) return false;
+    if (table && (!table->bytes.len || table->bytes.data[table->bytes.len - 1])) return false;
+    if (table) n = 0;
+    for (size_t i = 0; table && i < table->bytes.len; i++) n += !table->bytes.data[i];
+    if (n > BUNDLE_MAX_SECTIONS) return false;
+    uint64_t seen = 0; // a bit a function that has a program
+    for (uint32_t i = 0; i < b->n_sections; i++) {
+        const bundle_section *s = &b->sections[i];
+        if (s->function >= n || (s->function && s->kind != BUNDLE_PROGRAM)) return false;
+        if (s->kind == BUNDLE_PROGRAM) seen |= UINT64_C(1) << s->function;
+    }
+    return seen == (UINT64_C(1) << n) - 1;
 }
 
 static wf_status check_kinds(const bundle *b, wf_error *err)
@@ -78,7 +100,7 @@ static wf_status check_kinds(const bundle *b, wf_error *err)
     if (!counts[BUNDLE_PROGRAM]) return refuse(b->path, "it holds no program", err);
     if (counts[BUNDLE_METADATA] > 1 || counts[BUNDLE_PACK] > 1 || (counts[BUNDLE_PACK] && !counts[BUNDLE_METADATA]))
         return refuse(b->path, "its sections do not fit together", err);
-    return WF_OK;
+    return functions_fit(b, counts[BUNDLE_FUNCTIONS]) ? WF_OK : refuse(b->path, "its functions make no sense", err);
 }
 
 wf_status bundle_parse(view file, const char *name, bundle *b, wf_error *err)
@@ -133,6 +155,17 @@ const bundle_section *bundle_find(const bundle *b, bundle_kind kind)
     for (uint32_t i = 0; i < b->n_sections; i++)
         if (b->sections[i].kind == kind) return &b->sections[i];
     return NULL;
+}
+
+const char *bundle_function(const bundle *b, uint32_t i)
+{
+    const bundle_section *table = bundle_find(b, BUNDLE_FUNCTIONS);
+    view rest = table ? table->bytes : (view){0};
+    while (rest.len && i--) {
+        size_t n = strlen(rest.data) + 1; // the last byte is zero
+        rest = (view){rest.data + n, rest.len - n};
+    }
+    return rest.len ? rest.data : NULL;
 }
 
 wf_status bundle_checkpoint(bundle *b, bool take, checkpoint **file, wf_error *err)
@@ -200,9 +233,10 @@ wf_status bundle_add(bundle_writer *w, const bundle_section *s, wf_error *err)
     if (!write_at(w->file.fd, s->bytes, at)) return fail_writing(w, err);
     unsigned char *entry = w->header + AT_TABLE + w->n_sections++ * ENTRY_BYTES;
     entry[AT_KIND] = (unsigned char)s->kind;
+    entry[AT_FUNCTION] = (unsigned char)s->function; // below BUNDLE_MAX_SECTIONS
     store_u64(entry + AT_OFFSET, at);
     store_u64(entry + AT_LENGTH, s->bytes.len);
-    store_u64(entry + AT_SUM, s->kind == BUNDLE_METADATA ? XXH3_64bits(s->bytes.data, s->bytes.len) : s->checksum);
+    store_u64(entry + AT_SUM, is_summed(s->kind) ? XXH3_64bits(s->bytes.data, s->bytes.len) : s->checksum);
     store_u64(entry + AT_SETS, s->cpu_sets);
     if (s->cpu) memcpy(entry + AT_CPU, s->cpu, strnlen(s->cpu, BUNDLE_CPU_CHARS - 1));
     w->end = at + s->bytes.len;

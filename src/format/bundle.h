@@ -5,7 +5,7 @@
 //     16     u64 bytes of the whole file
 //     24     u64 number of sections
 //     32     128 bytes for each section, in the order of their offsets:
-//                u32 kind, u32 zero, u64 offset, u64 bytes, u64 checksum, u64 sets of instructions (base/cpu.h),
+//                u32 kind, u32 function, u64 offset, u64 bytes, u64 checksum, u64 sets of instructions (base/cpu.h),
 //                the name of a CPU type, zero-terminated
 //     ...    zeros to 4096, then the sections, each from a multiple of 4096 on, with zeros between them
 //
@@ -14,6 +14,8 @@
 //     metadata   of a checkpoint: the header of a GGUF file, its tensors' table included. checksum: XXH3-64 of it
 //     pack       its packed weights (runtime/pack/pack.h), which all programs share. checksum: pack_checksum
 //     program    for one CPU type (runtime/program/executable.h), with a checksum of its own; checksum: 0
+//     functions  where there are several: their names, each zero-terminated. A program is of the one that `function`
+//                counts, from 0. checksum: XXH3-64 of them
 //
 // What a program computes nobody can check: a .wf file is to be trusted as any program is.
 #ifndef WELFORD_FORMAT_BUNDLE_H
@@ -23,7 +25,13 @@
 #include "base/file.h"
 #include "format/checkpoint.h"
 
-typedef enum bundle_kind { BUNDLE_METADATA = 1, BUNDLE_PACK, BUNDLE_PROGRAM, BUNDLE_KIND_COUNT } bundle_kind;
+typedef enum bundle_kind {
+    BUNDLE_METADATA = 1,
+    BUNDLE_PACK,
+    BUNDLE_PROGRAM,
+    BUNDLE_FUNCTIONS,
+    BUNDLE_KIND_COUNT
+} bundle_kind;
 
 enum { BUNDLE_MAX_SECTIONS = 31, BUNDLE_ALIGNMENT = 4096, BUNDLE_CPU_CHARS = 64 };
 
@@ -32,6 +40,7 @@ typedef struct bundle_section {
     view bytes; // in the map
     uint64_t checksum;
     uint64_t cpu_sets; // of a program
+    uint32_t function; // of a program: which it is of
     const char *cpu;   // of a program: the name of its CPU type; else ""
 } bundle_section;
 
@@ -54,6 +63,9 @@ void bundle_close(bundle *b);
 // The first section of a kind; NULL: there is none.
 const bundle_section *bundle_find(const bundle *b, bundle_kind kind);
 
+// The name of the i-th function; NULL: there are not so many, or there is but one, which its program names.
+const char *bundle_function(const bundle *b, uint32_t i);
+
 // The metadata as a checkpoint, whose tensors have no data. It must be closed before the bundle; with `take` it takes
 // over the map, and the bundle is empty. WF_ERROR_UNSUPPORTED: the file holds functions on arrays.
 wf_status bundle_checkpoint(bundle *b, bool take, checkpoint **file, wf_error *err);
@@ -70,7 +82,7 @@ typedef struct bundle_writer {
 
 // `path` must outlive it.
 wf_status bundle_create(const char *path, bundle_writer *w, wf_error *err);
-// Of the section only kind, bytes, checksum (metadata: found here), cpu and cpu_sets count.
+// Of the section only kind, bytes, checksum (metadata, functions: found here), function, cpu and cpu_sets count.
 wf_status bundle_add(bundle_writer *w, const bundle_section *section, wf_error *err);
 wf_status bundle_finish(bundle_writer *w, wf_error *err); // gives it its name
 void bundle_abandon(bundle_writer *w);                    // what is not finished is gone; fine after bundle_finish

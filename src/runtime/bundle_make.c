@@ -1,13 +1,19 @@
 #include "runtime/bundle_make.h"
 
+#include <string.h>
+
 #include "format/bundle.h"
 #include "format/gguf_write.h"
 #include "runtime/model_bundle.h"
 
-static wf_status add_program(bundle_writer *w, const cpu_features *cpu, const buffer *image, wf_error *err)
+static wf_status add_program(bundle_writer *w, uint32_t index, const cpu_features *cpu, const buffer *image,
+                             wf_error *err)
 {
-    const bundle_section section = {
-        .kind = BUNDLE_PROGRAM, .bytes = buffer_view(image), .cpu = cpu->name, .cpu_sets = cpu->sets};
+    const bundle_section section = {.kind = BUNDLE_PROGRAM,
+                                    .bytes = buffer_view(image),
+                                    .function = index,
+                                    .cpu = cpu->name,
+                                    .cpu_sets = cpu->sets};
     return image->failed ? error_memory(err, image->len) : bundle_add(w, &section, err);
 }
 
@@ -31,7 +37,7 @@ static wf_status add_programs(bundle_writer *w, compiled_model *m, const bundle_
     for (size_t i = 0; i < o->n_cpus; i++) {
         buffer image = {0};
         wf_status status = compiled_model_make_image(m, &o->cpus[i], pool, &image, err);
-        if (status == WF_OK) status = add_program(w, &o->cpus[i], &image, err);
+        if (status == WF_OK) status = add_program(w, 0, &o->cpus[i], &image, err);
         buffer_free(&image);
         TRY(status);
     }
@@ -69,8 +75,8 @@ done:
 
 // ---- functions
 
-static wf_status add_function(bundle_writer *w, const function_source *source, const cpu_features *cpu, buffer *notes,
-                              wf_error *err)
+static wf_status add_function(bundle_writer *w, uint32_t index, const function_source *source, const cpu_features *cpu,
+                              buffer *notes, wf_error *err)
 {
     function_source s = *source;
     buffer image = {0};
@@ -78,18 +84,34 @@ static wf_status add_function(bundle_writer *w, const function_source *source, c
     s.options.cpu = *cpu;
     wf_status status = function_compile(&s, notes, &image, err);
     if (status == WF_OK) status = executable_load_made(&image, &exe, err);
-    if (status == WF_OK) status = add_program(w, cpu, &image, err);
+    if (status == WF_OK) status = add_program(w, index, cpu, &image, err);
     executable_free(&exe);
     buffer_free(&image);
     return status;
 }
 
-wf_status bundle_make_function(const function_source *source, const bundle_options *o, buffer *notes, wf_error *err)
+static wf_status add_names(bundle_writer *w, const char *const *entries, uint32_t n, wf_error *err)
+{
+    buffer names = {0};
+    for (uint32_t i = 0; i < n; i++) buffer_append(&names, entries[i], strlen(entries[i]) + 1);
+    const bundle_section section = {.kind = BUNDLE_FUNCTIONS, .bytes = buffer_view(&names)};
+    wf_status status = names.failed ? error_memory(err, names.len) : bundle_add(w, &section, err);
+    buffer_free(&names);
+    return status;
+}
+
+wf_status bundle_make_function(const function_source *source, const char *const *entries, uint32_t n_entries,
+                               const bundle_options *o, buffer *notes, wf_error *err)
 {
     bundle_writer w;
     wf_status status;
+    function_source s = *source;
     TRY(bundle_create(o->output, &w, err));
-    for (size_t i = 0; i < o->n_cpus; i++) TRY_GOTO(add_function(&w, source, &o->cpus[i], notes, err), done);
+    if (n_entries > 1) TRY_GOTO(add_names(&w, entries, n_entries, err), done);
+    for (uint32_t e = 0; e < n_entries || e == 0; e++) {
+        if (n_entries) s.options.entry = entries[e];
+        for (size_t i = 0; i < o->n_cpus; i++) TRY_GOTO(add_function(&w, e, &s, &o->cpus[i], notes, err), done);
+    }
     status = bundle_finish(&w, err);
 done:
     bundle_abandon(&w);

@@ -64,6 +64,8 @@ typedef struct function_options {
     const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
                                 // but these; no_fuse may name raising rules too
     bool as_declared;           // shapes without dims, and those that are missing, are the function's own; types too
+    bool or_signature;          // as_declared, where sizes would have to be given: instead of failing a program without
+                                // calls, which says what the function takes and gives, and in `fixed` why
     const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
                                 // the IR after these goes to the notes
 } function_options;

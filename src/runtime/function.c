@@ -20,9 +20,10 @@ struct function {
 
 // ---- the program
 
-// Of a program for any sizes, and of one for the sizes of these arguments.
+// Of the program for the sizes that the file declares, which is for any where it leaves some open, or a signature; and
+// of the one for the sizes of these arguments.
 typedef struct program_ids {
-    cache_id open, fixed;
+    cache_id declared, fixed;
     bool keep;
 } program_ids;
 
@@ -36,15 +37,15 @@ wf_status function_compile(const function_source *s, buffer *notes, buffer *imag
 
 // All that decides the program's bytes: the file, its name (in labels and messages), options, CPU, compiler; the shapes
 // where it was compiled for them. `file` is the key of the file's text, which may be large and is hashed once.
-static bool make_id(const function_source *s, const char *file, bool open, cache_id *id)
+static bool make_id(const function_source *s, const char *file, bool declared, cache_id *id)
 {
     const function_options *o = &s->options;
     const char *const texts[] = {o->name, o->entry, o->fuse, o->no_fuse, o->cpu.key};
     buffer facts = {0};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         buffer_printf(&facts, "%d %s\n", texts[i] != NULL, texts[i] ? texts[i] : "");
-    buffer_printf(&facts, "%d %d %" PRIu32, o->no_raise, open, s->n_arguments);
-    for (uint32_t i = 0; i < s->n_arguments && !open; i++) {
+    buffer_printf(&facts, "%d %d %" PRIu32, o->no_raise, declared, declared ? 0 : s->n_arguments);
+    for (uint32_t i = 0; i < s->n_arguments && !declared; i++) {
         buffer_append_char(&facts, ' ');
         array_shape_print(&s->arguments[i], &facts);
     }
@@ -63,7 +64,7 @@ static bool make_ids(const function_source *s, program_ids *ids)
     char file[CACHE_KEY_CHARS];
     const view text = {s->text, s->bytes};
     cache_key(&text, 1, file);
-    return make_id(s, file, true, &ids->open) && make_id(s, file, false, &ids->fixed);
+    return make_id(s, file, true, &ids->declared) && make_id(s, file, false, &ids->fixed);
 }
 
 // ---- sizes
@@ -192,6 +193,9 @@ wf_status function_of_program(const executable *exe, thread_pool *pool, function
     return status;
 }
 
+static bool wants_declared(const function_source *s) { return s->options.as_declared && !s->n_arguments; }
+static bool is_fixed(const program *p) { return p->fixed && *p->fixed; }
+
 // Compiles, and keeps the program where the ids say so.
 static wf_status make_program(function *f, const function_source *s, const program_ids *ids, buffer *notes,
                               wf_error *err)
@@ -199,18 +203,21 @@ static wf_status make_program(function *f, const function_source *s, const progr
     buffer image = {0};
     wf_status status = function_compile(s, notes, &image, err);
     if (status == WF_OK) status = executable_load_made(&image, &f->own, err);
-    if (status == WF_OK && ids->keep)
-        program_keep(f->own.program.n_dims > 1 ? &ids->open : &ids->fixed, buffer_view(&image));
+    bool declared = status == WF_OK && (wants_declared(s) || (!s->options.as_declared && !is_fixed(&f->own.program)));
+    if (status == WF_OK && ids->keep) program_keep(declared ? &ids->declared : &ids->fixed, buffer_view(&image));
     buffer_free(&image);
     return status;
 }
 
-// Whether the cache has a program for these arrays, for any sizes or for theirs.
+// Whether the cache has a program for these arrays, for any sizes or for theirs; as declared the one or a signature.
 static bool find_program(function *f, const function_source *s, const program_ids *ids)
 {
     int64_t dims[DIM_COUNT];
-    if (program_find(&ids->open, &f->own)) {
-        if (find_dims(&f->own.program, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK) return true;
+    if (wants_declared(s)) return program_find(&ids->declared, &f->own);
+    if (!s->options.as_declared && program_find(&ids->declared, &f->own)) {
+        if (!is_fixed(&f->own.program) &&
+            find_dims(&f->own.program, s->n_arguments, s->arguments, NULL, dims, NULL) == WF_OK)
+            return true;
         executable_free(&f->own);
     }
     return program_find(&ids->fixed, &f->own);
@@ -228,7 +235,8 @@ wf_status function_open(const function_source *s, thread_pool *pool, buffer *not
     f->cached = ids.keep && !s->options.print_ir_after && find_program(f, s, &ids);
     wf_status status = f->cached ? WF_OK : make_program(f, s, &ids, notes, err);
     if (status == WF_OK) status = prepare(f, pool, err);
-    if (status == WF_OK) status = function_bind(f, s->n_arguments, s->arguments, s->argument_names, err);
+    if (status == WF_OK && !wants_declared(s))
+        status = function_bind(f, s->n_arguments, s->arguments, s->argument_names, err);
     if (status == WF_OK)
         *out = f;
     else
@@ -248,6 +256,7 @@ void function_close(function *f)
 
 // ---- calling
 
+bool function_is_signature(const function *f) { return is_fixed(&f->exe->program) && !f->exe->program.n_calls; }
 const program *function_plan(const function *f) { return &f->exe->program; }
 bool function_was_cached(const function *f) { return f->cached; }
 

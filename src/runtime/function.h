@@ -25,7 +25,9 @@ typedef struct function_source {
 wf_status function_compile(const function_source *source, buffer *notes, buffer *image, wf_error *err);
 
 // Compiles the function, or finds it in the cache, and allocates its arena. Messages of the compiler go to `notes`.
-// `pool` must outlive the function, which serves one call at a time. Errors as for compile_function_fn.
+// `pool` must outlive the function, which serves one call at a time. Errors as for compile_function_fn. As declared
+// (function_options) and without shapes of arguments it is still to be bound where sizes are open, and may be a
+// signature; with shapes it is for these alone.
 wf_status function_open(const function_source *source, thread_pool *pool, buffer *notes, function **f, wf_error *err);
 void function_close(function *f); // NULL is fine
 
@@ -35,6 +37,8 @@ wf_status function_bind(function *f, uint32_t n_arguments, const array_shape *ar
                         const char *const *argument_names, wf_error *err);
 
 const program *function_plan(const function *f);
+// Whether it only says what the function takes and gives: no program can be for any sizes (`fixed` says why).
+bool function_is_signature(const function *f);
 bool function_was_cached(const function *f);
 // The shape of an argument, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);

@@ -103,7 +103,7 @@ wf_status compiled_model_open_bundle(const char *path, compiled_model *m, wf_err
     TRY(bundle_open(path, &m->ahead, err));
     TRY(bundle_checkpoint(&m->ahead, false, &m->file, err));
     m->ahead.path = checkpoint_path(m->file);
-    TRY(bundle_program(&m->ahead, &m->cpu, &m->executable, err));
+    TRY(bundle_program(&m->ahead, 0, &m->cpu, &m->executable, err));
     const program *p = &m->executable.program;
     if (!program_is_sequence(p))
         return error_set(err, WF_ERROR_FORMAT, "%s: its program is no model's, but its metadata is", path);

@@ -13,6 +13,7 @@
 
 struct wf_session {
     session *s;
+    speculation *ahead; // NULL: wf_session_speculate was not asked for
     const wf_model *owner;
 };
 
@@ -23,6 +24,14 @@ struct wf_sampler {
 const char *wf_version(void) { return WELFORD_VERSION; }
 
 void wf_free(void *memory) { free(memory); }
+
+// ---- threads
+
+wf_status wf_pool_create(int n_threads, wf_pool **pool, wf_error *err)
+{
+    return model_create_pool(n_threads, pool, err);
+}
+void wf_pool_free(wf_pool *pool) { thread_pool_free(pool); }
 
 // ---- models
 
@@ -155,6 +164,7 @@ wf_status wf_session_create(wf_model *m, int64_t n_ctx, int64_t n_batch, wf_sess
 void wf_session_free(wf_session *handle)
 {
     if (!handle) return;
+    speculation_free(handle->ahead);
     session_free(handle->s);
     free(handle);
 }
@@ -169,6 +179,13 @@ const float *wf_session_logits(const wf_session *handle, int64_t row) { return s
 wf_status wf_session_truncate(wf_session *handle, int64_t n_past, wf_error *err)
 {
     return session_truncate(handle->s, n_past, err);
+}
+
+wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
+{
+    if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
+    if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
+    return WF_OK;
 }
 
 int64_t wf_session_past(const wf_session *handle) { return session_past(handle->s); }
@@ -218,6 +235,7 @@ wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *pro
 {
     generate_request request = {
         .s = handle->s,
+        .ahead = handle->ahead,
         .choose = choose->s,
         .t = handle->owner->t,
         .prompt = prompt,

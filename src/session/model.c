@@ -98,7 +98,9 @@ wf_status model_sampler_options(const checkpoint *file, wf_sampler_options *opti
 
 static wf_status open_parts(const char *path, const wf_model_options *options, wf_model *m, wf_error *err)
 {
-    TRY(model_create_pool(options->n_threads, &m->pool, err));
+    m->pool = options->pool;
+    m->owns_pool = !options->pool;
+    if (m->owns_pool) TRY(model_create_pool(options->n_threads, &m->pool, err));
     TRY(compiled_model_open(path, options, &m->compiled, err));
     TRY(tokenizer_create(m->compiled->file, &m->t, err));
     if (tokenizer_count(m->t) > m->compiled->sizes.n_vocab)
@@ -135,7 +137,7 @@ void model_close(wf_model *m)
     chat_template_free(m->chat);
     tokenizer_free(m->t);
     compiled_model_close(m->compiled);
-    if (m->pool) thread_pool_free(m->pool);
+    if (m->owns_pool) thread_pool_free(m->pool);
     free(m);
 }
 

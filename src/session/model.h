@@ -12,6 +12,7 @@
 
 struct wf_model {
     thread_pool *pool;
+    bool owns_pool;
     compiled_model *compiled;
     tokenizer *t;
     bool has_chat;       // the file has a chat template

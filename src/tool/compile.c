@@ -29,7 +29,9 @@ static const char HELP[] =
     "      --kv f16|f32        type of the KV cache (default f16)\n"
     "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
     "of a function:\n"
-    "      --entry NAME        the function (default: the only public one, or main, or forward)\n"
+    "      --entry LIST        the function, or several, separated by commas, of which exec --entry chooses one "
+    "(default:\n"
+    "                          the only public one, or main, or forward)\n"
     "      --shape N=2x128     sizes of argument N, counted from 0, once an argument: where the file leaves them open, "
     "it\n"
     "                          is compiled for any sizes without, if its ops allow that, and for these sizes alone "
@@ -43,7 +45,7 @@ static const char HELP[] =
     "  -t, --threads N         threads that compile and pack (default: the cores this process may use)\n"
     "      --help              this text\n";
 
-enum { MAX_CPUS = BUNDLE_MAX_SECTIONS - 2, MAX_ARGUMENTS = 256 };
+enum { MAX_CPUS = BUNDLE_MAX_SECTIONS - 2, MAX_ENTRIES = BUNDLE_MAX_SECTIONS - 1, MAX_ARGUMENTS = 256 };
 
 typedef struct compile_command {
     const char *path;
@@ -51,8 +53,9 @@ typedef struct compile_command {
     wf_model_options model;
     bundle_options bundle;
     cpu_features cpus[MAX_CPUS];
-    const char *entry;
-    bool no_raise;
+    const char *entries[MAX_ENTRIES]; // each other
+    uint32_t n_entries;
+    bool no_raise, has_shapes;
     array_shape shapes[MAX_ARGUMENTS]; // without dims: not given
 } compile_command;
 
@@ -77,6 +80,23 @@ static bool parse_cpus(const char *verb, const char *list, compile_command *c)
         if (!comma) return true;
         rest = (view){comma + 1, rest.len - word.len - 1};
     }
+}
+
+// Cuts the list into its names.
+static bool parse_entries(const char *verb, char *list, compile_command *c)
+{
+    for (char *name = list; name;) {
+        char *comma = strchr(name, ',');
+        if (comma) *comma = 0;
+        if (!*name) return tool_fail_usage(verb, "--entry: an empty name"), false;
+        if (c->n_entries == MAX_ENTRIES)
+            return tool_fail_usage(verb, "--entry: more than %d functions", MAX_ENTRIES), false;
+        for (uint32_t i = 0; i < c->n_entries; i++)
+            if (!strcmp(c->entries[i], name)) return tool_fail_usage(verb, "--entry: %s is there twice", name), false;
+        c->entries[c->n_entries++] = name;
+        name = comma ? comma + 1 : NULL;
+    }
+    return true;
 }
 
 // "3=2x128"
@@ -123,11 +143,14 @@ static int parse_options(int argc, char **argv, compile_command *c)
         case 'o': c->bundle.output = optarg; break;
         case CPU: cpus = optarg; break;
         case NO_WEIGHTS: c->bundle.no_weights = true, c->for_model = "--no-weights"; break;
-        case ENTRY: c->entry = optarg, c->for_function = "--entry"; break;
+        case ENTRY:
+            if (!parse_entries(argv[0], optarg, c)) return EXIT_USAGE;
+            c->for_function = "--entry";
+            break;
         case NO_RAISE: c->no_raise = true, c->for_function = "--no-raise"; break;
         case SHAPE:
             if (!parse_shape(argv[0], optarg, c)) return EXIT_USAGE;
-            c->for_function = "--shape";
+            c->for_function = "--shape", c->has_shapes = true;
             break;
         default:
             if (!model_option_take(argv[0], o, optarg, &c->model)) return EXIT_USAGE;
@@ -139,6 +162,7 @@ static int parse_options(int argc, char **argv, compile_command *c)
     c->path = argv[optind];
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL or GRAPH is needed");
     if (!c->bundle.output) return tool_fail_usage(argv[0], "-o FILE.wf is needed");
+    if (c->n_entries > 1 && c->has_shapes) return tool_fail_usage(argv[0], "--shape is for one function at a time");
     return parse_cpus(argv[0], cpus, c) ? -1 : EXIT_USAGE;
 }
 
@@ -160,7 +184,6 @@ static bool is_graph(const char *path)
 static wf_status compile_graph(const compile_command *c, wf_error *err)
 {
     function_source source = {.options = {.name = c->path,
-                                          .entry = c->entry,
                                           .no_raise = c->no_raise,
                                           .fuse = c->model.fuse,
                                           .no_fuse = c->model.no_fuse,
@@ -172,7 +195,7 @@ static wf_status compile_graph(const compile_command *c, wf_error *err)
     buffer notes = {0};
     TRY(file_read(c->path, &text, &source.bytes, err));
     source.text = text;
-    wf_status status = bundle_make_function(&source, &c->bundle, &notes, err);
+    wf_status status = bundle_make_function(&source, c->entries, c->n_entries, &c->bundle, &notes, err);
     if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
     buffer_free(&notes);
     free(text);

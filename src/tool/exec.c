@@ -3,12 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cores.h"
-#include "base/file.h"
 #include "base/samples.h"
 #include "format/npy.h"
-#include "runtime/bundle_program.h"
-#include "runtime/function.h"
 #include "tool/model_options.h"
 #include "tool/tool.h"
 #include "tool/trace.h"
@@ -45,35 +41,31 @@ typedef struct exec_command {
     const char *inputs[MAX_ARRAYS], *outputs[MAX_ARRAYS];
     uint32_t n_inputs, n_outputs;
     int64_t n_runs, n_threads;
-    bool print_plan, print_report, no_cache;
-    function_options options;
+    bool print_plan, print_report;
+    wf_function_options options;
 } exec_command;
 
-// Arguments and results, as the program wants them.
 typedef struct exec_arrays {
     npy_array files[MAX_ARRAYS];
-    array_shape shapes[MAX_ARRAYS];
-    void *copies[MAX_ARRAYS]; // arguments that do not lie at a multiple of 64 in their files
-    void **pointers;          // [arguments + results]
-    uint32_t n_files, n_arguments, n_results;
+    wf_array arguments[MAX_ARRAYS];
+    uint32_t n_files;
+    wf_array *results;
+    size_t n_results;
 } exec_arrays;
 
-// ---- types
+// ---- arrays in files
 
 static const int TYPE_OF[NPY_TYPE_COUNT] = {
-    [NPY_F32] = ARRAY_F32, [NPY_F64] = ARRAY_F64,  [NPY_F16] = ARRAY_F16, [NPY_BOOL] = ARRAY_BOOL,
-    [NPY_I8] = ARRAY_I8,   [NPY_I16] = ARRAY_I16,  [NPY_I32] = ARRAY_I32, [NPY_I64] = ARRAY_I64,
-    [NPY_U8] = -1,         [NPY_U16] = ARRAY_BF16,
+    [NPY_F32] = WF_F32, [NPY_F64] = WF_F64, [NPY_F16] = WF_F16, [NPY_BOOL] = WF_BOOL, [NPY_I8] = WF_I8,
+    [NPY_I16] = WF_I16, [NPY_I32] = WF_I32, [NPY_I64] = WF_I64, [NPY_U8] = -1,        [NPY_U16] = WF_BF16,
 };
 
-static npy_type file_type(array_type type)
+static npy_type file_type(wf_dtype type)
 {
     for (int i = 0; i < NPY_TYPE_COUNT; i++)
         if (TYPE_OF[i] == (int)type) return (npy_type)i;
     return NPY_U8;
 }
-
-// ---- arrays
 
 static wf_status open_inputs(const exec_command *command, exec_arrays *a, wf_error *err)
 {
@@ -84,81 +76,51 @@ static wf_status open_inputs(const exec_command *command, exec_arrays *a, wf_err
         if (TYPE_OF[file->type] < 0)
             return error_set(err, WF_ERROR_USAGE, "%s: no function takes arrays of %s", command->inputs[i],
                              npy_type_name(file->type));
-        array_shape *shape = &a->shapes[i];
-        shape->type = (array_type)TYPE_OF[file->type];
-        shape->n_dims = file->n_dims;
-        memcpy(shape->dims, file->dims, sizeof shape->dims);
+        wf_array *array = &a->arguments[i];
+        *array = (wf_array){.data = (void *)(uintptr_t)file->data, // is only read
+                            .shape = {.type = (wf_dtype)TYPE_OF[file->type], .n_dims = file->n_dims},
+                            .name = command->inputs[i]};
+        memcpy(array->shape.dims, file->dims, sizeof array->shape.dims);
     }
     return WF_OK;
 }
 
-static void *allocate(size_t bytes) { return aligned_alloc(64, (bytes / 64 + 1) * 64); }
-
-static wf_status place_arrays(const function *f, exec_arrays *a, wf_error *err)
+static void close_arrays(exec_arrays *a)
 {
-    const program *p = function_plan(f);
-    a->pointers = calloc(p->n_arguments + p->n_results + 1, sizeof *a->pointers);
-    if (!a->pointers) return error_memory(err, sizeof *a->pointers);
-    a->n_arguments = p->n_arguments;
-    for (uint32_t i = 0; i < p->n_arguments; i++) {
-        size_t bytes = a->files[i].count * npy_item_bytes(a->files[i].type);
-        a->pointers[i] = (void *)(uintptr_t)a->files[i].data; // kernels do not write to arguments
-        if ((uintptr_t)a->files[i].data % 64 == 0) continue;
-        a->pointers[i] = a->copies[i] = allocate(bytes);
-        if (!a->copies[i]) return error_memory(err, bytes);
-        memcpy(a->copies[i], a->files[i].data, bytes);
-    }
-    for (uint32_t i = 0; i < p->n_results; i++) {
-        size_t bytes;
-        array_shape shape;
-        function_shape(f, p->n_arguments + i, &shape);
-        if (!array_shape_bytes(&shape, &bytes)) return error_memory(err, SIZE_MAX);
-        void *result = allocate(bytes);
-        if (!result) return error_memory(err, bytes);
-        memset(result, 0, bytes);
-        a->pointers[p->n_arguments + i] = result;
-        a->n_results++;
-    }
-    return WF_OK;
-}
-
-static void free_arrays(exec_arrays *a)
-{
-    for (uint32_t i = 0; i < a->n_results; i++) free(a->pointers[a->n_arguments + i]);
-    for (uint32_t i = 0; i < a->n_files; i++) {
-        free(a->copies[i]);
-        npy_close(&a->files[i]);
-    }
-    free(a->pointers);
+    for (size_t i = 0; i < a->n_results && a->results; i++) wf_free(a->results[i].data);
+    for (uint32_t i = 0; i < a->n_files; i++) npy_close(&a->files[i]);
+    free(a->results);
 }
 
 // ---- results
 
-static wf_status write_results(const exec_command *command, const function *f, const exec_arrays *a, wf_error *err)
+static wf_status write_results(const exec_command *command, const exec_arrays *a, wf_error *err)
 {
-    const program *p = function_plan(f);
-    for (uint32_t i = 0; i < p->n_results; i++) {
-        array_shape shape;
-        buffer text = {0};
-        function_shape(f, p->n_arguments + i, &shape);
-        array_shape_print(&shape, &text);
-        printf("result %" PRIu32 ": %s\n", i, buffer_view(&text).data);
-        buffer_free(&text);
+    for (size_t i = 0; i < a->n_results; i++) {
+        const wf_shape *shape = &a->results[i].shape;
+        printf("result %zu: ", i);
+        for (uint32_t d = 0; d < shape->n_dims; d++) printf("%" PRId64 "x", shape->dims[d]);
+        puts(wf_dtype_name(shape->type));
         if (i < command->n_outputs)
-            TRY(npy_write(command->outputs[i], file_type(shape.type), shape.dims, shape.n_dims,
-                          a->pointers[p->n_arguments + i], err));
+            TRY(npy_write(command->outputs[i], file_type(shape->type), shape->dims, shape->n_dims, a->results[i].data,
+                          err));
     }
     return WF_OK;
 }
 
-static wf_status time_runs(function *f, void *const *arrays, int64_t n, wf_error *err)
+static wf_status call(wf_function *f, exec_arrays *a, wf_error *err)
+{
+    return wf_function_call(f, a->arguments, a->n_files, a->results, a->n_results, err);
+}
+
+static wf_status time_runs(wf_function *f, exec_arrays *a, int64_t n, wf_error *err)
 {
     double *seconds = calloc((size_t)n, sizeof *seconds);
     if (!seconds) return error_memory(err, (size_t)n * sizeof *seconds);
     wf_status status = WF_OK;
     for (int64_t i = 0; i < n && status == WF_OK; i++) {
         double start = clock_seconds();
-        status = function_call(f, arrays, err);
+        status = call(f, a, err);
         seconds[i] = clock_seconds() - start;
     }
     if (status == WF_OK) {
@@ -170,125 +132,57 @@ static wf_status time_runs(function *f, void *const *arrays, int64_t n, wf_error
     return status;
 }
 
-static wf_status write_profile(const char *path, function *f, void *const *arrays, wf_error *err)
+static wf_status write_profile(const char *path, wf_function *f, exec_arrays *a, wf_error *err)
 {
     trace t = {.origin = clock_seconds()};
-    function_observe(f, trace_observe, &t);
-    wf_status status = function_call(f, arrays, err);
-    function_observe(f, NULL, NULL);
+    trace_function(&t, f);
+    wf_status status = call(f, a, err);
+    trace_function(NULL, f);
     if (status == WF_OK) return trace_write(&t, path, err);
     buffer_free(&t.events);
     return status;
 }
 
-// ---- a function compiled ahead of time
+// ---- running
 
-typedef struct ahead {
-    bundle file;
-    executable exe; // in it
-} ahead;
-
-static void close_ahead(ahead *w)
+static wf_status print_table(const wf_function *f, wf_print what, wf_error *err)
 {
-    executable_free(&w->exe);
-    bundle_close(&w->file);
-}
-
-static wf_status check_command(const exec_command *command, const char *name, wf_error *err)
-{
-    const function_options *o = &command->options;
-    const char *option = o->no_raise         ? "--no-raise"
-                         : o->fuse           ? "--fuse"
-                         : o->no_fuse        ? "--no-fuse"
-                         : o->print_ir_after ? "--print-ir-after"
-                                             : NULL;
-    if (option)
-        return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already",
-                         command->path, option);
-    if (o->entry && strcmp(o->entry, name))
-        return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s', but '%s'", command->path, o->entry, name);
+    char *text;
+    TRY(wf_function_print(f, what, &text, err));
+    fputs(text, stderr);
+    wf_free(text);
     return WF_OK;
 }
 
-static wf_status open_ahead(const exec_command *command, const exec_arrays *a, thread_pool *pool, ahead *w,
-                            function **f, wf_error *err)
+static wf_status run_function(const exec_command *command, wf_function *f, exec_arrays *a, wf_error *err)
 {
-    TRY(bundle_open(command->path, &w->file, err));
-    if (bundle_find(&w->file, BUNDLE_METADATA))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a model, no function: `welford run` takes it", command->path);
-    TRY(bundle_program(&w->file, &command->options.cpu, &w->exe, err));
-    TRY(check_command(command, w->exe.program.name, err));
-    TRY(function_of_program(&w->exe, pool, f, err));
-    return function_bind(*f, command->n_inputs, a->shapes, command->inputs, err);
-}
-
-// ---- running
-
-static wf_status open_function(const exec_command *command, const exec_arrays *a, thread_pool *pool, ahead *w,
-                               function **f, wf_error *err)
-{
-    if (bundle_is(command->path)) return open_ahead(command, a, pool, w, f, err);
-    function_source source = {.options = command->options,
-                              .n_arguments = command->n_inputs,
-                              .arguments = a->shapes,
-                              .argument_names = command->inputs,
-                              .no_cache = command->no_cache};
-    char *text;
-    buffer notes = {0};
-    TRY(file_read(command->path, &text, &source.bytes, err));
-    source.text = text;
-    wf_status status = function_open(&source, pool, &notes, f, err);
-    if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
-    buffer_free(&notes);
-    free(text);
-    return status;
-}
-
-static void print_tables(const exec_command *command, const program *p)
-{
-    buffer text = {0};
-    if (command->print_report) program_print_fusions(p->fusions, p->n_fusions, &text);
-    if (command->print_report && p->n_dims > 1) buffer_printf(&text, "sizes            any\n");
-    if (command->print_report && p->fixed && *p->fixed)
-        buffer_printf(&text, "sizes            those of these arrays: %s\n", p->fixed);
-    if (command->print_plan) program_print(p, &text);
-    if (text.len) fwrite(text.data, 1, text.len, stderr);
-    buffer_free(&text);
-}
-
-static wf_status run_function(const exec_command *command, function *f, exec_arrays *a, wf_error *err)
-{
-    const program *p = function_plan(f);
-    if (command->n_outputs > p->n_results)
-        return error_set(err, WF_ERROR_USAGE, "the function has %" PRIu32 " result%s, %" PRIu32 " outputs are named",
-                         p->n_results, p->n_results == 1 ? "" : "s", command->n_outputs);
-    TRY(place_arrays(f, a, err));
-    TRY(function_call(f, a->pointers, err));
-    TRY(write_results(command, f, a, err));
-    if (command->n_runs) TRY(time_runs(f, a->pointers, command->n_runs, err));
-    return command->profile ? write_profile(command->profile, f, a->pointers, err) : WF_OK;
+    if (command->print_report) TRY(print_table(f, WF_PRINT_REPORT, err));
+    if (command->print_plan) TRY(print_table(f, WF_PRINT_PLAN, err));
+    a->n_results = wf_function_results(f);
+    if (command->n_outputs > a->n_results)
+        return error_set(err, WF_ERROR_USAGE, "the function has %zu result%s, %" PRIu32 " outputs are named",
+                         a->n_results, a->n_results == 1 ? "" : "s", command->n_outputs);
+    a->results = calloc(a->n_results + 1, sizeof *a->results);
+    if (!a->results) return error_memory(err, a->n_results * sizeof *a->results);
+    TRY(call(f, a, err));
+    TRY(write_results(command, a, err));
+    if (command->n_runs) TRY(time_runs(f, a, command->n_runs, err));
+    return command->profile ? write_profile(command->profile, f, a, err) : WF_OK;
 }
 
 static wf_status run_exec(exec_command *command, wf_error *err)
 {
     exec_arrays *a = calloc(1, sizeof *a);
-    thread_pool *pool = NULL;
-    function *f = NULL;
-    ahead w = {0};
+    wf_function *f = NULL;
     if (!a) return error_memory(err, sizeof *a);
-    wf_status status;
-    int n_threads = command->n_threads ? (int)command->n_threads : cores_usable();
-    TRY_GOTO(cpu_detect(&command->options.cpu, err), done);
-    TRY_GOTO(open_inputs(command, a, err), done);
-    TRY_GOTO(thread_pool_create(n_threads, &pool, err), done);
-    TRY_GOTO(open_function(command, a, pool, &w, &f, err), done);
-    print_tables(command, function_plan(f));
-    status = run_function(command, f, a, err);
-done:
-    function_close(f);
-    close_ahead(&w);
-    if (pool) thread_pool_free(pool);
-    free_arrays(a);
+    wf_status status = open_inputs(command, a, err);
+    command->options.n_threads = (int)command->n_threads;
+    command->options.arguments = a->arguments;
+    command->options.n_arguments = a->n_files;
+    if (status == WF_OK) status = wf_function_open(command->path, &command->options, &f, err);
+    if (status == WF_OK) status = run_function(command, f, a, err);
+    wf_function_close(f);
+    close_arrays(a);
     free(a);
     return status;
 }
@@ -335,7 +229,7 @@ int tool_exec(int argc, char **argv)
         case PROFILE: command.profile = optarg; break;
         case NO_RAISE: command.options.no_raise = true; break;
         case FUSE: command.options.fuse = optarg; break;
-        case OPTION_NO_CACHE: command.no_cache = true; break;
+        case OPTION_NO_CACHE: command.options.no_cache = true; break;
         case OPTION_NO_FUSE: command.options.no_fuse = optarg; break;
         case OPTION_PRINT_IR: command.options.print_ir_after = optarg; break;
         case OPTION_PRINT_PLAN: command.print_plan = true; break;
@@ -345,7 +239,6 @@ int tool_exec(int argc, char **argv)
     if (exit_code >= 0) return exit_code;
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one FILE is needed");
     command.path = argv[optind];
-    command.options.name = command.path;
     wf_error err = {0};
     return run_exec(&command, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);
 }

@@ -27,8 +27,11 @@ void print_bundle(const bundle *b)
         const bundle_section *s = &b->sections[i];
         buffer sets = {0};
         if (s->kind != BUNDLE_PROGRAM) continue;
+        const char *function = bundle_function(b, s->function);
         cpu_print_sets(s->cpu_sets, &sets);
-        printf("%-15s %s, ", label, s->cpu);
+        printf("%-15s ", label);
+        if (function) print_escaped(view_of(function), SIZE_MAX, false);
+        printf("%s%s, ", function ? " for " : "", s->cpu);
         print_scaled(s->bytes.len, "B");
         printf(", needs %s\n", sets.len ? sets.data : "nothing");
         buffer_free(&sets);
@@ -54,18 +57,23 @@ static void print_array(const char *kind, uint32_t index, const program *p, cons
     buffer_free(&text);
 }
 
-static void print_function(const bundle *b, const program *p)
+static void print_head(const bundle *b)
 {
     printf("%-15s ", "file");
     print_escaped(view_of(b->path), SIZE_MAX, false);
-    printf("\n%-15s .wf, a function compiled ahead of time\n%-15s ", "format", "size");
+    printf("\n%-15s .wf, %s compiled ahead of time\n%-15s ", "format",
+           bundle_function(b, 1) ? "functions" : "a function", "size");
     print_scaled(b->map.bytes, "B");
-    printf(" (%zu bytes)\n%-15s ", b->map.bytes, "function");
+    printf(" (%zu bytes)\n", b->map.bytes);
+}
+
+static void print_function(const program *p)
+{
+    printf("%-15s ", "function");
     print_escaped(view_of(p->name), SIZE_MAX, false);
     putchar('\n');
     for (uint32_t i = 0; i < p->n_arguments; i++) print_array("argument", i, p, &p->arrays[i]);
     for (uint32_t i = 0; i < p->n_results; i++) print_array("result", i, p, &p->arrays[p->n_arguments + i]);
-    print_bundle(b);
 }
 
 // ---- JSON
@@ -80,7 +88,11 @@ void print_json_bundle(const bundle *b)
         buffer sets = {0};
         if (s->kind != BUNDLE_PROGRAM) continue;
         cpu_print_sets(s->cpu_sets, &sets);
-        printf("%s{\"cpu\": ", separator);
+        const char *function = bundle_function(b, s->function);
+        printf("%s{", separator);
+        if (function) fputs("\"function\": ", stdout);
+        if (function) print_json_string(stdout, view_of(function));
+        printf("%s\"cpu\": ", function ? ", " : "");
         print_json_string(stdout, view_of(s->cpu));
         printf(", \"bytes\": %zu, \"needs\": ", s->bytes.len);
         print_json_string(stdout, buffer_view(&sets));
@@ -108,23 +120,51 @@ static void print_json_arrays(const char *name, const program *p, const program_
     putchar(']');
 }
 
-static void print_json_function(const bundle *b, const program *p)
+static void print_json_head(const bundle *b)
 {
     fputs("{\"file\": ", stdout);
     print_json_string(stdout, view_of(b->path));
-    printf(", \"file_bytes\": %zu, \"function\": ", b->map.bytes);
+    printf(", \"file_bytes\": %zu, ", b->map.bytes);
+}
+
+// Members of an object.
+static void print_json_function(const program *p)
+{
+    fputs("\"function\": ", stdout);
     print_json_string(stdout, view_of(p->name));
     print_json_arrays("arguments", p, p->arrays, p->n_arguments);
     print_json_arrays("results", p, p->arrays + p->n_arguments, p->n_results);
-    print_json_bundle(b);
-    puts("}");
 }
 
+// That of the first program that is of it: all agree.
+static const bundle_section *find_program(const bundle *b, uint32_t function)
+{
+    for (uint32_t i = 0; i < b->n_sections; i++)
+        if (b->sections[i].kind == BUNDLE_PROGRAM && b->sections[i].function == function) return &b->sections[i];
+    return NULL;
+}
+
+// One function: its members; several: "functions", an array of objects with these.
 wf_status info_print_function(const bundle *b, bool json, wf_error *err)
 {
-    executable exe;
-    TRY(executable_lend(bundle_find(b, BUNDLE_PROGRAM)->bytes, b->path, &exe, err));
-    (json ? print_json_function : print_function)(b, &exe.program);
-    executable_free(&exe);
-    return WF_OK;
+    executable all[BUNDLE_MAX_SECTIONS] = {0};
+    const bundle_section *section;
+    wf_status status = WF_OK;
+    uint32_t n = 0;
+    for (; status == WF_OK && n < BUNDLE_MAX_SECTIONS && (section = find_program(b, n)); n++)
+        status = executable_lend(section->bytes, b->path, &all[n], err);
+    if (status == WF_OK) {
+        (json ? print_json_head : print_head)(b);
+        if (json && n > 1) fputs("\"functions\": [", stdout);
+        for (uint32_t i = 0; i < n; i++) {
+            if (json && n > 1) fputs(i ? ", {" : "{", stdout);
+            (json ? print_json_function : print_function)(&all[i].program);
+            if (json && n > 1) putchar('}');
+        }
+        if (json && n > 1) putchar(']');
+        (json ? print_json_bundle : print_bundle)(b);
+        if (json) puts("}");
+    }
+    for (uint32_t i = 0; i < n; i++) executable_free(&all[i]);
+    return status;
 }

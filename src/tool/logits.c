@@ -100,7 +100,7 @@ static wf_status check_prompt(const wf_model *m, const logits_options *options, 
     TRY(encode_prompt(m, prompt, options, ids, err));
     int64_t n_ctx = (int64_t)ids->count;
     TRY(generate_check_prompt(n_ctx, m->compiled->sizes.n_ctx_train, err));
-    return session_check_sizes(&m->compiled->sizes, &n_ctx, options->n_batch, err);
+    return engine_check_sizes(&m->compiled->sizes, &n_ctx, options->n_batch, err);
 }
 
 static wf_status compute(const wf_model *m, const logits_options *options, const token_list *ids, wf_error *err)
@@ -174,8 +174,8 @@ int tool_logits(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (options.text && options.file) return tool_fail_usage(argv[0], "-p and -f exclude each other");
     options.path = argv[optind];
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_logits(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

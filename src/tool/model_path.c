@@ -47,3 +47,10 @@ int model_path_find(const char *verb, const char **model, char path[PATH_MAX])
     *model = path;
     return -1;
 }
+
+int model_paths_find(const char *verb, const char **model, wf_model_options *options, model_paths *paths)
+{
+    int exit_code = model_path_find(verb, model, paths->model);
+    if (exit_code >= 0 || !options->weights_from) return exit_code;
+    return model_path_find(verb, &options->weights_from, paths->weights);
+}

@@ -14,4 +14,10 @@ wf_status model_path_fetch(const char *verb, const char *name, char path[PATH_MA
 // look like a name. -1 when the verb shall go on, else its exit code, after a message.
 int model_path_find(const char *verb, const char **model, char path[PATH_MAX]);
 
+// The same of a verb's model and of its --weights-from, where that is given.
+typedef struct model_paths {
+    char model[PATH_MAX], weights[PATH_MAX];
+} model_paths;
+int model_paths_find(const char *verb, const char **model, wf_model_options *options, model_paths *paths);
+
 #endif

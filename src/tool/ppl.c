@@ -83,7 +83,7 @@ static wf_status score_chunk(session *s, thread_pool *pool, const int32_t *token
 // All that can be refused before the model is compiled and packed.
 static wf_status check_text(const wf_model *m, view text, int64_t n_ctx, token_list *ids, wf_error *err)
 {
-    TRY(session_check_sizes(&m->compiled->sizes, &n_ctx, 0, err));
+    TRY(engine_check_sizes(&m->compiled->sizes, &n_ctx, 0, err));
     TRY(model_encode(m, text, false, ids, err));
     if ((int64_t)ids->count / n_ctx >= 2) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "the text has %zu tokens: at least two chunks of %" PRId64 " are needed",
@@ -163,8 +163,8 @@ int tool_ppl(int argc, char **argv)
     if (argc - optind != 1) return tool_fail_usage(argv[0], "one MODEL is needed");
     if (!options.file) return tool_fail_usage(argv[0], "-f FILE is needed");
     options.path = argv[optind];
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     wf_error err = {0};
     return run_ppl(&options, &err) == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

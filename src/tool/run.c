@@ -39,6 +39,7 @@ enum {
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
     OPTION_TRACE,
+    OPTION_SPECULATE,
     MAX_STOPS = 16,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
@@ -46,7 +47,7 @@ enum {
 typedef struct run_options {
     const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
-    bool raw, json, stats, ignore_end;
+    bool raw, json, stats, ignore_end, speculate;
     view stops[MAX_STOPS];
     size_t n_stops;
     think_mode think;
@@ -71,6 +72,8 @@ static const char HELP[] =
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
     "  -n, --n-predict N       stop after N tokens (default, and -1: when the model ends or the context is full)\n"
     "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
+    "      --speculate         guess from what was said before, and evaluate several tokens at once where that pays:\n"
+    "                          the same answer, sooner where text is copied or edited\n"
     "      --ignore-eos        go on when the model ends its answer\n"
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096;\n"
     "                          0: what it was trained for)\n"
@@ -108,6 +111,7 @@ typedef struct run_state {
     wf_model *m;
     int64_t n_ctx;
     session *s;
+    speculation *ahead; // --speculate
     sampler *choose;
     conversation talk;
     double process_start, first_token; // clock_seconds; first_token 0: none yet
@@ -180,6 +184,7 @@ static conversation_turn make_turn(run_state *r, view text)
                                .n_max = o->n_max,
                                .stops = o->stops,
                                .n_stops = o->n_stops,
+                               .ahead = r->ahead,
                                .ignore_end = o->ignore_end,
                                .callback = show_token,
                                .context = r};
@@ -210,7 +215,7 @@ static wf_status check_run(run_state *r, const wf_model_options *how, const view
     TRY(choose_sampling(o, r->m, &r->sampling, err));
     TRY(sampler_create(&r->sampling, tokenizer_count(r->m->t), &r->choose, err));
     r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->m->compiled->sizes.n_ctx_train : o->n_ctx;
-    TRY(session_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
+    TRY(engine_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
     if (o->trace) TRY(file_check_output(o->trace, err));
     if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
     if (o->prompt_cache) TRY(session_file_check(r->m, r->n_ctx, o->prompt_cache, err));
@@ -227,6 +232,7 @@ static wf_status load_run(run_state *r, wf_error *err)
     if (o->trace) session_observe(r->s, trace_observe, &r->events);
     if (o->prompt_cache) TRY(session_restore(r->s, r->m, o->prompt_cache, &restored, err));
     r->opened = true;
+    if (o->speculate) TRY(speculation_create(r->s, clock_seconds, &r->ahead, err));
     return conversation_create(r->m, r->s, r->choose, o->system, &r->talk, err);
 }
 
@@ -253,6 +259,7 @@ static void close_run(run_state *r)
 {
     conversation_free(&r->talk);
     sampler_free(r->choose);
+    speculation_free(r->ahead);
     session_free(r->s);
     model_close(r->m);
     answer_free(&r->out);
@@ -314,6 +321,8 @@ static void print_stats(const run_state *r, const wf_generation *g)
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
+    if (r->ahead)
+        fprintf(stderr, "speculation  %" PRId64 " tokens guessed, %" PRId64 " came\n", g->n_guesses, g->n_right);
     if (r->first_token > 0)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
                 r->first_token - r->process_start, g->first_token_seconds);
@@ -336,12 +345,13 @@ static json_t *describe_stats(const run_state *r, const wf_generation *g)
 {
     const compiled_model *m = r->m->compiled;
     double first_token = r->first_token > 0 ? r->first_token - r->process_start : g->first_token_seconds;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_prompt",
-                     (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
-                     (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
-                     g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
-                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
-                     m->pack_cached, "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_guesses",
+                     (json_int_t)g->n_guesses, "n_right", (json_int_t)g->n_right, "n_prompt", (json_int_t)g->n_prompt,
+                     "n_reused", (json_int_t)g->n_reused, "n_generated", (json_int_t)g->n_generated, "n_decoded",
+                     (json_int_t)g->n_decoded, "prefill_seconds", g->prefill_seconds, "decode_seconds",
+                     g->decode_seconds, "first_token_seconds", first_token, "peak_bytes",
+                     (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached", m->pack_cached,
+                     "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
                      thread_pool_size(r->m->pool), "seed", (json_int_t)sampler_seed(r->choose));
 }
 
@@ -483,6 +493,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
     case OPTION_TRACE: o->trace = value; return true;
+    case OPTION_SPECULATE: o->speculate = true; return true;
     case OPTION_THINK:
         if (!take_think(value, &o->think)) {
             tool_fail_usage(verb, "--think: '%s' is none of show, hide, json", value);
@@ -527,6 +538,7 @@ int tool_run(int argc, char **argv)
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"trace", required_argument, NULL, OPTION_TRACE},
+        {"speculate", no_argument, NULL, OPTION_SPECULATE},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -553,8 +565,8 @@ int tool_run(int argc, char **argv)
                                argv[optind]);
     if (options.text && options.file) return tool_fail_usage(argv[0], "a prompt and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
-    char path[PATH_MAX];
-    exit_code = model_path_find(argv[0], &options.path, path);
+    model_paths paths;
+    exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
     if (exit_code >= 0) return exit_code;
     r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};

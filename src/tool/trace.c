@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "format/json_read.h"
+#include "session/api_function.h"
 #include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.
@@ -59,6 +60,8 @@ void trace_observe(void *context, const execute_record *r)
         }
     }
 }
+
+void trace_function(trace *t, wf_function *f) { observe_function(f, t ? trace_observe : NULL, t); }
 
 wf_status trace_write(trace *t, const char *path, wf_error *err)
 {

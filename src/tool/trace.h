@@ -23,6 +23,9 @@ void trace_end_event(trace *t);
 void trace_phase(trace *t, const char *name, double begin, double end);
 execute_observer trace_observe; // context: a trace
 
+// Traces the calls of a function from here on; `t` NULL: no more.
+void trace_function(trace *t, wf_function *f);
+
 // The phases of opening a model.
 void trace_model(trace *t, const compiled_model *m, double begin, double end);
 

@@ -276,6 +276,56 @@ def test_one_program_for_any_sizes(welford, alone, fresh_cache, tmp_path):
     assert ahead(x[:, :5])[0].shape == (2, 5, 768)
 
 
+SEVERAL = """
+func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tosa.add %a, %a : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+func.func @less(%a: tensor<4xf32>, %b: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tosa.sub %a, %b : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+func.func @more(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = tosa.exp %a : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+
+
+def test_several_functions_in_a_file(welford, alone, fresh_cache, tmp_path):
+    graph, wf = tmp_path / "f.mlir", tmp_path / "f.wf"
+    graph.write_text(SEVERAL)
+    compile = ["compile", graph, "-o", wf]
+    for entries, reason in [("main,", "an empty name"), ("main,main", "main is there twice"),
+                            ("main,none", "there is no function 'none'")]:
+        assert reason in welford.run(*compile, "--entry", entries).failed(exit=2).stderr
+    assert "one function at a time" in welford.run(*compile, "--entry", "main,less", "--shape", "0=4").failed(exit=2).stderr
+    assert not wf.exists()
+    welford.run(*compile, "--entry", "less,more,main", "--cpu", "native,haswell").ok()
+    info = json.loads(alone("info", wf, "--json").ok().stdout)
+    assert [(f["function"], len(f["arguments"])) for f in info["functions"]] == [("less", 2), ("more", 1), ("main", 1)]
+    assert [p["function"] for p in info["compiled"]["programs"]] == ["less", "less", "more", "more", "main", "main"]
+    text = alone("info", wf).ok().stdout
+    assert "functions compiled ahead of time" in text and "less for haswell" in text
+    welford.env["WELFORD_COMPILER"] = str(tmp_path / "hidden.so")
+    function, a, b = Function(welford, wf, tmp_path), np.arange(4, dtype=np.float32), np.ones(4, np.float32)
+    assert (function(a)[0] == a + a).all()
+    assert (function(a, b, options=["--entry", "less"])[0] == a - b).all()
+    assert np.allclose(function(a, options=["--entry", "more"])[0], np.exp(a))
+    assert "no function 'none', but less, more, main" in function.run(a, options=["--entry", "none"]).failed(exit=2).stderr
+
+
+def test_one_of_several_functions_is_chosen(welford, fresh_cache, tmp_path):
+    """Where none is called main or forward, by name."""
+    graph, wf = tmp_path / "f.mlir", tmp_path / "f.wf"
+    graph.write_text(SEVERAL)
+    welford.run("compile", graph, "-o", wf, "--entry", "less,more").ok()
+    function, a = Function(welford, wf, tmp_path), np.zeros(4, np.float32)
+    assert "2 functions: choose one by --entry: less, more" in function.run(a).failed(exit=2).stderr
+    welford.run("compile", graph, "-o", wf, "--entry", "more").ok()
+    assert (function(a)[0] == 1).all()
+
+
 def test_models_and_functions_are_told_apart(welford, alone, gguf, fresh_cache, tmp_path):
     graph = tmp_path / "f.mlir"
     graph.write_text(ADD)

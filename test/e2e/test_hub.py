@@ -116,6 +116,17 @@ def test_verbs_take_names(welford, hub, home, files, verb):
     assert by_name == welford.run(*verb, pull(welford)).ok().stdout != ""
 
 
+def test_weights_by_name(welford, hub, home, files, tmp_path):
+    """A .wf file without weights takes those of a model of the hub."""
+    hub.add(NAME, files)
+    wf, args = tmp_path / "model.wf", ["--raw", "-p", "hello", "-n", 4, "--temp", 0]
+    welford.run("compile", NAME, "-o", wf, "--no-weights").ok()
+    by_name = welford.run("run", wf, "--weights-from", NAME, *args).ok().stdout
+    assert by_name == welford.run("run", NAME, *args).ok().stdout != ""
+    missing = welford.run("run", wf, "--weights-from", "owner/none", *args).failed(exit=1)
+    assert "owner/none" in missing.stderr
+
+
 def test_a_snapshot_is_called_by_its_models_name(welford, hub, home, files):
     hub.add(NAME, files)
     assert json.loads(welford.run("info", NAME, "--json").ok().stdout)["name"] == "tiny-model"

@@ -46,7 +46,18 @@ export PKG_CONFIG_PATH
 # shellcheck disable=SC2046,SC2086
 "$cc" -std=c11 -Wall -Wextra -Werror $flags "$here/../../examples/hello.c" $(pkg-config --cflags --libs welford) \
     -o "$scratch/hello"
-LD_LIBRARY_PATH=$lib "$scratch/consumer" "$(pkg-config --modversion welford)"
+# shellcheck disable=SC2046,SC2086
+"$cc" -std=c11 -Wall -Wextra -Werror $flags "$here/../../examples/function.c" $(pkg-config --cflags --libs welford) \
+    -o "$scratch/function"
+compile=
+[ ! -e "$lib/welford/libwelford_compiler.so" ] || compile=compile
+LD_LIBRARY_PATH=$lib "$scratch/consumer" "$(pkg-config --modversion welford)" $compile
+if [ -n "$compile" ]; then
+    graph=$here/../graphs/tosa/rmsnorm_llama_f32_dyn.mlir
+    LD_LIBRARY_PATH=$lib "$scratch/function" "$graph" | tee "$scratch/called"
+    grep -q "^argument argument0: .*?x.*f32" "$scratch/called" # it takes any size,
+    grep -q "^result result0: .*4x.*f32" "$scratch/called"     # and was called with one
+fi
 [ -z "$runs" ] || LD_LIBRARY_PATH=$lib "$scratch/hello" "$model" "$question"
 
 say "find_package"
@@ -55,4 +66,4 @@ cp "$here/consumer.c" "$here/CMakeLists.txt" "$scratch/project"
 "$cmake" -S "$scratch/project" -B "$scratch/project/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_C_FLAGS="$flags" >/dev/null
 "$cmake" --build "$scratch/project/build" >/dev/null
-"$scratch/project/build/consumer" "$(pkg-config --modversion welford)"
+"$scratch/project/build/consumer" "$(pkg-config --modversion welford)" $compile

@@ -161,6 +161,7 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
     for (int d = 0; d < rank_of(v) && d < MAX_RANK; d++) {
         if (!mlirShapedTypeIsDynamicDim(t, d)) continue;
         uint32_t dim = is_sequence(l) ? ROWS[i] : l->o.any_size ? lowering_add_dim(l) : DIM_ONE;
+        if (dim == DIM_ONE && l->o.signature) dim = DIM_COUNT - 1;
         if (dim == DIM_ONE)
             return lowering_refuse(l, l->o.any_size ? "has more open sizes than a program has dims"
                                                     : "has a shape that the arguments do not fix");
@@ -197,6 +198,7 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
         affine bytes;
         TRY(read_argument(l, v, i, &x));
         TRY(note_array(l, &x, &l->arrays[i]));
+        if (l->o.signature) continue;
         TRY(tensor_bytes(l, &x, &bytes));
         x.place = PLACE_MEMORY;
         x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
@@ -238,6 +240,18 @@ static wf_status place_results(lowering *l, MlirOperation end)
     return WF_OK;
 }
 
+// As declared, whatever computes them.
+static wf_status note_results(lowering *l, MlirOperation end)
+{
+    l->op = end;
+    for (uint32_t i = 0; i < l->n_results; i++) {
+        tensor x;
+        TRY(read_argument(l, mlirOperationGetOperand(end, i), i, &x));
+        TRY(note_array(l, &x, &l->arrays[l->n_arguments + i]));
+    }
+    return WF_OK;
+}
+
 // ---- the function
 
 static wf_status run(lowering *l, MlirOperation function)
@@ -247,6 +261,10 @@ static wf_status run(lowering *l, MlirOperation function)
     l->op = function;
     if (mlirBlockGetNextInRegion(l->entry).ptr) return lowering_refuse(l, "with branches cannot be compiled");
     TRY(read_arguments(l, end));
+    if (l->o.signature) {
+        TRY(note_results(l, end));
+        return lowering_finish(l, function);
+    }
     for (MlirOperation op = mlirBlockGetFirstOperation(l->entry); !mlirOperationEqual(op, end);
          op = mlirOperationGetNextInBlock(op)) {
         l->op = op;

@@ -8,8 +8,10 @@
 #include "runtime/program/program.h"
 
 typedef struct lower_options {
-    bool any_size; // sizes that the function's arguments leave open become dims; else they are refused
-    bool chain;    // calls that allow it run tile by tile together (program_call.chained)
+    bool any_size;  // sizes that the function's arguments leave open become dims; else they are refused
+    bool signature; // no ops are lowered: a program without calls that has the declared arguments and results; open
+                    // sizes are dims, the last of which stands for all that there are no more dims for
+    bool chain;     // calls that allow it run tile by tile together (program_call.chained)
     // of a checkpoint's function (ids [n_tokens], which [n_outputs]) -> logits; NULL: of a graph on arrays
     const checkpoint *file;
     const model_facts *facts;

@@ -281,11 +281,14 @@ static void run_share(void *context, int thread)
 // Runs all pieces; the hash over all their hashes. Without memory for sharing them one thread does it all.
 static uint64_t job_run(job *j)
 {
-    if (j->pool && !work_begin(j->pool, 1)) j->pool = NULL;
+    thread_pool *pool = j->pool;
+    if (pool) thread_pool_take_turn(pool);
+    if (pool && !work_begin(pool, 1)) j->pool = NULL;
     if (j->pool)
         thread_pool_run(j->pool, run_share, j);
     else
         run_share(j, 0);
+    if (pool) thread_pool_end_turn(pool);
     size_t all = program_fixed_bytes(j->p, AREA_WEIGHTS);
     if (j->progress && !j->failed) j->progress(j->context, all, all);
     return XXH3_64bits(j->hashes, (size_t)j->n_pieces * sizeof *j->hashes);

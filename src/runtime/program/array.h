@@ -5,29 +5,25 @@
 #include "base/buffer.h"
 #include "base/status.h"
 
-typedef enum array_type {
-    ARRAY_F32,
-    ARRAY_F64,
-    ARRAY_F16,
-    ARRAY_BF16,
-    ARRAY_BOOL, // one byte, 0 or 1
-    ARRAY_I8,
-    ARRAY_I16,
-    ARRAY_I32,
-    ARRAY_I64,
-    ARRAY_TYPE_COUNT
-} array_type;
+// wf_dtype under the names that are used inside.
+typedef wf_dtype array_type;
+#define ARRAY_F32 WF_F32
+#define ARRAY_F64 WF_F64
+#define ARRAY_F16 WF_F16
+#define ARRAY_BF16 WF_BF16
+#define ARRAY_BOOL WF_BOOL
+#define ARRAY_I8 WF_I8
+#define ARRAY_I16 WF_I16
+#define ARRAY_I32 WF_I32
+#define ARRAY_I64 WF_I64
+#define ARRAY_TYPE_COUNT WF_TYPE_COUNT
 
 size_t array_type_bytes(array_type type);
 const char *array_type_name(array_type type); // as MLIR writes it: "f32", "i1"
 
-enum { ARRAY_MAX_DIMS = 8 };
+enum { ARRAY_MAX_DIMS = WF_MAX_DIMS };
 
-typedef struct array_shape {
-    array_type type;
-    uint32_t n_dims;
-    int64_t dims[ARRAY_MAX_DIMS]; // negative: not known
-} array_shape;
+typedef wf_shape array_shape; // dims: negative: not known
 
 // Bytes of an array of this shape; false on overflow or a negative dimension.
 bool array_shape_bytes(const array_shape *shape, size_t *bytes);

@@ -1,0 +1,217 @@
+// Functions on arrays through the public interface, from text, bytes and .wf files: what they say of themselves, calls
+// with sizes that stay open and sizes that cannot, memory of either side, several threads on cold caches.
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "welford.h"
+
+enum { N_THREADS = 4 };
+
+static const char ANY[] = "func.func @main(%a: tensor<?x8xf32>, %b: tensor<?x8xf32>) -> tensor<?x8xf32> {\n"
+                          "  %0 = tosa.add %a, %b : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>\n"
+                          "  return %0 : tensor<?x8xf32>\n}\n";
+// No program can be for any sizes.
+static const char EACH[] =
+    "func.func @main(%a: tensor<?x?xf32>) -> tensor<?x2xf32> {\n"
+    "  %s = tosa.const_shape {values = dense<[-1, 2]> : tensor<2xindex>} : () -> !tosa.shape<2>\n"
+    "  %0 = tosa.reshape %a, %s : (tensor<?x?xf32>, !tosa.shape<2>) -> tensor<?x2xf32>\n"
+    "  return %0 : tensor<?x2xf32>\n}\n";
+static wf_function *open_text(const char *text, const wf_function_options *options)
+{
+    wf_function *f;
+    wf_error err = {0};
+    if (wf_function_open_bytes(text, strlen(text), "test.mlir", options, &f, &err)) fail_msg("%s", err.message);
+    return f;
+}
+
+static wf_array matrix(float *data, int64_t rows, int64_t cols)
+{
+    return (wf_array){.data = data, .shape = {WF_F32, 2, {rows, cols}}};
+}
+
+static void test_any_size(void **state)
+{
+    (void)state;
+    _Alignas(64) float a[33], b[32], sum[33];
+    for (int cached = 0; cached < 2; cached++) {
+        wf_function *f = open_text(ANY, NULL);
+        assert_int_equal(wf_function_cached(f), cached);
+        assert_string_equal(wf_function_name(f), "main");
+        assert_int_equal(wf_function_arguments(f), 2);
+        assert_int_equal(wf_function_results(f), 1);
+        wf_array said = wf_function_argument(f, 1);
+        assert_string_equal(said.name, "argument1");
+        assert_true(said.shape.type == WF_F32 && said.shape.n_dims == 2);
+        assert_true(said.shape.dims[0] == -1 && said.shape.dims[1] == 8);
+        assert_int_equal(wf_function_result(f, 0).shape.dims[0], -1);
+        assert_null(wf_function_result(f, 1).name);
+        for (int64_t rows = 1; rows <= 4; rows++) {
+            for (int i = 0; i < 32; i++) a[i + 1] = (float)i, b[i] = (float)(2 * i);
+            const wf_array arguments[] = {matrix(a + 1, rows, 8), matrix(b, rows, 8)}; // one lies askew
+            wf_array ours = {0}, given = matrix(sum + (rows & 1), rows, 8);
+            wf_shape shape;
+            assert_int_equal(wf_function_shapes(f, arguments, 2, &shape, NULL), WF_OK);
+            assert_true(shape.n_dims == 2 && shape.dims[0] == rows && shape.dims[1] == 8);
+            assert_int_equal(wf_function_call(f, arguments, 2, &ours, 1, NULL), WF_OK);
+            assert_int_equal(wf_function_call(f, arguments, 2, &given, 1, NULL), WF_OK);
+            for (int i = 0; i < 8 * rows; i++) assert_true(((float *)ours.data)[i] == (float)(3 * i));
+            assert_memory_equal(ours.data, given.data, (size_t)rows * 8 * sizeof(float));
+            wf_free(ours.data);
+        }
+        wf_function_close(f);
+    }
+}
+
+static void test_each_size(void **state)
+{
+    (void)state;
+    _Alignas(64) float a[64];
+    static const int64_t SIZES[][2] = {{4, 3}, {2, 5}, {4, 3}, {8, 8}};
+    for (int i = 0; i < 64; i++) a[i] = (float)i;
+    for (int round = 0; round < 2; round++) {
+        wf_function *f = open_text(EACH, NULL);
+        wf_array said = wf_function_argument(f, 0);
+        assert_true(said.shape.n_dims == 2 && said.shape.dims[0] == -1 && said.shape.dims[1] == -1);
+        said = wf_function_result(f, 0);
+        assert_true(said.shape.n_dims == 2 && said.shape.dims[0] == -1 && said.shape.dims[1] == 2);
+        for (int i = 0; i < 4; i++) {
+            wf_array x = matrix(a, SIZES[i][0], SIZES[i][1]), y = {0};
+            wf_error err;
+            if (wf_function_call(f, &x, 1, &y, 1, &err)) fail_msg("%s", err.message);
+            assert_true(y.shape.dims[0] == SIZES[i][0] * SIZES[i][1] / 2 && y.shape.dims[1] == 2);
+            assert_memory_equal(y.data, a, (size_t)(SIZES[i][0] * SIZES[i][1]) * sizeof *a);
+            assert_true(!round || wf_function_cached(f));
+            wf_free(y.data);
+        }
+        char *text;
+        assert_int_equal(wf_function_print(f, WF_PRINT_REPORT, &text, NULL), WF_OK);
+        assert_non_null(strstr(text, "sizes            those of these arrays: test.mlir:3:"));
+        wf_free(text);
+        assert_int_equal(wf_function_print(f, WF_PRINT_PLAN, &text, NULL), WF_OK);
+        assert_non_null(strstr(text, "result0"));
+        wf_free(text);
+        wf_function_close(f);
+    }
+}
+
+static void refuse_call(wf_function *f, const wf_array *arguments, size_t n, wf_array *results, size_t m,
+                        const char *message)
+{
+    wf_error err = {0};
+    assert_int_equal(wf_function_call(f, arguments, n, results, m, &err), WF_ERROR_USAGE);
+    assert_string_equal(err.message, message);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    _Alignas(64) float a[16] = {0};
+    wf_error err = {0};
+    wf_function *f = open_text(EACH, NULL);
+    wf_array x = matrix(a, 4, 2), y = matrix(a + 8, 2, 2), i8 = x, odd = matrix(a, 3, 3), none = matrix(NULL, 4, 2);
+    i8.name = "x.npy", i8.shape.type = WF_I8;
+    refuse_call(f, &x, 1, &y, 1, "test.mlir: result 0 is 4x2xf32, the array for it 2x2xf32");
+    refuse_call(f, &x, 1, &y, 0, "test.mlir: the function has 1 result, there are 0 arrays for them");
+    refuse_call(f, &x, 0, &y, 1, "the function takes 1 argument, 0 are given");
+    refuse_call(f, &i8, 1, &y, 1, "argument 0 (x.npy) is 4x2xi8, the function takes ?x?xf32");
+    refuse_call(f, &none, 1, &y, 1, "test.mlir: an argument has no data");
+    odd.shape.n_dims = 9;
+    refuse_call(f, &odd, 1, &y, 1, "test.mlir: argument 0: its type, rank or a size makes no sense");
+    wf_function_close(f);
+    wf_function_options hint = {.arguments = &i8, .n_arguments = 1}; // refused before anything is compiled
+    assert_int_equal(wf_function_open_bytes(EACH, sizeof EACH - 1, "test.mlir", &hint, &f, &err), WF_ERROR_USAGE);
+    assert_null(f);
+    assert_non_null(strstr(err.message, "(x.npy)"));
+    wf_function_options other = {.entry = "other"};
+    assert_int_equal(wf_function_open_bytes(EACH, sizeof EACH - 1, "test.mlir", &other, &f, &err), WF_ERROR_USAGE);
+    assert_string_equal(err.message, "test.mlir: there is no function 'other'");
+    assert_int_equal(wf_function_open("/nowhere.mlir", NULL, &f, &err), WF_ERROR_IO);
+    assert_int_equal(wf_function_open_bytes("WFFILE01", 8, "short.wf", NULL, &f, &err), WF_ERROR_FORMAT);
+}
+
+// ---- threads
+
+typedef struct task {
+    wf_pool *pool;
+    pthread_barrier_t *start;
+    const char *text;
+    float out[16];
+    wf_error err;
+} task;
+
+static void *run_task(void *context)
+{
+    task *t = context;
+    _Alignas(64) float a[16];
+    wf_function *f;
+    const wf_function_options options = {.pool = t->pool, .fuse = "elementwise"}; // another key: not yet in the cache
+    for (int i = 0; i < 16; i++) a[i] = (float)i;
+    const wf_array arguments[] = {matrix(a, 2, 8), matrix(a, 2, 8)};
+    wf_array result = {.data = NULL};
+    pthread_barrier_wait(t->start);
+    size_t n = t->text == ANY ? 2 : 1;
+    if (wf_function_open_bytes(t->text, strlen(t->text), "test.mlir", &options, &f, &t->err)) return NULL;
+    for (int i = 0; i < 100 && !t->err.status; i++) {
+        wf_function_call(f, arguments, n, &result, 1, &t->err);
+        if (!t->err.status) memcpy(t->out, result.data, sizeof t->out);
+    }
+    wf_free(result.data);
+    wf_function_close(f);
+    return NULL;
+}
+
+// Different functions, and the same one opened twice, on one pool.
+static void test_threads(void **state)
+{
+    (void)state;
+    static task tasks[N_THREADS];
+    pthread_t threads[N_THREADS];
+    pthread_barrier_t start;
+    wf_pool *pool;
+    assert_int_equal(wf_pool_create(2, &pool, NULL), WF_OK);
+    assert_int_equal(pthread_barrier_init(&start, NULL, N_THREADS), 0);
+    for (int i = 0; i < N_THREADS; i++) {
+        tasks[i] = (task){.pool = pool, .start = &start, .text = i % 2 ? EACH : ANY};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_task, &tasks[i]), 0);
+    }
+    for (int i = 0; i < N_THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < N_THREADS; i++) {
+        if (tasks[i].err.status) fail_msg("%d: %s", i, tasks[i].err.message);
+        for (int k = 0; k < 16; k++) assert_true(tasks[i].out[k] == (float)(i % 2 ? k : 2 * k));
+    }
+    pthread_barrier_destroy(&start);
+    wf_pool_free(pool);
+}
+
+static int set_up(void **state)
+{
+    static char folder[] = "/tmp/welford-function-XXXXXX";
+    *state = folder;
+    return !mkdtemp(folder) || setenv("WELFORD_CACHE", folder, 1);
+}
+
+static int tear_down(void **state)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", (const char *)*state);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_size),
+        cmocka_unit_test(test_each_size),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_threads),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
