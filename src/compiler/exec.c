@@ -1,6 +1,7 @@
 // A function of a graph file, compiled for the shapes of its arguments; top to bottom:
 //
 //   read, choose the entry, inline what it calls      graph_file_read
+//   scalar arguments and buffers to tensors           scalars.h, buffers.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
 //   raise to wf ops, fuse them                        raise/, fuse/
 //   take apart what no kernel takes                   decompose.h; unfuse.h: ops that came fused in the file
@@ -19,9 +20,12 @@
 #include "compiler/export.h"
 #include "compiler/frontend/mlir/admit.h"
 #include "compiler/frontend/mlir/bind.h"
+#include "compiler/frontend/mlir/buffers.h"
+#include "compiler/frontend/mlir/calls.h"
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
+#include "compiler/frontend/mlir/scalars.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
 #include "compiler/mlir/text.h"
@@ -89,74 +93,6 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
     return error_set(err, WF_ERROR_USAGE, "%s: %s", o->name, why_no_function(module));
 }
 
-static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
-{
-    buffer where = {0};
-    MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(call, "callee"));
-    print_location(mlirOperationGetLocation(call), &where);
-    error_set(err, WF_ERROR_UNSUPPORTED, "%s: a call of @%.*s, %s", buffer_view(&where).data,
-              (int)(name.length > 80 ? 80 : name.length), name.data, reason);
-    buffer_free(&where);
-    return WF_ERROR_UNSUPPORTED;
-}
-
-// With a body or without.
-static MlirOperation find_function(MlirModule module, MlirStringRef name)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(name_of(op), name)))
-        op = mlirOperationGetNextInBlock(op);
-    return op;
-}
-
-// Puts a copy of the callee's ops in place of the call.
-static void inline_call(MlirOperation call, MlirOperation callee)
-{
-    MlirOperation copy = mlirOperationClone(callee), next;
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(copy, 0)), to = mlirOperationGetBlock(call);
-    MlirOperation end = mlirBlockGetTerminator(body);
-    for (intptr_t i = 0; i < mlirOperationGetNumOperands(call); i++)
-        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(call, i));
-    for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationEqual(op, end); op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        mlirOperationRemoveFromParent(op);
-        mlirBlockInsertOwnedOperationBefore(to, call, op);
-    }
-    for (intptr_t i = 0; i < mlirOperationGetNumResults(call); i++)
-        replace_value(mlirOperationGetResult(call, i), mlirOperationGetOperand(end, i));
-    mlirOperationDestroy(call);
-    mlirOperationDestroy(copy);
-}
-
-// Inlines what the entry calls, and drops all other functions. Upstream's inliner needs extensions that register with
-// all dialects only.
-static wf_status isolate_entry(MlirModule module, MlirOperation entry, wf_error *err)
-{
-    enum { MAX_CALLS = 10000 }; // recursion ends here
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(entry, 0));
-    MlirOperation next;
-    int n_calls = 0;
-    for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        if (!op_is(op, "func.call")) continue;
-        MlirAttribute name = op_attribute(op, "callee");
-        MlirOperation callee = find_function(module, mlirFlatSymbolRefAttrGetValue(name));
-        if (!callee.ptr) return refuse_call(op, "which is not in the file", err);
-        if (!has_body(callee)) return refuse_call(op, "which is declared in the file, but has no body there", err);
-        if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
-            return refuse_call(op, "which has branches", err);
-        if (++n_calls > MAX_CALLS || mlirOperationEqual(callee, entry))
-            return refuse_call(op, "which is recursive", err);
-        inline_call(op, callee);
-        next = mlirBlockGetFirstOperation(body); // what came in may call too
-    }
-    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr; op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        if (op_is(op, "func.func") && !mlirOperationEqual(op, entry)) mlirOperationDestroy(op);
-    }
-    return WF_OK;
-}
-
 // ---- steps
 
 // What only graph files have to switch: elementwise ops into one loop, calls chained tile by tile, kernels for wf ops.
@@ -221,6 +157,7 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
+    regions_box_scalars(function);
     return runner_finish_step(r, "lower", err);
 }
 
@@ -380,7 +317,9 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
-    if (status == WF_OK) status = isolate_entry(r.module, function, err);
+    if (status == WF_OK) status = calls_inline(r.module, function, err);
+    if (status == WF_OK) scalars_to_tensors(function);
+    if (status == WF_OK) status = buffers_to_tensors(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK && o->as_declared)
         status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);

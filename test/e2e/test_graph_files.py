@@ -167,7 +167,6 @@ TWO = "tensor<2x8xf32>"
 @pytest.mark.parametrize("dialect, place, body", [
     ("onnx", "2:20", f'  %0 = "onnx.Exp"(%a) : ({TWO}) -> {TWO}'),
     ("stablehlo", "2:8", f"  %0 = stablehlo.exponential %a : {TWO}"),
-    ("tm_tensor", "2:10", f"  %0:2 = tm_tensor.scan dimension(1) inclusive(true) ins(%a : {TWO})"),
     ("torch", "2:20", f'  %0 = "torch.op"(%a) : ({TWO}) -> !torch.vtensor<[2,8],f32>'),
     ("my_own", "2:8", f"  %0 = my_own.op %a : {TWO}"),
 ])

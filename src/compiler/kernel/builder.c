@@ -458,6 +458,55 @@ void loop_end(builder *b, loop *l, const value *next)
     for (int i = 0; i < l->n; i++) l->results[i] = mlirOperationGetResult(op, i);
 }
 
+// A block with arguments of the types of the values.
+static MlirBlock block_for(builder *b, int n, const value *values)
+{
+    type types[LOOP_MAX];
+    MlirLocation locations[LOOP_MAX];
+    assert(n <= LOOP_MAX);
+    for (int i = 0; i < n; i++) {
+        types[i] = mlirValueGetType(values[i]);
+        locations[i] = b->loc;
+    }
+    return mlirBlockCreate(n, types, locations);
+}
+
+void while_begin(builder *b, while_loop *w, int n, const value *inits)
+{
+    *w = (while_loop){.n = n, .test_ = block_for(b, n, inits)};
+    for (int i = 0; i < n; i++) {
+        w->inits_[i] = inits[i];
+        w->tested[i] = mlirBlockGetArgument(w->test_, i);
+    }
+    enter(b, w->test_);
+}
+
+void while_body(builder *b, while_loop *w, value condition, int m, const value *given)
+{
+    value operands[1 + LOOP_MAX] = {condition};
+    w->m = m;
+    w->body_ = block_for(b, m, given);
+    for (int i = 0; i < m; i++) {
+        operands[1 + i] = given[i];
+        w->types_[i] = mlirValueGetType(given[i]);
+        w->args[i] = mlirBlockGetArgument(w->body_, i);
+    }
+    make_op(b, "scf.condition", 0, NULL, 1 + m, operands, 0, NULL, 0, NULL);
+    leave(b);
+    enter(b, w->body_);
+}
+
+void while_end(builder *b, while_loop *w, const value *next)
+{
+    make_op(b, "scf.yield", 0, NULL, w->n, next, 0, NULL, 0, NULL);
+    leave(b);
+    MlirRegion regions[] = {mlirRegionCreate(), mlirRegionCreate()};
+    mlirRegionAppendOwnedBlock(regions[0], w->test_);
+    mlirRegionAppendOwnedBlock(regions[1], w->body_);
+    MlirOperation op = make_op(b, "scf.while", w->m, w->types_, w->n, w->inits_, 0, NULL, 2, regions);
+    for (int i = 0; i < w->m; i++) w->results[i] = mlirOperationGetResult(op, i);
+}
+
 static MlirRegion region_with_block(MlirBlock *block)
 {
     MlirRegion region = mlirRegionCreate();

@@ -37,7 +37,7 @@ typedef struct kernel_target {
 
 kernel_target kernel_target_for(const cpu_features *cpu);
 
-enum { BUILDER_DEPTH = 16 };
+enum { BUILDER_DEPTH = 32 };
 
 typedef struct builder {
     MlirContext ctx;
@@ -175,6 +175,20 @@ typedef struct loop {
 } loop;
 void loop_begin(builder *b, loop *l, value lo, value hi, int64_t step, int n, const value *inits);
 void loop_end(builder *b, loop *l, const value *next);
+
+// A loop that computes whether it goes on: `test` gives m values to the body, or as results where it ends.
+typedef struct while_loop {
+    int n, m;
+    value inits_[LOOP_MAX];
+    value tested[LOOP_MAX];  // in the test: the carried values
+    value args[LOOP_MAX];    // in the body: what the test gave
+    value results[LOOP_MAX]; // after while_end
+    type types_[LOOP_MAX];   // of what the test gives
+    MlirBlock test_, body_;
+} while_loop;
+void while_begin(builder *b, while_loop *w, int n, const value *inits);
+void while_body(builder *b, while_loop *w, value condition, int m, const value *given);
+void while_end(builder *b, while_loop *w, const value *next);
 
 // if (condition) { then } else { otherwise }, giving n values.
 typedef struct branch {

@@ -85,6 +85,9 @@ static const lower_rule RULES[] = {
     {"tensor.splat", lower_fill, NULL},
     {"linalg.fill", lower_fill, NULL},
     {"linalg.generic", lower_generic, NULL},
+    {"scf.for", lower_routine, NULL},
+    {"scf.if", lower_routine, NULL},
+    {"scf.while", lower_routine, NULL},
     {"cf.assert", lower_assert, NULL},
     {"tosa.const_shape", lower_nothing, NULL},
 };
@@ -144,6 +147,8 @@ static wf_status lower_op(lowering *l)
 
 const char *lower_why_not(MlirOperation op, graph_kind kind)
 {
+    if (kind != GRAPH_OF_SEQUENCE && !op_is(mlirOperationGetParentOperation(op), "func.func"))
+        return "it stands in a loop or a branch"; // lower/routine_call.c
     const lower_rule *r = find_rule(op);
     if (r && r->why_not) return r->why_not(op, kind);
     return r && kind == GRAPH_OF_SEQUENCE ? NULL : "no kernel takes it";
@@ -179,7 +184,6 @@ static wf_status read_argument(lowering *l, MlirValue v, uint32_t i, tensor *x)
 static wf_status note_array(lowering *l, const tensor *x, program_array *a)
 {
     if (x->rank > ARRAY_MAX_DIMS) return lowering_refuse(l, "has an array of too many dimensions");
-    if (mlirTypeIsAIndex(x->element)) return lowering_refuse(l, "has an array of index");
     constant_type(x->element, &a->type);
     a->n_dims = (uint32_t)x->rank;
     for (int d = 0; d < x->rank; d++) a->dims[d] = form_of(x->dims[d], 1);

@@ -13,7 +13,7 @@
 //   value.c      tensors, roots, constants
 //   call.c       calls and their kernels
 //   weight.c     weights and vectors: tensors of a checkpoint, constants, arguments
-//   norm.c linear.c attention.c rope.c rows.c nest_call.c   bind the operands of a kernel each
+//   norm.c linear.c attention.c rope.c rows.c nest_call.c routine_call.c   bind the operands of a kernel each
 //   view.c       reshapes, slices, and what is put together from slices
 #ifndef WELFORD_COMPILER_LOWER_LOWERING_H
 #define WELFORD_COMPILER_LOWER_LOWERING_H
@@ -202,12 +202,31 @@ wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned 
 
 // ---- nest_call.c
 
+// Tensors that scalars read at computed indices.
+typedef struct gather_list {
+    lowering *l;
+    call *c;
+    gather *items; // [max]
+    int n, max, depth;
+    wf_status status;
+} gather_list;
+
+// Adds those that `op` reads, or a scalar outside that it uses.
+void lowering_find_gathers(gather_list *g, MlirOperation op);
+// They must be in memory before the call that reads them is made.
+wf_status lowering_prepare_gathers(lowering *l, MlirOperation op, int depth);
+
 wf_status lower_generic(lowering *l);
 wf_status lower_splat(lowering *l, MlirValue scalar); // null: nothing is known of the elements
 // Copies `from` (memory or splat) into `to`, of the same shape; f32, f16 and bf16 into one another, by way of f32.
 wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to);
 // The same values, contiguous in memory.
 wf_status lowering_to_memory(lowering *l, tensor *x);
+
+// ---- routine_call.c
+
+// scf.for, scf.if and scf.while.
+wf_status lower_routine(lowering *l);
 
 // ---- view.c
 

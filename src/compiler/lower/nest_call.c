@@ -5,31 +5,13 @@
 
 #include "compiler/lower/lowering.h"
 
-// offset + coef * loops of an affine expression times `stride`. False when it is not linear.
-static bool add_linear(MlirAffineExpr x, int64_t stride, access *a)
-{
-    if (mlirAffineExprIsAConstant(x)) {
-        a->offset += stride * mlirAffineConstantExprGetValue(x);
-        return true;
-    }
-    if (mlirAffineExprIsADim(x)) {
-        a->coef[mlirAffineDimExprGetPosition(x)] += stride;
-        return true;
-    }
-    if (mlirAffineExprIsAAdd(x))
-        return add_linear(mlirAffineBinaryOpExprGetLHS(x), stride, a) &&
-               add_linear(mlirAffineBinaryOpExprGetRHS(x), stride, a);
-    if (!mlirAffineExprIsAMul(x)) return false;
-    MlirAffineExpr left = mlirAffineBinaryOpExprGetLHS(x), right = mlirAffineBinaryOpExprGetRHS(x);
-    if (!mlirAffineExprIsAConstant(right)) return false;
-    return add_linear(left, stride * mlirAffineConstantExprGetValue(right), a);
-}
+enum { MAX_GATHERS = 16 };
 
 // The least and the greatest value of a linear form over the nest's loops lie in [0, size).
 static bool stays_inside(const nest *n, MlirAffineExpr x, int64_t size)
 {
     access a = {0};
-    if (!add_linear(x, 1, &a)) return false;
+    if (!access_add_linear(x, 1, &a)) return false;
     int64_t least = a.offset, greatest = a.offset;
     for (int l = 0; l < n->n_loops; l++) {
         if (n->extent[l] == 0) return true;
@@ -68,7 +50,7 @@ static wf_status make_access(lowering *l, call *c, const nest *n, int lead, cons
     if (tensor_lead(x)) a->coef[lead - 1] = x->strides[lead - 1]; // of all leading loops as one
     for (int d = tensor_lead(x) ? lead : 0; d < x->rank; d++) {
         MlirAffineExpr e = mlirAffineMapGetResult(map, d);
-        if (!add_linear(e, x->strides[d], a)) return lowering_refuse(l, "has an index that is not linear");
+        if (!access_add_linear(e, x->strides[d], a)) return lowering_refuse(l, "has an index that is not linear");
         if (!stays_inside(n, e, x->dims[d])) return lowering_refuse(l, "reaches beyond an operand");
     }
     a->buffer = lowering_use_root(l, c, x->root, written);
@@ -76,16 +58,7 @@ static wf_status make_access(lowering *l, call *c, const nest *n, int lead, cons
     return a->buffer < 0 ? lowering_refuse(l, "has too many operands") : WF_OK;
 }
 
-typedef struct gather_list {
-    lowering *l;
-    call *c;
-    gather items[16];
-    int n, depth;
-    wf_status status;
-} gather_list;
-
-// Finds the tensors that a body, or a scalar outside that it uses, reads at computed indices.
-static void find_gathers(gather_list *g, MlirOperation op)
+void lowering_find_gathers(gather_list *g, MlirOperation op)
 {
     if (!op.ptr || g->status != WF_OK || g->depth > 64) return;
     if (op_is(op, "tensor.extract")) {
@@ -93,7 +66,7 @@ static void find_gathers(gather_list *g, MlirOperation op)
         bool known = false;
         for (int i = 0; i < g->n; i++) known = known || mlirValueEqual(g->items[i].source, source);
         tensor x;
-        if (!known && g->n == 16) g->status = lowering_refuse_op(g->l, op, "reads too many tensors");
+        if (!known && g->n == g->max) g->status = lowering_refuse_op(g->l, op, "reads too many tensors");
         if (!known && g->status == WF_OK) g->status = lowering_read_tensor(g->l, source, &x);
         if (!known && g->status == WF_OK) {
             gather *item = &g->items[g->n++];
@@ -113,13 +86,12 @@ static void find_gathers(gather_list *g, MlirOperation op)
         if (!is_scalar_value(v) || !source.ptr) continue;
         MlirBlock block = mlirOperationGetBlock(source);
         if (!mlirBlockEqual(block, mlirOperationGetBlock(op)) || mlirBlockEqual(block, g->l->entry))
-            find_gathers(g, source);
+            lowering_find_gathers(g, source);
     }
     g->depth--;
 }
 
-// The tensors that scalars read must be in memory before the call that reads them is made.
-static wf_status prepare_gathers(lowering *l, MlirOperation op, int depth)
+wf_status lowering_prepare_gathers(lowering *l, MlirOperation op, int depth)
 {
     if (!op.ptr || depth > 64) return WF_OK;
     if (op_is(op, "tensor.extract")) {
@@ -135,7 +107,7 @@ static wf_status prepare_gathers(lowering *l, MlirOperation op, int depth)
         MlirValue v = mlirOperationGetOperand(op, i);
         MlirOperation source = is_scalar_value(v) ? defining_op(v) : (MlirOperation){0};
         if (source.ptr && mlirBlockEqual(mlirOperationGetBlock(source), l->entry))
-            TRY(prepare_gathers(l, source, depth + 1));
+            TRY(lowering_prepare_gathers(l, source, depth + 1));
     }
     return WF_OK;
 }
@@ -143,7 +115,7 @@ static wf_status prepare_gathers(lowering *l, MlirOperation op, int depth)
 static wf_status prepare_body(lowering *l, MlirBlock body)
 {
     for (MlirOperation op = mlirBlockGetFirstOperation(body); op.ptr; op = mlirOperationGetNextInBlock(op))
-        TRY(prepare_gathers(l, op, 0));
+        TRY(lowering_prepare_gathers(l, op, 0));
     return WF_OK;
 }
 
@@ -383,7 +355,7 @@ wf_status lower_generic(lowering *l)
         }
         TRY(lowering_new_tensor(l, mlirValueGetType(mlirOperationGetResult(op, o)), open, &results[o]));
         for (int d = 0; d < results[o].rank; d++)
-            if (!add_linear(mlirAffineMapGetResult(map[n.n_in + o], d), 1, &used))
+            if (!access_add_linear(mlirAffineMapGetResult(map[n.n_in + o], d), 1, &used))
                 return lowering_refuse(l, "has an index that is not linear");
     }
     for (int k = 0; k < n.n_loops; k++) {
@@ -403,12 +375,13 @@ wf_status lower_generic(lowering *l)
         TRY(make_access(l, c, &n, lead, &results[o], map[n.n_in + o], true, &out[o]));
         TRY(lowering_add_tensor(l, mlirOperationGetResult(op, o), &results[o]));
     }
-    gather_list g = {.l = l, .c = c};
+    gather gathers[MAX_GATHERS];
+    gather_list g = {.l = l, .c = c, .items = gathers, .max = MAX_GATHERS};
     for (MlirOperation o = mlirBlockGetFirstOperation(body); o.ptr; o = mlirOperationGetNextInBlock(o))
-        find_gathers(&g, o);
+        lowering_find_gathers(&g, o);
     for (int i = 0; i < n_operands && g.status == WF_OK; i++)
         if (operands[i].place == PLACE_SPLAT && operands[i].scalar.ptr)
-            find_gathers(&g, defining_op(operands[i].scalar));
+            lowering_find_gathers(&g, defining_op(operands[i].scalar));
     TRY(g.status);
     n.in = in, n.out = out, n.init = init, n.gathers = g.items, n.n_gathers = g.n;
     if (lead) join_lead(&n, lead);
@@ -419,7 +392,7 @@ wf_status lower_generic(lowering *l)
 wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to)
 {
     if (!tensor_is_fixed(to)) return lowering_refuse(l, "needs its sizes");
-    if (from->place == PLACE_SPLAT && from->scalar.ptr) TRY(prepare_gathers(l, defining_op(from->scalar), 0));
+    if (from->place == PLACE_SPLAT && from->scalar.ptr) TRY(lowering_prepare_gathers(l, defining_op(from->scalar), 0));
     nest n = {.n_in = 1, .n_out = 1, .n_loops = to->rank};
     access in = {0}, out = {0}, init = {.kind = ACCESS_NONE};
     size_t index = l->n_calls;
@@ -429,8 +402,9 @@ wf_status lowering_copy(lowering *l, const tensor *from, const tensor *to)
     MlirAffineMap map = mlirAffineMapMultiDimIdentityGet(l->b->ctx, to->rank);
     TRY(make_access(l, c, &n, 0, from, map, false, &in));
     TRY(make_access(l, c, &n, 0, to, map, true, &out));
-    gather_list g = {.l = l, .c = c};
-    if (from->scalar.ptr) find_gathers(&g, defining_op(from->scalar));
+    gather gathers[MAX_GATHERS];
+    gather_list g = {.l = l, .c = c, .items = gathers, .max = MAX_GATHERS};
+    if (from->scalar.ptr) lowering_find_gathers(&g, defining_op(from->scalar));
     TRY(g.status);
     n.in = &in, n.out = &out, n.init = &init, n.gathers = g.items, n.n_gathers = g.n;
     return finish_nest(l, index, &n, 1);

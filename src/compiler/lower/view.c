@@ -288,9 +288,11 @@ wf_status lower_from_elements(lowering *l)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0);
     tensor result;
-    TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
     intptr_t n = mlirOperationGetNumOperands(l->op);
+    if (n == 1 && op_name_starts_with(defining_op(mlirOperationGetOperand(l->op, 0)), "scf."))
+        return WF_OK; // the routine writes it (routine_call.c)
     if (n > 64) return lowering_refuse(l, "has more than 64 elements");
+    TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));
     for (intptr_t i = 0; i < n; i++) {
         tensor one = {.place = PLACE_SPLAT, .element = result.element, .root = -1};
         tensor slot = {.place = PLACE_MEMORY, .element = result.element, .root = result.root, .offset = i};

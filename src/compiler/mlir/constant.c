@@ -9,6 +9,12 @@
 #include "compiler/mlir/op.h"
 #include "compiler/mlir/text.h"
 
+bool constant_is_narrow(MlirType t)
+{
+    return mlirTypeIsAInteger(t) && mlirIntegerTypeIsSignless(t) && mlirIntegerTypeGetWidth(t) > 1 &&
+           mlirIntegerTypeGetWidth(t) < 8;
+}
+
 bool constant_type(MlirType t, array_type *type)
 {
     MlirContext ctx = mlirTypeGetContext(t);
@@ -20,6 +26,7 @@ bool constant_type(MlirType t, array_type *type)
         [ARRAY_I64] = mlirIntegerTypeGet(ctx, 64),
     };
     if (mlirTypeIsAIndex(t)) t = known[ARRAY_I64];
+    if (constant_is_narrow(t)) t = known[ARRAY_I8];
     for (int i = 0; i < ARRAY_TYPE_COUNT; i++) {
         if (!mlirTypeEqual(t, known[i])) continue;
         *type = (array_type)i;
@@ -109,7 +116,10 @@ wf_status constant_append(MlirAttribute a, buffer *out, wf_error *err)
     for (intptr_t i = 0; i < mlirShapedTypeGetRank(t); i++)
         if (!checked_mul(count, (size_t)mlirShapedTypeGetDimSize(t, i), &count)) return error_memory(err, SIZE_MAX);
     if (!checked_mul(bytes, count, &bytes)) return error_memory(err, SIZE_MAX);
-    if (mlirAttributeIsADenseResourceElements(a)) return append_resource(a, bytes, out, err);
+    bool resource = mlirAttributeIsADenseResourceElements(a);
+    if (resource && constant_is_narrow(mlirShapedTypeGetElementType(t)))
+        return error_set(err, WF_ERROR_UNSUPPORTED, "a resource of integers of less than a byte is not supported");
+    if (resource) return append_resource(a, bytes, out, err);
     if (!mlirAttributeIsADenseElements(a))
         return error_set(err, WF_ERROR_UNSUPPORTED, "a constant that is neither dense nor dense_resource");
     if (type == ARRAY_BOOL) // their form in memory is MLIR's own business

@@ -7,6 +7,9 @@
 #include "base/buffer.h"
 #include "runtime/program/array.h"
 
+// An integer of 2 to 7 bits: a byte in memory, sign-extended.
+bool constant_is_narrow(MlirType element);
+
 // The type of elements in memory; false when arrays of it cannot be.
 bool constant_type(MlirType element, array_type *type);
 

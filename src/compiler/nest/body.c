@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "compiler/mlir/constant.h"
 #include "compiler/mlir/op.h"
 #include "compiler/mlir/text.h"
 
@@ -48,14 +49,20 @@ void body_set(body *e, MlirValue from, value to)
     if (!pointer_map_set(&v->index, from.ptr, v->n++)) e->status = error_memory(e->err, sizeof to);
 }
 
+void body_forget(body *e, int n)
+{
+    pointer_map *index = &e->values->index;
+    for (size_t i = 0; i < index->size; i++)
+        if (index->entries[i].key && index->entries[i].number >= n) index->entries[i].number = -1;
+    if (n < e->values->n) e->values->n = n;
+}
+
 static bool find(body *e, MlirValue from, value *to)
 {
     int i = pointer_map_get(&e->values->index, from.ptr);
     if (i >= 0) *to = e->values->to[i];
     return i >= 0;
 }
-
-static value run_op(body *e, MlirOperation op);
 
 value body_get(body *e, MlirValue from)
 {
@@ -67,7 +74,7 @@ value body_get(body *e, MlirValue from)
         return body_refuse(e, mlirBlockGetParentOperation(mlirBlockArgumentGetOwner(from)),
                            " has an argument that is a scalar of another op");
     if (mlirOperationGetNumResults(op) != 1) return body_refuse(e, op, " is not supported for scalars");
-    to = run_op(e, op);
+    to = body_eval(e, op);
     if (e->status == WF_OK) body_set(e, from, to);
     return to;
 }
@@ -88,7 +95,7 @@ static value splat_constant(body *e, MlirAttribute a)
 static int64_t element_bytes(builder *b, MlirType element)
 {
     element = body_type(b, element);
-    if (is_bool(b, element)) return 1;
+    if (is_bool(b, element) || constant_is_narrow(element)) return 1;
     return mlirTypeIsAFloat(element) ? (int64_t)mlirFloatTypeGetWidth(element) / 8
                                      : (int64_t)mlirIntegerTypeGetWidth(element) / 8;
 }
@@ -108,9 +115,11 @@ static value load_elements(builder *b, value p, value offset, int64_t constant, 
     element = body_type(b, element);
     int64_t bytes = element_bytes(b, element);
     value at_bytes = offset.ptr ? mul_i(b, offset, bytes) : offset;
-    if (!is_bool(b, element)) return load(b, p, at_bytes, constant * bytes, vec(b, n, element));
+    bool narrow = constant_is_narrow(element);
+    if (!is_bool(b, element) && !narrow) return load(b, p, at_bytes, constant * bytes, vec(b, n, element));
     type bytes_type = vec(b, n, b->i8);
     value x = load(b, p, at_bytes, constant, bytes_type);
+    if (narrow) return trunc_i(b, x, vec(b, n, element));
     return cmp_i(b, CMP_NE, x, const_int(b, bytes_type, 0));
 }
 
@@ -156,6 +165,7 @@ void body_store(body *e, const access *a, value x)
     builder *b = e->b;
     if (e->status != WF_OK) return;
     if (is_bool(b, a->element)) x = ext_u(b, x, with_element(b, mlirValueGetType(x), b->i8));
+    if (constant_is_narrow(a->element)) x = ext_s(b, x, with_element(b, mlirValueGetType(x), b->i8));
     if (body_is_half(b, a->element)) x = bitcast(b, x, with_element(b, mlirValueGetType(x), b->i16));
     int64_t constant, bytes = element_bytes(b, a->element), step = e->vector_loop >= 0 ? a->coef[e->vector_loop] : 0;
     value p = e->buffers[a->buffer], offset = element_offset(e, a, &constant);
@@ -171,7 +181,7 @@ void body_store(body *e, const access *a, value x)
 // ---- checks
 
 // Where any lane of `failed` is true.
-static void set_fault(body *e, value failed, const char *message, MlirOperation op)
+void body_set_fault(body *e, value failed, const char *message, MlirOperation op)
 {
     int check = e->n->add_check(e->n->check_context, message, mlirOperationGetLocation(op));
     if (check < 0) {
@@ -196,7 +206,7 @@ static value run_assert(body *e, MlirOperation op)
     MlirStringRef text = op_string(op, "msg");
     char message[256];
     snprintf(message, sizeof message, "assertion fails: %.*s", (int)text.length, text.data);
-    if (e->status == WF_OK) set_fault(e, xor_(b, holds, const_int(b, mlirValueGetType(holds), -1)), message, op);
+    if (e->status == WF_OK) body_set_fault(e, xor_(b, holds, const_int(b, mlirValueGetType(holds), -1)), message, op);
     return (value){0};
 }
 
@@ -209,20 +219,21 @@ static bool index_is_safe(body *e, MlirValue index, int64_t size)
     return false;
 }
 
-static value run_extract(body *e, MlirOperation op)
+const gather *body_gather(const body *e, MlirValue source)
+{
+    for (int i = 0; i < e->n->n_gathers; i++)
+        if (mlirValueEqual(e->n->gathers[i].source, source)) return &e->n->gathers[i];
+    return NULL;
+}
+
+value body_place(body *e, MlirOperation op, const gather *g, const MlirValue *indices)
 {
     builder *b = e->b;
-    MlirValue source = mlirOperationGetOperand(op, 0);
-    const gather *g = NULL;
-    for (int i = 0; i < e->n->n_gathers; i++)
-        if (mlirValueEqual(e->n->gathers[i].source, source)) g = &e->n->gathers[i];
-    if (!g) return body_refuse(e, op, ": of a tensor that is not known here");
     value offset = const_int(b, body_lanes_of(e, b->i64), 0), bad = {0};
     for (int d = 0; d < g->rank; d++) {
-        MlirValue from = mlirOperationGetOperand(op, d + 1);
-        value index = body_get(e, from);
+        value index = body_get(e, indices[d]);
         if (e->status != WF_OK) return index;
-        if (!index_is_safe(e, from, g->dims[d])) {
+        if (!index_is_safe(e, indices[d], g->dims[d])) {
             type t = mlirValueGetType(index);
             value low = const_int(b, t, 0), high = const_int(b, t, g->dims[d] > 0 ? g->dims[d] - 1 : 0);
             value kept = max_s(b, min_s(b, index, high), low), differs = cmp_i(b, CMP_NE, kept, index);
@@ -231,19 +242,43 @@ static value run_extract(body *e, MlirOperation op)
         }
         offset = add(b, offset, mul_i(b, index, g->strides[d]));
     }
-    value x = {0};
-    if (bad.ptr) set_fault(e, bad, "an index is out of range", op);
-    for (int i = 0; i < e->lanes; i++) {
-        value at = add_i(b, e->lanes > 1 ? extract(b, offset, i) : offset, g->offset);
-        value one = load_elements(b, e->buffers[g->buffer], at, 0, bits_type(b, g->element), 1);
+    if (bad.ptr) body_set_fault(e, bad, "an index is out of range", op);
+    return offset;
+}
+
+value body_load_at(body *e, const gather *g, value at)
+{
+    return load_elements(e->b, e->buffers[g->buffer], add_i(e->b, at, g->offset), 0, bits_type(e->b, g->element), 1);
+}
+
+void body_store_at(body *e, const gather *g, value at, value x)
+{
+    builder *b = e->b;
+    if (is_bool(b, g->element)) x = ext_u(b, x, b->i8);
+    if (constant_is_narrow(g->element)) x = ext_s(b, x, b->i8);
+    if (body_is_half(b, g->element)) x = bitcast(b, x, b->i16);
+    store(b, x, e->buffers[g->buffer], mul_i(b, add_i(b, at, g->offset), element_bytes(b, g->element)), 0);
+}
+
+static value run_extract(body *e, MlirOperation op)
+{
+    builder *b = e->b;
+    enum { MAX_INDICES = NEST_MAX_LOOPS };
+    const gather *g = body_gather(e, mlirOperationGetOperand(op, 0));
+    if (!g || g->rank > MAX_INDICES) return body_refuse(e, op, ": of a tensor that is not known here");
+    MlirValue indices[MAX_INDICES];
+    for (int d = 0; d < g->rank; d++) indices[d] = mlirOperationGetOperand(op, d + 1);
+    value offset = body_place(e, op, g, indices), x = {0};
+    for (int i = 0; i < e->lanes && e->status == WF_OK; i++) {
+        value one = body_load_at(e, g, e->lanes > 1 ? extract(b, offset, i) : offset);
         x = e->lanes == 1 ? one : i ? insert(b, one, x, i) : splat(b, one, e->lanes);
     }
-    return from_bits(e, x, g->element);
+    return e->status == WF_OK ? from_bits(e, x, g->element) : x;
 }
 
 // ---- bodies
 
-static value run_op(body *e, MlirOperation op)
+value body_eval(body *e, MlirOperation op)
 {
     if (op_is(op, "arith.constant")) {
         MlirAttribute a = op_attribute(op, "value");
@@ -263,7 +298,7 @@ void body_run(body *e, MlirBlock block)
     for (MlirOperation op = mlirBlockGetFirstOperation(block); op.ptr && e->status == WF_OK;
          op = mlirOperationGetNextInBlock(op)) {
         if (mlirOperationEqual(op, terminator)) return;
-        value y = run_op(e, op);
+        value y = body_eval(e, op);
         if (e->status == WF_OK && mlirOperationGetNumResults(op) == 1) body_set(e, mlirOperationGetResult(op, 0), y);
     }
 }

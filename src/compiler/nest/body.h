@@ -28,10 +28,24 @@ typedef struct body {
 MlirType body_type(builder *b, MlirType element);
 
 void body_set(body *e, MlirValue from, value to);
+// Values from the n-th on are no longer known: a region ends, and they with it.
+void body_forget(body *e, int n);
 // The value that stands for `from`, which lies in the body or outside. Null after a failure.
 value body_get(body *e, MlirValue from);
+// Evaluates a scalar op; null where it has no result.
+value body_eval(body *e, MlirOperation op);
 // Evaluates all ops but the terminator.
 void body_run(body *e, MlirBlock block);
+
+// Where element [indices] of a tensor lies; indices that are out of range are a fault at `op`, and stay inside.
+value body_place(body *e, MlirOperation op, const gather *g, const MlirValue *indices);
+// The tensor's place; null: it is not known.
+const gather *body_gather(const body *e, MlirValue source);
+// Sets the fault where any lane of `failed` is true.
+void body_set_fault(body *e, value failed, const char *message, MlirOperation op);
+// One element at an element offset.
+value body_load_at(body *e, const gather *g, value at);
+void body_store_at(body *e, const gather *g, value at, value x);
 
 // Elements in memory.
 value body_load(body *e, const access *a);

@@ -8,6 +8,8 @@
 #ifndef WELFORD_COMPILER_NEST_NEST_H
 #define WELFORD_COMPILER_NEST_NEST_H
 
+#include <mlir-c/AffineExpr.h>
+
 #include "base/buffer.h"
 #include "base/status.h"
 #include "compiler/kernel/kernels.h"
@@ -50,6 +52,9 @@ typedef struct nest {
     int (*add_check)(void *context, const char *message, MlirLocation place);
     void *check_context;
 } nest;
+
+// Adds `stride` times an affine expression of the loops to the place. False when it is not linear.
+bool access_add_linear(MlirAffineExpr x, int64_t stride, access *a);
 
 // How the kernel walks the nest.
 typedef struct nest_shape {

@@ -43,12 +43,19 @@ static void refuse(run *r, MlirOperation op)
     buffer_free(&where);
 }
 
+// In a loop or a branch single elements and slices are written in place (nest/routine.h).
+static bool is_in_place(MlirOperation op)
+{
+    return op_name_starts_with(mlirOperationGetParentOperation(op), "scf.") &&
+           (op_is(op, "tensor.insert") || op_is(op, "tensor.insert_slice") || op_is(op, "tensor.extract_slice"));
+}
+
 static void decompose(MlirOperation op, void *context)
 {
     run *r = context;
     bool ours = op_name_starts_with(op, "wf.");
     define_op *define = find_definition(op);
-    if (r->status != WF_OK || (!ours && !define) || (r->keep && r->keep(op))) return;
+    if (r->status != WF_OK || is_in_place(op) || (!ours && !define) || (r->keep && r->keep(op))) return;
     MlirModule library;
     r->status = compiler_context_definitions(r->c, &library, r->err);
     if (r->status != WF_OK) return;

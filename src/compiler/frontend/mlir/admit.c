@@ -63,6 +63,11 @@ static MlirWalkResult admit_op(MlirOperation op, void *context)
     admission *a = context;
     for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED && a->status == WF_OK; i++)
         if (op_is(op, REFUSED[i].op)) refuse(a, op, REFUSED[i].reason);
+    // unknown ops are read from files that have tm_tensor (graph_file.c)
+    bool known =
+        mlirContextIsRegisteredOperation(mlirOperationGetContext(op), mlirIdentifierStr(mlirOperationGetName(op)));
+    if (a->status == WF_OK && !known && !op_name_starts_with(op, "tm_tensor."))
+        refuse(a, op, "is of a dialect that is not known here");
     for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
         admit_type(a, op, mlirValueGetType(mlirOperationGetResult(op, i)));
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++) // arguments of blocks among them

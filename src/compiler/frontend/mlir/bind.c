@@ -7,6 +7,7 @@
 
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/constant.h"
+#include "compiler/mlir/text.h"
 
 // ---- arguments
 
@@ -35,12 +36,22 @@ static wf_status wrong_argument(uint32_t i, const char *name, const array_shape 
     return WF_ERROR_USAGE;
 }
 
+static wf_status refuse_argument(uint32_t i, MlirType declared, wf_error *err)
+{
+    buffer text = {0};
+    mlirTypePrint(declared, append_text, &text);
+    error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be: %s", i,
+              buffer_view(&text).data);
+    buffer_free(&text);
+    return WF_ERROR_UNSUPPORTED;
+}
+
 static wf_status check_tensor(uint32_t i, MlirType declared, array_type *type, wf_error *err)
 {
     bool tensor = mlirTypeIsATensor(declared) && mlirShapedTypeHasRank(declared);
     if (!tensor || mlirShapedTypeGetRank(declared) > ARRAY_MAX_DIMS ||
         !constant_type(mlirShapedTypeGetElementType(declared), type))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "argument %u of the function is no tensor that an array can be", i);
+        return refuse_argument(i, declared, err);
     return WF_OK;
 }
 

@@ -25,7 +25,6 @@ static const struct {
 } HINTS[] = {
     {"torch", "lower it to TOSA or linalg: torch-mlir's fx.export_and_import does, with output_type=\"tosa\""},
     {"torch_c", "lower it to TOSA or linalg: torch-mlir's fx.export_and_import does, with output_type=\"tosa\""},
-    {"tm_tensor", "an op of torch-mlir's own, which its TOSA does not use: export with output_type=\"tosa\""},
     {"onnx", "lower it to TOSA or linalg: onnx-mlir or torch-mlir do"},
     {"krnl", "lower it to TOSA or linalg: onnx-mlir does"},
     {"stablehlo", "lower it to linalg: stablehlo-opt does, with --stablehlo-legalize-to-linalg"},

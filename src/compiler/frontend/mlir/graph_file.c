@@ -23,6 +23,7 @@
 #include "compiler/frontend/mlir/old_tosa.h"
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/text_guard.h"
+#include "compiler/frontend/mlir/tm_tensor.h"
 #include "compiler/mlir/constant.h"
 
 // What compiler_context_create leaves out, since no checkpoint needs it.
@@ -114,6 +115,17 @@ static wf_status read_old_tosa(compiler_context *c, view text, const char *name,
     return n_old ? foreign_explain(text, name, reason.message, err) : WF_OK;
 }
 
+// The context goes on to take ops that it does not know: admit.c refuses all but those of tm_tensor.
+static MlirModule read_tm_tensor(compiler_context *c, view text, wf_error *reason)
+{
+    buffer renamed = {0};
+    tm_tensor_rename(text, &renamed);
+    mlirContextSetAllowUnregisteredDialects(c->mlir, true);
+    MlirModule module = renamed.failed ? (MlirModule){0} : parse(c, buffer_view(&renamed), reason);
+    buffer_free(&renamed);
+    return module;
+}
+
 wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, const char *name, MlirModule *module,
                           wf_error *err)
 {
@@ -122,8 +134,9 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
     load_graph_dialects(c->mlir);
     TRY(foreign_check(all, name, err));
     TRY(is_bytecode(all) ? check_bytecode(c, all, name, err) : text_guard_check(all, name, err));
-    *module = parse(c, all, &reason);
-    if (mlirModuleIsNull(*module) && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
+    bool has_tm_tensor = !is_bytecode(all) && tm_tensor_is_in(all);
+    *module = has_tm_tensor ? read_tm_tensor(c, all, &reason) : parse(c, all, &reason);
+    if (mlirModuleIsNull(*module) && !has_tm_tensor && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
     if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
     MlirOperation root = mlirModuleGetOperation(*module);
     pads_keep(root);

@@ -359,6 +359,8 @@ static void infer(MlirOperation op, void *context)
         }
     if (op_name_starts_with(op, "linalg.") && !op_is(op, "linalg.index"))
         infer_structured(f, op);
+    else if (op_name_starts_with(op, "tm_tensor."))
+        infer_destination(f, op);
     else if (op_name_starts_with(op, "wf."))
         infer_rows(f, op);
     else if (op_name_starts_with(op, "arith.") || op_name_starts_with(op, "math."))

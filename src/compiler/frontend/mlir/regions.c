@@ -2,7 +2,9 @@
 
 #include <mlir-c/AffineMap.h>
 
+#include "compiler/frontend/mlir/tm_tensor.h"
 #include "compiler/mlir/build.h"
+#include "compiler/mlir/text.h"
 
 enum { MAX_RANK = 8, MAX_RESULTS = 32 };
 
@@ -96,21 +98,22 @@ static void rewrite_pad(MlirOperation op)
 
 // ---- scf.if
 
+// Assertions tell which way was taken; loops may not end on the other.
 static MlirWalkResult find_effect(MlirOperation op, void *found)
 {
-    if (op_is(op, "cf.assert")) *(bool *)found = true;
+    if (op_is(op, "cf.assert") || op_is(op, "scf.for") || op_is(op, "scf.while")) *(bool *)found = true;
     return MlirWalkResultAdvance;
 }
 
-// Computes both ways, then selects. Only an assertion would tell the difference.
-static void rewrite_if(MlirOperation op)
+// Computes both ways, then selects. Those in loops stay: what is written there is written in place.
+static bool rewrite_if(MlirOperation op)
 {
     intptr_t n = mlirOperationGetNumResults(op);
     MlirBlock ways[] = {body_of(op, 0), body_of(op, 1)};
     MlirValue from[2][MAX_RESULTS], condition = mlirOperationGetOperand(op, 0);
     bool has_effect = false;
     mlirOperationWalk(op, find_effect, &has_effect, MlirWalkPreOrder);
-    if (!ways[0].ptr || !ways[1].ptr || n > MAX_RESULTS || has_effect) return;
+    if (!ways[0].ptr || !ways[1].ptr || n > MAX_RESULTS || has_effect) return false;
     for (int way = 0; way < 2; way++) {
         for (intptr_t i = 0; i < n; i++) from[way][i] = mlirOperationGetOperand(mlirBlockGetTerminator(ways[way]), i);
         move_ops(ways[way], mlirOperationGetBlock(op), op);
@@ -121,7 +124,86 @@ static void rewrite_if(MlirOperation op)
         replace_value(y, build_value(&b, "arith.select", mlirValueGetType(y), 3, operands, 0, NULL));
     }
     mlirOperationDestroy(op);
+    return true;
 }
+
+// ---- loops
+
+// Ops in the body of a loop, up to `most` + 1 of them; whole: some work on tensors as a whole.
+typedef struct body_count {
+    int64_t n;
+    bool whole;
+} body_count;
+
+static MlirWalkResult count_op(MlirOperation op, void *context)
+{
+    body_count *count = context;
+    count->n++;
+    bool single = op_is(op, "tensor.extract") || op_is(op, "tensor.insert") || op_name_starts_with(op, "scf.");
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op) && !single; i++)
+        count->whole = count->whole || mlirTypeIsAShaped(mlirValueGetType(mlirOperationGetResult(op, i)));
+    return MlirWalkResultAdvance;
+}
+
+static bool constant_index(MlirValue v, int64_t *n)
+{
+    MlirOperation op = defining_op(v);
+    MlirAttribute a = op_is(op, "arith.constant") ? op_attribute(op, "value") : (MlirAttribute){0};
+    if (!a.ptr || !mlirAttributeIsAInteger(a)) return false;
+    *n = mlirIntegerAttrGetValueInt(a);
+    return true;
+}
+
+// A loop of few rounds over whole tensors is written out: so its ops are fused, and run on the kernels that they have
+// outside. Others run as one kernel (nest/routine.h).
+static bool unroll_for(MlirOperation op)
+{
+    enum { MAX_OPS = 2000, MAX_ROUNDS = 64 };
+    int64_t lo, hi, step;
+    body_count count = {0};
+    if (!constant_index(mlirOperationGetOperand(op, 0), &lo) || !constant_index(mlirOperationGetOperand(op, 1), &hi) ||
+        !constant_index(mlirOperationGetOperand(op, 2), &step) || step < 1)
+        return false;
+    mlirOperationWalk(op, count_op, &count, MlirWalkPreOrder);
+    int64_t rounds = hi > lo ? (hi - lo - 1) / step + 1 : 0, n = mlirOperationGetNumResults(op);
+    if (!count.whole || n > MAX_RESULTS || rounds > MAX_ROUNDS || rounds * count.n > MAX_OPS) return false;
+    MlirValue carried[MAX_RESULTS];
+    for (intptr_t i = 0; i < n; i++) carried[i] = mlirOperationGetOperand(op, i + 3);
+    op_builder b = op_builder_before(op);
+    for (int64_t round = 0; round < rounds; round++) {
+        MlirOperation copy = mlirOperationClone(op);
+        MlirBlock body = body_of(copy, 0);
+        MlirValue index = mlirBlockGetArgument(body, 0);
+        MlirNamedAttribute value =
+            mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("value")),
+                                  mlirIntegerAttrGet(mlirValueGetType(index), lo + round * step));
+        replace_value(index, build_value(&b, "arith.constant", mlirValueGetType(index), 0, NULL, 1, &value));
+        for (intptr_t i = 0; i < n; i++) replace_value(mlirBlockGetArgument(body, i + 1), carried[i]);
+        for (intptr_t i = 0; i < n; i++) carried[i] = mlirOperationGetOperand(mlirBlockGetTerminator(body), i);
+        move_ops(body, mlirOperationGetBlock(op), op);
+        mlirOperationDestroy(copy);
+    }
+    for (intptr_t i = 0; i < n; i++) replace_value(mlirOperationGetResult(op, i), carried[i]);
+    mlirOperationDestroy(op);
+    return true;
+}
+
+static void box_results(MlirOperation op, void *context)
+{
+    (void)context;
+    if (!op_name_starts_with(op, "scf.") || !op_is(mlirOperationGetParentOperation(op), "func.func")) return;
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++) {
+        MlirValue y = mlirOperationGetResult(op, i);
+        if (mlirTypeIsAShaped(mlirValueGetType(y)) || has_no_use(y)) continue;
+        op_builder b = op_builder_before(mlirOperationGetNextInBlock(op));
+        MlirValue box =
+            build_value(&b, "tensor.from_elements", tensor_of(0, NULL, mlirValueGetType(y)), 1, &y, 0, NULL);
+        MlirValue read = build_value(&b, "tensor.extract", mlirValueGetType(y), 1, &box, 0, NULL);
+        mlirValueReplaceAllUsesExcept(y, read, 1, (MlirOperation[]){defining_op(box)});
+    }
+}
+
+void regions_box_scalars(MlirOperation function) { for_each_op(function, box_results, NULL); }
 
 // ---- all
 
@@ -132,10 +214,16 @@ static void rewrite(MlirOperation op, void *context)
     if (op_is(op, "tensor.pad")) rewrite_pad(op);
 }
 
-static void rewrite_branch(MlirOperation op, void *context)
+// Of the function's own ops; what comes out of one may be one again.
+static void rewrite_branches(MlirOperation function)
 {
-    (void)context;
-    if (op_is(op, "scf.if")) rewrite_if(op);
+    MlirBlock entry = body_of(function, 0);
+    MlirOperation op = mlirBlockGetFirstOperation(entry), next;
+    for (; op.ptr; op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        bool done = (op_is(op, "scf.if") && rewrite_if(op)) || (op_is(op, "scf.for") && unroll_for(op));
+        if (done) next = mlirBlockGetFirstOperation(entry);
+    }
 }
 
 static void find_branch(MlirOperation op, void *found)
@@ -146,9 +234,10 @@ static void find_branch(MlirOperation op, void *found)
 wf_status regions_flatten(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err)
 {
     bool has_tosa = false;
+    TRY(tm_tensor_to_loops(c, function, err));
     for_each_op(function, find_branch, &has_tosa);
     if (has_tosa) TRY(compiler_run_passes(c, module, "builtin.module(func.func(tosa-to-scf))", err));
-    for_each_op(function, rewrite_branch, NULL); // outer ones first: what they held is visited after them
+    rewrite_branches(function);
     for_each_op(function, rewrite, NULL);
     return WF_OK;
 }
