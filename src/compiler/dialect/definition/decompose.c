@@ -14,13 +14,6 @@ static MlirValue reshape_result(MlirOperation op, MlirValue y)
     return reshape(&b, y, rank, dims, mlirOperationGetOperand(op, 0));
 }
 
-// In a loop or a branch single elements and slices are written in place (nest/routine.h).
-static bool is_in_place(MlirOperation op)
-{
-    return op_name_starts_with(mlirOperationGetParentOperation(op), "scf.") &&
-           (op_is(op, "tensor.insert") || op_is(op, "tensor.insert_slice") || op_is(op, "tensor.extract_slice"));
-}
-
 typedef struct run {
     compiler_context *c;
     bool (*keep)(MlirOperation op);
@@ -48,6 +41,13 @@ static void refuse(run *r, MlirOperation op)
         error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %.*s of this form %s", buffer_view(&where).data, (int)name.length,
                   name.data, has_open_size(op) ? "has no kernel for sizes that are not known" : "cannot be compiled");
     buffer_free(&where);
+}
+
+// In a loop or a branch single elements and slices are written in place (nest/routine.h).
+static bool is_in_place(MlirOperation op)
+{
+    return op_name_starts_with(mlirOperationGetParentOperation(op), "scf.") &&
+           (op_is(op, "tensor.insert") || op_is(op, "tensor.insert_slice") || op_is(op, "tensor.extract_slice"));
 }
 
 static void decompose(MlirOperation op, void *context)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "compiler/dialect/definition/definition.h"
+#include "compiler/frontend/mlir/tm_tensor_writer.h"
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/text.h"
 
