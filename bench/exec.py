@@ -15,6 +15,12 @@ Prints microseconds: medians of repeated calls inside one process each, compilat
     error        the largest difference of the results from upstream's, relative to their largest value
 
 Without files, those of test/graphs in f32; dynamic sizes are --rows. Needs numpy and Debian's mlir-22-tools.
+
+    bench/exec.py --shapes FOLDER [--names gpt2,bert] [--peer-threads 1,2] [--rounds 5] [--runs 5] [--cpu]
+
+times whole models instead, those that bench/shapes.py wrote to FOLDER, beside onnxruntime and PyTorch (peers.py): medians
+in milliseconds, welford's share of theirs, and the largest difference from PyTorch's result. --cpu: the processor's time,
+on a machine that does other things too. Needs onnxruntime, torch and transformers.
 """
 
 import argparse
@@ -27,6 +33,7 @@ from pathlib import Path
 
 import numpy
 
+import peers
 import upstream
 
 HERE = Path(__file__).resolve().parent
@@ -91,6 +98,15 @@ def measure(options, path, folder):
     return times, error(welford.compute(len(results)), wanted)
 
 
+def compare_models(options):
+    names = options.names.split(",") if options.names else sorted(p.parent.name for p in options.shapes.glob("*/graph.mlir"))
+    with tempfile.TemporaryDirectory() as folder:
+        def welford(path, arrays, threads):
+            return Welford(options.build, path, arrays, threads, Path(folder))
+        peers.table(options.shapes, names, welford, [int(n) for n in options.peer_threads.split(",")], options.rounds,
+                    options.runs, options.cpu)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=HERE.parent / "build")
@@ -98,8 +114,16 @@ def main():
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--shapes", type=Path)
+    parser.add_argument("--names")
+    parser.add_argument("--peer-threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
+    if options.shapes:
+        compare_models(options)
+        return
     head = ["file", "upstream", "fused", "no raise", "no fuse", "welford", "upstream x", "fused x", "no raise x", "error"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     with tempfile.TemporaryDirectory() as folder:

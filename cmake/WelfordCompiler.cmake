@@ -15,7 +15,15 @@ target_include_directories(welford_mlir SYSTEM INTERFACE "${WELFORD_LLVM_DIR}/in
 target_link_libraries(welford_mlir INTERFACE
     -Wl,--start-group ${mlir_c_libraries} -Wl,--end-group ${MLIR_LIBRARY} ${LLVM_LIBRARY} stdc++ m Threads::Threads)
 
-add_library(welford_compiler_objects OBJECT ${compiler_sources})
+# The definitions of ops are part of the library.
+set(wf_mlir "${PROJECT_SOURCE_DIR}/src/compiler/dialect/wf.mlir")
+set(wf_mlir_source "${PROJECT_BINARY_DIR}/wf_mlir.c")
+add_custom_command(OUTPUT "${wf_mlir_source}"
+    COMMAND "${CMAKE_COMMAND}" "-DINPUT=${wf_mlir}" "-DOUTPUT=${wf_mlir_source}" -DNAME=wf_mlir
+        -DHEADER=compiler/dialect/wf_mlir.h -P "${CMAKE_CURRENT_LIST_DIR}/embed.cmake"
+    DEPENDS "${wf_mlir}" "${CMAKE_CURRENT_LIST_DIR}/embed.cmake" VERBATIM)
+
+add_library(welford_compiler_objects OBJECT ${compiler_sources} "${wf_mlir_source}")
 set_target_properties(welford_compiler_objects PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
 target_link_libraries(welford_compiler_objects PUBLIC welford_core welford_mlir)
 

@@ -224,8 +224,6 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
     TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
     TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
-    if (decompose_needs_sizes(function, keep))
-        return error_set(err, WF_ERROR_UNSUPPORTED, "an op has no kernel for sizes that are not known");
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);

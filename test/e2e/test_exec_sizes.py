@@ -56,6 +56,23 @@ def test_a_norm_of_three_sizes_is_compiled_once(sized, monkeypatch):
     assert "2x?x768" in f.run(other).failed(2).stderr
 
 
+def test_definitions_take_any_size(sized):
+    """Ops without a kernel of their own in graphs: written out by their definitions, rows of any number."""
+    t = "tensor<?x?x48xf32>"
+    f = sized(f"""func.func @main(%x: {t}, %u: {t}) -> ({t}, {t}) {{
+  %s = "wf.softmax"(%x) : ({t}) -> {t}
+  %g = "wf.glu"(%s, %u) {{activation = "silu"}} : ({t}, {t}) -> {t}
+  return %s, %g : {t}, {t}
+}}""")
+    for shape in ((2, 5, 48), (1, 1, 48), (3, 17, 48)):
+        x, u = (RNG.standard_normal(shape, dtype="f4") for _ in range(2))
+        assert sizes_of(f.run(x, u, n_results=2, options=["--report"]).ok()) == "any"
+        soft = np.exp(x.astype("f8")) / np.exp(x.astype("f8")).sum(-1, keepdims=True)
+        s, g = f(x, u, n_results=2)
+        assert np.abs(s - soft).max() < 1e-6 and np.abs(g - soft / (1 + np.exp(-soft)) * u).max() < 1e-6
+        assert f.programs() == 1
+
+
 MLP = """func.func @main(%x: tensor<?x?x48xf32>, %r: tensor<?x?x32xf32>) -> (tensor<?x?x32xf32>, tensor<?x?xf32>) {{
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "compiler/dialect/wf.h"
+#include "compiler/dialect/wf_mlir.h"
 
 static MlirLogicalResult keep_diagnostic(MlirDiagnostic diagnostic, void *user)
 {
@@ -72,6 +73,7 @@ wf_status compiler_context_create(compiler_context *c, wf_error *err)
 void compiler_context_destroy(compiler_context *c)
 {
     if (mlirContextIsNull(c->mlir)) return;
+    if (c->definitions.ptr) mlirModuleDestroy(c->definitions);
     mlirContextDetachDiagnosticHandler(c->mlir, c->handler);
     mlirContextDestroy(c->mlir);
     c->mlir = (MlirContext){0};
@@ -89,6 +91,18 @@ wf_status compiler_context_end_watch(compiler_context *c, bool good, const char 
     compiler_context_watch(c, NULL);
     if (good) return WF_OK;
     return seen ? WF_ERROR_COMPILE : error_set(err, WF_ERROR_COMPILE, "%s", reason);
+}
+
+wf_status compiler_context_definitions(compiler_context *c, MlirModule *definitions, wf_error *err)
+{
+    wf_error reason = {0};
+    if (!c->definitions.ptr) {
+        compiler_context_watch(c, &reason);
+        c->definitions = mlirModuleCreateParse(c->mlir, mlirStringRefCreate(wf_mlir, wf_mlir_bytes));
+        compiler_context_watch(c, NULL);
+    }
+    *definitions = c->definitions;
+    return c->definitions.ptr ? WF_OK : error_set(err, WF_ERROR_COMPILE, "wf.mlir: %s", reason.message);
 }
 
 wf_status compiler_run_passes(compiler_context *c, MlirModule module, const char *pipeline, wf_error *err)

@@ -1,3 +1,4 @@
+#include "compiler/dialect/definition/definition.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/mlir/text.h"
 
@@ -51,20 +52,33 @@ static void replace_columns(MlirValue all, int64_t first, MlirValue part)
     }
 }
 
+// The residual with the shape of y; null where sizes are not known.
+static MlirValue shape_residual(op_builder *b, MlirValue residual, MlirValue y)
+{
+    int64_t shape[MAX_RANK];
+    for (int d = 0; d < rank_of(y); d++) shape[d] = dim_of(y, d);
+    if (!mlirShapedTypeHasStaticShape(mlirValueGetType(y))) return (MlirValue){0};
+    return reshape(b, residual, rank_of(y), shape, (MlirValue){0});
+}
+
 static void unfuse_linear(MlirOperation op, const linear_op *linear, unfused *count)
 {
-    if (linear->n_weights < 2 || linear->residual.ptr) return;
-    MlirValue result = linear->y.value, products[LINEAR_MAX_WEIGHTS], whole;
+    if (linear->n_weights < 2) return;
+    MlirValue result = linear->y.value, residual = linear->residual, products[LINEAR_MAX_WEIGHTS], whole;
     int rank = rank_of(result);
     int64_t shape[MAX_RANK], first = 0;
     if (rank > MAX_RANK) return;
+    op_builder b = op_builder_before(op);
+    if (residual.ptr) residual = shape_residual(&b, residual, result);
+    if (linear->residual.ptr && !residual.ptr) return;
     *(linear->glu ? &count->linear_swiglu : &count->qkv) += 1;
     for (int d = 0; d < rank; d++) shape[d] = dim_of(result, d);
-    op_builder b = op_builder_before(op);
     for (int i = 0; i < linear->n_weights; i++) {
         linear_op one = {.x = linear->x, .weights = {linear->weights[i]}, .biases = {linear->biases[i]}};
         shape[rank - 1] = dim_of(linear->weights[i], 0);
         one.y.type = tensor_of(rank, shape, element_type_of(result));
+        if (residual.ptr)
+            one.residual = build_slice(&b, residual, first, tensor_of(rank, shape, element_type_of(residual)));
         products[i] = linear_write(&b, &one);
         if (!linear->glu) replace_columns(result, first, products[i]);
         first += shape[rank - 1];

@@ -14,7 +14,10 @@ static value like(builder *b, value x, double c) { return const_f(b, mlirValueGe
 
 static value bits_of(builder *b, value x) { return bitcast(b, x, with_element(b, mlirValueGetType(x), b->i64)); }
 
-static value float_of(builder *b, value bits) { return bitcast(b, bits, with_element(b, mlirValueGetType(bits), b->f64)); }
+static value float_of(builder *b, value bits)
+{
+    return bitcast(b, bits, with_element(b, mlirValueGetType(bits), b->f64));
+}
 
 // c[0] + c[1] x + ... + c[n-1] x^(n-1)
 static value polynomial(builder *b, value x, const double *c, int n)
@@ -26,7 +29,10 @@ static value polynomial(builder *b, value x, const double *c, int n)
 
 static value sign_of(builder *b, value x) { return and_i(b, bits_of(b, x), INT64_MIN); }
 
-static value with_sign(builder *b, value magnitude, value sign) { return float_of(b, or_(b, bits_of(b, magnitude), sign)); }
+static value with_sign(builder *b, value magnitude, value sign)
+{
+    return float_of(b, or_(b, bits_of(b, magnitude), sign));
+}
 
 static value is(builder *b, compare how, value x, double c) { return cmp_f(b, how, x, like(b, x, c)); }
 
@@ -39,8 +45,8 @@ static value keep_nan(builder *b, value x, value y) { return select_(b, cmp_f(b,
 static value exp2_of(builder *b, value t)
 {
     // (2^r - 1) / r, |r| <= 1/2: 5.4e-14
-    static const double P[] = {0.69314718055994706,   0.24022650695813036,    0.055504108664538511,
-                               0.0096181291593940774, 0.0013333558223689729,  0.00015403455859286375,
+    static const double P[] = {0.69314718055994706,    0.24022650695813036,    0.055504108664538511,
+                               0.0096181291593940774,  0.0013333558223689729,  0.00015403455859286375,
                                1.5252658250086704e-05, 1.3255223176855679e-06, 1.0208833600700018e-07};
     t = min_f(b, max_f(b, t, like(b, t, -200)), like(b, t, 200));
     value rounded = add_f(b, t, like(b, t, ROUNDING)), r = sub_f(b, t, sub_f(b, rounded, like(b, t, ROUNDING)));
@@ -52,8 +58,8 @@ static value exp2_of(builder *b, value t)
 static value expm1_of(builder *b, value x)
 {
     // (e^r - 1) / r, |r| <= ln2 / 2: 7.8e-14
-    static const double P[] = {0.99999999999998856,   0.49999999999800371,    0.16666666666948687,
-                               0.041666666889477823,  0.0083333332287602643,  0.0013888821913553373,
+    static const double P[] = {0.99999999999998856,    0.49999999999800371,    0.16666666666948687,
+                               0.041666666889477823,   0.0083333332287602643,  0.0013888821913553373,
                                0.00019841375464853009, 2.4876055376317102e-05, 2.7555572517175093e-06};
     value kept = min_f(b, max_f(b, x, like(b, x, -150)), like(b, x, 150));
     value rounded = fma_(b, kept, like(b, x, M_LOG2E), like(b, x, ROUNDING));
@@ -147,7 +153,10 @@ static value do_cbrt(builder *b, value x)
 
 // ---- powers
 
-static value xor_of(builder *b, value condition) { return xor_(b, condition, const_int(b, mlirValueGetType(condition), -1)); }
+static value xor_of(builder *b, value condition)
+{
+    return xor_(b, condition, const_int(b, mlirValueGetType(condition), -1));
+}
 
 // As C's pow: 1 where x is 1 or y is 0, NaN where x < 0 and y is no whole number, the sign of x where y is odd.
 static value do_pow(builder *b, value x, value y)
@@ -160,8 +169,9 @@ static value do_pow(builder *b, value x, value y)
     value sum = add_f(b, size, like(b, x, 0x1p52)), small = is(b, CMP_LT, size, 0x1p24);
     value whole = cmp_f(b, CMP_EQ, sub_f(b, sum, like(b, x, 0x1p52)), size);
     whole = or_(b, whole, xor_of(b, small));
-    value odd = and_(b, cmp_i(b, CMP_NE, and_i(b, bits_of(b, sum), 1), const_int(b, mlirValueGetType(bits_of(b, x)), 0)),
-                     and_(b, whole, small));
+    value odd =
+        and_(b, cmp_i(b, CMP_NE, and_i(b, bits_of(b, sum), 1), const_int(b, mlirValueGetType(bits_of(b, x)), 0)),
+             and_(b, whole, small));
     value negative = select_(b, odd, sign_of(b, x), const_int(b, mlirValueGetType(bits_of(b, x)), 0));
     power = with_sign(b, power, negative);
     value outside = and_(b, and_(b, is(b, CMP_LT, x, 0), is(b, CMP_GT, x, -INFINITY)), xor_of(b, whole));
@@ -192,13 +202,19 @@ static value sin_near(builder *b, value r)
     static const double P[] = {-0.16666666666627986, 0.008333333324613678, -0.00019841263457902054,
                                2.7555279231209032e-06, -2.4755903397944462e-08}; // 5.4e-15
     value square = mul_f(b, r, r);
-    return fma_(b, mul_f(b, r, square), polynomial(b, square, P, 5), r);
+    value y = fma_(b, mul_f(b, r, square), polynomial(b, square, P, 5), r);
+    return select_(b, is(b, CMP_EQ, r, 0), r, y); // -0 stays
 }
 
 static value cos_near(builder *b, value r)
 {
-    static const double P[] = {1, -0.5, 0.041666666666595298, -0.0013888888877371987, 2.4801580573580403e-05,
-                               -2.7555494625542035e-07, 2.0643063643981162e-09}; // 9.4e-17
+    static const double P[] = {1,
+                               -0.5,
+                               0.041666666666595298,
+                               -0.0013888888877371987,
+                               2.4801580573580403e-05,
+                               -2.7555494625542035e-07,
+                               2.0643063643981162e-09}; // 9.4e-17
     return polynomial(b, mul_f(b, r, r), P, 7);
 }
 
@@ -231,8 +247,9 @@ static value do_tan(builder *b, value x)
 static value atan_of_ratio(builder *b, value above, value below)
 {
     // (atan t / t - 1) / t^2 in t^2, |t| <= tan(pi/8): 2.7e-14
-    static const double P[] = {-0.33333333331696469, 0.19999999685522687,   -0.14285693591064394,  0.11110449864693543,
-                               -0.090791360977543645, 0.075685294954142973, -0.058910204589528059, 0.030894149692072954};
+    static const double P[] = {-0.33333333331696469,  0.19999999685522687,   -0.14285693591064394,
+                               0.11110449864693543,   -0.090791360977543645, 0.075685294954142973,
+                               -0.058910204589528059, 0.030894149692072954};
     static const double TAN_8 = 0.41421356237309505, TAN_3_8 = 2.4142135623730950;
     // turned by pi/4 or pi/2 towards 0
     value near = cmp_f(b, CMP_LE, above, mul_f(b, below, like(b, above, TAN_8)));
@@ -258,11 +275,11 @@ static value do_atan2(builder *b, value y, value x)
     value both_inf = and_(b, is(b, CMP_EQ, above, INFINITY), is(b, CMP_EQ, below, INFINITY));
     above = select_(b, both_inf, one, above);
     below = select_(b, or_(b, both_inf, both_zero), one, below);
-    value angle = atan_of_ratio(b, above, below);
+    value turn = atan_of_ratio(b, above, below);
     value left = cmp_i(b, CMP_LT, bits_of(b, x), const_int(b, mlirValueGetType(bits_of(b, x)), 0));
-    angle = select_(b, left, sub_f(b, like(b, x, M_PI), angle), angle);
-    angle = with_sign(b, angle, sign_of(b, y));
-    return keep_nan(b, x, keep_nan(b, y, angle));
+    turn = select_(b, left, sub_f(b, like(b, x, M_PI), turn), turn);
+    turn = with_sign(b, turn, sign_of(b, y));
+    return keep_nan(b, x, keep_nan(b, y, turn));
 }
 
 // asin x = atan(x / sqrt(1 - x^2)), of a negative root NaN.
@@ -285,9 +302,9 @@ static value do_acos(builder *b, value x)
 static value do_erfc(builder *b, value x)
 {
     // 3.2e-11 for x <= 10.2, where the result is less than the least float
-    static const double P[] = {0.1790011511809147,    -0.32623356014602661,   0.24560380195526066,
-                               -0.15011593102971205,  0.071665828811642046,   -0.024392583884237252,
-                               0.0042692150399069161, 0.00070832721763922871, -0.0005972925646019968,
+    static const double P[] = {0.1790011511809147,     -0.32623356014602661,   0.24560380195526066,
+                               -0.15011593102971205,   0.071665828811642046,   -0.024392583884237252,
+                               0.0042692150399069161,  0.00070832721763922871, -0.0005972925646019968,
                                4.3258554899944799e-05, 6.3953685793581973e-05, -9.5471686756772738e-06,
                                -6.694597072071929e-06};
     value a = min_f(b, abs_f(b, x), like(b, x, 12));

@@ -6,7 +6,6 @@
 #include "compiler/mlir/op.h"
 #include "compiler/mlir/text.h"
 #include "compiler/nest/body.h"
-#include "compiler/nest/functions.h"
 #include "runtime/math_table.h"
 
 // Calls a function of the table, lane by lane, in double precision.
@@ -35,7 +34,7 @@ static value call_function(body *e, int index, int n, const value *arguments)
     return result;
 }
 
-// x^k for a small whole k.
+// x^k for a whole k.
 static value whole_power(builder *b, value x, int64_t k)
 {
     type t = mlirValueGetType(x);
@@ -48,11 +47,20 @@ static value whole_power(builder *b, value x, int64_t k)
     return k < 0 ? div_f(b, const_f(b, t, 1), y) : y;
 }
 
-// The number that a scalar outside or inside the body always is.
-static bool constant_of(MlirValue v, double *number)
+// The number that a scalar outside or inside the body always is, also as an element of a constant tensor that is one
+// number all over.
+static bool constant_of(const body *e, MlirValue v, double *number)
 {
-    MlirAttribute a =
-        op_is(defining_op(v), "arith.constant") ? op_attribute(defining_op(v), "value") : (MlirAttribute){0};
+    MlirOperation op = defining_op(v);
+    MlirAttribute a = op_is(op, "arith.constant") ? op_attribute(op, "value") : (MlirAttribute){0};
+    if (mlirValueIsABlockArgument(v) && e->n->body.ptr && mlirBlockEqual(mlirBlockArgumentGetOwner(v), e->n->body)) {
+        intptr_t i = mlirBlockArgumentGetArgNumber(v);
+        const access *in = i < e->n->n_in ? &e->n->in[i] : NULL;
+        if (in && in->kind == ACCESS_SCALAR && in->scalar.ptr) return constant_of(e, in->scalar, number);
+        if (in && in->kind == ACCESS_SCALAR) a = in->constant;
+    }
+    if (op_is(op, "arith.truncf") || op_is(op, "arith.extf") || op_is(op, "arith.sitofp"))
+        return constant_of(e, mlirOperationGetOperand(op, 0), number);
     if (a.ptr && mlirAttributeIsAFloat(a)) {
         *number = mlirFloatAttrGetValueDouble(a);
         return true;
@@ -62,19 +70,75 @@ static bool constant_of(MlirValue v, double *number)
     return true;
 }
 
+// x^k for a k that is whole or half of an odd number: products, and a root. Up to x^4 they are rounded to 2 ulp; longer
+// ones of f32, and those that may leave the range on their way, are made in f64.
+static value constant_power(builder *b, value x, double k)
+{
+    type t = mlirValueGetType(x), wide = with_element(b, t, b->f64);
+    bool whole = k == (double)(int64_t)k, f32 = mlirTypeEqual(element_of(t), b->f32);
+    if (whole && k >= -1 && k <= 4) return whole_power(b, x, (int64_t)k);
+    if (k == 0.5) return sqrt_f(b, x);
+    if (k == -0.5) return div_f(b, const_f(b, t, 1), sqrt_f(b, x));
+    if (f32) x = ext_f(b, x, wide);
+    value y = {0};
+    if (whole) {
+        y = whole_power(b, x, (int64_t)k);
+    } else {
+        double size = k < 0 ? -k : k;
+        y = mul_f(b, whole_power(b, x, (int64_t)size), sqrt_f(b, x));
+        if (k < 0) y = div_f(b, const_f(b, mlirValueGetType(x), 1), y);
+    }
+    return f32 ? trunc_f(b, y, t) : y;
+}
+
+static bool has_constant_power(double k, bool f32)
+{
+    double most = f32 ? 64 : 4;
+    return k >= -most && k <= most && 2 * k == (double)(int64_t)(2 * k);
+}
+
+static bool is_f32(const body *e, value x) { return mlirTypeEqual(element_of(mlirValueGetType(x)), e->b->f32); }
+
 static value run_power(body *e, MlirOperation op, const value *x)
 {
     builder *b = e->b;
     double k;
-    type t = mlirValueGetType(x[0]);
-    if (constant_of(mlirOperationGetOperand(op, 1), &k)) {
-        if (k >= -8 && k <= 8 && k == (double)(int)k) return whole_power(b, x[0], (int64_t)k);
-        if (k == 0.5) return sqrt_f(b, x[0]);
-        if (k == -0.5) return div_f(b, const_f(b, t, 1), sqrt_f(b, x[0]));
-    }
+    bool f32 = is_f32(e, x[0]);
+    if (constant_of(e, mlirOperationGetOperand(op, 1), &k) && has_constant_power(k, f32))
+        return constant_power(b, x[0], k);
     value arguments[] = {x[0], x[1]};
-    if (op_is(op, "math.fpowi")) arguments[1] = int_to_f(b, x[1], t);
-    return call_function(e, math_find("pow"), 2, arguments);
+    if (op_is(op, "math.fpowi")) arguments[1] = int_to_f(b, x[1], mlirValueGetType(x[0]));
+    return f32 ? math_by_name(b, "pow", arguments) : call_function(e, math_find("pow"), 2, arguments);
+}
+
+// Vectors where all lanes are near enough, else lane by lane.
+static value run_angle(body *e, const char *name, value x)
+{
+    builder *b = e->b;
+    type t = mlirValueGetType(x);
+    value far = cmp_f(b, CMP_GE, abs_f(b, x), const_f(b, t, MATH_MAX_ANGLE));
+    if (e->lanes > 1) {
+        MlirType bits = mlirIntegerTypeGet(b->ctx, (unsigned)e->lanes);
+        far = cmp_i(b, CMP_NE, bitcast(b, far, bits), const_int(b, bits, 0));
+    }
+    branch br;
+    if_begin(b, &br, far, 1, &t);
+    value y = call_function(e, math_find(name), 1, &x);
+    if_else(b, &br, &y);
+    y = math_by_name(b, name, &x);
+    if_end(b, &br, &y);
+    return br.results[0];
+}
+
+// Half away from zero.
+static value round_away(builder *b, value x)
+{
+    type t = mlirValueGetType(x);
+    value whole = op1(b, "math.trunc", t, 1, &x, 0, NULL);
+    value sides[] = {const_f(b, t, 1), x};
+    value next = add_f(b, whole, op1(b, "math.copysign", t, 2, sides, 0, NULL));
+    value half = cmp_f(b, CMP_GE, abs_f(b, sub_f(b, x, whole)), const_f(b, t, 0.5));
+    return select_(b, half, next, whole);
 }
 
 static value clone(body *e, MlirOperation op, MlirType result, intptr_t n, const value *operands)
@@ -128,14 +192,16 @@ static value run_math(body *e, MlirOperation op, MlirType result, intptr_t n, co
     builder *b = e->b;
     if (is_plain_math(op)) return clone(e, op, result, n, x);
     if (op_is(op, "math.powf") || op_is(op, "math.fpowi")) return run_power(e, op, x);
-    bool f32 = mlirTypeEqual(element_of(mlirValueGetType(x[0])), b->f32);
+    bool f32 = is_f32(e, x[0]);
     if (f32 && op_is(op, "math.exp")) return math_exp(b, x[0]);
     if (f32 && op_is(op, "math.tanh")) return math_tanh(b, x[0]);
-    if (f32 && op_is(op, "math.erf")) return function_erf(b, x[0]);
-    if (f32 && op_is(op, "math.log")) return function_log(b, x[0]);
+    if (f32 && op_is(op, "math.erf")) return math_erf(b, x[0]);
+    if (op_is(op, "math.round")) return round_away(b, x[0]);
     char name[32];
     MlirStringRef full = mlirIdentifierStr(mlirOperationGetName(op));
     snprintf(name, sizeof name, "%.*s", (int)full.length - 5, full.data + 5);
+    if (f32 && math_is_of_angle(name)) return run_angle(e, name, x[0]);
+    if (f32 && math_has(name)) return math_by_name(b, name, x);
     int index = math_find(name);
     if (index < 0 || math_arguments(index) != n) return body_refuse(e, op, " cannot be compiled");
     return call_function(e, index, (int)n, x);

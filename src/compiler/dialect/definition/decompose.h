@@ -1,4 +1,4 @@
-// The wf ops written out in linalg: what they mean, op by op, in a form that any compiler understands.
+// The wf ops written out in linalg: what they mean, op by op, in a form that any compiler understands (wf.mlir).
 //
 // It is the definition that the kernels are held to, and the way in which ops run that no kernel takes (a type, a rank,
 // a mask that is rare). Some ops of TOSA, tensor and linalg that upstream does not lower are defined too.
@@ -7,11 +7,8 @@
 
 #include "compiler/dialect/context.h"
 
-// Whether some op that would be replaced has a size that is not fixed.
-bool decompose_needs_sizes(MlirOperation function, bool (*keep)(MlirOperation op));
-
-// Replaces every op with a definition that `keep` (may be NULL: none) does not want. Sizes must be fixed. A wf op
-// without a definition here is WF_ERROR_UNSUPPORTED with its name and location.
+// Replaces every op with a definition that `keep` (may be NULL: none) does not want. A wf op without a definition, or
+// with sizes that are not known where its definition needs them, is WF_ERROR_UNSUPPORTED with its name and location.
 wf_status decompose_function(compiler_context *c, MlirOperation function, bool (*keep)(MlirOperation op),
                              wf_error *err);
 
