@@ -27,6 +27,8 @@ BELOW_THE_HEADER = {
     "info.c": ("format/checkpoint_open.h session/model.h", "what a file holds, also one that cannot be run"),
     "info_bundle.c": ("runtime/program/executable.h", "the programs of a .wf file"),
     "info_bundle.h": ("format/bundle.h", "the programs of a .wf file"),
+    "info_json.c": ("session/model.h", "what a file holds"),
+    "info_summary.h": ("format/bundle.h format/checkpoint.h", "what a file holds"),
     "info_value.h": ("format/metadata.h", "what a file holds"),
     "opt.c": ("runtime/compiler.h", "graphs through passes"),
     "profile.c": ("runtime/weight/weight_type.h", "the time of each kernel"),
