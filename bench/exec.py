@@ -37,7 +37,7 @@ import peers
 import upstream
 
 HERE = Path(__file__).resolve().parent
-NO_FUSE = "--no-fuse=qkv,linear-swiglu,linear-residual,residual-norm,norm-linear,attention"
+NO_FUSE = "--no-fuse=qkv,linear-swiglu,linear-residual,residual-norm,attention"
 
 
 def default_files():

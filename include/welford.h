@@ -202,6 +202,10 @@ const float *wf_session_logits(const wf_session *session, int64_t row);
 // Forgets all but the first n_past tokens. WF_ERROR_USAGE when there are fewer.
 wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err);
 
+// Whether wf_generate guesses tokens from what the sequence says already and evaluates several at once where that pays
+// (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
+wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
+
 // How unlikely next[i] was after the token of row i of the logits: nll[i] = -log softmax(row i)[next[i]], in f64.
 // WF_ERROR_USAGE: fewer rows than n, or an id outside the vocabulary.
 wf_status wf_session_score(const wf_session *session, const int32_t *next, int64_t n, double *nll, wf_error *err);
@@ -252,7 +256,8 @@ void wf_sampler_free(wf_sampler *sampler);
 
 // Draws a token from logits [n_vocab] f32. WF_ERROR_FORMAT when one is not a number.
 wf_status wf_sampler_pick(wf_sampler *sampler, const float *logits, int32_t *token, wf_error *err);
-// Tells the repeat penalty of a token that the sequence now holds. wf_generate does so itself.
+// Tells that the sequence now holds a token: the repeat penalty looks at the last ones, and the random number of the next
+// pick follows from the seed and their count. wf_generate does so itself.
 void wf_sampler_accept(wf_sampler *sampler, int32_t token);
 uint64_t wf_sampler_seed(const wf_sampler *sampler); // the seed in use
 
@@ -274,6 +279,7 @@ typedef struct wf_generation {
     double decode_seconds;      // from the first token on
     int64_t n_decoded;          // evaluations in decode_seconds: n_generated - 1, or n_generated after WF_FINISH_STOP
     double first_token_seconds; // from the call to the first token
+    int64_t n_guesses, n_right; // of speculation: tokens evaluated on trial, and how many of them came
 } wf_generation;
 
 // Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1

@@ -1,5 +1,6 @@
 // The ceilings as a program, so that they run like a model's kernels do: by the same walker, on the same threads.
 
+#include "base/cores.h"
 #include "compiler/codegen/object.h"
 #include "compiler/dialect/context.h"
 #include "compiler/export.h"
@@ -53,14 +54,18 @@ wf_status welford_ceilings(const cpu_features *cpu, buffer *image, wf_error *err
 {
     compiler_context c;
     builder b;
-    buffer object = {0};
-    const char *names[CEILING_COUNT];
+    buffer names[CEILING_COUNT] = {{0}};
+    const char *kernels[CEILING_COUNT];
     program_call calls[CEILING_COUNT];
+    bool complete = true;
     TRY(compiler_context_create(&c, err));
     builder_init(&b, c.mlir, cpu);
     for (int i = 0; i < CEILING_COUNT; i++) {
-        names[i] = ceiling_name((ceiling_kind)i);
-        ceiling_build(&b, (ceiling_kind)i);
+        const ceiling_kernel k = {(ceiling_kind)i};
+        kernel_write_name(&CEILING_KERNEL, &k, &names[i]);
+        complete = complete && !names[i].failed;
+        kernels[i] = buffer_view(&names[i]).data;
+        if (complete) CEILING_KERNEL.build(&b, &k, kernels[i]);
     }
     make_calls(calls, &b.target);
     const program p = {.name = "ceilings",
@@ -69,13 +74,12 @@ wf_status welford_ceilings(const cpu_features *cpu, buffer *image, wf_error *err
                        .n_areas = FUNCTION_ARRAYS,
                        .areas = AREAS,
                        .n_kernels = CEILING_COUNT,
-                       .kernels = names,
+                       .kernels = kernels,
                        .n_calls = CEILING_COUNT,
                        .calls = calls};
-    wf_status status = object_emit(&c, b.module, cpu, &object, NULL, err);
-    if (status == WF_OK) executable_write(&p, &(view){object.data, object.len}, 1, (view){0}, image);
-    if (status == WF_OK && image->failed) status = error_memory(err, object.len);
-    buffer_free(&object);
+    wf_status status = complete ? program_emit(&c, &p, b.module, cpu, cores_usable(), (view){0}, image, err)
+                                : error_memory(err, sizeof names);
+    for (int i = 0; i < CEILING_COUNT; i++) buffer_free(&names[i]);
     mlirModuleDestroy(b.module);
     compiler_context_destroy(&c);
     return status;

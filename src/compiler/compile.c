@@ -21,6 +21,8 @@ static wf_status check_options(const compile_options *options, wf_error *err)
     return runner_check_names(options->no_fuse, "no-fuse", "fusion", pass_is_fusion, err);
 }
 
+static const char *why_no_kernel(MlirOperation op) { return lower_why_not(op, GRAPH_OF_SEQUENCE); }
+
 static wf_status compile_graph(compiler_context *c, const checkpoint *file, const model_facts *facts, MlirModule module,
                                const compile_options *options, buffer *image, wf_error *err)
 {
@@ -35,6 +37,7 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
                       .fuse = options->fuse,
                       .no_fuse = options->no_fuse,
                       .print_ir_after = options->print_ir_after,
+                      .back_end = why_no_kernel,
                       .notes = &notes};
     wf_status status = runner_finish_step(&r, "frontend", err);
     if (status == WF_OK) status = runner_run_passes(&r, &p.memory, &p.fusions, &p.n_fusions, err);

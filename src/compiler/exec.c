@@ -2,8 +2,8 @@
 //
 //   read, choose the entry, inline what it calls      graph_file_read
 //   bind the shapes, flatten branches                 bind.h, regions.h
-//   raise to wf ops, fuse them                        raise/, pass/
-//   take apart what no kernel takes                   unfuse.h, decompose.h
+//   raise to wf ops, fuse them                        raise/, fuse/
+//   take apart what no kernel takes                   decompose.h; unfuse.h: ops that came fused in the file
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 lower/lower.h
 //   machine code                                      codegen/object.h
@@ -183,23 +183,15 @@ static wf_status check_options(const function_options *o, wf_error *err)
     return runner_check_names(o->print_ir_after, "print-ir-after", "step", is_step, err);
 }
 
-static const char SWITCHED_OFF[] = "kernels are switched off";
+static const char *why_no_kernel(MlirOperation op) { return lower_why_not(op, GRAPH_ON_ARRAYS); }
 
-// What the report of a fusion says, after `n` of its ops were taken apart again.
-static wf_status take_back(program *p, const char *name, uint32_t n, const char *why, wf_error *err)
+static const char *why_switched_off(MlirOperation op)
 {
-    for (uint32_t i = 0; n && i < p->n_fusions; i++) {
-        program_fusion *fusion = (program_fusion *)(uintptr_t)&p->fusions[i]; // ours until it is handed out
-        if (strcmp(fusion->name, name)) continue;
-        buffer text = {0};
-        buffer_printf(&text, "%s%s%u %s", fusion->why, *fusion->why ? "; " : "", n, why);
-        fusion->fused -= n < fusion->fused ? n : fusion->fused;
-        fusion->why = arena_strdup(&p->memory, buffer_view(&text));
-        buffer_free(&text);
-        if (!fusion->why) return error_memory(err, 0);
-    }
-    return WF_OK;
+    (void)op;
+    return "kernels are switched off";
 }
+
+static bool has_kernel(MlirOperation op) { return !why_no_kernel(op); }
 
 static wf_status fuse_elementwise(const runner *r, MlirOperation function, wf_error *err)
 {
@@ -218,12 +210,8 @@ static wf_status lower(const runner *r, MlirOperation function, bool raise, prog
         TRY(runner_raise(r, err));
         TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     }
-    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? lower_has_kernel : NULL;
-    const unfused undone = unfuse_function(function, keep);
-    const char *linear = "several weights whose kernel wants constants of f32, f16 or bf16";
-    TRY(take_back(out, "qkv", undone.qkv, keep ? linear : SWITCHED_OFF, err));
-    TRY(take_back(out, "linear-swiglu", undone.linear_swiglu, keep ? linear : SWITCHED_OFF, err));
-    TRY(take_back(out, "residual-norm", undone.residual_norm, keep ? "no kernel for its types" : SWITCHED_OFF, err));
+    bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? has_kernel : NULL;
+    unfuse_function(function, keep); // what came fused in the file
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
     pads_keep(function);
@@ -387,6 +375,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                 .no_fuse = o->no_fuse,
                 .print_ir_after = o->print_ir_after,
                 .notes = notes};
+    r.back_end = runner_has(&r, "kernels") ? why_no_kernel : why_switched_off;
     buffer reason = {0};
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);

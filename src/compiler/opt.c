@@ -3,7 +3,7 @@
 #include "compiler/dialect/wf.h"
 #include "compiler/export.h"
 #include "compiler/frontend/mlir/graph_file.h"
-#include "compiler/kernel/kernels.h"
+#include "compiler/registry.h"
 #include "compiler/runner.h"
 #include "runtime/compiler.h"
 
@@ -118,15 +118,16 @@ wf_status welford_list(buffer *out, wf_error *err)
     for (const rule *r = RULES; r->name; r++) buffer_printf(out, "  %-22s %s\n", r->name, r->help);
     buffer_printf(out, "\nfuse: wf ops to bigger wf ops, each with a switch\n");
     for (const pass *p = PASSES; p->name; p++)
-        if (p->group == PASS_FUSE) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
+        if (p->group == PASS_FUSE)
+            buffer_printf(out, "  %-22s %s%s%s%s\n", p->name, p->help, p->other ? " (also: " : "",
+                          p->other ? p->other : "", p->other ? ")" : "");
     buffer_printf(out, "\nlower: wf ops to the forms that kernels take\n");
     for (const pass *p = PASSES; p->name; p++)
         if (p->group == PASS_LOWER) buffer_printf(out, "  %-22s %s\n", p->name, p->help);
     buffer_printf(out, "\nops: of the wf dialect (docs/wf.md)\n");
     wf_list_ops(out);
-    buffer_printf(out,
-                  "\nkernels: what programs call, each specialised to its sizes and the CPU (src/compiler/kernel)\n");
+    buffer_printf(out, "\nkernels: what programs call, each specialised to its sizes and the CPU (src/compiler)\n");
     for (const kernel_kind *const *k = KERNELS; *k; k++)
-        buffer_printf(out, "  %-16s %-12s %s\n", (*k)->name, (*k)->file, (*k)->help);
+        buffer_printf(out, "  %-18s %-36s %s\n", (*k)->name, (*k)->file, (*k)->help);
     return out->failed ? error_memory(err, out->len) : WF_OK;
 }

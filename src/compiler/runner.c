@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+static bool has_pass(const runner *r, const pass *which)
+{
+    return (!r->fuse || list_has_pass(r->fuse, which)) && !list_has_pass(r->no_fuse, which);
+}
+
 bool runner_has(const runner *r, const char *name)
 {
     return (!r->fuse || list_has(r->fuse, name)) && !list_has(r->no_fuse, name);
@@ -46,7 +51,7 @@ static void count_places(const runner *r, const pass *which, pass_report *report
     for (; op.ptr; op = mlirOperationGetNextInBlock(op)) {
         if (!op_is(op, "func.func")) continue;
         MlirOperation copy = mlirOperationClone(op);
-        which->run(copy, &on);
+        which->run(copy, r->back_end, &on);
         mlirOperationDestroy(copy);
     }
     *report = (pass_report){.found = on.found, .n_reasons = 1, .reasons = {{"switched off", on.found}}};
@@ -57,13 +62,13 @@ wf_status runner_run_pass(const runner *r, const pass *which, pass_report *repor
     pass_report dropped;
     if (!report) report = &dropped;
     *report = (pass_report){0};
-    if (which->group == PASS_FUSE && !runner_has(r, which->name)) {
+    if (which->group == PASS_FUSE && !has_pass(r, which)) {
         count_places(r, which, report);
         return WF_OK;
     }
     MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(r->module));
     for (; op.ptr; op = mlirOperationGetNextInBlock(op))
-        if (op_is(op, "func.func")) which->run(op, report);
+        if (op_is(op, "func.func")) which->run(op, r->back_end, report);
     return runner_finish_step(r, which->name, err);
 }
 

@@ -15,6 +15,7 @@ typedef struct runner {
     const char *fuse, *no_fuse; // comma-separated names: only these fusions, all but these; NULL: all
     const char *print_ir_after; // comma-separated names of steps, or "all": the module after these goes to the notes
     bool explain;               // near misses of rules go to the notes
+    why_not_fn *back_end;       // what passes ask before they fuse; NULL: everything has a kernel
     buffer *notes;
 } runner;
 

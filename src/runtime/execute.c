@@ -11,6 +11,9 @@
 //   thread 0   pieces of chain 0 │ wait │ pieces of chain 1 │ wait │ the only piece of chain 2 │ pieces of chain 3
 //   thread 1   pieces of chain 0 │ wait │ pieces of chain 1 │ ───────────────────────── wait │ pieces of chain 3
 //
+// In a batch of several sequences a call that looks at positions is a chain of its own. Its tiles are those of all
+// segments, one after the other, and a piece is cut where a segment ends.
+//
 // Every thread resolves pointers and sizes for itself, the next chain's while it waits anyway: 60 ns a call.
 #include "runtime/execute.h"
 
@@ -28,6 +31,9 @@ typedef struct resolved {
     int64_t n_tiles, grain, n_pieces;
     void **buffers;
     int64_t *sizes;
+    // of a call by segment: where each segment's tiles end; its pointers and sizes follow those of the one before
+    bool by_segment;
+    int64_t *ends;
 } resolved;
 
 struct executor {
@@ -37,12 +43,16 @@ struct executor {
     resolved *slots; // [n_threads][2], with memory in
     void **buffers;
     int64_t *sizes;
-    affine largest; // of every form of the program, coefficient by coefficient: bounds them all
+    int64_t *ends;
+    uint32_t n_reserved; // segments that there is memory for
+    affine largest;      // of every form of the program, coefficient by coefficient: bounds them all
 
     void *math[MATH_COUNT];
     int64_t fault;
     unsigned char **areas; // [n_areas] of the run
     const int64_t *dims;
+    const execute_segment *segments; // of a batch
+    uint32_t n_segments;             // 0: one sequence, or a function
 
     execute_observer *observer; // NULL: nobody watches
     void *context;
@@ -51,10 +61,19 @@ struct executor {
 
 // ---- chains
 
-static uint32_t chain_end(const program *p, uint32_t first, bool apart)
+// Whether a call looks at positions: in a batch it is called for each segment.
+static bool is_positional(const program_call *call)
+{
+    bool looks = call->tiles.when.max_tokens > 0 || call->tiles.a.c[DIM_PAST];
+    for (uint32_t i = 0; i < call->n_sizes && !looks; i++) looks = call->sizes[i].c[DIM_PAST] != 0;
+    return looks;
+}
+
+static uint32_t chain_end(const program *p, uint32_t first, bool apart, bool batch)
 {
     uint32_t end = first + 1;
-    while (!apart && end < p->n_calls && p->calls[end].chained) end++;
+    if (apart || (batch && is_positional(&p->calls[first]))) return end;
+    while (end < p->n_calls && p->calls[end].chained && !(batch && is_positional(&p->calls[end]))) end++;
     return end;
 }
 
@@ -89,6 +108,49 @@ static int64_t choose_grain(const executor *e, const resolved *r)
     return grain < share || share == 0 ? grain : share;
 }
 
+// The dims of one segment.
+static void segment_dims(const executor *e, const execute_segment *segment, int64_t dims[DIM_COUNT])
+{
+    program_dims(segment->n_tokens, segment->n_past, 0, e->dims[DIM_CONTEXT], dims);
+}
+
+// Tiles of a call for one segment. Where few tokens may share out their positions, a batch never does: there are tiles
+// enough, and the parts of one sequence would lie where those of the next do.
+static int64_t segment_tiles(const program_call *call, const int64_t dims[DIM_COUNT])
+{
+    program_count tiles = call->tiles;
+    if (tiles.when.max_tokens > 0 && !tiles.when.otherwise) return 0;
+    tiles.when = (program_condition){0};
+    return program_count_eval(&tiles, dims);
+}
+
+// Bytes before the segment's rows.
+static int64_t skipped_bytes(const program_buffer *b, const execute_segment *segment)
+{
+    bool rows = b->area != BASE_KV && b->area != BASE_ROPE && b->area != BASE_WEIGHTS;
+    return rows ? segment->first * b->bytes.c[DIM_TOKENS] : 0;
+}
+
+static void resolve_segments(const executor *e, resolved *r)
+{
+    const program_call *call = &e->exe->program.calls[r->first];
+    void **buffers = r->buffers;
+    int64_t *sizes = r->sizes, dims[DIM_COUNT];
+    r->n_tiles = 0;
+    for (uint32_t s = 0; s < e->n_segments; s++) {
+        const execute_segment *segment = &e->segments[s];
+        segment_dims(e, segment, dims);
+        r->n_tiles += segment_tiles(call, dims);
+        r->ends[s] = r->n_tiles;
+        for (uint32_t i = 0; i < call->n_buffers; i++) {
+            const program_buffer *b = &call->buffers[i];
+            unsigned char *area = b->area == BASE_KV ? segment->kv : e->areas[b->area];
+            *buffers++ = area + affine_eval(&b->offset, e->dims) + skipped_bytes(b, segment);
+        }
+        for (uint32_t i = 0; i < call->n_sizes; i++) *sizes++ = affine_eval(&call->sizes[i], dims);
+    }
+}
+
 static void resolve(const executor *e, resolved *r)
 {
     void **buffers = r->buffers;
@@ -106,18 +168,38 @@ static void resolve_next(const executor *e, uint32_t index, resolved *r)
 {
     const program *p = &e->exe->program;
     for (r->first = index; r->first < p->n_calls; r->first = r->end) {
-        r->end = chain_end(p, r->first, e->spans || e->poison);
-        r->n_tiles = program_count_eval(&p->calls[r->first].tiles, e->dims);
+        r->end = chain_end(p, r->first, e->spans || e->poison, e->n_segments > 0);
+        r->by_segment = e->n_segments > 0 && is_positional(&p->calls[r->first]);
+        if (r->by_segment)
+            resolve_segments(e, r);
+        else
+            r->n_tiles = program_count_eval(&p->calls[r->first].tiles, e->dims);
         if (r->n_tiles <= 0) continue;
         r->grain = choose_grain(e, r);
         r->n_pieces = (r->n_tiles + r->grain - 1) / r->grain; // NOLINT: a grain is at least 1
-        resolve(e, r);
+        if (!r->by_segment) resolve(e, r);
         return;
+    }
+}
+
+static void run_segments(const executor *e, const resolved *r, int64_t begin, int64_t end)
+{
+    const program_call *call = &e->exe->program.calls[r->first];
+    kernel_fn kernel = e->exe->kernels[call->kernel];
+    for (uint32_t s = 0; begin < end; s++) {
+        int64_t first = s ? r->ends[s - 1] : 0, stop = end < r->ends[s] ? end : r->ends[s];
+        if (stop <= begin) continue;
+        kernel(r->buffers + s * call->n_buffers, r->sizes + s * call->n_sizes, begin - first, stop - first);
+        begin = stop;
     }
 }
 
 static void run_piece(const executor *e, const resolved *r, int64_t begin, int64_t end)
 {
+    if (r->by_segment) {
+        run_segments(e, r, begin, end);
+        return;
+    }
     void **buffers = r->buffers;
     int64_t *sizes = r->sizes;
     for (uint32_t k = r->first; k < r->end; k++) {
@@ -197,26 +279,49 @@ static void note_forms(executor *e)
     }
 }
 
-static wf_status allocate(executor *e, wf_error *err)
+static void free_slots(executor *e)
+{
+    free(e->slots);
+    free(e->buffers);
+    free(e->sizes);
+    free(e->ends);
+    e->slots = NULL, e->buffers = NULL, e->sizes = NULL, e->ends = NULL;
+    e->n_reserved = 0;
+}
+
+// Memory for runs of up to `n_segments`. On failure there is none.
+static wf_status reserve_slots(executor *e, uint32_t n_segments, wf_error *err)
 {
     const program *p = &e->exe->program;
     size_t n_slots = 2 * (size_t)thread_pool_size(e->pool), n_buffers = 1, n_sizes = 1; // of the longest chain
+    if (e->slots && n_segments <= e->n_reserved) return WF_OK;
+    free_slots(e);
     for (uint32_t first = 0, end; first < p->n_calls; first = end) {
         size_t buffers = 0, sizes = 0;
-        end = chain_end(p, first, false);
+        end = chain_end(p, first, false, false);
         for (uint32_t i = first; i < end; i++) buffers += p->calls[i].n_buffers, sizes += p->calls[i].n_sizes;
+        if (buffers > n_buffers) n_buffers = buffers;
+        if (sizes > n_sizes) n_sizes = sizes;
+    }
+    for (uint32_t i = 0; i < p->n_calls && n_segments; i++) {
+        size_t buffers = (size_t)n_segments * p->calls[i].n_buffers, sizes = (size_t)n_segments * p->calls[i].n_sizes;
         if (buffers > n_buffers) n_buffers = buffers;
         if (sizes > n_sizes) n_sizes = sizes;
     }
     e->slots = calloc(n_slots, sizeof *e->slots);
     e->buffers = calloc(n_slots * n_buffers, sizeof *e->buffers);
     e->sizes = calloc(n_slots * n_sizes, sizeof *e->sizes);
-    e->areas = calloc(p->n_areas + 1, sizeof *e->areas);
-    if (!e->slots || !e->buffers || !e->sizes || !e->areas) return error_memory(err, n_slots * n_buffers);
+    e->ends = calloc(n_slots * (n_segments + 1), sizeof *e->ends);
+    if (!e->slots || !e->buffers || !e->sizes || !e->ends) {
+        free_slots(e);
+        return error_memory(err, n_slots * n_buffers);
+    }
     for (size_t i = 0; i < n_slots; i++) {
         e->slots[i].buffers = e->buffers + i * n_buffers;
         e->slots[i].sizes = e->sizes + i * n_sizes;
+        e->slots[i].ends = e->ends + i * n_segments;
     }
+    e->n_reserved = n_segments;
     return WF_OK;
 }
 
@@ -231,7 +336,8 @@ wf_status executor_create(const executable *exe, thread_pool *pool, executor **o
     e->poison = poison && *poison && strcmp(poison, "0");
     math_table(e->math);
     note_forms(e);
-    wf_status status = allocate(e, err);
+    e->areas = calloc(exe->program.n_areas + 1, sizeof *e->areas);
+    wf_status status = e->areas ? reserve_slots(e, 0, err) : error_memory(err, exe->program.n_areas);
     if (status != WF_OK) {
         executor_free(e);
         return status;
@@ -243,9 +349,7 @@ wf_status executor_create(const executable *exe, thread_pool *pool, executor **o
 void executor_free(executor *e)
 {
     if (!e) return;
-    free(e->slots);
-    free(e->buffers);
-    free(e->sizes);
+    free_slots(e);
     free(e->areas);
     free(e->spans);
     free(e);
@@ -294,6 +398,18 @@ static void report(executor *e, double begin)
     e->observer(e->context, &record);
 }
 
+bool executor_can_batch(const executor *e)
+{
+    const program *p = &e->exe->program;
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        const program_call *call = &p->calls[i];
+        bool runs = is_positional(call) && (call->tiles.when.max_tokens == 0 || call->tiles.when.otherwise);
+        for (uint32_t b = 0; b < call->n_buffers && runs; b++)
+            if (call->buffers[b].area == BASE_ARENA && call->buffers[b].bytes.c[DIM_CONTEXT]) return false;
+    }
+    return program_is_sequence(p);
+}
+
 // In the pool's turn.
 static wf_status run_calls(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
 {
@@ -312,7 +428,7 @@ static wf_status run_calls(executor *e, unsigned char *const *areas, const int64
     return WF_OK;
 }
 
-wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
+static wf_status run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
 {
     const program *p = &e->exe->program;
     int64_t bound;
@@ -325,6 +441,22 @@ wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t d
     if (!e->fault) return WF_OK;
     uint64_t check = (uint64_t)e->fault - 1;
     return error_set(err, WF_ERROR_USAGE, "%s", check < p->n_checks ? p->checks[check] : "a check failed");
+}
+
+wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err)
+{
+    e->n_segments = 0;
+    TRY(reserve_slots(e, 0, err));
+    return run(e, areas, dims, err);
+}
+
+wf_status executor_run_batch(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT],
+                             const execute_segment *segments, uint32_t n_segments, wf_error *err)
+{
+    TRY(reserve_slots(e, n_segments, err));
+    e->segments = segments;
+    e->n_segments = n_segments;
+    return run(e, areas, dims, err);
 }
 
 double execute_call_end(const execute_record *record, uint32_t index)

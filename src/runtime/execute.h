@@ -18,6 +18,21 @@ void executor_free(executor *e); // NULL is fine
 // results are unspecified.
 wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err);
 
+// A segment: one sequence's rows of a batch, [first, first + n_tokens), and what it brings.
+typedef struct execute_segment {
+    int64_t first, n_tokens, n_past;
+    unsigned char *kv; // its own BASE_KV
+} execute_segment;
+
+// Runs a sequence program once for the tokens of several sequences. What looks at positions is called for each segment
+// with its own sizes and cache; everything else sees rows. `dims` are the batch's: all tokens, all outputs, DIM_PAST
+// unused; DIM_CONTEXT is one for all. Segments follow each other and have tokens. Otherwise as executor_run.
+wf_status executor_run_batch(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT],
+                             const execute_segment *segments, uint32_t n_segments, wf_error *err);
+
+// Whether the program can: not where attention keeps its scores in memory (without its fusion).
+bool executor_can_batch(const executor *e);
+
 // When a thread worked at a call: seconds of CLOCK_MONOTONIC; begin 0: it had none of its tiles.
 typedef struct execute_span {
     double begin, end;

@@ -15,6 +15,7 @@ enum { MAX_STOPS = 64 };
 
 struct wf_session {
     session *s;
+    speculation *ahead; // NULL: wf_session_speculate was not asked for
     const wf_model *owner;
 };
 
@@ -43,6 +44,7 @@ wf_status wf_session_create(wf_model *m, int64_t n_ctx, int64_t n_batch, wf_sess
 void wf_session_free(wf_session *handle)
 {
     if (!handle) return;
+    speculation_free(handle->ahead);
     session_free(handle->s);
     free(handle);
 }
@@ -57,6 +59,13 @@ const float *wf_session_logits(const wf_session *handle, int64_t row) { return s
 wf_status wf_session_truncate(wf_session *handle, int64_t n_past, wf_error *err)
 {
     return session_truncate(handle->s, n_past, err);
+}
+
+wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
+{
+    if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
+    if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
+    return WF_OK;
 }
 
 typedef struct score_job {
@@ -195,8 +204,12 @@ wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *pro
                       const wf_generate_options *options, wf_generation *result, wf_error *err)
 {
     stop_list stops;
-    generate_request request = {
-        .s = handle->s, .choose = choose->s, .t = handle->owner->t, .prompt = prompt, .n_prompt = (int64_t)n_prompt};
+    generate_request request = {.s = handle->s,
+                                .ahead = handle->ahead,
+                                .choose = choose->s,
+                                .t = handle->owner->t,
+                                .prompt = prompt,
+                                .n_prompt = (int64_t)n_prompt};
     TRY(take_options(options, &stops, &request, err));
     return generate(&request, NULL, result, err);
 }
@@ -205,6 +218,7 @@ wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *pro
 
 struct wf_conversation {
     conversation c;
+    const wf_session *s;
 };
 
 wf_status wf_conversation_create(wf_session *s, wf_sampler *choose, const char *system, wf_conversation **out,
@@ -213,6 +227,7 @@ wf_status wf_conversation_create(wf_session *s, wf_sampler *choose, const char *
     *out = NULL;
     wf_conversation *handle = calloc(1, sizeof *handle);
     if (!handle) return error_memory(err, sizeof *handle);
+    handle->s = s;
     wf_status status = conversation_create(s->owner, s->s, choose->s, system, &handle->c, err);
     if (status == WF_OK)
         *out = handle;
@@ -250,7 +265,8 @@ wf_status wf_conversation_say(wf_conversation *handle, const wf_turn *turn, cons
     token_list ids = {0};
     if (answer) *answer = (wf_answer){0};
     TRY(take_options(options, &stops, &request, err));
-    const conversation_turn own = turn_of(turn, &request);
+    conversation_turn own = turn_of(turn, &request);
+    own.ahead = handle->s->ahead;
     wf_status status = conversation_say(&handle->c, &own, &ids, answer ? &answer->generation : NULL, err);
     if (!answer || status != WF_OK) {
         token_list_free(&ids);

@@ -76,6 +76,7 @@ wf_status conversation_say(conversation *c, const conversation_turn *turn, token
     TRY_GOTO(begin_turn(c, turn, &prompt, err), done);
     generate_request request = {
         .s = c->s,
+        .ahead = turn->ahead,
         .choose = c->choose,
         .t = c->model->t,
         .prompt = prompt.ids,

@@ -32,6 +32,7 @@ typedef struct conversation_turn {
     const view *stops; // n_max, stops and ignore_end: generate.h
     size_t n_stops;
     bool ignore_end;
+    speculation *ahead; // of the conversation's session; may be NULL
     wf_generate_callback *callback;
     void *context;
 } conversation_turn;

@@ -1,10 +1,10 @@
 // For tests: a model whose every logit can be computed by hand, so that caching, chunking and truncation show in them.
 //
-// Its program has two calls. `store` writes a hash of token, position and rotation row to the KV cache and to the
-// arena.
-// `logits` sums the cache over all positions up to the row's own: a token that was forgotten, misplaced or stored twice
-// changes every later logit. The weights are a script: [n_ctx] i32, the token that stands out after each position,
-// FAKE_NAN for logits that are not numbers, FAKE_NOISE for none.
+// Its program has three calls. `store` writes a hash of token, position and rotation row to the KV cache. `sum` adds the
+// cache up to each token's position: both look at positions. `logits` makes of these sums a row for each token that wants
+// one. A token that was forgotten, misplaced, stored twice or mixed up with another sequence's changes every later logit.
+// The weights are a script: [n_ctx] i32, the token that stands out after each position, FAKE_NAN for logits that are not
+// numbers, FAKE_NOISE for none.
 #ifndef WELFORD_SESSION_FAKE_MODEL_H
 #define WELFORD_SESSION_FAKE_MODEL_H
 
@@ -43,13 +43,13 @@ static inline void fake_check_aligned(void *const *buffers, int n)
     for (int i = 0; i < n; i++) assert_int_equal((uintptr_t)buffers[i] % 64, 0);
 }
 
-// buffers: tokens [n_tokens] i32, rope, kv [n_ctx] u64, arena [n_tokens][8] u64; dims: n_past; tiles: n_tokens
+// buffers: tokens [n_tokens] i32, rope, kv [n_ctx] u64; dims: n_past; tiles: n_tokens
 static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
 {
-    fake_check_aligned(buffers, 4);
     const int32_t *tokens = buffers[0];
     const float *rope = buffers[1];
-    uint64_t *kv = buffers[2], *hashes = buffers[3];
+    uint64_t *kv = buffers[2];
+    fake_check_aligned(buffers + 1, 2);
     for (int64_t i = begin; i < end; i++) {
         int64_t position = dims[0] + i;
         const float *row = rope + position * FAKE_ROPE_DIMS;
@@ -57,36 +57,50 @@ static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin,
             assert_true(row[d] == (float)(2 * cos((double)position * FAKE_INV_FREQ[d])));
             assert_true(row[FAKE_ROPE_DIMS / 2 + d] == (float)(2 * sin((double)position * FAKE_INV_FREQ[d])));
         }
-        kv[position] = hashes[8 * i] = fake_hash(tokens[i], position);
+        kv[position] = fake_hash(tokens[i], position);
     }
 }
 
-// buffers: script [n_ctx] i32, kv, arena, rows [n_outputs] i32, logits [n_outputs, n_vocab] f32; dims: n_past; tiles:
-// n_outputs
-static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+// buffers: kv, arena [n_tokens][8] u64: sum, position; dims: n_past; tiles: n_tokens
+static void fake_sum(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
 {
-    fake_check_aligned(buffers, 5);
-    const int32_t *script = buffers[0], *rows = buffers[3];
-    const uint64_t *kv = buffers[1], *hashes = buffers[2];
-    float *logits = buffers[4];
-    for (int64_t o = begin; o < end; o++) {
-        int64_t position = dims[0] + rows[o];
-        uint64_t sum = hashes[8 * rows[o]] - kv[position]; // 0
-        for (int64_t i = 0; i <= position; i++) sum += kv[i];
-        for (int64_t v = 0; v < FAKE_VOCAB; v++) logits[o * FAKE_VOCAB + v] = fake_logit(sum, v, script[position]);
+    const uint64_t *kv = buffers[0];
+    uint64_t *rows = buffers[1];
+    fake_check_aligned(buffers, 2);
+    for (int64_t i = begin; i < end; i++) {
+        uint64_t sum = 0;
+        for (int64_t k = 0; k <= dims[0] + i; k++) sum += kv[k];
+        rows[8 * i] = sum;
+        rows[8 * i + 1] = (uint64_t)(dims[0] + i);
     }
 }
+
+// buffers: script [n_ctx] i32, arena, rows [n_outputs] i32, logits [n_outputs, n_vocab] f32; tiles: n_outputs
+static void fake_logits(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
+{
+    (void)dims;
+    const int32_t *script = buffers[0], *rows = buffers[2];
+    const uint64_t *sums = buffers[1];
+    float *logits = buffers[3];
+    fake_check_aligned(buffers, 4);
+    for (int64_t o = begin; o < end; o++) {
+        const uint64_t *row = sums + 8 * (size_t)rows[o];
+        for (int64_t v = 0; v < FAKE_VOCAB; v++) logits[o * FAKE_VOCAB + v] = fake_logit(row[0], v, script[row[1]]);
+    }
+}
+
+enum { FAKE_CALLS = 3 };
 
 typedef struct fake_model {
     compiled_model m;
     thread_pool *pool;
-    program_call calls[2];
-    program_buffer buffers[2][5];
+    program_call calls[FAKE_CALLS];
+    program_buffer buffers[FAKE_CALLS][4];
     affine n_past;
     program_area areas[BASE_COUNT];
     program_rope rope;
-    kernel_fn kernels[2];
-    const char *names[2];
+    kernel_fn kernels[FAKE_CALLS];
+    const char *names[FAKE_CALLS];
     _Alignas(64) int32_t script[FAKE_CAPACITY];
 } fake_model;
 
@@ -101,26 +115,31 @@ static inline void fake_model_create(fake_model *f, int n_threads)
 {
     *f = (fake_model){0};
     f->rope = (program_rope){FAKE_ROPE_DIMS, FAKE_INV_FREQ, 2.0};
-    f->names[0] = "store", f->names[1] = "logits";
-    f->kernels[0] = fake_store, f->kernels[1] = fake_logits;
     const int64_t rope_unit = FAKE_ROPE_DIMS * sizeof(float), logits_unit = FAKE_VOCAB * sizeof(float);
-    const program_buffer store[] = {
-        fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
-        fake_buffer(BASE_KV, DIM_CONTEXT, 8, true), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)};
-    const program_buffer logits[] = {
-        fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_KV, DIM_CONTEXT, 8, false),
-        fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false), fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false),
-        fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)};
-    memcpy(f->buffers[0], store, sizeof store);
-    memcpy(f->buffers[1], logits, sizeof logits);
+    const program_buffer buffers[FAKE_CALLS][4] = {
+        {fake_buffer(BASE_TOKENS, DIM_TOKENS, 4, false), fake_buffer(BASE_ROPE, DIM_CONTEXT, rope_unit, false),
+         fake_buffer(BASE_KV, DIM_CONTEXT, 8, true)},
+        {fake_buffer(BASE_KV, DIM_CONTEXT, 8, false), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, true)},
+        {fake_buffer(BASE_WEIGHTS, DIM_ONE, sizeof f->script, false), fake_buffer(BASE_ARENA, DIM_TOKENS, 64, false),
+         fake_buffer(BASE_ROWS, DIM_OUTPUTS, 4, false), fake_buffer(BASE_LOGITS, DIM_OUTPUTS, logits_unit, true)}};
+    static const char *const NAMES[FAKE_CALLS] = {"store", "sum", "logits"};
+    static const kernel_fn KERNELS[FAKE_CALLS] = {fake_store, fake_sum, fake_logits};
+    static const uint32_t N_BUFFERS[FAKE_CALLS] = {3, 2, 4};
+    memcpy(f->buffers, buffers, sizeof buffers);
     f->n_past = affine_of(DIM_PAST, 1);
-    f->calls[0] = (program_call){.kernel = 0, .label = "store", .n_buffers = 4, .buffers = f->buffers[0]};
-    f->calls[1] = (program_call){.kernel = 1, .label = "logits", .n_buffers = 5, .buffers = f->buffers[1]};
-    for (int i = 0; i < 2; i++) {
-        f->calls[i].n_sizes = 1;
-        f->calls[i].sizes = &f->n_past;
-        f->calls[i].tiles = (program_count){.a = affine_of(i ? DIM_OUTPUTS : DIM_TOKENS, 1), .divisor = 1, .factor = 1};
-        f->calls[i].grain = 1;
+    for (int i = 0; i < FAKE_CALLS; i++) {
+        bool rows = i == 2;
+        f->names[i] = NAMES[i];
+        f->kernels[i] = KERNELS[i];
+        f->calls[i] =
+            (program_call){.kernel = (uint32_t)i,
+                           .label = NAMES[i],
+                           .n_buffers = N_BUFFERS[i],
+                           .buffers = f->buffers[i],
+                           .n_sizes = !rows,
+                           .sizes = &f->n_past,
+                           .tiles = {.a = affine_of(rows ? DIM_OUTPUTS : DIM_TOKENS, 1), .divisor = 1, .factor = 1},
+                           .grain = 1};
     }
     f->m.executable.program = (program){
         .architecture = "fake",
@@ -131,9 +150,9 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 1, .f32 = true},
         .n_ropes = 1,
         .ropes = &f->rope,
-        .n_kernels = 2,
+        .n_kernels = FAKE_CALLS,
         .kernels = f->names,
-        .n_calls = 2,
+        .n_calls = FAKE_CALLS,
         .calls = f->calls,
     };
     program_set_sequence(&f->m.executable.program, affine_of(DIM_TOKENS, 64), sizeof f->script, f->areas);

@@ -110,6 +110,24 @@ static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_err
     return WF_OK;
 }
 
+// ---- the logits of what follows the sequence, with speculation or without
+
+static const float *next_logits(const generate_request *r)
+{
+    return r->ahead ? speculation_logits(r->ahead) : session_logits(r->s, 0);
+}
+
+static bool has_room(const generate_request *r)
+{
+    return r->ahead ? speculation_has_room(r->ahead) : session_past(r->s) < session_context(r->s);
+}
+
+static wf_status append_token(const generate_request *r, int32_t token, int64_t n_generated, wf_error *err)
+{
+    int64_t n_wanted = r->n_max < 0 ? INT64_MAX : r->n_max - n_generated;
+    return r->ahead ? speculation_step(r->ahead, token, n_wanted, err) : session_eval(r->s, &token, 1, 0, err);
+}
+
 static wf_status decode(stream *out, double start, token_list *answer, wf_generation *result, wf_error *err)
 {
     const generate_request *r = out->request;
@@ -120,7 +138,7 @@ static wf_status decode(stream *out, double start, token_list *answer, wf_genera
             break;
         }
         int32_t token;
-        TRY(sampler_pick(r->choose, session_logits(r->s, 0), &token, err));
+        TRY(sampler_pick(r->choose, next_logits(r), &token, err));
         sampler_accept(r->choose, token);
         double now = clock_seconds();
         if (result->first_token_seconds == 0) first_token = now, result->first_token_seconds = now - start;
@@ -138,14 +156,27 @@ static wf_status decode(stream *out, double start, token_list *answer, wf_genera
             break;
         }
         if (r->n_max >= 0 && result->n_generated >= r->n_max) continue;
-        if (session_past(r->s) == session_context(r->s)) {
+        if (!has_room(r)) {
             result->finish = WF_FINISH_CONTEXT;
             break;
         }
-        TRY(session_eval(r->s, &token, 1, 0, err));
+        TRY(append_token(r, token, result->n_generated, err));
         result->n_decoded++;
     }
     return WF_OK;
+}
+
+static wf_status decode_ahead(stream *out, double start, token_list *answer, wf_generation *result, wf_error *err)
+{
+    speculation *a = out->request->ahead;
+    if (!a) return decode(out, start, answer, result, err);
+    TRY(speculation_begin(a, err));
+    wf_status status = decode(out, start, answer, result, err);
+    speculation_counts counts = speculation_count(a);
+    result->n_guesses = counts.n_guesses;
+    result->n_right = counts.n_right;
+    wf_status ended = speculation_end(a, status == WF_OK ? err : NULL);
+    return status == WF_OK ? ended : status;
 }
 
 wf_status generate(const generate_request *request, token_list *answer, wf_generation *result, wf_error *err)
@@ -158,7 +189,7 @@ wf_status generate(const generate_request *request, token_list *answer, wf_gener
     double start = clock_seconds();
     wf_status status = prefill(&out, result, &go_on, err);
     result->prefill_seconds = clock_seconds() - start;
-    if (status == WF_OK && go_on) status = decode(&out, start, answer, result, err);
+    if (status == WF_OK && go_on) status = decode_ahead(&out, start, answer, result, err);
     if (status == WF_OK) status = send_rest(&out, err);
     buffer_free(&out.pending);
     buffer_free(&out.text);

@@ -5,10 +5,12 @@
 #include "base/clock.h"
 #include "session/sampler.h"
 #include "session/session.h"
+#include "session/speculation.h"
 #include "text/tokenizer/tokenizer.h"
 
 typedef struct generate_request {
     session *s;
+    speculation *ahead; // of that session; NULL: one evaluation a token
     sampler *choose;
     const tokenizer *t;
     const int32_t *prompt;

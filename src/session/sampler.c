@@ -17,38 +17,23 @@ typedef struct candidate {
 struct sampler {
     wf_sampler_options options;
     int64_t n_vocab;
-    uint64_t random[4]; // xoshiro256** state
-    float *logits;      // [n_vocab], after the penalty
-    candidate *kept;    // [n_vocab], the first ones in descending order
-    int32_t *recent;    // [repeat_last_n] ring of the last tokens
+    uint64_t position; // tokens of the sequence
+    float *logits;     // [n_vocab], after the penalty
+    candidate *kept;   // [n_vocab], the first ones in descending order
+    int32_t *recent;   // [repeat_last_n] ring of the last tokens
     int64_t n_recent, next_recent;
     unsigned char *penalised; // [n_vocab], all 0 between calls
 };
 
 // ---- random numbers
 
-static uint64_t rotate_left(uint64_t x, int k) { return x << k | x >> (64 - k); }
-
-static uint64_t next_random(uint64_t s[4])
+// splitmix64's number `position` from a seed.
+static uint64_t random_at(uint64_t seed, uint64_t position)
 {
-    uint64_t result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotate_left(s[3], 45);
-    return result;
-}
-
-static void seed_random(uint64_t s[4], uint64_t seed)
-{
-    for (int i = 0; i < 4; i++) { // splitmix64
-        uint64_t z = seed += 0x9e3779b97f4a7c15;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-        z = (z ^ z >> 27) * 0x94d049bb133111eb;
-        s[i] = z ^ z >> 31;
-    }
+    uint64_t z = seed + (position + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
 }
 
 // A seed that a person can type again: 32 bits.
@@ -99,7 +84,6 @@ wf_status sampler_create(const wf_sampler_options *options, int64_t n_vocab, sam
     s->options = *options;
     s->n_vocab = n_vocab;
     if (options->seed == WF_SEED_RANDOM) s->options.seed = draw_seed();
-    seed_random(s->random, s->options.seed);
     size_t n = (size_t)n_vocab, n_recent = (size_t)options->repeat_last_n;
     s->logits = calloc(n, sizeof *s->logits);
     s->kept = calloc(n, sizeof *s->kept);
@@ -129,13 +113,18 @@ uint64_t sampler_seed(const sampler *s) { return s->options.seed; }
 
 void sampler_accept(sampler *s, int32_t token)
 {
+    s->position++;
     if (s->options.repeat_last_n == 0 || token < 0 || token >= s->n_vocab) return;
     s->recent[s->next_recent] = token;
     s->next_recent = (s->next_recent + 1) % s->options.repeat_last_n;
     if (s->n_recent < s->options.repeat_last_n) s->n_recent++;
 }
 
-void sampler_forget(sampler *s) { s->n_recent = s->next_recent = 0; }
+void sampler_forget(sampler *s)
+{
+    s->n_recent = s->next_recent = 0;
+    s->position = 0;
+}
 
 // Once for each distinct token, however often it occurred.
 static void apply_penalty(sampler *s)
@@ -235,7 +224,7 @@ static int64_t filter(sampler *s, float max)
 
 static int32_t draw(sampler *s, int64_t n, float max)
 {
-    double uniform = (double)(next_random(s->random) >> 11) * 0x1p-53; // [0, 1)
+    double uniform = (double)(random_at(s->options.seed, s->position) >> 11) * 0x1p-53; // [0, 1)
     double total = 0, sum = 0;
     for (int64_t i = 0; i < n; i++) total += exp(((double)s->kept[i].logit - max) / s->options.temperature);
     for (int64_t i = 0; i < n; i++) {

@@ -105,7 +105,10 @@ static void check_distribution(const wf_sampler_options *o, const int32_t *recen
         reference r = expect(o, logits, recent, n_recent);
         sampler *s = create(o, VOCAB);
         for (int i = 0; i < n_recent; i++) sampler_accept(s, recent[i]);
-        for (int i = 0; i < DRAWS; i++) counts[pick(s, logits)]++;
+        for (int i = 0; i < DRAWS; i++) {
+            counts[pick(s, logits)]++;
+            sampler_accept(s, -1); // the next position; the penalty does not see it
+        }
         for (int i = 0; i < VOCAB; i++) {
             double deviation = sqrt((double)DRAWS * r.p[i] * (1 - r.p[i]));
             if (r.p[i] == 0) assert_int_equal(counts[i], 0);
@@ -254,7 +257,21 @@ static void a_seed_repeats(void **state)
         int32_t token = pick(a, logits);
         assert_int_equal(token, pick(b, logits));
         differences += token != pick(c, logits);
+        assert_int_equal(token, pick(a, logits)); // the same position, the same number
+        sampler_accept(a, -1);
+        sampler_accept(b, -1);
+        sampler_accept(c, -1);
     }
+    // The number belongs to the position, not to what was drawn before.
+    sampler_forget(a);
+    sampler_forget(b);
+    pick(b, logits);
+    for (int i = 0; i < 50; i++) {
+        sampler_accept(a, -1);
+        sampler_accept(b, -1);
+        if (i % 3 == 0) pick(b, logits);
+    }
+    assert_int_equal(pick(a, logits), pick(b, logits));
     assert_true(differences > 25);
     assert_int_equal(sampler_seed(a), 42);
     sampler_free(a);

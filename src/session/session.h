@@ -1,27 +1,16 @@
-// A session: one sequence of tokens on a model, with its KV cache, its rotation tables and its logits.
+// A session: one sequence of tokens on an engine of its own, with its KV cache and its logits.
 //
 //     cache      [0 .. n_past)           tokens already evaluated; session_tokens gives their ids
 //     context    n_past + n <= n_ctx     checked before anything is computed
-//     chunk      n <= n_batch            one walk over the program; longer inputs are cut, the result is the same
-//
-// All areas are reserved once as virtual memory; pages that no call touches cost nothing.
+//     chunk      n <= n_batch            one step of the engine; longer inputs are cut, the result is the same
 #ifndef WELFORD_SESSION_SESSION_H
 #define WELFORD_SESSION_SESSION_H
 
-#include "runtime/execute.h"
-#include "runtime/compiled_model.h"
+#include "session/engine.h"
 
 typedef struct session session;
 
-enum { SESSION_DEFAULT_BATCH = 512, SESSION_DEFAULT_CONTEXT = 4096 };
-
-// Before a model is loaded: what session_create would refuse, and a cache that is larger than all memory there is
-// (WF_ERROR_MEMORY). *n_ctx of 0 becomes what it stands for.
-wf_status session_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err);
-
-// n_ctx: tokens that fit, 1 .. the model's n_ctx_train; 0: the smaller of n_ctx_train and 4096.
-// n_batch: tokens evaluated in one walk over the program; 0: 512. `m` and `pool` must outlive the session; a pool
-// serves one call at a time. WF_ERROR_USAGE for sizes out of range.
+// Sizes and their defaults as of engine_create.
 wf_status session_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, session **s,
                          wf_error *err);
 void session_free(session *s); // NULL is fine

@@ -72,19 +72,19 @@ static void sizes_are_checked_before(void **state)
     model_sizes sizes = {.n_vocab = 8, .n_ctx_train = 1 << 30, .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16}};
     int64_t n_ctx = 0;
     wf_error err = {0};
-    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
-    assert_int_equal(n_ctx, SESSION_DEFAULT_CONTEXT);
+    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
+    assert_int_equal(n_ctx, ENGINE_DEFAULT_CONTEXT);
     n_ctx = sizes.n_ctx_train + 1;
-    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_USAGE);
+    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_USAGE);
     n_ctx = 8;
-    assert_int_equal(session_check_sizes(&sizes, &n_ctx, -1, &err), WF_ERROR_USAGE);
+    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, -1, &err), WF_ERROR_USAGE);
     sizes.kv = (kv_layout){.n_layer = 1000, .n_kv_heads = 1000, .head_dim = 1000};
     n_ctx = sizes.n_ctx_train; // 2^62 bytes
-    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_MEMORY);
+    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_MEMORY);
     assert_non_null(strstr(err.message, "a context of 1073741824 tokens needs 4329327034368000000 bytes of memory"));
     n_ctx = 1;
     sizes.kv = (kv_layout){.n_layer = 1, .n_kv_heads = 1, .head_dim = 1000};
-    assert_int_equal(session_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
+    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
 }
 
 static void sizes_that_overflow_are_refused(void **state)

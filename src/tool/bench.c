@@ -12,7 +12,7 @@
 #include "tool/bench.h"
 #include "tool/model_path.h"
 
-enum { OPTION_ABLATE = OPTION_OWN, OPTION_PROFILE, OPTION_TRACE };
+enum { OPTION_ABLATE = OPTION_OWN, OPTION_PROFILE, OPTION_TRACE, OPTION_BATCH };
 
 static const char HELP[] =
     "Usage: welford bench [OPTIONS] MODEL\n\n"
@@ -23,11 +23,14 @@ static const char HELP[] =
     "  -p, --n-prompt LIST     tokens of a prompt (default 512; 0: no such test)\n"
     "  -n, --n-gen LIST        tokens generated one by one (default 64; 0: no such test)\n"
     "  -d, --n-depth LIST      tokens in the cache before each test (default 0)\n"
-    "  -b, --batch N           tokens evaluated at a time (default 512)\n"
+    "  -b, --batch-size N      tokens evaluated at a time (default 512)\n"
     "  -r, --repetitions N     runs of each test after the one to warm up (default 5)\n"
     "  -o, --output FORMAT     md (default), json or csv\n"
     "      --ablate            each fusion off in turn, as ratio to all on: median over the repetitions ± half the\n"
     "                          distance of the quartiles; the first of each LIST counts\n"
+    "      --batch LIST        that many sequences decoded at once, as ratio to the first of LIST, with the arithmetic "
+    "a\n"
+    "                          second beside that of prefill; the first of each other LIST counts\n"
     "      --profile           the time of each test by kernel, beside what this CPU can do\n"
     "      --trace FILE        write what each thread did when, for chrome://tracing or "
     "ui.perfetto.dev\n" MODEL_OPTIONS_HELP "                          (--threads takes a LIST too)\n"
@@ -127,7 +130,7 @@ wf_status bench_open(const bench_options *options, const wf_model_options *how, 
 {
     if (options->trace_path) TRY(file_check_output(options->trace_path, err));
     TRY(compiled_model_open(options->path, how, m, err));
-    TRY(session_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
+    TRY(engine_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
     return compiled_model_load(*m, pool, err);
 }
 
@@ -305,7 +308,8 @@ int tool_bench(int argc, char **argv)
         {"n-prompt", required_argument, NULL, 'p'},
         {"n-gen", required_argument, NULL, 'n'},
         {"n-depth", required_argument, NULL, 'd'},
-        {"batch", required_argument, NULL, 'b'},
+        {"batch", required_argument, NULL, OPTION_BATCH},
+        {"batch-size", required_argument, NULL, 'b'},
         {"repetitions", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'o'},
         {"ablate", no_argument, NULL, OPTION_ABLATE},
@@ -325,10 +329,11 @@ int tool_bench(int argc, char **argv)
         case 'n': good = parse_list(verb, "--n-gen", optarg, 0, INT32_MAX, &o.answers); break;
         case 'd': good = parse_list(verb, "--n-depth", optarg, 0, INT32_MAX, &o.depths); break;
         case 't': good = parse_list(verb, "--threads", optarg, 1, MAX_THREADS, &o.threads); break;
-        case 'b': good = tool_parse_int(verb, "--batch", optarg, 1, INT32_MAX, &o.n_batch); break;
+        case 'b': good = tool_parse_int(verb, "--batch-size", optarg, 1, INT32_MAX, &o.n_batch); break;
         case 'r': good = tool_parse_int(verb, "--repetitions", optarg, 1, MAX_REPEATS, &o.repeats); break;
         case 'o': good = parse_format(verb, optarg, &o.format); break;
         case 'm': o.path = optarg; break;
+        case OPTION_BATCH: good = parse_list(verb, "--batch", optarg, 1, 4096, &o.widths); break;
         case OPTION_ABLATE: o.ablate = true; break;
         case OPTION_PROFILE: o.profile = true; break;
         case OPTION_TRACE: o.trace_path = optarg; break;
@@ -350,10 +355,17 @@ int tool_bench(int argc, char **argv)
         return tool_fail_usage(verb, "--ablate prints a table of its own: no --output, --fuse or --no-fuse with it");
     if (o.profile && (o.ablate || o.format == FORMAT_CSV))
         return tool_fail_usage(verb, "--profile prints a table of its own, or JSON: no --ablate or csv with it");
+    if (o.widths.count && (o.ablate || o.profile || o.trace_path || o.format != FORMAT_MD))
+        return tool_fail_usage(verb, "--batch prints a table of its own: no --ablate, --profile, --trace or --output");
+    if (o.widths.count && (!o.prompts.items[0] || !o.answers.items[0]))
+        return tool_fail_usage(verb, "--batch needs a prompt and an answer: -p and -n");
     model_paths paths;
     exit_code = model_paths_find(verb, &o.path, &o.model, &paths);
     if (exit_code >= 0) return exit_code;
-    wf_status status = o.ablate ? bench_ablate(&o, &err) : o.profile ? bench_profile(&o, &err) : run_bench(&o, &err);
+    wf_status status = o.ablate         ? bench_ablate(&o, &err)
+                       : o.profile      ? bench_profile(&o, &err)
+                       : o.widths.count ? bench_batch(&o, &err)
+                                        : run_bench(&o, &err);
     buffer_free(&events.events);
     return status == WF_OK ? EXIT_SUCCESS : tool_fail(verb, &err);
 }

@@ -19,6 +19,7 @@ typedef enum bench_format { FORMAT_MD, FORMAT_JSON, FORMAT_CSV } bench_format;
 typedef struct bench_options {
     const char *path;
     int_list prompts, answers, depths, threads;
+    int_list widths; // of --batch; none: no such table
     int64_t n_batch, repeats;
     bool ablate, profile;
     bench_format format;
@@ -52,6 +53,9 @@ void bench_summarise(bench_test *test);
 
 // bench --ablate: every fusion off in turn, one after the other within each repetition, as ratios to all of them on.
 wf_status bench_ablate(const bench_options *options, wf_error *err);
+
+// bench --batch: several sequences decoded at once, beside one alone and beside prefill.
+wf_status bench_batch(const bench_options *options, wf_error *err);
 
 // bench --profile: where the time of each test goes, as a table by kernel or as JSON.
 wf_status bench_profile(const bench_options *options, wf_error *err);

@@ -100,7 +100,7 @@ static wf_status check_prompt(const wf_model *m, const logits_options *options, 
     TRY(encode_prompt(m, prompt, options, ids, err));
     int64_t n_ctx = (int64_t)ids->count;
     TRY(generate_check_prompt(n_ctx, m->compiled->sizes.n_ctx_train, err));
-    return session_check_sizes(&m->compiled->sizes, &n_ctx, options->n_batch, err);
+    return engine_check_sizes(&m->compiled->sizes, &n_ctx, options->n_batch, err);
 }
 
 static wf_status compute(const wf_model *m, const logits_options *options, const token_list *ids, wf_error *err)

@@ -38,6 +38,7 @@ enum {
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
     OPTION_TRACE,
+    OPTION_SPECULATE,
     MAX_STOPS = 16,
     EXIT_INTERRUPTED = 128 + SIGINT,
 };
@@ -45,7 +46,7 @@ enum {
 typedef struct run_options {
     const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
-    bool raw, json, stats, ignore_end;
+    bool raw, json, stats, ignore_end, speculate;
     const char *stops[MAX_STOPS];
     size_t n_stops;
     think_mode think;
@@ -70,6 +71,8 @@ static const char HELP[] =
     "      --raw               the prompt as it is: no template, special tokens parsed\n"
     "  -n, --n-predict N       stop after N tokens (default, and -1: when the model ends or the context is full)\n"
     "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
+    "      --speculate         guess from what was said before, and evaluate several tokens at once where that pays:\n"
+    "                          the same answer, sooner where text is copied or edited\n"
     "      --ignore-eos        go on when the model ends its answer\n"
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096;\n"
     "                          0: what it was trained for)\n"
@@ -219,6 +222,7 @@ static wf_status load_run(run_state *r, wf_error *err)
     if (o->trace) trace_session(&r->events, r->s);
     if (o->prompt_cache) TRY(wf_session_restore(r->s, o->prompt_cache, &restored, err));
     r->opened = true;
+    if (o->speculate) TRY(wf_session_speculate(r->s, true, err));
     return wf_conversation_create(r->s, r->choose, o->system, &r->talk, err);
 }
 
@@ -309,6 +313,8 @@ static void print_stats(const run_state *r, const wf_generation *g)
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
+    if (r->options->speculate)
+        fprintf(stderr, "speculation  %" PRId64 " tokens guessed, %" PRId64 " came\n", g->n_guesses, g->n_right);
     if (r->first_token > 0)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
                 r->first_token - r->process_start, g->first_token_seconds);
@@ -331,13 +337,14 @@ static json_t *describe_stats(const run_state *r, const wf_generation *g)
 {
     const wf_model_facts *m = &r->facts;
     double first_token = r->first_token > 0 ? r->first_token - r->process_start : g->first_token_seconds;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_prompt",
-                     (json_int_t)g->n_prompt, "n_reused", (json_int_t)g->n_reused, "n_generated",
-                     (json_int_t)g->n_generated, "n_decoded", (json_int_t)g->n_decoded, "prefill_seconds",
-                     g->prefill_seconds, "decode_seconds", g->decode_seconds, "first_token_seconds", first_token,
-                     "peak_bytes", (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached",
-                     m->pack_cached, "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
-                     m->n_threads, "seed", (json_int_t)wf_sampler_seed(r->choose));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_guesses",
+                     (json_int_t)g->n_guesses, "n_right", (json_int_t)g->n_right, "n_prompt", (json_int_t)g->n_prompt,
+                     "n_reused", (json_int_t)g->n_reused, "n_generated", (json_int_t)g->n_generated, "n_decoded",
+                     (json_int_t)g->n_decoded, "prefill_seconds", g->prefill_seconds, "decode_seconds",
+                     g->decode_seconds, "first_token_seconds", first_token, "peak_bytes",
+                     (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached", m->pack_cached,
+                     "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads", m->n_threads,
+                     "seed", (json_int_t)wf_sampler_seed(r->choose));
 }
 
 static json_t *describe_ids(const int32_t *ids, int64_t n)
@@ -479,6 +486,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
     case OPTION_TRACE: o->trace = value; return true;
+    case OPTION_SPECULATE: o->speculate = true; return true;
     case OPTION_THINK:
         if (!take_think(value, &o->think)) {
             tool_fail_usage(verb, "--think: '%s' is none of show, hide, json", value);
@@ -523,6 +531,7 @@ int tool_run(int argc, char **argv)
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"trace", required_argument, NULL, OPTION_TRACE},
+        {"speculate", no_argument, NULL, OPTION_SPECULATE},
         {"help", no_argument, NULL, 'h'},
         {0},
     };

@@ -18,7 +18,7 @@ from tiny_hf import byte_level_json, write_json
 TOLERANCE = 1e-4
 NAMES = tiny_checkpoint.NAMES
 # In the order in which they run; a list of all of them turns everything off.
-FUSIONS = ("qkv", "linear-swiglu", "linear-residual", "rope-kv", "attention", "norm-linear", "quantize-output")
+FUSIONS = ("qkv", "linear-swiglu", "linear-residual", "rope-kv", "attention", "residual-norm", "quantize-output")
 
 
 class Model:

@@ -121,7 +121,7 @@ def test_ablation_has_a_row_a_fusion(welford, smollm2):
     rows = {name: cells for name, *cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines[2:])}
     report = welford.run("run", smollm2, "-p", "x", "-n", 1, "--report").ok().stderr
     fusions = re.findall(r"^(\S+) +\d+ +\d+", report, re.M)
-    assert list(rows) == ["(none)"] + fusions and "norm-linear" in fusions
+    assert list(rows) == ["(none)"] + fusions and "quantize-output" in fusions
     for name, cells in rows.items():
         assert len(cells) == 2
         for cell in cells:

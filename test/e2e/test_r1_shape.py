@@ -41,11 +41,12 @@ def test_template_opens_and_forgets_reasoning(welford, folder):
 
 
 @pytest.mark.parametrize("weights", [None, "q8_0"])
-def test_runs_and_fuses_every_norm(welford, folder, weights):
+def test_runs_and_fuses_every_norm_of_quantised_weights(welford, folder, weights):
     options = ["--weights", weights] if weights else []
     result = welford.run("run", folder, *options, "-p", "Why is the sky blue?", "-n", 6, "--report", "-s", 1).ok()
-    table = {line.split()[0]: line.split()[1:3] for line in result.stderr.splitlines()[1:]}
-    assert table["norm-linear"] == ["7", "7"]
+    table = {line.split()[0]: line.split(maxsplit=3)[1:] for line in result.stderr.splitlines()[1:]}
+    # a layer's two norms, its attention and its gate, and the last norm
+    assert table["quantize-output"] == (["13", "13"] if weights else ["13", "0", "13 float weights: the linear reads f32"])
     assert result.stdout.strip()
 
 

@@ -9,7 +9,7 @@
 
 static bool is_f32(MlirValue v) { return !v.ptr || mlirTypeIsAF32(element_type_of(v)); }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     attention_op a;
     bool cached = cached_attention_read(op, &a);
@@ -21,12 +21,15 @@ static const char *fuse(MlirOperation op)
     op_builder b = op_builder_before(op);
     MlirValue old = a.y.value;
     a.fused = true;
-    replace_value(old, cached ? cached_attention_write(&b, &a) : attention_write(&b, &a));
+    MlirValue y = cached ? cached_attention_write(&b, &a) : attention_write(&b, &a);
+    const char *why = ask_back_end(back_end, y);
+    if (why) return why;
+    replace_value(old, y);
     return FUSED;
 }
 
-void pass_fuse_attention(MlirOperation function, pass_report *report)
+void pass_fuse_attention(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "wf.attention", fuse);
-    fuse_each(function, report, "wf.cached_attention", fuse);
+    fuse_each(function, back_end, report, "wf.attention", fuse);
+    fuse_each(function, back_end, report, "wf.cached_attention", fuse);
 }

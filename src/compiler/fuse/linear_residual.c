@@ -4,7 +4,7 @@
 // The sum is formed as the linear stores its result: one pass over [rows, features] less.
 #include "compiler/fuse/pass.h"
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     const char *reason = NO_PLACE;
     for (int side = 0; side < 2; side++) {
@@ -23,14 +23,17 @@ static const char *fuse(MlirOperation op)
         else {
             linear.residual = other;
             op_builder b = op_builder_before(op);
-            replace_value(mlirOperationGetResult(op, 0), linear_write(&b, &linear));
+            MlirValue fused = linear_write(&b, &linear);
+            reason = ask_back_end(back_end, fused);
+            if (reason) continue;
+            replace_value(mlirOperationGetResult(op, 0), fused);
             return FUSED;
         }
     }
     return reason;
 }
 
-void pass_fuse_linear_residual(MlirOperation function, pass_report *report)
+void pass_fuse_linear_residual(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "arith.addf", fuse);
+    fuse_each(function, back_end, report, "arith.addf", fuse);
 }

@@ -12,7 +12,7 @@ static const char *why_not_linears(MlirValue gate, MlirValue up)
     return !both ? "gate and up are not two linears" : before_gate ? before_gate : before_up;
 }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     glu_op glu;
     linear_op gate, up;
@@ -28,17 +28,20 @@ static const char *fuse(MlirOperation op)
         return "weights of different types";
     if (dim_of(gate.weights[0], 0) < 0 || dim_of(gate.weights[0], 0) % 16)
         return "output features are no multiple of 16";
-    if (glu.activation == GLU_GELU) return "the activation has no fused kernel";
+    if (glu.rounded.ptr) return "the activation is rounded before the product";
     linear_op fused = gate;
     fused.n_weights = 2;
     fused.weights[1] = up.weights[0];
     fused.glu = glu.activation;
     op_builder b = op_builder_before(op);
-    replace_value(glu.y.value, linear_write(&b, &fused));
+    MlirValue y = linear_write(&b, &fused);
+    const char *why = ask_back_end(back_end, y);
+    if (why) return why;
+    replace_value(glu.y.value, y);
     return FUSED;
 }
 
-void pass_fuse_linear_swiglu(MlirOperation function, pass_report *report)
+void pass_fuse_linear_swiglu(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "wf.glu", fuse);
+    fuse_each(function, back_end, report, "wf.glu", fuse);
 }

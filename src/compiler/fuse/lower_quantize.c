@@ -38,8 +38,9 @@ static void lower(MlirOperation op, void *context)
     mlirOperationDestroy(op);
 }
 
-void pass_lower_quantize(MlirOperation function, pass_report *report)
+void pass_lower_quantize(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
+    (void)back_end;
     (void)report; // nothing to choose here
     for_each_op(function, lower, NULL);
 }

@@ -3,25 +3,31 @@
 #include <string.h>
 
 const pass PASSES[] = {
-    {"qkv", PASS_FUSE, pass_fuse_qkv, "q, k and v projections of one input become one linear"},
+    {"qkv", PASS_FUSE, pass_fuse_qkv, "q, k and v projections of one input become one linear", NULL},
     {"linear-swiglu", PASS_FUSE, pass_fuse_linear_swiglu,
-     "gate and up projections and activation(gate) * up become one linear"},
-    {"linear-residual", PASS_FUSE, pass_fuse_linear_residual, "a linear adds the residual as it stores"},
-    {"rope-kv", PASS_FUSE, pass_fuse_rope_kv, "q and k are rotated, k and v stored to the cache, in one pass over qkv"},
-    {"attention", PASS_FUSE, pass_fuse_attention, "scores, softmax and the sum of values in one pass, online"},
-    {"quantize-activations", PASS_LOWER, pass_lower_quantize, "inputs of quantised linears become 8-bit blocks"},
-    {"norm-linear", PASS_FUSE, pass_fuse_norm_linear, "a norm writes the form that the linears after it read"},
-    {"residual-norm", PASS_FUSE, pass_fuse_residual_norm, "h = x + r and the norm of h in one pass, both written"},
-    {"quantize-output", PASS_FUSE, pass_fuse_quantize,
-     "gated units and attention write the form that the next linear reads"},
+     "gate and up projections and activation(gate) * up become one linear", NULL},
+    {"linear-residual", PASS_FUSE, pass_fuse_linear_residual, "a linear adds the residual as it stores", NULL},
+    {"rope-kv", PASS_FUSE, pass_fuse_rope_kv, "q and k are rotated, k and v stored to the cache, in one pass over qkv",
+     NULL},
+    {"attention", PASS_FUSE, pass_fuse_attention, "scores, softmax and the sum of values in one pass, online", NULL},
+    {"residual-norm", PASS_FUSE, pass_fuse_residual_norm, "h = x + r and the norm of h in one pass, both written",
+     NULL},
+    {"quantize-activations", PASS_LOWER, pass_lower_quantize, "inputs of quantised linears become 8-bit blocks", NULL},
+    {"quantize-output", PASS_FUSE, pass_fuse_quantize_output,
+     "norms, gated units and attention write the form that the next linear reads", "norm-linear"},
     {0},
 };
 
 const pass *pass_find(const char *name, size_t len)
 {
     for (const pass *p = PASSES; p->name; p++)
-        if (strlen(p->name) == len && !memcmp(p->name, name, len)) return p;
+        if (view_is((view){name, len}, p->name) || (p->other && view_is((view){name, len}, p->other))) return p;
     return NULL;
+}
+
+bool list_has_pass(const char *list, const pass *which)
+{
+    return list_has(list, which->name) || (which->other && list_has(list, which->other));
 }
 
 static void count_missed(pass_report *report, const char *reason)
@@ -38,14 +44,16 @@ static void count_missed(pass_report *report, const char *reason)
 
 typedef struct fusing {
     pass_report *report;
-    const char *op_name, *(*fuse)(MlirOperation op);
+    why_not_fn *back_end;
+    const char *op_name;
+    fuse_fn *fuse;
 } fusing;
 
 static void offer(MlirOperation op, void *context)
 {
     fusing *f = context;
-    if (!op_is(op, f->op_name)) return;
-    const char *reason = f->fuse(op);
+    if (f->op_name && !op_is(op, f->op_name)) return;
+    const char *reason = f->fuse(op, f->back_end);
     if (reason && !*reason) return; // NO_PLACE
     f->report->found++;
     if (reason)
@@ -54,11 +62,19 @@ static void offer(MlirOperation op, void *context)
         f->report->fused++;
 }
 
-void fuse_each(MlirOperation function, pass_report *report, const char *op_name, const char *(*fuse)(MlirOperation op))
+void fuse_each(MlirOperation function, why_not_fn *back_end, pass_report *report, const char *op_name, fuse_fn *fuse)
 {
-    fusing f = {report, op_name, fuse};
+    fusing f = {report, back_end, op_name, fuse};
     for_each_op(function, offer, &f);
     erase_dead(function);
+}
+
+const char *ask_back_end(why_not_fn *back_end, MlirValue v)
+{
+    MlirOperation op = defining_op(v);
+    const char *why = back_end ? back_end(op) : NULL;
+    if (why) mlirOperationDestroy(op);
+    return why;
 }
 
 MlirOperation linear_behind(MlirValue v, const char **between)

@@ -14,7 +14,7 @@ static MlirValue projected(MlirValue v)
     return norm_read(defining_op(v), &norm) && norm.n_heads ? norm.x : v;
 }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     attention_op attention;
     linear_op parts[3], all = {0};
@@ -53,6 +53,8 @@ static const char *fuse(MlirOperation op)
     // after the last of the three and the weights it needs, before their first user: they stand together
     op_builder b = op_builder_before(mlirOperationGetNextInBlock(ops[2]));
     MlirValue qkv = linear_write(&b, &all);
+    const char *why = ask_back_end(back_end, qkv);
+    if (why) return why;
     int64_t first = 0;
     for (int i = 0; i < 3; i++) {
         columns_op part = {.x = qkv, .first = first, .y = {.type = parts[i].y.type}};
@@ -62,4 +64,7 @@ static const char *fuse(MlirOperation op)
     return FUSED;
 }
 
-void pass_fuse_qkv(MlirOperation function, pass_report *report) { fuse_each(function, report, "wf.attention", fuse); }
+void pass_fuse_qkv(MlirOperation function, why_not_fn *back_end, pass_report *report)
+{
+    fuse_each(function, back_end, report, "wf.attention", fuse);
+}

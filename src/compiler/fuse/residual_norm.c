@@ -17,7 +17,7 @@ static bool is_used_before(MlirValue h, MlirOperation norm)
     return false;
 }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     norm_op norm;
     linear_op linear;
@@ -32,13 +32,14 @@ static const char *fuse(MlirOperation op)
     norm.x = mlirOperationGetOperand(add, 0);
     norm.residual = mlirOperationGetOperand(add, 1);
     norm.sum.type = mlirValueGetType(h);
-    norm_write(&b, &norm);
+    const char *why = ask_back_end(back_end, norm_write(&b, &norm));
+    if (why) return why;
     replace_value(h, norm.sum.value);
     replace_value(y, norm.y.value);
     return FUSED;
 }
 
-void pass_fuse_residual_norm(MlirOperation function, pass_report *report)
+void pass_fuse_residual_norm(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "wf.rms_norm", fuse);
+    fuse_each(function, back_end, report, "wf.rms_norm", fuse);
 }

@@ -29,7 +29,7 @@ static bool same_norms(const norm_op *q, const norm_op *k)
     return q->eps == k->eps && q->plus_one == k->plus_one;
 }
 
-static const char *fuse(MlirOperation op)
+static const char *fuse(MlirOperation op, why_not_fn *back_end)
 {
     attention_op attention;
     if (!attention_read(op, &attention) || attention.cache < 0 || attention.mask.ptr || attention.sink.ptr)
@@ -58,11 +58,13 @@ static const char *fuse(MlirOperation op)
                            .eps = q.norm.eps,
                            .rotated = {.type = q.rope.y.type}};
     attention.q = rope_store_write(&b, &store);
+    const char *why = ask_back_end(back_end, attention.q);
+    if (why) return why;
     replace_value(y, cached_attention_write(&b, &attention));
     return FUSED;
 }
 
-void pass_fuse_rope_kv(MlirOperation function, pass_report *report)
+void pass_fuse_rope_kv(MlirOperation function, why_not_fn *back_end, pass_report *report)
 {
-    fuse_each(function, report, "wf.attention", fuse);
+    fuse_each(function, back_end, report, "wf.attention", fuse);
 }

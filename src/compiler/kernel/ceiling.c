@@ -2,17 +2,6 @@
 
 enum { CHAINS = 10, ROUNDS = 4000, STREAMS = 4 }; // chains: latency 4 or 5 times two units
 
-const char *ceiling_name(ceiling_kind kind)
-{
-    static const char *const NAMES[] = {
-        [CEILING_FMA] = "ceiling_fma",
-        [CEILING_BF16] = "ceiling_bf16",
-        [CEILING_INT8] = "ceiling_int8",
-        [CEILING_READ] = "ceiling_read",
-    };
-    return NAMES[kind];
-}
-
 // f32 or i32 values in the vectors that the instruction works on.
 static int lanes_of(ceiling_kind kind, const kernel_target *t)
 {
@@ -71,12 +60,32 @@ static void build_read(builder *b)
     for (int i = 0; i < STREAMS; i++) store(b, lines.results[i], y, (value){0}, 64 * i);
 }
 
-void ceiling_build(builder *b, ceiling_kind kind)
+static void build_ceiling(builder *b, const void *params, const char *name)
 {
-    kernel_begin(b, ceiling_name(kind));
-    if (kind == CEILING_READ)
+    const ceiling_kernel *k = params;
+    kernel_begin(b, name);
+    if (k->kind == CEILING_READ)
         build_read(b);
     else
-        build_chains(b, kind);
+        build_chains(b, k->kind);
     kernel_end(b);
 }
+
+static const char *kind_text(int kind)
+{
+    static const char *const TEXTS[] = {
+        [CEILING_FMA] = "fma", [CEILING_BF16] = "bf16", [CEILING_INT8] = "int8", [CEILING_READ] = "read"};
+    return kind >= 0 && kind < CEILING_COUNT ? TEXTS[kind] : NULL;
+}
+
+static const kernel_field FIELDS[] = {KERNEL_TEXT(ceiling_kernel, kind, kind_text, "_")};
+
+const kernel_kind CEILING_KERNEL = {
+    .name = "ceiling",
+    .file = "kernel/ceiling.c",
+    .help = "what a core can do at best: multiply-adds, products of bf16 or of 8 bits, reading",
+    .build = build_ceiling,
+    .params_bytes = sizeof(ceiling_kernel),
+    .fields = FIELDS,
+    .n_fields = sizeof FIELDS / sizeof *FIELDS,
+};

@@ -8,14 +8,17 @@
 #ifndef WELFORD_COMPILER_KERNEL_CEILING_H
 #define WELFORD_COMPILER_KERNEL_CEILING_H
 
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 #include "runtime/compiler.h"
 
-const char *ceiling_name(ceiling_kind kind); // of the kernel: "ceiling_fma"
+typedef struct ceiling_kernel {
+    ceiling_kind kind;
+} ceiling_kernel;
+
+extern const kernel_kind CEILING_KERNEL; // "ceiling_fma"
 
 // Operands: y [1024] bytes that every tile may write; for `read` also x, of which a tile reads CEILING_READ_BYTES.
 enum { CEILING_READ_BYTES = 4096 };
-void ceiling_build(builder *b, ceiling_kind kind);
 
 // Arithmetic of a tile; 0 for `read`.
 double ceiling_tile_flops(ceiling_kind kind, const kernel_target *target);

@@ -1,7 +1,8 @@
-// The registry of kernels. A kind of kernel is a row: its name and a line of help, the parameters that change its code,
-// and the function that builds it.
+// Kinds of kernels. A kind is a row: its name and a line of help, the parameters that change its code, and the function
+// that builds it. The registry of them all is compiler/registry.h.
 //
-// A kernel's name is written from all of these parameters: two kernels are one exactly where their names are equal.
+// A kernel's name is written from all of these parameters: two kernels are one exactly where their names are equal. A
+// kind whose parameters are no plain fields (loop nests) has a key in their place, and numbers for names.
 #ifndef WELFORD_COMPILER_KERNEL_KERNELS_H
 #define WELFORD_COMPILER_KERNEL_KERNELS_H
 
@@ -35,17 +36,16 @@ typedef void kernel_build_fn(builder *b, const void *params, const char *name);
 
 typedef struct kernel_kind {
     const char *name; // how full names begin
-    const char *file; // where it is built and described
+    const char *file; // under src/compiler; where it is built and described
     const char *help; // one line
     kernel_build_fn *build;
     size_t params_bytes;
     const kernel_field *fields; // in the order of the name
     size_t n_fields;
     bool ignores_others; // the code does not depend on the rest of the parameters; false: there is no rest
+    // Appends what the code depends on; false where no other call may share the kernel. NULL: the name tells it.
+    bool (*write_key)(const void *params, buffer *key);
 } kernel_kind;
-
-// All of them; ends with NULL.
-extern const kernel_kind *const KERNELS[];
 
 // Appends the name of the kernel with these parameters.
 void kernel_write_name(const kernel_kind *kind, const void *params, buffer *name);

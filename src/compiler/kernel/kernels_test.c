@@ -9,6 +9,7 @@
 #include <cmocka.h> // needs those above
 
 #include "compiler/kernel/testing.h"
+#include "compiler/registry.h"
 
 enum { TEXTS_MAX = 64, PARAMS_MAX = 256, ROUNDS = 200 };
 
@@ -89,6 +90,7 @@ static void test_every_member_is_a_field(void **state)
     for (const kernel_kind *const *kind = KERNELS; *kind; kind++) {
         static const size_t SIZES[] = {[FIELD_INT] = 8, [FIELD_BOOL] = 1, [FIELD_TEXT] = 4, [FIELD_F64] = 8};
         size_t end = 0, found = 0;
+        if ((*kind)->write_key) continue; // nest_test.c
         for (size_t i = 0; i < (*kind)->n_fields; i++)
             assert_int_equal((*kind)->fields[i].bytes, SIZES[(*kind)->fields[i].form]);
         for (; !(*kind)->ignores_others && found < (*kind)->n_fields; found++) {
@@ -109,7 +111,8 @@ static void test_kinds(void **state)
 {
     (void)state;
     for (const kernel_kind *const *a = KERNELS; *a; a++) {
-        assert_true((*a)->build && (*a)->file && (*a)->help && (*a)->n_fields);
+        assert_true((*a)->build && (*a)->file && (*a)->help);
+        assert_true((*a)->n_fields || (*a)->write_key || !(*a)->params_bytes);
         for (const kernel_kind *const *b = KERNELS; b < a; b++) assert_string_not_equal((*a)->name, (*b)->name);
     }
 }

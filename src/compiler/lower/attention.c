@@ -180,10 +180,13 @@ static bool has_each_head(MlirValue sink, const attention_kernel *k)
     return is_f32(sink) && rank_of(sink) == 1 && dim_of(sink, 0) == k->n_heads;
 }
 
-// False when no kernel takes this: sizes that are not known, another type, fewer positions than tokens under causality.
-static bool read_attention(MlirOperation op, attention_op *a, attention_kernel *k, shape *n)
+// NULL, or why no kernel takes this.
+static const char *read_attention(MlirOperation op, attention_op *a, attention_kernel *k, shape *n)
 {
-    if (!attention_read(op, a) || !a->fused || a->cache >= 0) return false;
+    static const char SIZES[] = "no attention kernel takes its types, or sizes that are not known";
+    if (!attention_read(op, a)) return "it is no attention";
+    if (!a->fused) return "attention in steps has no kernel in a graph";
+    if (a->cache >= 0) return "a graph has no cache";
     MlirValue q = a->q, keys = a->k, values = a->v, y = a->y.value;
     bool mask = a->mask.ptr != NULL, sink = a->sink.ptr != NULL;
     int rank = rank_of(q);
@@ -197,27 +200,38 @@ static bool read_attention(MlirOperation op, attention_op *a, attention_kernel *
                             .mask = mask,
                             .sink = sink,
                             .zero_masked = mask && a->zero_masked};
-    if (k->n_heads > 4096) return false;
+    if (k->n_heads > 4096) return "no attention kernel has so many heads";
     int64_t features = dim_of(q, rank - 1);
     *n = (shape){count_sequences(q), dim_of(q, rank - 2), dim_of(keys, rank_of(keys) - 2), {0}, 0};
     k->head_dim = features / k->n_heads;
     k->batched = n->sequences > 1;
-    if (features != k->n_heads * k->head_dim || k->head_dim > 512) return false;
+    if (features < 0 || features != k->n_heads * k->head_dim) return SIZES;
+    if (k->head_dim > 512) return "no attention kernel has heads of more than 512 features";
     if (n->sequences < 1 || n->tokens < 1 || n->tokens >= 1 << 24 || n->positions < 1 || n->positions >= 1 << 24)
-        return false;
-    if (!k->full && n->positions < n->tokens) return false;
+        return SIZES;
+    if (!k->full && n->positions < n->tokens) return "no causal attention kernel has fewer positions than tokens";
     int64_t kv_features = k->n_kv_heads * k->head_dim;
-    return has_shape(q, n, n->tokens, features) && has_shape(keys, n, n->positions, kv_features) &&
-           has_shape(values, n, n->positions, kv_features) && has_shape(y, n, n->tokens, features) &&
-           (!mask || read_mask(a->mask, k, n)) && (!sink || has_each_head(a->sink, k));
+    if (!has_shape(q, n, n->tokens, features) || !has_shape(keys, n, n->positions, kv_features) ||
+        !has_shape(values, n, n->positions, kv_features) || !has_shape(y, n, n->tokens, features))
+        return SIZES;
+    if (mask && !read_mask(a->mask, k, n)) return "no attention kernel takes its mask";
+    return sink && !has_each_head(a->sink, k) ? "no attention kernel takes its sink" : NULL;
 }
 
-bool attention_has_kernel(MlirOperation op)
+// Attention of a sequence goes over the cache.
+static const char *read_sequence_attention(MlirOperation op, attention_op *a)
+{
+    if (!attention_read(op, a)) return "it is no attention";
+    return a->cache < 0 || !a->causal || a->mask.ptr || a->sink.ptr ? "only causal attention with a cache can be run"
+                                                                    : NULL;
+}
+
+const char *why_not_attention(MlirOperation op, graph_kind kind)
 {
     attention_op a;
     attention_kernel k;
     shape n;
-    return read_attention(op, &a, &k, &n);
+    return kind == GRAPH_OF_SEQUENCE ? read_sequence_attention(op, &a) : read_attention(op, &a, &k, &n);
 }
 
 static wf_status new_array(lowering *l, MlirValue like, int64_t count, tensor *x)
@@ -295,7 +309,8 @@ static wf_status lower_given_attention(lowering *l)
     tensor q, y, sink;
     int keys, values, mask = -1;
     int64_t strides[3] = {0};
-    if (!read_attention(l->op, &a, &k, &n)) return lowering_refuse(l, "cannot be compiled");
+    const char *why = read_attention(l->op, &a, &k, &n);
+    if (why) return lowering_refuse_kernel(l, why);
     TRY(lowering_to_root(l, a.q, &q));
     TRY(copy_cache(l, a.k, &k, true, &n, &keys));
     TRY(copy_cache(l, a.v, &k, false, &n, &values));
@@ -327,9 +342,8 @@ wf_status lower_attention(lowering *l)
 {
     attention_op op;
     if (!is_sequence(l)) return lower_given_attention(l);
-    attention_read(l->op, &op);
-    if (op.cache < 0 || !op.causal || op.mask.ptr || op.sink.ptr)
-        return lowering_refuse(l, ": only causal attention with a cache can be run");
+    const char *why = read_sequence_attention(l->op, &op);
+    if (why) return lowering_refuse_kernel(l, why);
     TRY(lower_kv_store(l, &op));
     return lower_over_cache(l, &op);
 }

@@ -6,26 +6,43 @@
 
 // ---- kernels
 
-uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new)
+// A new kernel. A key of its own, where it has one, stands in the place of the name.
+static uint32_t add_name(lowering *l, const kernel_kind *kind, const buffer *key, bool shared)
 {
-    *is_new = false;
-    for (size_t i = 0; i < l->n_kernels; i++)
-        if (!strcmp(l->kernels[i], name)) return (uint32_t)i;
-    const char *copy = arena_strdup(&l->out->memory, view_of(name));
-    if (!copy || !GROW(l, kernels, kernels)) return UINT32_MAX;
-    *is_new = true;
-    l->kernels[l->n_kernels] = copy;
+    buffer number = {0};
+    size_t more = l->max_kernels;
+    if (kind->write_key) buffer_printf(&number, "%s_%zu", kind->name, l->n_kernels);
+    const char *copy = shared ? arena_strdup(&l->out->memory, buffer_view(key)) : NULL;
+    const char *name = kind->write_key ? arena_strdup(&l->out->memory, buffer_view(&number)) : copy;
+    bool failed = number.failed;
+    buffer_free(&number);
+    if (failed || !name || (shared && !copy) ||
+        !lowering_grow((void **)&l->kernel_keys, &more, l->n_kernels, sizeof *l->kernel_keys) ||
+        !GROW(l, kernels, kernels))
+        return UINT32_MAX;
+    l->kernel_keys[l->n_kernels] = copy;
+    l->kernels[l->n_kernels] = name;
     return (uint32_t)l->n_kernels++;
 }
 
 uint32_t lowering_add_kernel(lowering *l, const kernel_kind *kind, const void *params)
 {
-    bool is_new = false;
-    buffer name = {0};
-    kernel_write_name(kind, params, &name);
-    uint32_t index = name.failed ? UINT32_MAX : lowering_find_kernel(l, name.data, &is_new);
-    buffer_free(&name);
-    if (index != UINT32_MAX && is_new) kind->build(l->b, params, l->kernels[index]);
+    buffer key = {0};
+    bool shared = true, known = false;
+    uint32_t index = UINT32_MAX;
+    if (kind->write_key) {
+        buffer_printf(&key, "%s ", kind->name); // no name has a space
+        shared = kind->write_key(params, &key);
+    } else {
+        kernel_write_name(kind, params, &key);
+    }
+    for (size_t i = 0; shared && !key.failed && i < l->n_kernels && !known; i++) {
+        known = l->kernel_keys[i] && !strcmp(l->kernel_keys[i], key.data);
+        if (known) index = (uint32_t)i;
+    }
+    if (!known && !key.failed) index = add_name(l, kind, &key, shared);
+    buffer_free(&key);
+    if (index != UINT32_MAX && !known) kind->build(l->b, params, l->kernels[index]);
     return index;
 }
 

@@ -42,50 +42,70 @@ static int64_t count_elements(MlirValue v)
     return cols < 0 || __builtin_mul_overflow(rows, cols, &n) ? 0 : n;
 }
 
-// Output features of one weight, or 0 where its kernel cannot take it. Several weights are constants that fill panels.
-static int64_t read_weight(const linear_op *parts, int i, int64_t cols)
+static const char TYPES[] = "no linear kernel has its types";
+static const char SIZES[] = "no linear kernel takes its sizes";
+static const char ERF[] = "no linear kernel has gelu by erf";
+
+// NULL, or why the kernel cannot take one weight, of so many output features. Several weights are constants that fill
+// panels.
+static const char *read_weight(const linear_op *parts, int i, int64_t cols, int64_t *features)
 {
     MlirValue w = parts->weights[i];
-    if (!is_small_float(w) || rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols)
-        return 0;
     bool several = parts->n_weights > 1;
-    if (several && (!is_constant_value(w) || dim_of(w, 0) % PANEL_ROWS)) return 0;
-    if (!mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0]))) return 0;
-    if (!parts->n_biases) return dim_of(w, 0);
+    if (!is_small_float(w) || !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0]))) return TYPES;
+    if (rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols) return SIZES;
+    if (several && !is_constant_value(w)) return "no linear kernel takes several weights that are no constants";
+    if (several && dim_of(w, 0) % PANEL_ROWS) return "no linear kernel takes several weights that fill no panels of 16";
+    *features = dim_of(w, 0);
+    if (!parts->n_biases) return NULL;
     MlirValue bias = parts->biases[i];
-    if (!is_small_float(bias) || (several && !is_f32(bias)) || count_elements(bias) != dim_of(w, 0) ||
-        (several && !is_constant_value(bias)))
-        return 0;
-    return dim_of(w, 0);
+    if (!is_small_float(bias) || count_elements(bias) != *features) return "no linear kernel takes its bias";
+    return several && !(is_f32(bias) && is_constant_value(bias))
+               ? "no linear kernel takes several biases that are no constants of f32"
+               : NULL;
 }
 
-// False when no kernel takes this product of a graph's values.
-static bool read_linear(MlirOperation op, linear_op *parts)
+// NULL, or why no kernel takes this product of a graph's values.
+static const char *read_linear(MlirOperation op, linear_op *parts)
 {
-    if (!linear_read(op, parts) || parts->glu == GLU_GELU) return false;
+    if (!linear_read(op, parts)) return "it is no linear";
+    if (parts->glu == GLU_GELU) return ERF;
     MlirValue x = parts->x, y = parts->y.value;
-    if (rank_of(x) < 1 || rank_of(y) < 1 || !is_small_float(x) || !is_small_float(y)) return false;
+    if (!is_small_float(x) || !is_small_float(y)) return TYPES;
+    if (rank_of(x) < 1 || rank_of(y) < 1) return SIZES;
     bool any_rows = has_unknown_rows(x);
     int64_t rows = any_rows ? INT64_MAX : count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
-    if (rows < 1 || cols < 1 || cols >= 1 << 24) return false;
-    if (has_unknown_rows(y) != any_rows || (!any_rows && count_rows(y) != rows)) return false;
-    if (parts->n_biases && parts->n_biases != parts->n_weights) return false;
+    if (rows < 1 || cols < 1 || cols >= 1 << 24) return SIZES;
+    if (has_unknown_rows(y) != any_rows || (!any_rows && count_rows(y) != rows)) return SIZES;
+    if (parts->n_biases && parts->n_biases != parts->n_weights) return "no linear kernel takes its bias";
     for (int i = 0; i < parts->n_weights; i++) {
-        int64_t more = read_weight(parts, i, cols);
-        if (!more || (parts->glu && i && more != features)) return false;
+        int64_t more;
+        const char *why = read_weight(parts, i, cols, &more);
+        if (why) return why;
+        if (parts->glu && i && more != features) return SIZES;
         features = parts->glu ? more : features + more;
     }
-    if (dim_of(y, rank_of(y) - 1) != features) return false;
-    if (parts->glu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr)) return false;
-    if (!is_constant_value(parts->weights[0]) && rows < ROWS_WORTH_PACKING) return false;
-    return !parts->residual.ptr ||
-           (is_small_float(parts->residual) && count_elements(parts->residual) == count_elements(y));
+    if (dim_of(y, rank_of(y) - 1) != features) return SIZES;
+    if (parts->glu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr))
+        return "no linear kernel gates beside a bias or a residual";
+    if (!is_constant_value(parts->weights[0]) && rows < ROWS_WORTH_PACKING)
+        return "a weight that is no constant is not worth packing for so few rows";
+    if (!parts->residual.ptr) return NULL;
+    if (!is_small_float(parts->residual)) return TYPES;
+    return count_elements(parts->residual) == count_elements(y) ? NULL : SIZES;
 }
 
-bool linear_has_kernel(MlirOperation op)
+// Of the frontend's own linears the types and sizes are those that the kernel has.
+static const char *read_sequence_linear(MlirOperation op, linear_op *parts)
+{
+    if (!linear_read(op, parts)) return "it is no linear";
+    return parts->glu == GLU_GELU ? ERF : NULL;
+}
+
+const char *why_not_linear(MlirOperation op, graph_kind kind)
 {
     linear_op parts;
-    return read_linear(op, &parts);
+    return kind == GRAPH_OF_SEQUENCE ? read_sequence_linear(op, &parts) : read_linear(op, &parts);
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
@@ -183,8 +203,8 @@ wf_status lower_linear(lowering *l)
 {
     linear_op parts;
     linear_roots roots = {0};
-    bool read = is_sequence(l) ? linear_read(l->op, &parts) && parts.glu != GLU_GELU : read_linear(l->op, &parts);
-    if (!read) return lowering_refuse(l, "cannot be compiled");
+    const char *why = is_sequence(l) ? read_sequence_linear(l->op, &parts) : read_linear(l->op, &parts);
+    if (why) return lowering_refuse_kernel(l, why);
     MlirValue result = parts.y.value;
     int64_t features = dim_of(result, rank_of(result) - 1);
     bool out_q8 = is_wf_type(element_type_of(result), "q8");

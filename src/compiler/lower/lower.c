@@ -51,42 +51,50 @@ static wf_status lower_nothing(lowering *l) // read where it is used
 typedef struct lower_rule {
     const char *name;
     wf_status (*run)(lowering *l);
+    const char *(*why_not)(MlirOperation op, graph_kind kind); // NULL: runs in a sequence, not on arrays
 } lower_rule;
 
 static const lower_rule RULES[] = {
-    {"wf.weight", lower_nothing},
-    {"wf.rope_table", lower_nothing},
-    {"wf.embed", lower_embed},
-    {"wf.select_rows", lower_select_rows},
-    {"wf.rms_norm", lower_norm},
-    {"wf.layer_norm", lower_norm},
-    {"wf.residual_norm", lower_norm},
-    {"wf.linear", lower_linear},
-    {"wf.columns", lower_columns},
-    {"wf.rope", lower_rope},
-    {"wf.rope_store", lower_rope_store},
-    {"wf.attention", lower_attention},
-    {"wf.cached_attention", lower_cached_attention},
-    {"wf.glu", lower_glu},
-    {"wf.softcap", lower_softcap},
-    {"wf.quantize", lower_quantize},
-    {"arith.addf", lower_add},
-    {"tensor.cast", lower_alias},
-    {"tensor.expand_shape", lower_reshape},
-    {"tensor.collapse_shape", lower_reshape},
-    {"tensor.reshape", lower_reshape},
-    {"tensor.extract_slice", lower_extract_slice},
-    {"tensor.insert_slice", lower_insert_slice},
-    {"tensor.concat", lower_concat},
-    {"tensor.pad", lower_pad},
-    {"tensor.from_elements", lower_from_elements},
-    {"tensor.empty", lower_empty},
-    {"tensor.splat", lower_fill},
-    {"linalg.fill", lower_fill},
-    {"linalg.generic", lower_generic},
-    {"cf.assert", lower_assert},
-    {"tosa.const_shape", lower_nothing},
+    {"wf.weight", lower_nothing, NULL},
+    {"wf.rope_table", lower_nothing, NULL},
+    {"wf.embed", lower_embed, NULL},
+    {"wf.select_rows", lower_select_rows, NULL},
+    {"wf.rms_norm", lower_norm, why_not_norm},
+    {"wf.layer_norm", lower_norm, why_not_norm},
+    {"wf.residual_norm", lower_norm, why_not_norm},
+    {"wf.linear", lower_linear, why_not_linear},
+    {"wf.columns", lower_columns, NULL},
+    {"wf.rope", lower_rope, NULL},
+    {"wf.rope_store", lower_rope_store, NULL},
+    {"wf.attention", lower_attention, why_not_attention},
+    {"wf.cached_attention", lower_cached_attention, NULL},
+    {"wf.glu", lower_glu, why_not_glu},
+    {"wf.softcap", lower_softcap, NULL},
+    {"wf.quantize", lower_quantize, NULL},
+    {"arith.addf", lower_add, NULL},
+    {"tensor.cast", lower_alias, NULL},
+    {"tensor.expand_shape", lower_reshape, NULL},
+    {"tensor.collapse_shape", lower_reshape, NULL},
+    {"tensor.reshape", lower_reshape, NULL},
+    {"tensor.extract_slice", lower_extract_slice, NULL},
+    {"tensor.insert_slice", lower_insert_slice, NULL},
+    {"tensor.concat", lower_concat, NULL},
+    {"tensor.pad", lower_pad, NULL},
+    {"tensor.from_elements", lower_from_elements, NULL},
+    {"tensor.empty", lower_empty, NULL},
+    {"tensor.splat", lower_fill, NULL},
+    {"linalg.fill", lower_fill, NULL},
+    {"linalg.generic", lower_generic, NULL},
+    {"cf.assert", lower_assert, NULL},
+    {"tosa.const_shape", lower_nothing, NULL},
 };
+
+static const lower_rule *find_rule(MlirOperation op) // NULL: there is none
+{
+    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
+        if (op_is(op, RULES[i].name)) return &RULES[i];
+    return NULL;
+}
 
 // Scalars are computed by the kernels that use them.
 static bool is_scalar_op(MlirOperation op)
@@ -130,14 +138,15 @@ static wf_status lower_op(lowering *l)
     if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
     if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op))
         return lowering_refuse(l, "needs its sizes");
-    for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
-        if (op_is(l->op, RULES[i].name)) return RULES[i].run(l);
-    return lowering_refuse(l, "cannot be compiled");
+    const lower_rule *r = find_rule(l->op);
+    return r ? r->run(l) : lowering_refuse(l, "cannot be compiled");
 }
 
-bool lower_has_kernel(MlirOperation op)
+const char *lower_why_not(MlirOperation op, graph_kind kind)
 {
-    return norm_has_kernel(op) || linear_has_kernel(op) || attention_has_kernel(op);
+    const lower_rule *r = find_rule(op);
+    if (r && r->why_not) return r->why_not(op, kind);
+    return r && kind == GRAPH_OF_SEQUENCE ? NULL : "no kernel takes it";
 }
 
 // ---- arguments, results
@@ -281,11 +290,10 @@ wf_status lower_function(MlirOperation function, const lower_options *options, b
     free(l.roots);
     free(l.calls);
     free((void *)l.kernels);
+    free((void *)l.kernel_keys);
     free(l.weights);
     free(l.constants);
     free(l.constant_roots);
     free((void *)l.checks);
-    free((void *)l.nest_keys);
-    free(l.nest_kernels);
     return status;
 }

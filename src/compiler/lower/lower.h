@@ -23,7 +23,13 @@ typedef struct lower_options {
 wf_status lower_function(MlirOperation function, const lower_options *options, builder *kernels, program *out,
                          buffer *constants, wf_error *err);
 
-// Whether a kernel takes this wf op of a graph on arrays; others have to be written out in linalg first (decompose.h).
-bool lower_has_kernel(MlirOperation op);
+typedef enum graph_kind {
+    GRAPH_OF_SEQUENCE, // of a checkpoint
+    GRAPH_ON_ARRAYS,   // of a file
+} graph_kind;
+
+// Why no kernel takes this wf op, a literal; NULL: one does. Passes ask before they fuse; ops of a graph on arrays that
+// have no kernel have to be written out in linalg first (decompose.h).
+const char *lower_why_not(MlirOperation op, graph_kind kind);
 
 #endif

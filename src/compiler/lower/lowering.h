@@ -91,7 +91,8 @@ typedef struct lowering {
     size_t n_roots, max_roots;
     call *calls;
     size_t n_calls, max_calls;
-    const char **kernels; // names
+    const char **kernels;     // names
+    const char **kernel_keys; // what tells whether one can be used again; NULL: it cannot
     size_t n_kernels, max_kernels;
     program_weight *weights; // in the pack
     size_t n_weights, max_weights;
@@ -102,9 +103,6 @@ typedef struct lowering {
     buffer *blob; // the constants
     const char **checks;
     size_t n_checks, max_checks;
-    const char **nest_keys; // of nests that may be used again (nest_write_key), with their kernels
-    uint32_t *nest_kernels;
-    size_t n_nests, max_nests;
     uint32_t n_arguments, n_results;
     program_array *arrays; // of a function: [n_arguments + n_results]
     program_dim dims[DIM_COUNT];
@@ -112,7 +110,6 @@ typedef struct lowering {
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
     MlirOperation op;         // being lowered
     MlirBlock entry;
-    int n_nest_kernels;
     int math_root, fault_root; // of a function
 } lowering;
 
@@ -124,6 +121,7 @@ bool lowering_grow(void **items, size_t *max, size_t n, size_t size);
 // WF_ERROR_UNSUPPORTED: "location: name REASON", of the op being lowered or another.
 wf_status lowering_refuse(lowering *l, const char *reason);
 wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason);
+wf_status lowering_refuse_kernel(lowering *l, const char *why); // "location: name cannot be compiled: WHY"
 
 // ---- dims.c
 
@@ -170,8 +168,6 @@ bool is_scalar_value(MlirValue v);
 
 // Index of the kernel with these parameters, built when new; UINT32_MAX: out of memory.
 uint32_t lowering_add_kernel(lowering *l, const kernel_kind *kind, const void *params);
-// Index of the kernel of that name (copied); *is_new: the caller builds it under l->kernels[index].
-uint32_t lowering_find_kernel(lowering *l, const char *name, bool *is_new);
 
 // A new call of one tile, with a copy of the label (NULL: the op's name and place). Valid until the next one. NULL: out
 // of memory.
@@ -239,9 +235,12 @@ wf_status lower_glu(lowering *l);
 wf_status lower_softcap(lowering *l);
 wf_status lower_quantize(lowering *l);
 wf_status lower_add(lowering *l);
-bool norm_has_kernel(MlirOperation op);
-bool linear_has_kernel(MlirOperation op);
-bool attention_has_kernel(MlirOperation op);
+
+// Why no kernel takes the op, a literal; NULL: one does.
+const char *why_not_norm(MlirOperation op, graph_kind kind);
+const char *why_not_linear(MlirOperation op, graph_kind kind);
+const char *why_not_attention(MlirOperation op, graph_kind kind);
+const char *why_not_glu(MlirOperation op, graph_kind kind);
 
 // K (part 0) or V (part 1) of a layer in the cache.
 int lowering_cache_root(lowering *l, int64_t layer, int part);

@@ -1,7 +1,6 @@
 // Structured ops: operands by their indexing maps, then a nest and its kernel.
 #include <mlir-c/AffineExpr.h>
 #include <mlir-c/AffineMap.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "compiler/lower/lowering.h"
@@ -148,34 +147,6 @@ static wf_status prepare_body(lowering *l, MlirBlock body)
     return WF_OK;
 }
 
-// The kernel of an equal nest, or a new one.
-static wf_status find_kernel(lowering *l, const nest *n, uint32_t *kernel, bool *known)
-{
-    buffer key = {0};
-    bool shared = nest_write_key(n, &key);
-    *known = false;
-    for (size_t i = 0; shared && i < l->n_nests && !*known; i++) {
-        *known = !strcmp(l->nest_keys[i], buffer_view(&key).data);
-        *kernel = l->nest_kernels[i];
-    }
-    const char *copy = shared && !*known ? arena_strdup(&l->out->memory, buffer_view(&key)) : NULL;
-    buffer_free(&key);
-    if (*known) return WF_OK;
-    char name[32];
-    bool is_new;
-    snprintf(name, sizeof name, "nest_%d", l->n_nest_kernels++);
-    *kernel = lowering_find_kernel(l, name, &is_new);
-    size_t more = l->max_nests;
-    if (*kernel == UINT32_MAX || (shared && !copy) ||
-        !lowering_grow((void **)&l->nest_kernels, &more, l->n_nests, sizeof *l->nest_kernels) ||
-        !GROW(l, nest_keys, nests))
-        return error_memory(l->err, sizeof name);
-    if (!shared) return WF_OK;
-    l->nest_keys[l->n_nests] = copy;
-    l->nest_kernels[l->n_nests++] = *kernel;
-    return WF_OK;
-}
-
 // Scalar operations of the whole nest.
 static int64_t nest_flops(const nest *n)
 {
@@ -237,8 +208,11 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
     nest_shape shape;
     nest_plan(n, &l->b->target, &shape);
     if (n->open && (shape.vector_loop < 0 || shares_sums(n))) return lowering_refuse(l, "needs its sizes");
-    bool known;
-    TRY(find_kernel(l, n, &c->kernel, &known));
+    wf_status built = WF_OK;
+    const nest_kernel k = {n, &shape, &built, l->err};
+    c->kernel = lowering_add_kernel(l, &NEST_KERNEL, &k);
+    if (c->kernel == UINT32_MAX) return error_memory(l->err, sizeof k);
+    TRY(built);
     call_tiles(c, form_of(rows, shape.n_tiles));
     c->grain = shape.grain > 0 ? shape.grain : 1;
     c->flops = form_of(rows, nest_flops(n));
@@ -254,7 +228,7 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
         bool only = root_writer_before(r, (int)index) < 0;
         r->step = only && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
     }
-    return known ? WF_OK : nest_build(l->b, n, &shape, l->kernels[c->kernel], l->err);
+    return WF_OK;
 }
 
 enum { NO_EXTENT = INT64_MAX }; // of a loop that no operand has told yet

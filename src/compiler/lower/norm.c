@@ -39,7 +39,7 @@ static bool same_shape(MlirValue a, MlirValue b)
     return true;
 }
 
-// gamma or beta, where it is there.
+// gamma or beta, where it is there; false when the kernel cannot take it.
 static bool read_weight(norm_call *n, MlirValue v)
 {
     tensor_type t = TENSOR_F32; // of all vectors in the pack
@@ -64,11 +64,12 @@ static bool read_rounding(MlirType rounded, norm_kernel *k)
 
 static bool fits_residual(const norm_op *n) { return same_shape(n->x, n->residual) && same_shape(n->x, n->sum.value); }
 
-// False when there is no kernel for this norm.
-static bool read_norm(MlirOperation op, norm_call *n)
+// NULL, or why there is no kernel for this norm of whole rows.
+static const char *read_norm(MlirOperation op, norm_call *n)
 {
+    static const char TYPES[] = "no norm kernel has its types";
     *n = (norm_call){.kernel = {.cols = 1}};
-    if (!norm_read(op, &n->op)) return false;
+    if (!norm_read(op, &n->op)) return "it is no norm";
     MlirValue x = n->op.x, y = n->op.y.value;
     norm_kernel *k = &n->kernel;
     int rank = rank_of(x), axes = (int)n->op.axes;
@@ -77,25 +78,31 @@ static bool read_norm(MlirOperation op, norm_call *n)
     k->beta = n->op.beta.ptr != NULL;
     k->residual = n->op.residual.ptr != NULL;
     k->out_q8 = is_wf_type(element_type_of(y), "q8");
-    if (n->op.n_heads || !same_shape(x, y) || !norm_type(element_type_of(x), &k->x) ||
-        (!k->out_q8 && !norm_type(element_type_of(y), &k->y)))
-        return false;
+    if (n->op.n_heads) return "no norm kernel takes the heads of a graph's rows";
+    if (!same_shape(x, y)) return "no norm kernel changes the shape";
+    if (!norm_type(element_type_of(x), &k->x) || (!k->out_q8 && !norm_type(element_type_of(y), &k->y))) return TYPES;
     for (int d = rank - axes; d < rank; d++)
-        if (dim_of(x, d) < 1 || __builtin_mul_overflow(k->cols, dim_of(x, d), &k->cols)) return false;
-    if (k->cols > 1 << 24 || !read_rounding(n->op.rounded, k)) return false;
-    if (!read_weight(n, n->op.gamma) || !read_weight(n, n->op.beta)) return false;
+        if (dim_of(x, d) < 1 || __builtin_mul_overflow(k->cols, dim_of(x, d), &k->cols))
+            return "no norm kernel takes rows of an unknown size";
+    if (k->cols > 1 << 24) return "no norm kernel takes rows as long";
+    if (!read_rounding(n->op.rounded, k)) return "no norm kernel rounds so";
+    if (!read_weight(n, n->op.gamma) || !read_weight(n, n->op.beta)) return "no norm kernel takes its gamma or beta";
     // in the pack it is added
     k->plus_one = n->op.plus_one && n->n_weights && !is_checkpoint_weight(n->weights[0]);
     // f64 goes with f64 only
     bool wide = k->x == TENSOR_F64, same = !k->out_q8 && k->y == k->x && (!n->n_weights || k->weight == k->x);
-    if (wide ? !same : k->y == TENSOR_F64 || k->weight == TENSOR_F64) return false;
-    return !k->residual || fits_residual(&n->op);
+    if (wide ? !same : k->y == TENSOR_F64 || k->weight == TENSOR_F64) return TYPES;
+    return k->residual && !fits_residual(&n->op) ? "no norm kernel adds a residual of another shape" : NULL;
 }
 
-bool norm_has_kernel(MlirOperation op)
+static const char NO_GAMMA[] = "no norm kernel takes heads without gamma";
+
+const char *why_not_norm(MlirOperation op, graph_kind kind)
 {
     norm_call n;
-    return read_norm(op, &n);
+    const char *why = read_norm(op, &n);
+    if (kind == GRAPH_OF_SEQUENCE && n.op.n_heads) return n.op.gamma.ptr ? NULL : NO_GAMMA;
+    return why;
 }
 
 // Whether a tile of the call may follow the same tile of the call before without waiting for the others: it reads what
@@ -220,7 +227,7 @@ static wf_status lower_parts(lowering *l, const norm_call *n, const norm_tensors
 
 static wf_status lower_head_norm(lowering *l, const norm_op *n)
 {
-    if (!n->gamma.ptr) return lowering_refuse(l, "of heads without gamma cannot be run");
+    if (!n->gamma.ptr) return lowering_refuse_kernel(l, NO_GAMMA);
     head_norm_kernel k = {.n_heads = n->n_heads, .head_dim = dim_of(n->gamma, 0), .eps = n->eps};
     tensor x, y;
     int w;
@@ -245,9 +252,9 @@ wf_status lower_norm(lowering *l)
 {
     norm_call n;
     norm_tensors t = {.n_in = 0};
-    bool read = read_norm(l->op, &n);
+    const char *why = read_norm(l->op, &n);
     if (n.op.n_heads && is_sequence(l)) return lower_head_norm(l, &n.op);
-    if (!read) return lowering_refuse(l, "cannot be compiled");
+    if (why) return lowering_refuse_kernel(l, why);
     TRY(read_tensors(l, &n, &t));
     TRY((is_split(&n, &t.rows) ? lower_parts : lower_whole_rows)(l, &n, &t));
     TRY(lowering_add_tensor(l, n.op.y.value, &t.y));

@@ -56,6 +56,15 @@ static wf_status lower_step(lowering *l, const row_step *step)
     return lowering_add_tensor(l, step->y.value, &y);
 }
 
+const char *why_not_glu(MlirOperation op, graph_kind kind)
+{
+    glu_op glu;
+    if (kind != GRAPH_OF_SEQUENCE) return "a gate is a loop nest in a graph";
+    return glu_read(op, &glu) && glu.activation != GLU_GELU && !glu.rounded.ptr
+               ? NULL
+               : "no kernel gates by gelu by erf, or rounds before the product";
+}
+
 wf_status lower_glu(lowering *l)
 {
     static const struct {
@@ -63,9 +72,9 @@ wf_status lower_glu(lowering *l)
         rowwise_op kind;
     } KINDS[] = {[GLU_SILU] = {"swiglu", ROWWISE_SWIGLU}, [GLU_GELU_TANH] = {"geglu", ROWWISE_GEGLU}};
     glu_op op;
+    const char *why = why_not_glu(l->op, GRAPH_OF_SEQUENCE);
+    if (why) return lowering_refuse_kernel(l, why);
     glu_read(l->op, &op);
-    if (op.activation == GLU_GELU || op.rounded.ptr)
-        return lowering_refuse(l, "of gelu by erf, or rounded before the product, has no kernel");
     row_step step = {KINDS[op.activation].label, KINDS[op.activation].kind, {op.gate, op.up}, 0, op.y};
     return lower_step(l, &step);
 }

@@ -1,4 +1,5 @@
 // Tensors, constants and roots.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,13 @@ wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason)
 }
 
 wf_status lowering_refuse(lowering *l, const char *reason) { return lowering_refuse_op(l, l->op, reason); }
+
+wf_status lowering_refuse_kernel(lowering *l, const char *why)
+{
+    char reason[256];
+    snprintf(reason, sizeof reason, "cannot be compiled: %s", why);
+    return lowering_refuse(l, reason);
+}
 
 // ---- roots
 

@@ -382,7 +382,7 @@ static void build_tile(nest_builder *nb, value tile)
         build_along(nb, 1, lo, hi, known);
 }
 
-wf_status nest_build(builder *b, const nest *n, const nest_shape *s, const char *name, wf_error *err)
+static wf_status build(builder *b, const nest *n, const nest_shape *s, const char *name, wf_error *err)
 {
     nest_builder nb = {.b = b, .n = n, .s = s, .err = err};
     if (n->n_out > 8 || n->fault_buffer >= MAX_BUFFERS || (s->rows * s->unroll) * n->n_out > MAX_CARRIED ||
@@ -399,3 +399,24 @@ wf_status nest_build(builder *b, const nest *n, const nest_shape *s, const char 
     free(nb.values.to);
     return nb.status;
 }
+
+static void build_nest(builder *b, const void *params, const char *name)
+{
+    const nest_kernel *k = params;
+    *k->status = build(b, k->n, k->shape, name, k->err);
+}
+
+static bool write_key(const void *params, buffer *key)
+{
+    const nest_kernel *k = params;
+    return nest_write_key(k->n, key);
+}
+
+const kernel_kind NEST_KERNEL = {
+    .name = "nest",
+    .file = "nest/nest.c",
+    .help = "a loop nest of a graph: what one structured op, or several fused, compute element by element",
+    .build = build_nest,
+    .params_bytes = sizeof(nest_kernel),
+    .write_key = write_key,
+};

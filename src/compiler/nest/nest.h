@@ -10,7 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
-#include "compiler/kernel/builder.h"
+#include "compiler/kernel/kernels.h"
 
 enum { NEST_MAX_LOOPS = 12 };
 
@@ -73,7 +73,15 @@ bool nest_tile_step(const nest *n, const nest_shape *shape, const access *a, int
 // Appends what the kernel depends on: nests of equal keys, planned, have equal kernels. False where none may be shared.
 bool nest_write_key(const nest *n, buffer *key);
 
-// Builds the kernel. WF_ERROR_UNSUPPORTED names an op of the body that cannot be compiled, with its location.
-wf_status nest_build(builder *b, const nest *n, const nest_shape *shape, const char *name, wf_error *err);
+// Its key is nest_write_key's.
+typedef struct nest_kernel {
+    const nest *n;
+    const nest_shape *shape;
+    // what became of building it: WF_ERROR_UNSUPPORTED names an op of the body that cannot be compiled, with its location
+    wf_status *status;
+    wf_error *err;
+} nest_kernel;
+
+extern const kernel_kind NEST_KERNEL;
 
 #endif

@@ -240,7 +240,7 @@ static void build_merge(builder *b, const void *params, const char *name)
 
 const kernel_kind ATTENTION_KERNEL = {
     .name = "attention",
-    .file = "attention.c",
+    .file = "kernel/attention/attention.c",
     .help = "attention over the cache with an online softmax, causal or full [+ mask]",
     .build = build_attention,
     .params_bytes = sizeof(attention_kernel),
@@ -251,7 +251,7 @@ const kernel_kind ATTENTION_KERNEL = {
 // Scores and soft caps do not matter any more: merges of one shape are one kernel.
 const kernel_kind ATTENTION_MERGE_KERNEL = {
     .name = "attention_merge",
-    .file = "attention.c",
+    .file = "kernel/attention/attention.c",
     .help = "joins the parts of attention over a long past",
     .build = build_merge,
     .params_bytes = sizeof(attention_kernel),

@@ -128,7 +128,7 @@ static void build_values(builder *b, const void *params, const char *name)
 
 const kernel_kind ATTENTION_SCORES_KERNEL = {
     .name = "attention_scores",
-    .file = "attention_apart.c",
+    .file = "kernel/attention/attention_apart.c",
     .help = "without the fusion: q k^T, into memory",
     .build = build_scores,
     .params_bytes = sizeof(attention_kernel),
@@ -138,7 +138,7 @@ const kernel_kind ATTENTION_SCORES_KERNEL = {
 
 const kernel_kind ATTENTION_SOFTMAX_KERNEL = {
     .name = "attention_softmax",
-    .file = "attention_apart.c",
+    .file = "kernel/attention/attention_apart.c",
     .help = "softmax of those scores",
     .build = build_softmax,
     .params_bytes = sizeof(attention_kernel),
@@ -149,7 +149,7 @@ const kernel_kind ATTENTION_SOFTMAX_KERNEL = {
 
 const kernel_kind ATTENTION_VALUES_KERNEL = {
     .name = "attention_values",
-    .file = "attention_apart.c",
+    .file = "kernel/attention/attention_apart.c",
     .help = "those weights times v",
     .build = build_values,
     .params_bytes = sizeof(attention_kernel),

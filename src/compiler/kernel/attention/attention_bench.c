@@ -108,10 +108,9 @@ static double time_call(kernel_fn f, void *const *buffers, const int64_t *dims, 
 static wf_status compile(harness *h, const char *cpu, bench *s, wf_error *err)
 {
     TRY(harness_open(h, cpu, err));
+    const ceiling_kernel peak = {CEILING_FMA}, reading = {CEILING_READ};
     const char *names[] = {harness_add(h, &ATTENTION_KERNEL, s->k), harness_add(h, &ATTENTION_MERGE_KERNEL, s->k),
-                           ceiling_name(CEILING_FMA), ceiling_name(CEILING_READ)};
-    ceiling_build(&h->builder, CEILING_FMA);
-    ceiling_build(&h->builder, CEILING_READ);
+                           harness_add(h, &CEILING_KERNEL, &peak), harness_add(h, &CEILING_KERNEL, &reading)};
     return harness_compile(h, names, N_KERNELS, s->kernels, err);
 }
 

@@ -308,7 +308,7 @@ static const kernel_field FIELDS[] = {
 
 const kernel_kind LINEAR_KERNEL = {
     .name = "linear",
-    .file = "linear.c",
+    .file = "kernel/linear/linear.c",
     .help = "x W^T [+ bias] [+ residual], or silu(x W0^T) * (x W1^T), by panels of 16 features",
     .build = build_linear,
     .params_bytes = sizeof(linear_kernel),

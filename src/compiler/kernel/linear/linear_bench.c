@@ -111,13 +111,13 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         TRY(harness_open(&h, cpu, err));
         double start = clock_seconds();
         const char *name = harness_add(&h, &LINEAR_KERNEL, &k);
-        ceiling_kind peak = activation_ceiling(weight_type_in(layout)->activation);
-        ceiling_build(&h.builder, peak);
-        ceiling_build(&h.builder, CEILING_READ);
-        const char *names[] = {name, ceiling_name(peak), ceiling_name(CEILING_READ)};
+        const ceiling_kernel peak = {activation_ceiling(weight_type_in(layout)->activation)}, reading = {CEILING_READ};
+        const char *names[] = {name, harness_add(&h, &CEILING_KERNEL, &peak),
+                               harness_add(&h, &CEILING_KERNEL, &reading)};
         TRY(harness_compile(&h, names, 3, functions, err));
         if (!i) printf("%s compiled in %.0f ms\n", name, (clock_seconds() - start) * 1e3);
-        bench s = {functions[0], functions[1], functions[2], &k, ceiling_tile_flops(peak, &h.builder.target), w, x, y};
+        bench s = {
+            functions[0], functions[1], functions[2], &k, ceiling_tile_flops(peak.kind, &h.builder.target), w, x, y};
         static const int64_t rows[] = {1, 2, 4, 6, 8, ROWS_MAX};
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) run(&s, rows[r]);
         harness_close(&h);
@@ -131,7 +131,10 @@ static wf_status print_assembly(const char *cpu, wf_error *err)
     harness h;
     buffer assembly = {0};
     TRY(harness_open_other(&h, cpu, err));
-    for (int i = 0; i < CEILING_READ; i++) ceiling_build(&h.builder, (ceiling_kind)i);
+    for (int i = 0; i < CEILING_READ; i++) {
+        const ceiling_kernel k = {(ceiling_kind)i};
+        harness_add(&h, &CEILING_KERNEL, &k);
+    }
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         linear_kernel k = {.layout = (weight_layout)layout, .cols = 1536};
         harness_add(&h, &LINEAR_KERNEL, &k);

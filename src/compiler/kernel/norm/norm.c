@@ -426,7 +426,7 @@ static const kernel_field FIELDS[] = {
 
 const kernel_kind RMS_NORM_KERNEL = {
     .name = "rms_norm",
-    .file = "norm.c",
+    .file = "kernel/norm/norm.c",
     .help = "RMSNorm of rows, [+ residual] [* gamma], to floats or 8-bit blocks",
     .build = build_rms_norm,
     .params_bytes = sizeof(norm_kernel),
@@ -436,7 +436,7 @@ const kernel_kind RMS_NORM_KERNEL = {
 
 const kernel_kind LAYER_NORM_KERNEL = {
     .name = "layer_norm",
-    .file = "norm.c",
+    .file = "kernel/norm/norm.c",
     .help = "LayerNorm of rows, [+ residual] [* gamma] [+ beta], two-pass or online",
     .build = build_layer_norm,
     .params_bytes = sizeof(norm_kernel),

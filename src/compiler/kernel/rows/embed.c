@@ -90,7 +90,7 @@ static const kernel_field FIELDS[] = {
 
 const kernel_kind EMBED_KERNEL = {
     .name = "embed",
-    .file = "embed.c",
+    .file = "kernel/rows/embed.c",
     .help = "rows of the embedding table, from any weight layout to f32",
     .build = build_embed,
     .params_bytes = sizeof(embed_kernel),

@@ -265,7 +265,7 @@ static const kernel_field ROPE_FIELDS[] = {
 
 const kernel_kind ROPE_KERNEL = {
     .name = "rope",
-    .file = "rope.c",
+    .file = "kernel/rows/rope.c",
     .help = "rotary positions of each head",
     .build = build_rope,
     .params_bytes = sizeof(rope_kernel),
@@ -281,7 +281,7 @@ static const kernel_field KV_STORE_FIELDS[] = {
 
 const kernel_kind KV_STORE_KERNEL = {
     .name = "kv_store",
-    .file = "rope.c",
+    .file = "kernel/rows/rope.c",
     .help = "appends k and v to the cache",
     .build = build_kv_store,
     .params_bytes = sizeof(kv_store_kernel),
@@ -302,7 +302,7 @@ static const kernel_field ROPE_STORE_FIELDS[] = {
 
 const kernel_kind ROPE_STORE_KERNEL = {
     .name = "rope_store",
-    .file = "rope.c",
+    .file = "kernel/rows/rope.c",
     .help = "[norms and] rotates q and k, appends k and v to the cache",
     .build = build_rope_store,
     .params_bytes = sizeof(rope_store_kernel),
@@ -318,7 +318,7 @@ static const kernel_field HEAD_NORM_FIELDS[] = {
 
 const kernel_kind HEAD_NORM_KERNEL = {
     .name = "head_norm",
-    .file = "rope.c",
+    .file = "kernel/rows/rope.c",
     .help = "RMSNorm of each head of rows",
     .build = build_head_norm,
     .params_bytes = sizeof(head_norm_kernel),

@@ -68,7 +68,7 @@ static const kernel_field FIELDS[] = {
 
 #define ROWWISE_KERNEL(kind_name, kind_help)                                                                           \
     {.name = (kind_name),                                                                                              \
-     .file = "rowwise.c",                                                                                              \
+     .file = "kernel/rows/rowwise.c",                                                                                  \
      .help = (kind_help),                                                                                              \
      .build = build_rowwise,                                                                                           \
      .params_bytes = sizeof(rowwise_kernel),                                                                           \

@@ -1,4 +1,5 @@
 // The two fusions of a norm meet in either order.
+// The pass by its other name.
 // RUN: welford opt --passes=quantize-activations,residual-norm,norm-linear %s | FileCheck %s
 // CHECK: %[[N:.*]]:2 = "wf.residual_norm"(%arg0, %arg1, %arg2) {{.*}} -> (tensor<?x64xf32>, tensor<?x64x!wf.q8>)
 // CHECK-NOT: {{wf.quantize|arith.addf}}

@@ -1,5 +1,5 @@
 // The f32 norm is a result as well.
-// RUN: welford opt --passes=quantize-activations,norm-linear %s | FileCheck %s
+// RUN: welford opt --passes=quantize-activations,quantize-output %s | FileCheck %s
 // CHECK: "wf.rms_norm"({{.*}} -> tensor<?x64xf32>
 // CHECK: %[[Q:.*]] = "wf.quantize"(
 // CHECK: "wf.linear"(%[[Q]], %arg2)

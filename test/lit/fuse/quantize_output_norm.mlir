@@ -1,5 +1,5 @@
 // The norm writes what the quantised linear reads.
-// RUN: welford opt --passes=quantize-activations,norm-linear %s | FileCheck %s
+// RUN: welford opt --passes=quantize-activations,quantize-output %s | FileCheck %s
 // CHECK: %[[N:.*]] = "wf.rms_norm"(%arg0, %arg1) {eps = {{.*}}} : (tensor<?x64xf32>, tensor<64xf32>) -> tensor<?x64x!wf.q8>
 // CHECK-NOT: wf.quantize
 // CHECK: "wf.linear"(%[[N]], %arg2)

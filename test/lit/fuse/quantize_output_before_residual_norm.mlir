@@ -1,5 +1,5 @@
 // The two fusions of a norm meet in either order.
-// RUN: welford opt --passes=quantize-activations,norm-linear,residual-norm %s | FileCheck %s
+// RUN: welford opt --passes=quantize-activations,quantize-output,residual-norm %s | FileCheck %s
 // CHECK: %[[N:.*]]:2 = "wf.residual_norm"(%arg0, %arg1, %arg2) {{.*}} -> (tensor<?x64xf32>, tensor<?x64x!wf.q8>)
 // CHECK-NOT: {{wf.quantize|arith.addf}}
 // CHECK: "wf.linear"(%[[N]]#1, %arg3)
