@@ -29,10 +29,11 @@ int main(int argc, char **argv)
     wf_message question = {"user", argv[2]};
     wf_sampler_options options = wf_sampler_defaults();
     options.temperature = 0; // the likeliest token, always
-    bool ok = !wf_model_open(argv[1], NULL, &model, &err) && !wf_session_create(model, 0, 0, &session, &err) &&
-              !wf_sampler_create(model, &options, &sampler, &err) &&
-              !wf_chat_apply(model, &question, 1, &prompt, &n_prompt, &err) &&
-              !wf_generate(session, sampler, prompt, n_prompt, -1, print, NULL, &result, &err);
+    bool ok =
+        !wf_model_open(argv[1], NULL, &model, &err) && !wf_session_create(model, 0, 0, &session, &err) &&
+        !wf_sampler_create(model, &options, &sampler, &err) &&
+        !wf_chat_apply(model, &question, 1, &prompt, &n_prompt, &err) &&
+        !wf_generate(session, sampler, prompt, n_prompt, &(wf_generate_options){.callback = print}, &result, &err);
     if (ok)
         printf("\n[%lld tokens, %.1f tokens/s]\n", (long long)result.n_generated,
                (double)result.n_decoded / result.decode_seconds);

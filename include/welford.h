@@ -22,7 +22,8 @@
 //                   !wf_session_create(model, 0, 0, &session, &err) &&
 //                   !wf_sampler_create(model, NULL, &sampler, &err) &&
 //                   !wf_chat_apply(model, &question, 1, &prompt, &n_prompt, &err) &&
-//                   !wf_generate(session, sampler, prompt, n_prompt, -1, print, NULL, NULL, &err);
+//                   !wf_generate(session, sampler, prompt, n_prompt, &(wf_generate_options){.callback = print}, NULL,
+//                                &err);
 //         if (!ok) fprintf(stderr, "%s\n", err.message);
 //         wf_free(prompt);
 //         wf_sampler_free(sampler);
@@ -103,7 +104,8 @@ typedef struct wf_model_options { // {0} is the default
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr
     const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
-    const char *weights_from;  // of a .wf file without weights: the checkpoint that has them; NULL: it lies beside
+    const char *weights_from; // of a .wf file without weights: the checkpoint that has them; NULL: it lies beside
+    bool defer; // say what can be refused, which takes milliseconds, and leave compiling and packing to wf_model_load
     const char *chat_template; // a file with a Jinja template that takes the place of the model's own
     // Called now and then from the calling thread during a step that may take seconds: `what` is "packing", in bytes.
     void (*progress)(void *context, const char *what, size_t done, size_t all);
@@ -118,6 +120,13 @@ typedef struct wf_model_options { // {0} is the default
 wf_status wf_model_open(const char *path, const wf_model_options *options, wf_model **model, wf_error *err);
 void wf_model_close(wf_model *model);
 
+// What `defer` has left to do; nothing where all is done. The first session does it too.
+wf_status wf_model_load(wf_model *model, wf_error *err);
+
+// What wf_session_create would refuse, and a KV cache larger than all memory there is. *n_ctx of 0 becomes what it
+// stands for.
+wf_status wf_model_check_context(const wf_model *model, int64_t *n_ctx, int64_t n_batch, wf_error *err);
+
 typedef struct wf_model_facts {
     const char *architecture, *name; // owned by the model; "" when the file gives no name
     int64_t n_vocab, n_ctx_train, n_layer, n_embd;
@@ -125,13 +134,28 @@ typedef struct wf_model_facts {
     size_t file_bytes, weights_bytes; // of the checkpoint; of the packed weights
     int32_t bos, eos;                 // token ids, -1: none
     bool add_bos;                     // a text starts with BOS
-    bool has_chat_template;
+    bool has_chat_template;           // which wf_chat_apply may yet refuse
     int n_threads;
+    // after wf_model_load
     bool program_cached, pack_cached;     // came from the cache
+    bool pack_kept;                       // the next start finds it: it is in the cache, or in a .wf file
     double compile_seconds, pack_seconds; // 0 when they did
 } wf_model_facts;
 
 wf_model_facts wf_model_describe(const wf_model *model);
+
+// What had to be guessed about its file, a line each; NULL: there are no more. Owned by the model.
+const char *wf_model_warning(const wf_model *model, size_t index);
+
+// ---- printing
+
+typedef enum wf_print {
+    WF_PRINT_REPORT, // what each fusion found and did, and why not the rest
+    WF_PRINT_PLAN,   // the calls of kernels, with operands and sizes
+} wf_print;
+
+// A table for people, of a model that is loaded. *text: zero-terminated; free with wf_free.
+wf_status wf_model_print(const wf_model *model, wf_print what, char **text, wf_error *err);
 
 // ---- text
 
@@ -182,8 +206,22 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
 
-int64_t wf_session_past(const wf_session *session);    // tokens in the cache
-int64_t wf_session_context(const wf_session *session); // tokens that fit
+// How unlikely next[i] was after the token of row i of the logits: nll[i] = -log softmax(row i)[next[i]], in f64.
+// WF_ERROR_USAGE: fewer rows than n, or an id outside the vocabulary.
+wf_status wf_session_score(const wf_session *session, const int32_t *next, int64_t n, double *nll, wf_error *err);
+
+// The state in a file, so that a long prompt is evaluated once for many runs: the tokens, their keys and values. Whoever
+// reads the file sees the old one or the whole new one.
+wf_status wf_session_save(const wf_session *session, const char *path, wf_error *err);
+// Makes the session's sequence that of the file. *restored: false when there is no such file. WF_ERROR_FORMAT: damaged;
+// WF_ERROR_UNSUPPORTED: of another model; WF_ERROR_LIMIT: longer than the context. The session is as before then.
+wf_status wf_session_restore(wf_session *session, const char *path, bool *restored, wf_error *err);
+// What that would refuse, before the model is loaded, for a context of n_ctx tokens.
+wf_status wf_session_check_file(const wf_model *model, int64_t n_ctx, const char *path, wf_error *err);
+
+const int32_t *wf_session_tokens(const wf_session *session); // [wf_session_past] ids; owned by the session
+int64_t wf_session_past(const wf_session *session);          // tokens in the cache
+int64_t wf_session_context(const wf_session *session);       // tokens that fit
 
 // ---- sampling: logits to a token
 
@@ -206,7 +244,11 @@ typedef struct wf_sampler_options {
 // Penalty 1 over 64 tokens, top-k 40, top-p 0.95, min-p 0.05, temperature 0.8, random seed.
 wf_sampler_options wf_sampler_defaults(void);
 
-// `options` NULL: what the checkpoint asks for (generation_config.json), the defaults where it is silent.
+// What the checkpoint asks for (generation_config.json), the defaults where it is silent. WF_ERROR_FORMAT names a value
+// out of range.
+wf_status wf_sampler_recommended(const wf_model *model, wf_sampler_options *options, wf_error *err);
+
+// `options` NULL: wf_sampler_recommended.
 // WF_ERROR_USAGE names an option out of range.
 wf_status wf_sampler_create(const wf_model *model, const wf_sampler_options *options, wf_sampler **sampler,
                             wf_error *err);
@@ -244,11 +286,74 @@ typedef struct wf_generation {
 // and no text between two parts of a long prompt, and at the end for the rest of the text. False stops the generation.
 typedef bool wf_generate_callback(void *context, int32_t token, const char *text, size_t bytes);
 
+typedef struct wf_generate_options { // {0} is the default
+    int64_t n_max;                   // tokens at most; 0: no limit; negative: none, the prompt alone is evaluated
+    const char *const *stops;        // [n_stops] texts that end the answer; what the callback gets ends before them
+    size_t n_stops;
+    bool ignore_end;                // go on when the model ends its answer
+    wf_generate_callback *callback; // may be NULL
+    void *context;
+} wf_generate_options;
+
 // Makes the session's sequence equal to the prompt, evaluating only what differs from its cache, then draws and appends
-// tokens until the model ends, n_max tokens are made (n_max < 0: no limit), the context is full, or the callback stops.
-// `callback` and `result` may be NULL. WF_ERROR_LIMIT when the prompt alone does not fit.
-wf_status wf_generate(wf_session *session, wf_sampler *sampler, const int32_t *prompt, size_t n_prompt, int64_t n_max,
-                      wf_generate_callback *callback, void *context, wf_generation *result, wf_error *err);
+// tokens until the model ends, n_max tokens are made, a stop appears, the context is full, or the callback stops.
+// `options` and `result` may be NULL. WF_ERROR_LIMIT when the prompt alone does not fit.
+wf_status wf_generate(wf_session *session, wf_sampler *sampler, const int32_t *prompt, size_t n_prompt,
+                      const wf_generate_options *options, wf_generation *result, wf_error *err);
+
+// "stop", "length", "context", "interrupted"
+const char *wf_finish_name(wf_finish finish);
+
+// ---- conversations: the messages so far, and the session that answers them
+
+typedef struct wf_conversation wf_conversation;
+
+// `system` may be NULL. Session and sampler must outlive it.
+wf_status wf_conversation_create(wf_session *session, wf_sampler *sampler, const char *system,
+                                 wf_conversation **conversation, wf_error *err);
+void wf_conversation_free(wf_conversation *conversation);
+void wf_conversation_reset(wf_conversation *conversation); // forgets all but the system message
+
+typedef struct wf_turn {
+    const char *text; // what the user says
+    size_t bytes;
+    bool raw; // send it as it is, special tokens parsed, without what was said before
+} wf_turn;
+
+typedef struct wf_answer {
+    int32_t *ids; // without the end token; free with wf_free
+    size_t n_ids;
+    bool text_lost; // the chat template dropped what the user said
+    wf_generation generation;
+} wf_answer;
+
+// Says the turn's text and generates the answer; both join the messages, the answer also when it was stopped half-way.
+// The whole conversation is rendered by the model's chat template, without one the text alone is completed, and only
+// what is new is evaluated. On failure the messages are as before. `options` and `answer` may be NULL.
+wf_status wf_conversation_say(wf_conversation *conversation, const wf_turn *turn, const wf_generate_options *options,
+                              wf_answer *answer, wf_error *err);
+// Before a model is loaded: whether a conversation in a context of n_ctx tokens can begin with this turn. A turn of
+// NULL: whether there can be one at all.
+wf_status wf_conversation_check(const wf_model *model, const char *system, const wf_turn *turn, int64_t n_ctx,
+                                wf_error *err);
+
+// ---- reasoning: what a model thinks between <think> and </think>, and what it says
+
+typedef enum wf_part { WF_PART_REASONING, WF_PART_ANSWER } wf_part;
+
+// Called with each piece of text, in order.
+typedef void wf_part_callback(void *context, wf_part part, const char *text, size_t bytes);
+
+typedef struct wf_splitter wf_splitter;
+
+// Splits the answer that the session is about to generate: it holds the prompt, whose end may have opened the
+// reasoning. Tags, and white space around them, are in neither part.
+wf_status wf_splitter_create(const wf_session *session, wf_part_callback *callback, void *context,
+                             wf_splitter **splitter, wf_error *err);
+void wf_splitter_feed(wf_splitter *splitter, const char *text, size_t bytes);
+// Gives out what was held back since it might have become a tag, and frees the splitter (NULL is fine). WF_ERROR_MEMORY:
+// text was lost.
+wf_status wf_splitter_finish(wf_splitter *splitter, wf_error *err);
 
 // ---- functions on arrays
 
@@ -337,12 +442,7 @@ wf_status wf_function_call(wf_function *function, const wf_array *arguments, siz
 // Whether the program that was called last, or will be, came from the cache or a .wf file.
 bool wf_function_cached(const wf_function *function);
 
-typedef enum wf_print {
-    WF_PRINT_REPORT, // what each fusion found and did, and why not the rest
-    WF_PRINT_PLAN,   // the calls of kernels, with operands and sizes
-} wf_print;
-
-// A table for people, of the program that was called last, or will be. *text: zero-terminated; free with wf_free.
+// As wf_model_print, of the program that was called last, or will be.
 wf_status wf_function_print(const wf_function *function, wf_print what, char **text, wf_error *err);
 
 #ifdef __cplusplus

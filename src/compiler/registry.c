@@ -8,6 +8,7 @@
 #include "compiler/kernel/rows/rope.h"
 #include "compiler/kernel/rows/rowwise.h"
 #include "compiler/nest/nest.h"
+#include "compiler/nest/routine.h"
 
 const kernel_kind *const KERNELS[] = {
     &EMBED_KERNEL,
@@ -30,6 +31,7 @@ const kernel_kind *const KERNELS[] = {
     &ROWWISE_KERNELS[ROWWISE_QUANTIZE],
     &ROWWISE_KERNELS[ROWWISE_GATHER],
     &NEST_KERNEL,
+    &ROUTINE_KERNEL,
     &CEILING_KERNEL,
     NULL,
 };

@@ -1,25 +1,16 @@
-// The public interface (welford.h) as thin wrappers around model, session, sampler and generate.
+// The public interface (welford.h) as thin wrappers around model and tokenizer; api_session.c and
+// api_function.c have the rest.
 #include "welford.h"
 
 #include <stdlib.h>
 
 #include "session/model.h"
-#include "session/generate.h"
+#include "session/session.h"
 #include "text/unicode/utf8.h"
 
 #ifndef WELFORD_VERSION
 #define WELFORD_VERSION "0.1.0"
 #endif
-
-struct wf_session {
-    session *s;
-    speculation *ahead; // NULL: wf_session_speculate was not asked for
-    const wf_model *owner;
-};
-
-struct wf_sampler {
-    sampler *s;
-};
 
 const char *wf_version(void) { return WELFORD_VERSION; }
 
@@ -41,7 +32,7 @@ wf_status wf_model_open(const char *path, const wf_model_options *options, wf_mo
     if (!path) return error_set(err, WF_ERROR_USAGE, "no path of a model");
     wf_model *m;
     TRY(model_open(path, options, &m, err));
-    wf_status status = model_load(m, err);
+    wf_status status = options && options->defer ? WF_OK : model_load(m, err);
     if (status == WF_OK)
         *out = m;
     else
@@ -51,6 +42,28 @@ wf_status wf_model_open(const char *path, const wf_model_options *options, wf_mo
 
 void wf_model_close(wf_model *m) { model_close(m); }
 
+wf_status wf_model_load(wf_model *m, wf_error *err) { return model_load(m, err); }
+
+wf_status wf_model_check_context(const wf_model *m, int64_t *n_ctx, int64_t n_batch, wf_error *err)
+{
+    return engine_check_sizes(&m->compiled->sizes, n_ctx, n_batch, err);
+}
+
+wf_status wf_model_print(const wf_model *m, wf_print what, char **text, wf_error *err)
+{
+    const program *p = &m->compiled->executable.program;
+    buffer out = {0};
+    *text = NULL;
+    if (!m->loaded) return error_set(err, WF_ERROR_USAGE, "the model is not loaded");
+    if (what == WF_PRINT_REPORT)
+        program_print_fusions(p->fusions, p->n_fusions, &out);
+    else
+        program_print(p, &out);
+    if (!out.failed) *text = out.data;
+    if (out.failed) buffer_free(&out);
+    return *text ? WF_OK : error_memory(err, out.len);
+}
+
 wf_model_facts wf_model_describe(const wf_model *m)
 {
     const compiled_model *c = m->compiled;
@@ -58,9 +71,9 @@ wf_model_facts wf_model_describe(const wf_model *m)
     return (wf_model_facts){
         .architecture = p->architecture ? p->architecture : "",
         .name = p->name ? p->name : "",
-        .n_vocab = p->n_vocab,
-        .n_ctx_train = p->n_ctx_train,
-        .n_layer = p->kv.n_layer,
+        .n_vocab = c->sizes.n_vocab,
+        .n_ctx_train = c->sizes.n_ctx_train,
+        .n_layer = c->sizes.kv.n_layer,
         .n_embd = p->n_embd,
         .n_parameters = m->n_parameters,
         .file_bytes = compiled_model_file_bytes(c),
@@ -72,10 +85,13 @@ wf_model_facts wf_model_describe(const wf_model *m)
         .n_threads = thread_pool_size(m->pool),
         .program_cached = c->program_cached,
         .pack_cached = c->pack_cached,
+        .pack_kept = c->pack.cached,
         .compile_seconds = c->compile_seconds,
         .pack_seconds = c->pack_seconds,
     };
 }
+
+const char *wf_model_warning(const wf_model *m, size_t index) { return tokenizer_warning(m->t, index); }
 
 // ---- text
 
@@ -142,107 +158,4 @@ wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_
     if (status == WF_OK) status = model_encode_chat(m, array, &list, NULL, err);
     json_decref(array);
     return give_ids(status, &list, ids, n_ids, err);
-}
-
-// ---- sessions
-
-wf_status wf_session_create(wf_model *m, int64_t n_ctx, int64_t n_batch, wf_session **out, wf_error *err)
-{
-    *out = NULL;
-    wf_session *handle = calloc(1, sizeof *handle);
-    if (!handle) return error_memory(err, sizeof *handle);
-    handle->owner = m;
-    wf_status status = session_create(m->compiled, m->pool, n_ctx, n_batch, &handle->s, err);
-    if (status != WF_OK) {
-        free(handle);
-        return status;
-    }
-    *out = handle;
-    return WF_OK;
-}
-
-void wf_session_free(wf_session *handle)
-{
-    if (!handle) return;
-    speculation_free(handle->ahead);
-    session_free(handle->s);
-    free(handle);
-}
-
-wf_status wf_session_eval(wf_session *handle, const int32_t *tokens, int64_t n, int64_t first_logits, wf_error *err)
-{
-    return session_eval(handle->s, tokens, n, first_logits, err);
-}
-
-const float *wf_session_logits(const wf_session *handle, int64_t row) { return session_logits(handle->s, row); }
-
-wf_status wf_session_truncate(wf_session *handle, int64_t n_past, wf_error *err)
-{
-    return session_truncate(handle->s, n_past, err);
-}
-
-wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
-{
-    if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
-    if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
-    return WF_OK;
-}
-
-int64_t wf_session_past(const wf_session *handle) { return session_past(handle->s); }
-
-int64_t wf_session_context(const wf_session *handle) { return session_context(handle->s); }
-
-// ---- sampling
-
-wf_sampler_options wf_sampler_defaults(void) { return sampler_defaults(); }
-
-wf_status wf_sampler_create(const wf_model *m, const wf_sampler_options *options, wf_sampler **out, wf_error *err)
-{
-    *out = NULL;
-    wf_sampler_options own;
-    if (!options) TRY(model_sampler_options(m->compiled->file, &own, err));
-    wf_sampler *handle = calloc(1, sizeof *handle);
-    if (!handle) return error_memory(err, sizeof *handle);
-    wf_status status = sampler_create(options ? options : &own, tokenizer_count(m->t), &handle->s, err);
-    if (status != WF_OK) {
-        free(handle);
-        return status;
-    }
-    *out = handle;
-    return WF_OK;
-}
-
-void wf_sampler_free(wf_sampler *handle)
-{
-    if (!handle) return;
-    sampler_free(handle->s);
-    free(handle);
-}
-
-wf_status wf_sampler_pick(wf_sampler *handle, const float *logits, int32_t *token, wf_error *err)
-{
-    return sampler_pick(handle->s, logits, token, err);
-}
-
-void wf_sampler_accept(wf_sampler *handle, int32_t token) { sampler_accept(handle->s, token); }
-
-uint64_t wf_sampler_seed(const wf_sampler *handle) { return sampler_seed(handle->s); }
-
-// ---- generation
-
-wf_status wf_generate(wf_session *handle, wf_sampler *choose, const int32_t *prompt, size_t n_prompt, int64_t n_max,
-                      wf_generate_callback *callback, void *context, wf_generation *result, wf_error *err)
-{
-    generate_request request = {
-        .s = handle->s,
-        .ahead = handle->ahead,
-        .choose = choose->s,
-        .t = handle->owner->t,
-        .prompt = prompt,
-        .n_prompt = (int64_t)n_prompt,
-        .n_max = n_max,
-        .callback = callback,
-        .context = context,
-    };
-    return generate(&request, NULL, result, err);
 }

@@ -2,7 +2,7 @@
 
 #include "text/unicode/utf8.h"
 
-const char *finish_name(wf_finish finish)
+const char *wf_finish_name(wf_finish finish)
 {
     static const char *const names[] = {[WF_FINISH_STOP] = "stop",
                                         [WF_FINISH_LENGTH] = "length",

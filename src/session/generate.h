@@ -31,7 +31,4 @@ wf_status generate(const generate_request *request, token_list *answer, wf_gener
 // What generate refuses of a prompt's length: none at all (WF_ERROR_USAGE), more than n_ctx (WF_ERROR_LIMIT).
 wf_status generate_check_prompt(int64_t n_prompt, int64_t n_ctx, wf_error *err);
 
-// "stop", "length", "context", "interrupted"
-const char *finish_name(wf_finish finish);
-
 #endif

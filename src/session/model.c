@@ -128,7 +128,13 @@ wf_status model_open(const char *path, const wf_model_options *options, wf_model
     return status;
 }
 
-wf_status model_load(wf_model *m, wf_error *err) { return compiled_model_load(m->compiled, m->pool, err); }
+wf_status model_load(wf_model *m, wf_error *err)
+{
+    if (m->loaded) return WF_OK;
+    TRY(compiled_model_load(m->compiled, m->pool, err));
+    m->loaded = true;
+    return WF_OK;
+}
 
 void model_close(wf_model *m)
 {

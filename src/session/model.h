@@ -12,7 +12,7 @@
 
 struct wf_model {
     thread_pool *pool;
-    bool owns_pool;
+    bool owns_pool, loaded;
     compiled_model *compiled;
     tokenizer *t;
     bool has_chat;       // the file has a chat template

@@ -19,7 +19,7 @@ static void drop(reasoning *r, size_t bytes)
     r->held.len -= bytes;
 }
 
-static void give(reasoning *r, answer_part part, size_t bytes)
+static void give(reasoning *r, wf_part part, size_t bytes)
 {
     if (bytes) r->callback(r->context, part, r->held.data, bytes);
     drop(r, bytes);
@@ -59,11 +59,11 @@ static bool advance(reasoning *r, bool at_end)
         }
         size_t at = view_find_begun(text, CLOSE_TAG, &whole);
         if (!whole) {
-            give(r, PART_REASONING, at_end ? text.len : before_spaces(text, at));
+            give(r, WF_PART_REASONING, at_end ? text.len : before_spaces(text, at));
             return false;
         }
         size_t end = before_spaces(text, at);
-        give(r, PART_REASONING, end);
+        give(r, WF_PART_REASONING, end);
         drop(r, at - end + CLOSE_TAG.len);
         r->state = REASONING_CLOSED;
         return true;
@@ -72,12 +72,12 @@ static bool advance(reasoning *r, bool at_end)
         drop(r, spaces);
         if (r->held.len) r->state = REASONING_OVER;
         return r->held.len > 0;
-    case REASONING_OVER: give(r, PART_ANSWER, text.len); return false;
+    case REASONING_OVER: give(r, WF_PART_ANSWER, text.len); return false;
     }
     return false;
 }
 
-void reasoning_begin(reasoning *r, view prompt_end, reasoning_callback *callback, void *context)
+void reasoning_begin(reasoning *r, view prompt_end, wf_part_callback *callback, void *context)
 {
     size_t end = before_spaces(prompt_end, prompt_end.len);
     bool opens = end >= OPEN_TAG.len && !memcmp(prompt_end.data + end - OPEN_TAG.len, OPEN_TAG.data, OPEN_TAG.len);

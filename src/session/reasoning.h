@@ -12,14 +12,7 @@
 #define WELFORD_SESSION_REASONING_H
 
 #include "base/buffer.h"
-
-typedef enum answer_part {
-    PART_REASONING,
-    PART_ANSWER,
-} answer_part;
-
-// Called with each piece of text, in order.
-typedef void reasoning_callback(void *context, answer_part part, const char *text, size_t bytes);
+#include "base/status.h"
 
 typedef enum reasoning_state {
     REASONING_UNKNOWN, // nothing but white space so far: a <think> may come
@@ -32,12 +25,12 @@ typedef struct reasoning {
     reasoning_state state;
     bool began; // the reasoning has had text
     buffer held;
-    reasoning_callback *callback;
+    wf_part_callback *callback;
     void *context;
 } reasoning;
 
 // `prompt_end`: the end of the prompt's text, special tokens included.
-void reasoning_begin(reasoning *r, view prompt_end, reasoning_callback *callback, void *context);
+void reasoning_begin(reasoning *r, view prompt_end, wf_part_callback *callback, void *context);
 void reasoning_feed(reasoning *r, const char *text, size_t bytes);
 // Gives out what is held, and frees. False when memory ran out on the way.
 bool reasoning_end(reasoning *r);

@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 typedef struct parts {
-    char text[2][256]; // by answer_part
+    char text[2][256]; // by wf_part
 } parts;
 
-static void collect(void *context, answer_part part, const char *text, size_t bytes)
+static void collect(void *context, wf_part part, const char *text, size_t bytes)
 {
     parts *p = context;
     size_t used = strlen(p->text[part]);
@@ -31,8 +31,8 @@ static void expect(const char *prompt_end, const char *text, const char *thought
             reasoning_feed(&r, text + at, left < piece ? left : piece);
         }
         assert_true(reasoning_end(&r));
-        assert_string_equal(p.text[PART_REASONING], thought);
-        assert_string_equal(p.text[PART_ANSWER], said);
+        assert_string_equal(p.text[WF_PART_REASONING], thought);
+        assert_string_equal(p.text[WF_PART_ANSWER], said);
     }
 }
 

@@ -40,6 +40,5 @@ wf_status chat_template_apply(const chat_template *t, const json_t *messages, bo
 // Whether the last message is a user's and its text, without the white space around it, does not stand in the prompt: a
 // template that leaves it out or changes it.
 bool chat_prompt_lacks_text(view prompt, const json_t *messages);
-#define CHAT_TEXT_LOST "warning: the chat template does not print the prompt as it was given"
 
 #endif

@@ -29,10 +29,10 @@ static void take_reasoning(answer_printer *p, const char *text, size_t bytes)
     p->has_reasoning = p->think == THINK_SHOW;
 }
 
-static void take_part(void *context, answer_part part, const char *text, size_t bytes)
+static void take_part(void *context, wf_part part, const char *text, size_t bytes)
 {
     answer_printer *p = context;
-    if (part == PART_REASONING) {
+    if (part == WF_PART_REASONING) {
         take_reasoning(p, text, bytes);
         return;
     }
@@ -47,16 +47,16 @@ static void take_part(void *context, answer_part part, const char *text, size_t 
 // Text goes through as it comes where nothing is to be taken out of it.
 static bool splits(const answer_printer *p) { return p->think != THINK_SHOW || (p->dims && !p->keeps); }
 
-void answer_begin(answer_printer *p, view prompt_end)
+wf_status answer_begin(answer_printer *p, const wf_session *s, wf_error *err)
 {
     p->in_line = p->has_reasoning = false;
-    reasoning_begin(&p->split, prompt_end, take_part, p);
+    return wf_splitter_create(s, take_part, p, &p->split, err);
 }
 
 void answer_write(answer_printer *p, const char *text, size_t bytes)
 {
     if (splits(p))
-        reasoning_feed(&p->split, text, bytes);
+        wf_splitter_feed(p->split, text, bytes);
     else if (p->keeps)
         buffer_append(&p->text, text, bytes);
     else
@@ -65,14 +65,14 @@ void answer_write(answer_printer *p, const char *text, size_t bytes)
 
 void answer_end(answer_printer *p)
 {
-    if (p->split.callback && !reasoning_end(&p->split)) p->text.failed = true;
-    p->split = (reasoning){0};
+    if (wf_splitter_finish(p->split, NULL) != WF_OK) p->text.failed = true;
+    p->split = NULL;
     if (p->in_line) print(p, "\n", 1);
 }
 
 void answer_free(answer_printer *p)
 {
-    buffer_free(&p->split.held);
+    wf_splitter_finish(p->split, NULL);
     buffer_free(&p->text);
     buffer_free(&p->reasoning);
 }

@@ -3,7 +3,8 @@
 #ifndef WELFORD_TOOL_ANSWER_H
 #define WELFORD_TOOL_ANSWER_H
 
-#include "session/reasoning.h"
+#include "base/buffer.h"
+#include "base/status.h"
 
 typedef enum think_mode {
     THINK_SHOW, // as it comes; on a terminal dimmed, without its tags
@@ -18,13 +19,13 @@ typedef struct answer_printer {
     buffer text, reasoning; // what was kept
     int write_error;        // errno of stdout; 0: none
     // of the answer that is being written
-    reasoning split;
+    wf_splitter *split;
     bool in_line;       // its last byte was no line break
     bool has_reasoning; // some was printed, and no answer yet
 } answer_printer;
 
-// `prompt_end`: the last of the prompt's text, which tells whether the answer begins inside its reasoning.
-void answer_begin(answer_printer *p, view prompt_end);
+// `s` holds the prompt, whose end tells whether the answer begins inside its reasoning.
+wf_status answer_begin(answer_printer *p, const wf_session *s, wf_error *err);
 void answer_write(answer_printer *p, const char *text, size_t bytes);
 void answer_end(answer_printer *p); // closes the line
 void answer_free(answer_printer *p);

@@ -8,30 +8,19 @@
 #include "format/checkpoint_open.h"
 #include "session/model.h"
 #include "tool/info_bundle.h"
+#include "tool/info_summary.h"
 #include "tool/info_value.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 
 enum {
     NAME_COLUMN = 48, // widest column of names
-    TYPE_LIMIT = 64,  // above every known tensor type
 };
 
 typedef struct info_options {
     const char *path;
     bool tensors, json, any;
 } info_options;
-
-typedef struct summary {
-    uint64_t parameters, data_bytes;  // of all tensors; saturated
-    uint64_t end;                     // file offset of the last tensor's end, if there is one file
-    uint64_t type_counts[TYPE_LIMIT]; // tensors of each type
-    size_t file_bytes;
-    const bundle *ahead;   // of a .wf file; else NULL
-    bool is_checked;       // it says what it is, and is whole: what follows is known
-    wf_error refusal;      // WF_OK: it can be run
-    wf_error chat_refusal; // WF_OK: its chat template, if there is one, can be used
-} summary;
 
 static const char HELP[] =
     "Usage: welford info [--tensors] [--json] [--any] MODEL\n\n"
@@ -46,76 +35,12 @@ static const char HELP[] =
     "  --any      show a model that cannot be run, too, and why\n"
     "  --help     this text\n";
 
-static uint64_t add_saturated(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
-
-static uint64_t count_values(const checkpoint_tensor *t)
-{
-    uint64_t product = 1; // gguf_open has checked that it fits
-    for (int i = 0; i < 4; i++) product *= (uint64_t)t->dims[i];
-    return product;
-}
-
-static summary summarise(const checkpoint *file, const bundle *ahead)
-{
-    summary s = {.ahead = ahead};
-    size_t header_bytes;
-    checkpoint_bytes(file, &s.file_bytes, &header_bytes);
-    if (ahead) s.file_bytes = ahead->map.bytes;
-    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
-        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
-        s.parameters = add_saturated(s.parameters, count_values(t));
-        s.data_bytes = add_saturated(s.data_bytes, t->bytes);
-        if (!ahead && checkpoint_part_count(file) == 1 && t->offset + t->bytes > s.end) s.end = t->offset + t->bytes;
-        if ((uint32_t)t->type < TYPE_LIMIT) s.type_counts[t->type]++;
-    }
-    return s;
-}
-
-static double bits_per_weight(const summary *s)
-{
-    return s->parameters ? 8.0 * (double)s->data_bytes / (double)s->parameters : 0.0;
-}
-
-// The value of a string key, or an empty view when it is absent or of another type.
-static view find_string(const checkpoint *file, const char *key)
-{
-    const metadata_value *value = checkpoint_find(file, key);
-    return value && value->type == METADATA_STRING ? value->s : VIEW_LITERAL("");
-}
-
-// "ARCHITECTURE.context_length"; 0 when absent.
-static int64_t find_context(const checkpoint *file)
-{
-    view architecture = find_string(file, "general.architecture");
-    char key[128];
-    int64_t context = 0;
-    int n = snprintf(key, sizeof key, "%.*s.context_length", VIEW_ARG(architecture));
-    if (n > 0 && (size_t)n < sizeof key) checkpoint_get_int_or(file, key, 0, INT64_MAX, &context, NULL);
-    return context;
-}
-
-static uint64_t count_tokens(const checkpoint *file)
-{
-    const metadata_value *tokens = checkpoint_find(file, "tokenizer.ggml.tokens");
-    return tokens && tokens->type == METADATA_ARRAY ? tokens->count : 0;
-}
-
-// [rows, columns]: the file's dimensions in reverse, the contiguous one last.
-static void format_shape(const checkpoint_tensor *t, char *text, size_t bytes)
-{
-    size_t n = 0;
-    text[0] = 0;
-    for (uint32_t i = t->n_dims; i-- > 0 && n < bytes;)
-        n += (size_t)snprintf(text + n, bytes - n, "%s%" PRId64 "%s", i + 1 == t->n_dims ? "[" : ", ", t->dims[i],
-                              i ? "" : "]");
-}
-
 // ---- text
 
-static void print_type_counts(const summary *s)
+static void print_type_counts(const info_summary *s)
 {
     const char *separator = ": ";
-    for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
+    for (uint32_t type = 0; type < INFO_TYPE_LIMIT; type++) {
         if (!s->type_counts[type]) continue;
         printf("%s%" PRIu64 " %s", separator, s->type_counts[type], tensor_type_layout(type)->name);
         separator = ", ";
@@ -134,9 +59,9 @@ static void print_string_line(const char *label, view text)
 
 static void print_tokenizer_line(const checkpoint *file)
 {
-    view kind = find_string(file, "tokenizer.ggml.model"), pre = find_string(file, "tokenizer.ggml.pre");
+    view kind = info_find_string(file, "tokenizer.ggml.model"), pre = info_find_string(file, "tokenizer.ggml.pre");
     print_label("tokenizer");
-    if (!kind.len && !count_tokens(file)) {
+    if (!kind.len && !info_count_tokens(file)) {
         puts("none");
         return;
     }
@@ -145,10 +70,10 @@ static void print_tokenizer_line(const checkpoint *file)
         fputs(", ", stdout);
         print_text_string(pre);
     }
-    printf(", %" PRIu64 " tokens\n", count_tokens(file));
+    printf(", %" PRIu64 " tokens\n", info_count_tokens(file));
 }
 
-static void print_summary(const checkpoint *file, const summary *s)
+static void print_summary(const checkpoint *file, const info_summary *s)
 {
     print_label("file");
     print_escaped(view_of(checkpoint_path(file)), SIZE_MAX, false);
@@ -162,8 +87,8 @@ static void print_summary(const checkpoint *file, const summary *s)
         printf("%s, %zu file%s of tensors\n",
                checkpoint_find(file, "split.count") ? "split GGUF" : "Hugging Face folder", checkpoint_part_count(file),
                checkpoint_part_count(file) == 1 ? "" : "s");
-    print_string_line("architecture", find_string(file, "general.architecture"));
-    print_string_line("name", find_string(file, "general.name"));
+    print_string_line("architecture", info_find_string(file, "general.architecture"));
+    print_string_line("name", info_find_string(file, "general.name"));
     print_label("parameters");
     print_scaled(s->parameters, "");
     printf(" (%" PRIu64 ")\n", s->parameters);
@@ -176,12 +101,12 @@ static void print_summary(const checkpoint *file, const summary *s)
         printf("the tensors need %" PRIu64 " bytes\n", s->end);
     }
     print_label("bits per weight");
-    printf("%.2f\n", bits_per_weight(s));
+    printf("%.2f\n", info_bits_per_weight(s));
     print_label("context");
-    printf("%" PRId64 " tokens\n", find_context(file));
+    printf("%" PRId64 " tokens\n", info_find_context(file));
     print_tokenizer_line(file);
     print_label("chat template");
-    fputs(find_string(file, "tokenizer.chat_template").len ? "yes" : "no", stdout);
+    fputs(info_find_string(file, "tokenizer.chat_template").len ? "yes" : "no", stdout);
     if (s->chat_refusal.status != WF_OK) {
         fputs(", but it cannot be used: ", stdout);
         print_escaped(view_of(s->chat_refusal.message), SIZE_MAX, false);
@@ -247,95 +172,18 @@ static void print_tensors(const checkpoint *file)
     for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
         const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
         char shape[128];
-        format_shape(t, shape, sizeof shape);
+        info_format_shape(t, shape, sizeof shape);
         fputs("  ", stdout);
         print_name(t->name, width);
         printf("  %-5s  %-20s  %12zu  %12zu\n", tensor_type_layout(t->type)->name, shape, t->bytes, t->offset);
     }
 }
 
-static void print_text(const checkpoint *file, const summary *s, bool tensors)
+static void print_text(const checkpoint *file, const info_summary *s, bool tensors)
 {
     print_summary(file, s);
     print_metadata(file);
     if (tensors) print_tensors(file);
-}
-
-// ---- JSON
-
-static void print_json_field(const char *name, view text)
-{
-    printf(", \"%s\": ", name);
-    print_json_string(stdout, text);
-}
-
-// What `run` starts from; nothing where the file asks for what cannot be, which `run` refuses.
-static void print_json_sampling(const checkpoint *file)
-{
-    wf_sampler_options s;
-    if (model_sampler_options(file, &s, NULL) != WF_OK) return;
-    printf(", \"sampling\": {\"temperature\": %g, \"top_k\": %" PRId64 ", \"top_p\": %g, \"min_p\": %g, "
-           "\"repeat_penalty\": %g, \"repeat_last_n\": %" PRId64 "}",
-           s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.repeat_last_n);
-}
-
-static void print_json_metadata(const checkpoint *file)
-{
-    fputs(", \"metadata\": {", stdout);
-    for (size_t i = 0; i < checkpoint_value_count(file); i++) {
-        const metadata_value *value = checkpoint_value_at(file, i);
-        if (i) fputs(", ", stdout);
-        print_json_string(stdout, value->key);
-        fputs(": ", stdout);
-        print_value(value, true);
-    }
-    putchar('}');
-}
-
-static void print_json_tensors(const checkpoint *file)
-{
-    fputs(", \"tensors\": [", stdout);
-    for (size_t i = 0; i < checkpoint_tensor_count(file); i++) {
-        const checkpoint_tensor *t = checkpoint_tensor_at(file, i);
-        char shape[128];
-        format_shape(t, shape, sizeof shape);
-        fputs(i ? ", {\"name\": " : "{\"name\": ", stdout);
-        print_json_string(stdout, t->name);
-        printf(", \"type\": \"%s\", \"shape\": %s, \"bytes\": %zu, \"offset\": %zu}", tensor_type_layout(t->type)->name,
-               shape, t->bytes, t->offset);
-    }
-    putchar(']');
-}
-
-static void print_json(const checkpoint *file, const summary *s, bool tensors)
-{
-    fputs("{\"file\": ", stdout);
-    print_json_string(stdout, view_of(checkpoint_path(file)));
-    printf(", \"version\": %" PRIu32 ", \"alignment\": %zu", checkpoint_gguf_version(file), checkpoint_alignment(file));
-    print_json_field("architecture", find_string(file, "general.architecture"));
-    print_json_field("name", find_string(file, "general.name"));
-    printf(", \"parameters\": %" PRIu64 ", \"file_bytes\": %zu, \"tensor_bytes\": %" PRIu64
-           ", \"bits_per_weight\": %.4f",
-           s->parameters, s->file_bytes, s->data_bytes, bits_per_weight(s));
-    printf(", \"cut_short\": %s, \"context\": %" PRId64, s->end > s->file_bytes ? "true" : "false", find_context(file));
-    print_json_field("tokenizer", find_string(file, "tokenizer.ggml.model"));
-    print_json_field("pre_tokenizer", find_string(file, "tokenizer.ggml.pre"));
-    printf(", \"tokens\": %" PRIu64 ", \"chat_template\": %s, \"tensor_types\": {", count_tokens(file),
-           find_string(file, "tokenizer.chat_template").len ? "true" : "false");
-    const char *separator = "";
-    for (uint32_t type = 0; type < TYPE_LIMIT; type++) {
-        if (!s->type_counts[type]) continue;
-        printf("%s\"%s\": %" PRIu64, separator, tensor_type_layout(type)->name, s->type_counts[type]);
-        separator = ", ";
-    }
-    putchar('}');
-    print_json_sampling(file);
-    if (s->ahead) print_json_bundle(s->ahead);
-    if (s->is_checked) printf(", \"runs\": %s", s->refusal.status == WF_OK ? "true" : "false");
-    if (s->refusal.status != WF_OK) print_json_field("refusal", view_of(s->refusal.message));
-    print_json_metadata(file);
-    if (tensors) print_json_tensors(file);
-    puts("}");
 }
 
 // ---- the verb
@@ -365,12 +213,12 @@ static int parse_options(int argc, char **argv, info_options *options)
 
 // What keeps the model from being run, as opening it says: `run` would say the same. A file that names no architecture
 // claims to be no model; one without a tokenizer is good for `bench`.
-static void find_refusal(const char *path, const checkpoint *file, summary *s)
+static void find_refusal(const char *path, const checkpoint *file, info_summary *s)
 {
     compiled_model *without_text = NULL;
     wf_model *m = NULL;
     wf_status status;
-    if (!find_string(file, "general.architecture").len || s->end > s->file_bytes) return;
+    if (!info_find_string(file, "general.architecture").len || s->end > s->file_bytes) return;
     if (checkpoint_find(file, "tokenizer.ggml.model"))
         status = model_open(path, &(wf_model_options){.n_threads = 1}, &m, &s->refusal);
     else
@@ -395,11 +243,11 @@ static void warn_tokenizer(const char *verb, const checkpoint *file)
 static wf_status show_checkpoint(const char *verb, const info_options *options, checkpoint *file, const bundle *ahead,
                                  wf_error *err)
 {
-    summary s = summarise(file, ahead);
+    info_summary s = info_summarise(file, ahead);
     find_refusal(options->path, file, &s);
     bool refused = s.refusal.status != WF_OK && !options->any && !ahead;
     if (!refused && options->json)
-        print_json(file, &s, options->tensors);
+        info_print_json(file, &s, options->tensors);
     else if (!refused)
         print_text(file, &s, options->tensors);
     warn_tokenizer(verb, file);

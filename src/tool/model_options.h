@@ -63,6 +63,9 @@ void model_progress_end(const model_progress *bar);
 // at the end of a file is no part of the prompt unless `exact`.
 wf_status read_prompt(const char *text, const char *path, bool exact, char **data, view *prompt, wf_error *err);
 
+// What verbs say when the chat template drops what the user said.
+#define CHAT_TEXT_LOST "warning: the chat template does not print the prompt as it was given"
+
 // "temp 0.8, top-k 40, ...": all but the seed.
 void print_sampling(FILE *out, const wf_sampler_options *s);
 

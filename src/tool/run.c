@@ -7,6 +7,7 @@
 // Ctrl-C stops the answer. In a chat the program goes on; at the prompt a second Ctrl-C ends it.
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,8 +15,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "runtime/cache/cache_folder.h"
-#include "session/conversation.h"
-#include "session/session_file.h"
 #include "tool/answer.h"
 #include "tool/interrupt.h"
 #include "tool/line.h"
@@ -48,7 +47,7 @@ typedef struct run_options {
     const char *path, *text, *file, *system, *prompt_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
     bool raw, json, stats, ignore_end, speculate;
-    view stops[MAX_STOPS];
+    const char *stops[MAX_STOPS];
     size_t n_stops;
     think_mode think;
     wf_sampler_options sampler; // fields that were not given hold NOT_GIVEN
@@ -109,11 +108,11 @@ typedef struct run_state {
     const run_options *options;
     const char *program;
     wf_model *m;
+    wf_model_facts facts; // of it, loaded
     int64_t n_ctx;
-    session *s;
-    speculation *ahead; // --speculate
-    sampler *choose;
-    conversation talk;
+    wf_session *s;
+    wf_sampler *choose;
+    wf_conversation *talk;
     double process_start, first_token; // clock_seconds; first_token 0: none yet
     wf_sampler_options sampling;       // in use
     answer_printer out;
@@ -131,24 +130,15 @@ static double find_process_start(void)
            1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
-// The session holds the prompt, and nothing more, when its answer begins.
-static void begin_answer(run_state *r)
-{
-    enum { LAST = 8 }; // tokens; <think> may be several, where it is none of its own
-    int64_t n = session_past(r->s), skip = n > LAST ? n - LAST : 0;
-    buffer end = {0};
-    wf_error ignored;
-    tokenizer_decode(r->m->t, session_tokens(r->s) + skip, (size_t)(n - skip), true, &end, &ignored);
-    answer_begin(&r->out, buffer_view(&end));
-    buffer_free(&end);
-    r->began = true;
-}
-
 static bool show_token(void *context, int32_t token, const char *text, size_t bytes)
 {
     run_state *r = context;
     if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
-    if (token >= 0 && !r->began) begin_answer(r);
+    if (token >= 0 && !r->began) {
+        // the session holds the prompt, and nothing more
+        if (answer_begin(&r->out, r->s, NULL) != WF_OK) return false;
+        r->began = true;
+    }
     if (bytes) answer_write(&r->out, text, bytes);
     return !interrupt_seen() && !r->out.write_error;
 }
@@ -157,7 +147,7 @@ static bool show_token(void *context, int32_t token, const char *text, size_t by
 static wf_status choose_sampling(const run_options *o, const wf_model *m, wf_sampler_options *s, wf_error *err)
 {
     const wf_sampler_options *given = &o->sampler;
-    TRY(model_sampler_options(m->compiled->file, s, err));
+    TRY(wf_sampler_recommended(m, s, err));
     if (given->temperature != NOT_GIVEN) s->temperature = given->temperature;
     if (given->top_k != NOT_GIVEN) s->top_k = given->top_k;
     if (given->top_p != NOT_GIVEN) s->top_p = given->top_p;
@@ -176,24 +166,23 @@ static void warn_uncached(const run_state *r)
             r->program, folder);
 }
 
-static conversation_turn make_turn(run_state *r, view text)
+static wf_generate_options make_options(run_state *r)
 {
     const run_options *o = r->options;
-    return (conversation_turn){.text = text,
-                               .raw = o->raw,
-                               .n_max = o->n_max,
-                               .stops = o->stops,
-                               .n_stops = o->n_stops,
-                               .ahead = r->ahead,
-                               .ignore_end = o->ignore_end,
-                               .callback = show_token,
-                               .context = r};
+    return (wf_generate_options){.n_max = o->n_max < 0    ? 0
+                                          : o->n_max == 0 ? -1
+                                                          : o->n_max,
+                                 .stops = o->stops,
+                                 .n_stops = o->n_stops,
+                                 .ignore_end = o->ignore_end,
+                                 .callback = show_token,
+                                 .context = r};
 }
 
 // A prompt that is too long for the context may fit in a larger one.
 static void advise_context(const run_state *r, wf_error *err)
 {
-    int64_t largest = r->m->compiled->sizes.n_ctx_train;
+    int64_t largest = wf_model_describe(r->m).n_ctx_train;
     wf_error plain = *err;
     if (err->status == WF_ERROR_LIMIT && r->n_ctx < largest)
         error_set(err, plain.status, "%s (--ctx, up to %" PRId64 ")", plain.message, largest);
@@ -201,8 +190,8 @@ static void advise_context(const run_state *r, wf_error *err)
 
 static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
 {
-    conversation_turn turn = make_turn(r, prompt);
-    wf_status status = conversation_check(r->m, r->options->system, &turn, r->n_ctx, err);
+    const wf_turn turn = {prompt.data, prompt.len, r->options->raw};
+    wf_status status = wf_conversation_check(r->m, r->options->system, &turn, r->n_ctx, err);
     if (status != WF_OK) advise_context(r, err);
     return status;
 }
@@ -211,29 +200,30 @@ static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
 static wf_status check_run(run_state *r, const wf_model_options *how, const view *prompt, wf_error *err)
 {
     const run_options *o = r->options;
-    TRY(model_open(o->path, how, &r->m, err));
+    TRY(wf_model_open(o->path, how, &r->m, err));
     TRY(choose_sampling(o, r->m, &r->sampling, err));
-    TRY(sampler_create(&r->sampling, tokenizer_count(r->m->t), &r->choose, err));
-    r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? r->m->compiled->sizes.n_ctx_train : o->n_ctx;
-    TRY(engine_check_sizes(&r->m->compiled->sizes, &r->n_ctx, o->n_batch, err));
+    TRY(wf_sampler_create(r->m, &r->sampling, &r->choose, err));
+    r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? wf_model_describe(r->m).n_ctx_train : o->n_ctx;
+    TRY(wf_model_check_context(r->m, &r->n_ctx, o->n_batch, err));
     if (o->trace) TRY(file_check_output(o->trace, err));
     if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
-    if (o->prompt_cache) TRY(session_file_check(r->m, r->n_ctx, o->prompt_cache, err));
+    if (o->prompt_cache) TRY(wf_session_check_file(r->m, r->n_ctx, o->prompt_cache, err));
     if (prompt) return check_prompt(r, *prompt, err);
-    return o->raw || !r->m->has_chat ? WF_OK : model_check_chat(r->m, err);
+    return o->raw ? WF_OK : wf_conversation_check(r->m, o->system, NULL, r->n_ctx, err);
 }
 
 static wf_status load_run(run_state *r, wf_error *err)
 {
     const run_options *o = r->options;
     bool restored;
-    TRY(model_load(r->m, err));
-    TRY(session_create(r->m->compiled, r->m->pool, r->n_ctx, o->n_batch, &r->s, err));
-    if (o->trace) session_observe(r->s, trace_observe, &r->events);
-    if (o->prompt_cache) TRY(session_restore(r->s, r->m, o->prompt_cache, &restored, err));
+    TRY(wf_model_load(r->m, err));
+    r->facts = wf_model_describe(r->m);
+    TRY(wf_session_create(r->m, r->n_ctx, o->n_batch, &r->s, err));
+    if (o->trace) trace_session(&r->events, r->s);
+    if (o->prompt_cache) TRY(wf_session_restore(r->s, o->prompt_cache, &restored, err));
     r->opened = true;
-    if (o->speculate) TRY(speculation_create(r->s, clock_seconds, &r->ahead, err));
-    return conversation_create(r->m, r->s, r->choose, o->system, &r->talk, err);
+    if (o->speculate) TRY(wf_session_speculate(r->s, true, err));
+    return wf_conversation_create(r->s, r->choose, o->system, &r->talk, err);
 }
 
 static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
@@ -243,25 +233,25 @@ static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
     model_progress bar;
     double started = clock_seconds();
     model_progress_set(&bar, &options);
+    options.defer = true;
     wf_status status = check_run(r, &options, prompt, err);
     if (status == WF_OK) status = load_run(r, err);
     model_progress_end(&bar);
     TRY(status);
-    tool_warn_tokenizer(r->program, r->m->t);
-    if (o->trace) trace_model(&r->events, r->m->compiled, started, clock_seconds());
-    if (!o->model.no_cache && !r->m->compiled->pack.cached && !cache_has_warned()) warn_uncached(r);
-    if (!r->m->has_chat && !o->raw)
+    tool_warn_model(r->program, r->m);
+    if (o->trace) trace_run(&r->events, r->m, started, clock_seconds());
+    if (!o->model.no_cache && !r->facts.pack_kept && !cache_has_warned()) warn_uncached(r);
+    if (!r->facts.has_chat_template && !o->raw)
         fprintf(stderr, "%s: this model has no chat template: plain completion\n", r->program);
     return WF_OK;
 }
 
 static void close_run(run_state *r)
 {
-    conversation_free(&r->talk);
-    sampler_free(r->choose);
-    speculation_free(r->ahead);
-    session_free(r->s);
-    model_close(r->m);
+    wf_conversation_free(r->talk);
+    wf_sampler_free(r->choose);
+    wf_session_free(r->s);
+    wf_model_close(r->m);
     answer_free(&r->out);
     buffer_free(&r->events.events);
 }
@@ -271,27 +261,29 @@ static wf_status write_files(run_state *r, wf_error *err)
 {
     const run_options *o = r->options;
     if (o->trace) TRY(trace_write(&r->events, o->trace, err));
-    return o->prompt_cache && r->opened ? session_save(r->s, r->m, o->prompt_cache, err) : WF_OK;
+    return o->prompt_cache && r->opened ? wf_session_save(r->s, o->prompt_cache, err) : WF_OK;
 }
 
-static wf_status answer(run_state *r, view text, token_list *ids, wf_generation *g, wf_error *err)
+static wf_status answer(run_state *r, view text, wf_answer *out, wf_error *err)
 {
     const run_options *o = r->options;
-    conversation_turn turn = make_turn(r, text);
+    const wf_turn turn = {text.data, text.len, o->raw};
+    const wf_generate_options options = make_options(r);
+    const wf_generation *g = &out->generation;
     r->first_token = 0;
     r->began = false;
     double started = clock_seconds();
-    wf_status status = conversation_say(&r->talk, &turn, ids, g, err);
+    wf_status status = wf_conversation_say(r->talk, &turn, &options, out, err);
     if (status != WF_OK) advise_context(r, err);
     if (r->began) answer_end(&r->out);
-    if (status == WF_OK && r->talk.text_lost) fprintf(stderr, "%s: %s\n", r->program, CHAT_TEXT_LOST);
+    if (status == WF_OK && out->text_lost) fprintf(stderr, "%s: %s\n", r->program, CHAT_TEXT_LOST);
     if (o->trace && status == WF_OK) {
         double prefilled = started + g->prefill_seconds;
         trace_phase(&r->events, "prefill", started, prefilled);
         trace_phase(&r->events, "decode", prefilled, clock_seconds());
     }
     if (status == WF_OK && g->finish == WF_FINISH_CONTEXT)
-        fprintf(stderr, "%s: the context of %" PRId64 " tokens is full\n", r->program, session_context(r->s));
+        fprintf(stderr, "%s: the context of %" PRId64 " tokens is full\n", r->program, wf_session_context(r->s));
     return status;
 }
 
@@ -314,14 +306,14 @@ static double divide(double a, double b) { return b > 0 ? a / b : 0; }
 
 static void print_stats(const run_state *r, const wf_generation *g)
 {
-    const compiled_model *m = r->m->compiled;
+    const wf_model_facts *m = &r->facts;
     int64_t evaluated = g->n_prompt - g->n_reused;
     fprintf(stderr,
             "prefill      %" PRId64 " tokens in %.3f s: %.1f tokens/s (%" PRId64 " more were in the KV cache)\n",
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
-    if (r->ahead)
+    if (r->options->speculate)
         fprintf(stderr, "speculation  %" PRId64 " tokens guessed, %" PRId64 " came\n", g->n_guesses, g->n_right);
     if (r->first_token > 0)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
@@ -335,15 +327,15 @@ static void print_stats(const run_state *r, const wf_generation *g)
         fputs("weights      from the cache\n", stderr);
     else
         fprintf(stderr, "weights      packed in %.2f s\n", m->pack_seconds);
-    fprintf(stderr, "threads      %d\n", thread_pool_size(r->m->pool));
+    fprintf(stderr, "threads      %d\n", m->n_threads);
     fputs("sampling     ", stderr);
     print_sampling(stderr, &r->sampling);
-    fprintf(stderr, ", seed %" PRIu64 "\n", sampler_seed(r->choose));
+    fprintf(stderr, ", seed %" PRIu64 "\n", wf_sampler_seed(r->choose));
 }
 
 static json_t *describe_stats(const run_state *r, const wf_generation *g)
 {
-    const compiled_model *m = r->m->compiled;
+    const wf_model_facts *m = &r->facts;
     double first_token = r->first_token > 0 ? r->first_token - r->process_start : g->first_token_seconds;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:f, s:f, s:i, s:I}", "n_guesses",
                      (json_int_t)g->n_guesses, "n_right", (json_int_t)g->n_right, "n_prompt", (json_int_t)g->n_prompt,
@@ -351,8 +343,8 @@ static json_t *describe_stats(const run_state *r, const wf_generation *g)
                      (json_int_t)g->n_decoded, "prefill_seconds", g->prefill_seconds, "decode_seconds",
                      g->decode_seconds, "first_token_seconds", first_token, "peak_bytes",
                      (json_int_t)find_peak_memory(), "program_cached", m->program_cached, "pack_cached", m->pack_cached,
-                     "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads",
-                     thread_pool_size(r->m->pool), "seed", (json_int_t)sampler_seed(r->choose));
+                     "compile_seconds", m->compile_seconds, "pack_seconds", m->pack_seconds, "threads", m->n_threads,
+                     "seed", (json_int_t)wf_sampler_seed(r->choose));
 }
 
 static json_t *describe_ids(const int32_t *ids, int64_t n)
@@ -362,13 +354,14 @@ static json_t *describe_ids(const int32_t *ids, int64_t n)
     return array;
 }
 
-static void print_json(run_state *r, const token_list *ids, const wf_generation *g)
+static void print_json(run_state *r, const wf_answer *answer)
 {
-    int64_t n_prompt = session_past(r->s) < g->n_prompt ? session_past(r->s) : g->n_prompt; // interrupted
+    const wf_generation *g = &answer->generation;
+    int64_t n_prompt = wf_session_past(r->s) < g->n_prompt ? wf_session_past(r->s) : g->n_prompt; // interrupted
     json_t *object = json_pack("{s:o, s:s%, s:o, s:s, s:o}", "prompt_tokens",
-                               describe_ids(session_tokens(r->s), n_prompt), "text", buffer_view(&r->out.text).data,
-                               r->out.text.len, "tokens", describe_ids(ids->ids, (int64_t)ids->count), "finish_reason",
-                               finish_name(g->finish), "stats", describe_stats(r, g));
+                               describe_ids(wf_session_tokens(r->s), n_prompt), "text", buffer_view(&r->out.text).data,
+                               r->out.text.len, "tokens", describe_ids(answer->ids, (int64_t)answer->n_ids),
+                               "finish_reason", wf_finish_name(g->finish), "stats", describe_stats(r, g));
     if (r->out.think == THINK_JSON)
         json_object_set_new(object, "reasoning",
                             json_stringn(buffer_view(&r->out.reasoning).data, r->out.reasoning.len));
@@ -383,18 +376,17 @@ static wf_status run_once(run_state *r, wf_error *err)
 {
     char *data;
     view prompt;
-    token_list ids = {0};
-    wf_generation g = {0};
+    wf_answer out = {0};
     TRY(read_prompt(r->options->text, r->options->file, r->options->raw, &data, &prompt, err));
     wf_status status = open_run(r, &prompt, err);
     if (status == WF_OK) {
         interrupt_catch();
-        status = answer(r, prompt, &ids, &g, err);
+        status = answer(r, prompt, &out, err);
     }
     if (status == WF_OK) status = write_files(r, err);
-    if (status == WF_OK && r->options->json) print_json(r, &ids, &g);
-    if (status == WF_OK && r->options->stats) print_stats(r, &g);
-    token_list_free(&ids);
+    if (status == WF_OK && r->options->json) print_json(r, &out);
+    if (status == WF_OK && r->options->stats) print_stats(r, &out.generation);
+    wf_free(out.ids);
     free(data);
     return status;
 }
@@ -403,14 +395,15 @@ static wf_status run_once(run_state *r, wf_error *err)
 
 static void say(run_state *r, view text)
 {
-    wf_generation g;
+    wf_answer out;
     wf_error err = {0};
-    if (answer(r, text, NULL, &g, &err) != WF_OK) {
+    if (answer(r, text, &out, &err) != WF_OK) {
         fprintf(stderr, "%s: %s\n", r->program, err.message);
         if (err.status == WF_ERROR_LIMIT) fprintf(stderr, "/reset starts afresh.\n");
     } else if (r->options->stats) {
-        print_stats(r, &g);
+        print_stats(r, &out.generation);
     }
+    wf_free(out.ids);
 }
 
 static wf_status run_chat(run_state *r, wf_error *err)
@@ -434,7 +427,7 @@ static wf_status run_chat(run_state *r, wf_error *err)
         else if (view_is(line, "/help"))
             fputs(CHAT_HELP, stderr);
         else if (view_is(line, "/reset"))
-            conversation_reset(&r->talk);
+            wf_conversation_reset(r->talk);
         else if (line.len)
             say(r, line);
     }
@@ -459,7 +452,7 @@ static bool take_stop(const char *verb, const char *value, run_options *o)
 {
     if (!*value) return tool_fail_usage(verb, "--stop: the text is empty"), false;
     if (o->n_stops == MAX_STOPS) return tool_fail_usage(verb, "--stop: at most %d are possible", MAX_STOPS), false;
-    o->stops[o->n_stops++] = view_of(value);
+    o->stops[o->n_stops++] = value;
     return true;
 }
 

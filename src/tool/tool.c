@@ -21,6 +21,12 @@ void tool_warn_tokenizer(const char *verb, const tokenizer *t)
     for (size_t i = 0; (line = tokenizer_warning(t, i)); i++) fprintf(stderr, "%s: %s\n", verb, line);
 }
 
+void tool_warn_model(const char *verb, const wf_model *m)
+{
+    const char *line;
+    for (size_t i = 0; (line = wf_model_warning(m, i)); i++) fprintf(stderr, "%s: %s\n", verb, line);
+}
+
 int tool_fail_usage(const char *verb, const char *format, ...)
 {
     va_list args;

@@ -39,6 +39,7 @@ int tool_fail(const char *verb, const wf_error *err);
 
 // Prints what the tokenizer guessed about its file, a line each, in the same form.
 void tool_warn_tokenizer(const char *verb, const tokenizer *t);
+void tool_warn_model(const char *verb, const wf_model *m);
 
 // Prints "PROGRAM: message (see PROGRAM --help)". Returns EXIT_USAGE.
 int tool_fail_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));

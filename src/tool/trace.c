@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "format/json_read.h"
 #include "session/api_function.h"
+#include "session/api_session.h"
+#include "session/model.h"
 #include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.
@@ -61,6 +63,8 @@ void trace_observe(void *context, const execute_record *r)
     }
 }
 
+void trace_run(trace *t, const wf_model *m, double begin, double end) { trace_model(t, m->compiled, begin, end); }
+void trace_session(trace *t, wf_session *s) { observe_session(s, trace_observe, t); }
 void trace_function(trace *t, wf_function *f) { observe_function(f, t ? trace_observe : NULL, t); }
 
 wf_status trace_write(trace *t, const char *path, wf_error *err)

@@ -28,6 +28,9 @@ void trace_function(trace *t, wf_function *f);
 
 // The phases of opening a model.
 void trace_model(trace *t, const compiled_model *m, double begin, double end);
+// The same of a public one, and the calls of its session from here on.
+void trace_run(trace *t, const wf_model *m, double begin, double end);
+void trace_session(trace *t, wf_session *s);
 
 // Writes the file and forgets the events.
 wf_status trace_write(trace *t, const char *path, wf_error *err);

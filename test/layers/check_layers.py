@@ -1,7 +1,8 @@
 """Checks which file includes which: a file may include only from its own or a lower layer of src/, and inside a layer
 only from its own or a lower room.
 
-Beside that, only src/compiler may include MLIR's and LLVM's C API, and the public header only C's own headers.
+Tools stand on the public header: of the rooms below it they may include base/, and what BELOW_THE_HEADER lists with a
+reason. Beside that, only src/compiler may include MLIR's and LLVM's C API, and the public header only C's own headers.
 """
 import re
 import sys
@@ -19,6 +20,40 @@ ROOMS = {
     "text": ["unicode", "regex", "tokenizer", "jinja"],
 }
 
+# What files of tool/ include besides welford.h, base/ and tool/, and what for.
+BELOW_THE_HEADER = {
+    # debugging prints and measurements, which look inside
+    "bench.h": ("session/model.h session/session.h", "sessions on thread pools of their own"),
+    "info.c": ("format/checkpoint_open.h session/model.h", "what a file holds, also one that cannot be run"),
+    "info_bundle.c": ("runtime/program/executable.h", "the programs of a .wf file"),
+    "info_bundle.h": ("format/bundle.h", "the programs of a .wf file"),
+    "info_json.c": ("session/model.h", "what a file holds"),
+    "info_summary.h": ("format/bundle.h format/checkpoint.h", "what a file holds"),
+    "info_value.h": ("format/metadata.h", "what a file holds"),
+    "opt.c": ("runtime/compiler.h", "graphs through passes"),
+    "profile.c": ("runtime/weight/weight_type.h", "the time of each kernel"),
+    "profile.h": ("runtime/compiler.h runtime/execute.h", "the time of each kernel, and ceilings"),
+    "template.c": ("format/bundle.h format/checkpoint_open.h format/file_kind.h format/json_read.h text/chat.h "
+                   "text/jinja/jinja.h", "templates without a model"),
+    "token_ids.h": ("text/tokenizer/token_list.h", "tokens without a model"),
+    "tokenize.c": ("format/checkpoint_open.h text/tokenizer/tokenizer.h", "tokens of a file that is not whole"),
+    "tool.h": ("text/tokenizer/tokenizer.h", "warnings of a tokenizer without a model"),
+    "trace.c": ("format/json_read.h session/api_function.h session/api_session.h session/model.h text/unicode/utf8.h",
+                "what each thread did"),
+    "trace.h": ("runtime/compiled_model.h runtime/execute.h", "what each thread did"),
+    # the user's files and folders
+    "cache.c": ("hub/hub.h runtime/cache/cache_list.h", "the cache folders"),
+    "exec.c": ("format/npy.h", "arrays in files"),
+    "list.c": ("hub/hub.h runtime/cache/cache_folder.h", "the cache folders"),
+    "model_options.c": ("runtime/weight/weight_type.h text/unicode/utf8.h", "names of types, and JSON"),
+    "model_path.c": ("hub/hub.h", "models by name"),
+    "rm.c": ("hub/hub.h", "models by name"),
+    "run.c": ("runtime/cache/cache_folder.h", "where the cache is, for a warning"),
+    # what the header has no function for yet
+    "compile.c": ("format/file_kind.h runtime/bundle_make.h session/model.h", "making .wf files"),
+    "logits.c": ("format/npy.h session/generate.h session/model.h session/session.h", "texts of single tokens"),
+}
+
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -32,6 +67,22 @@ def height(path: str) -> int:
 def is_test(path: str) -> bool:
     """Tests may look anywhere in their layer."""
     return path.endswith(("_test.c", "_bench.c", "_fuzz.c")) or path.split("/")[-1].startswith("test_")
+
+
+def tool_may_include(path: str, header: str) -> bool:
+    file = path.removeprefix("tool/")
+    return header.startswith(("base/", "tool/")) or header in BELOW_THE_HEADER.get(file, ("", ""))[0].split()
+
+
+def unused_exceptions(root: Path) -> list[str]:
+    """What BELOW_THE_HEADER allows and nobody includes."""
+    found = []
+    for file, (headers, _) in BELOW_THE_HEADER.items():
+        path = root / "src/tool" / file
+        included = {header for _, header in INCLUDE.findall(path.read_text())} if path.exists() else set()
+        found += [f"src/tool/{file}: BELOW_THE_HEADER lists {header}, which it does not include"
+                  for header in headers.split() if header not in included]
+    return found
 
 
 def problems(path: str, text: str) -> list[str]:
@@ -50,6 +101,8 @@ def problems(path: str, text: str) -> list[str]:
                 found.append(f"includes {header}: {target} lies above {layer}")
             elif target == "compiler" and layer != "compiler":
                 found.append(f"includes {header}: the compiler is a library that is opened at run time")
+            elif layer == "tool" and not is_test(path) and not tool_may_include(path, header):
+                found.append(f"includes {header}: tools use include/welford.h, or give a reason in {Path(__file__).name}")
             elif target == layer and height(header) > height(path) and not is_test(path):
                 found.append(f"includes {header}, from a room above its own")
     return found
@@ -68,6 +121,9 @@ def self_test() -> None:
     assert not problems("runtime/pack/x_test.c", '#include "runtime/compiled_model.h"\n')
     assert not problems("compiler/fuse/x.c", '#include "compiler/dialect/definition/definition.h"\n')
     assert problems("tool/x.c", '#include "run.h"\n')
+    assert problems("tool/x.c", '#include "session/model.h"\n')
+    assert not problems("tool/x.c", '#include "base/status.h"\n#include "tool/tool.h"\n#include "welford.h"\n')
+    assert not problems("tool/exec.c", '#include "format/npy.h"\n')
 
 
 def main() -> int:
@@ -84,6 +140,9 @@ def main() -> int:
         if quote == '"' or "/" in header:
             print(f"include/welford.h: includes {header}; it may need nothing but C's own headers")
             n_problems += 1
+    for problem in unused_exceptions(ROOT):
+        print(problem)
+        n_problems += 1
     print(f"{n_files} files, {n_problems} problems")
     return 1 if n_problems or not n_files else 0
 

@@ -490,16 +490,15 @@ static wf_status build(placing *p, gather_list *g)
     r.places.add_check = lowering_add_check;
     r.places.check_context = l;
     TRY(g->status);
-    char name[32];
-    bool is_new;
-    snprintf(name, sizeof name, "routine_%d", l->n_nest_kernels++);
-    uint32_t kernel = lowering_find_kernel(l, name, &is_new);
-    if (kernel == UINT32_MAX) return error_memory(l->err, sizeof name);
+    wf_status built = WF_OK;
+    const routine_kernel k = {&r, &built, l->err};
+    uint32_t kernel = lowering_add_kernel(l, &ROUTINE_KERNEL, &k);
+    if (kernel == UINT32_MAX) return error_memory(l->err, sizeof k);
     c = &l->calls[index];
     c->kernel = kernel;
     call_tiles(c, affine_of(DIM_ONE, r.n_tiles));
     c->grain = (r.n_tiles + 63) / 64;
-    return routine_build(l->b, &r, l->kernels[kernel], l->err);
+    return built;
 }
 
 wf_status lower_routine(lowering *l)

@@ -505,7 +505,7 @@ static void compute_outer(MlirOperation op, void *context)
     }
 }
 
-wf_status routine_build(builder *b, const routine *r, const char *name, wf_error *err)
+static wf_status build(builder *b, const routine *r, const char *name, wf_error *err)
 {
     routine_builder *rb = calloc(1, sizeof *rb);
     if (!rb) return error_memory(err, sizeof *rb);
@@ -546,3 +546,25 @@ wf_status routine_build(builder *b, const routine *r, const char *name, wf_error
     free(rb);
     return status;
 }
+
+static void build_routine(builder *b, const void *params, const char *name)
+{
+    const routine_kernel *k = params;
+    *k->status = build(b, k->r, name, k->err);
+}
+
+static bool has_no_key(const void *params, buffer *key)
+{
+    (void)params;
+    (void)key;
+    return false;
+}
+
+const kernel_kind ROUTINE_KERNEL = {
+    .name = "routine",
+    .file = "nest/routine.c",
+    .help = "a loop or a branch of a graph that is not written out: single elements, one after the other",
+    .build = build_routine,
+    .params_bytes = sizeof(routine_kernel),
+    .write_key = has_no_key,
+};

@@ -17,7 +17,14 @@ typedef struct routine {
     const gather *scalar_places;
 } routine;
 
-// Builds the kernel. WF_ERROR_UNSUPPORTED names an op that cannot be compiled, with its place.
-wf_status routine_build(builder *b, const routine *r, const char *name, wf_error *err);
+// No two share a kernel.
+typedef struct routine_kernel {
+    const routine *r;
+    // what became of building it: WF_ERROR_UNSUPPORTED names an op that cannot be compiled, with its place
+    wf_status *status;
+    wf_error *err;
+} routine_kernel;
+
+extern const kernel_kind ROUTINE_KERNEL;
 
 #endif
