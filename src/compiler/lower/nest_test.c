@@ -214,7 +214,7 @@ static void test_refusals(void **state)
          "tensor<index>\n"
          "  %y = tensor.extract_slice %x[%o] [2] [1] : tensor<4xf32> to tensor<2xf32>\n  return %y : "
          "tensor<2xf32>\n}\n",
-         "array of index"},
+         "an offset, a size or a stride that is computed"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         wf_error err = {0};
