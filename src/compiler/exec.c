@@ -43,17 +43,7 @@ static const char TO_LOOPS[] = "builtin.module(func.func(linalg-generalize-named
 
 static MlirStringRef name_of(MlirOperation function) { return op_string(function, "sym_name"); }
 
-static bool is_named(MlirOperation function, const char *name)
-{
-    MlirStringRef s = name_of(function);
-    return s.length == strlen(name) && !memcmp(s.data, name, s.length);
-}
-
-static bool has_body(MlirOperation function)
-{
-    return mlirOperationGetNumRegions(function) == 1 &&
-           mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)).ptr != NULL;
-}
+static bool is_named(MlirOperation function, const char *name) { return mlir_text_is(name_of(function), name); }
 
 static const char *why_no_function(MlirModule module)
 {
@@ -74,13 +64,13 @@ static wf_status find_entry(MlirModule module, const function_options *o, MlirOp
     int n_public = 0;
     for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr;
          op = mlirOperationGetNextInBlock(op)) {
-        if (!op_is(op, "func.func") || !has_body(op)) continue;
+        if (!op_is(op, "func.func") || !function_body(op).ptr) continue;
         if (o->entry && is_named(op, o->entry)) {
             *entry = op;
             return WF_OK;
         }
         MlirStringRef visibility = op_string(op, "sym_visibility");
-        if (visibility.length == 7 && !memcmp(visibility.data, "private", 7)) continue;
+        if (mlir_text_is(visibility, "private")) continue;
         only = op;
         n_public++;
         if (is_named(op, "main") || (is_named(op, "forward") && !usual.ptr)) usual = op;
@@ -268,7 +258,7 @@ static bool has_open_shape(const array_shape *shapes, uint32_t n)
 static wf_status compile_as_declared(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
                                      const array_shape *given, buffer *image, buffer *reason, wf_error *err)
 {
-    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
+    MlirBlock entry = function_body(function);
     uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
     array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
     bool open = bind_has_open_sizes(function);

@@ -76,12 +76,29 @@ static bool uses_dim(const program_array *a, uint32_t dim)
     return false;
 }
 
+static wf_status check_count(const program *p, uint32_t n, wf_error *err)
+{
+    if (n == p->n_arguments) return WF_OK;
+    return error_set(err, WF_ERROR_USAGE, "the function takes %" PRIu32 " argument%s, %" PRIu32 " %s given",
+                     p->n_arguments, p->n_arguments == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+}
+
+static wf_status refuse_shape(uint32_t i, const array_shape *given, const char *name, const buffer *wanted,
+                              wf_error *err)
+{
+    buffer have = {0};
+    array_shape_print(given, &have);
+    error_set(err, WF_ERROR_USAGE, "argument %" PRIu32 "%s%s%s is %s, the function takes %s", i, name ? " (" : "",
+              name ? name : "", name ? ")" : "", buffer_view(&have).data, buffer_view(wanted).data);
+    buffer_free(&have);
+    return WF_ERROR_USAGE;
+}
+
 // `dims`: what the arguments before this one say; NULL: nothing.
 static wf_status wrong_shape(const program *p, uint32_t i, const array_shape *given, const char *name,
                              const int64_t *dims, wf_error *err)
 {
-    buffer have = {0}, want = {0};
-    array_shape_print(given, &have);
+    buffer want = {0};
     for (uint32_t d = 0; d < p->arrays[i].n_dims; d++) {
         affine_print(&p->arrays[i].dims[d], p->dims, &want);
         buffer_append_char(&want, 'x');
@@ -90,11 +107,39 @@ static wf_status wrong_shape(const program *p, uint32_t i, const array_shape *gi
     for (uint32_t d = 1, n = 0; d < p->n_dims && dims; d++)
         if (uses_dim(&p->arrays[i], d) && dims[d] >= 0)
             buffer_printf(&want, "%s%s = %" PRId64, n++ ? ", " : ", where ", p->dims[d].name, dims[d]);
-    error_set(err, WF_ERROR_USAGE, "argument %" PRIu32 "%s%s%s is %s, the function takes %s", i, name ? " (" : "",
-              name ? name : "", name ? ")" : "", buffer_view(&have).data, buffer_view(&want).data);
-    buffer_free(&have);
+    wf_status status = refuse_shape(i, given, name, &want, err);
     buffer_free(&want);
-    return WF_ERROR_USAGE;
+    return status;
+}
+
+array_shape function_declared_shape(const program *p, uint32_t index)
+{
+    const program_array *a = &p->arrays[index];
+    array_shape shape = {.type = a->type, .n_dims = a->n_dims};
+    for (uint32_t d = 0; d < a->n_dims; d++) {
+        const affine constant = affine_of(DIM_ONE, a->dims[d].c[DIM_ONE]);
+        bool open = memcmp(&constant, &a->dims[d], sizeof constant) != 0;
+        shape.dims[d] = open ? -1 : a->dims[d].c[DIM_ONE];
+    }
+    return shape;
+}
+
+wf_status function_check(const function *f, uint32_t n, const array_shape *arguments, const char *const *names,
+                         wf_error *err)
+{
+    TRY(check_count(&f->exe->program, n, err));
+    for (uint32_t i = 0; i < n; i++) {
+        const array_shape want = function_declared_shape(&f->exe->program, i), *have = &arguments[i];
+        bool same = want.type == have->type && want.n_dims == have->n_dims;
+        for (uint32_t d = 0; same && d < want.n_dims; d++) same = want.dims[d] < 0 || want.dims[d] == have->dims[d];
+        if (same) continue;
+        buffer wanted = {0};
+        array_shape_print(&want, &wanted);
+        wf_status status = refuse_shape(i, have, names ? names[i] : NULL, &wanted, err);
+        buffer_free(&wanted);
+        return status;
+    }
+    return WF_OK;
 }
 
 // The dim that a size is a multiple of; DIM_ONE: none.
@@ -109,9 +154,7 @@ static uint32_t dim_of_size(const affine *size)
 static wf_status find_dims(const program *p, uint32_t n, const array_shape *shapes, const char *const *names,
                            int64_t dims[DIM_COUNT], wf_error *err)
 {
-    if (n != p->n_arguments)
-        return error_set(err, WF_ERROR_USAGE, "the function takes %" PRIu32 " argument%s, %" PRIu32 " %s given",
-                         p->n_arguments, p->n_arguments == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+    TRY(check_count(p, n, err));
     for (uint32_t d = 0; d < DIM_COUNT; d++) dims[d] = d < p->n_dims ? -1 : 0; // -1: not known yet
     dims[DIM_ONE] = 1;
     for (uint32_t i = 0; i < n; i++) {

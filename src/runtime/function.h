@@ -36,10 +36,16 @@ void function_close(function *f); // NULL is fine
 wf_status function_bind(function *f, uint32_t n_arguments, const array_shape *arguments,
                         const char *const *argument_names, wf_error *err);
 
+// What bind would say of arrays that no program for any sizes is for: their number, types, and the sizes that are fixed.
+wf_status function_check(const function *f, uint32_t n_arguments, const array_shape *arguments,
+                         const char *const *argument_names, wf_error *err);
+
 const program *function_plan(const function *f);
 // Whether it only says what the function takes and gives: no program can be for any sizes (`fixed` says why).
 bool function_is_signature(const function *f);
 bool function_was_cached(const function *f);
+// An argument, or a result behind them, as declared: sizes that are open are negative.
+array_shape function_declared_shape(const program *p, uint32_t index);
 // The shape of an argument, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);
 

@@ -258,14 +258,8 @@ size_t wf_function_results(const wf_function *f) { return declaration(f)->n_resu
 
 static wf_array describe(const program *p, size_t index)
 {
-    const program_array *a = &p->arrays[index];
-    wf_array out = {.shape = {.type = a->type, .n_dims = a->n_dims}, .name = p->areas[FUNCTION_ARRAYS + index].name};
-    for (uint32_t d = 0; d < a->n_dims; d++) {
-        const affine constant = affine_of(DIM_ONE, a->dims[d].c[DIM_ONE]);
-        bool open = memcmp(&constant, &a->dims[d], sizeof constant) != 0;
-        out.shape.dims[d] = open ? -1 : a->dims[d].c[DIM_ONE];
-    }
-    return out;
+    return (wf_array){.shape = function_declared_shape(p, (uint32_t)index),
+                      .name = p->areas[FUNCTION_ARRAYS + index].name};
 }
 
 wf_array wf_function_argument(const wf_function *f, size_t index)
@@ -318,36 +312,11 @@ wf_status wf_function_print(const wf_function *f, wf_print what, char **text, wf
 
 // ---- calling
 
-// Of a signature: what the compiler would say, before it is called.
-static wf_status check_signature(const wf_function *f, size_t n, const argument_list *list, wf_error *err)
-{
-    const program *p = function_plan(f->declared);
-    if (n != p->n_arguments)
-        return error_set(err, WF_ERROR_USAGE, "the function takes %u argument%s, %zu %s given", p->n_arguments,
-                         p->n_arguments == 1 ? "" : "s", n, n == 1 ? "is" : "are");
-    for (size_t i = 0; i < n; i++) {
-        const wf_shape want = describe(p, i).shape, *have = &list->shapes[i];
-        bool same = want.type == have->type && want.n_dims == have->n_dims;
-        for (uint32_t d = 0; same && d < want.n_dims; d++) same = want.dims[d] < 0 || want.dims[d] == have->dims[d];
-        if (same) continue;
-        buffer wanted = {0}, given = {0};
-        const char *name = list->names[i];
-        array_shape_print(&want, &wanted);
-        array_shape_print(have, &given);
-        error_set(err, WF_ERROR_USAGE, "argument %zu%s%s%s is %s, the function takes %s", i, name ? " (" : "",
-                  name ? name : "", name ? ")" : "", buffer_view(&given).data, buffer_view(&wanted).data);
-        buffer_free(&wanted);
-        buffer_free(&given);
-        return WF_ERROR_USAGE;
-    }
-    return WF_OK;
-}
-
 static wf_status make_for_sizes(wf_function *f, size_t n, const argument_list *list, wf_error *err)
 {
     function_source source = f->source;
     function *made;
-    if (f->declared) TRY(check_signature(f, n, list, err));
+    if (f->declared) TRY(function_check(f->declared, (uint32_t)n, list->shapes, list->names, err));
     source.options.as_declared = f->declared != NULL; // it is known that no program is for any sizes
     source.options.or_signature = false;
     source.n_arguments = (uint32_t)n;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/array.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
@@ -28,9 +27,10 @@ struct engine {
     int64_t n_rope;    // rows of the rotation tables that are filled
     int64_t n_outputs; // rows of logits
     area arena, rope;
-    area tokens; // [n_batch] i32: input of one step
-    area rows;   // [n_batch] i32
-    area logits; // [n_outputs, n_vocab] f32, grown on demand, with ALIGNMENT bytes of slack
+    area tokens;  // [n_batch] i32: input of one step
+    area rows;    // [n_batch] i32
+    area logits;  // [n_outputs, n_vocab] f32, grown on demand, with ALIGNMENT bytes of slack
+    bool batches; // a step of several sequences is one walk
     execute_segment *segments;
     size_t n_segments;
 };
@@ -105,11 +105,13 @@ wf_status engine_create(const compiled_model *m, thread_pool *pool, int64_t n_ct
     if (status == WF_OK) status = area_reserve(&e->tokens, (size_t)n_batch * sizeof(int32_t), err);
     if (status == WF_OK) status = area_reserve(&e->rows, (size_t)n_batch * sizeof(int32_t), err);
     if (status == WF_OK) status = executor_create(&m->executable, pool, &e->executor, err);
-    if (status == WF_OK)
-        *out = e;
-    else
+    if (status != WF_OK) {
         engine_free(e);
-    return status;
+        return status;
+    }
+    e->batches = executor_can_batch(e->executor);
+    *out = e;
+    return WF_OK;
 }
 
 void engine_free(engine *e)
@@ -362,7 +364,7 @@ static wf_status check_parts(const engine *e, const step_part *parts, uint32_t n
 wf_status engine_step(engine *e, const step_part *parts, uint32_t n_parts, wf_error *err)
 {
     TRY(check_parts(e, parts, n_parts, err));
-    if (n_parts == 1 || executor_can_batch(e->executor)) return walk(e, parts, n_parts, err);
+    if (n_parts == 1 || e->batches) return walk(e, parts, n_parts, err);
     for (uint32_t i = 0; i < n_parts; i++) {
         wf_status status = walk(e, &parts[i], 1, err);
         if (status == WF_OK) continue;

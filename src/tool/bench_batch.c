@@ -23,8 +23,6 @@ typedef struct batch_bench {
     double *seconds[MAX_LIST + 1]; // [repeats]: of each width's decoding, then of the prompt
 } batch_bench;
 
-static double *samples_of(batch_bench *b, int width) { return b->seconds[width]; }
-
 static int n_widths(const batch_bench *b) { return b->options->widths.count; }
 
 // Sorts the samples.
@@ -87,12 +85,11 @@ static wf_status measure(batch_bench *b, wf_error *err)
     double ignored;
     TRY(prefill(b, &ignored, err)); // to warm up
     for (int64_t r = 0; r < b->options->repeats; r++) {
-        TRY(prefill(b, &samples_of(b, n_widths(b))[r], err));
+        TRY(prefill(b, &b->seconds[n_widths(b)][r], err));
         TRY(sequence_truncate(b->sequences[0], 0, err));
-        for (int64_t i = 0; i < b->widest; i++) TRY(sequence_truncate(b->sequences[i], 0, err));
         TRY(fill(b, err));
         if (r == 0) TRY(decode(b, widths->items[0], &ignored, err));
-        for (int w = 0; w < widths->count; w++) TRY(decode(b, widths->items[w], &samples_of(b, w)[r], err));
+        for (int w = 0; w < widths->count; w++) TRY(decode(b, widths->items[w], &b->seconds[w][r], err));
     }
     return WF_OK;
 }
@@ -100,7 +97,7 @@ static wf_status measure(batch_bench *b, wf_error *err)
 static void print_table(batch_bench *b)
 {
     const int_list *widths = &b->options->widths;
-    double prompt_rate = walk_flops(b, b->n_prompt, 0, 1) / median_of(b, samples_of(b, n_widths(b)));
+    double prompt_rate = walk_flops(b, b->n_prompt, 0, 1) / median_of(b, b->seconds[n_widths(b)]);
     printf("depth %" PRId64 ", %" PRId64 " tokens a sequence; prefill %" PRId64 ": %.1f Gop/s\n\n", b->depth, b->n_gen,
            b->n_prompt, prompt_rate / 1e9);
     puts("| sequences | tokens/s | times the first | Gop/s | of prefill |\n| --------: | -------: | --------------: | "
@@ -109,7 +106,7 @@ static void print_table(batch_bench *b)
     double first = 0;
     for (int w = 0; w < widths->count; w++) {
         int64_t width = widths->items[w];
-        double seconds = median_of(b, samples_of(b, w)), speed = (double)(width * b->n_gen) / seconds;
+        double seconds = median_of(b, b->seconds[w]), speed = (double)(width * b->n_gen) / seconds;
         double rate = walk_flops(b, width, b->depth + b->n_gen / 2, width) * (double)b->n_gen / seconds;
         if (w == 0) first = speed;
         printf("| %9" PRId64 " | %8.1f | %15.2f | %5.1f | %8.0f %% |\n", width, speed, speed / first, rate / 1e9,

@@ -1,11 +1,10 @@
 #include "compiler/dialect/definition/definition.h"
 #include "compiler/fuse/unfuse.h"
-#include "compiler/mlir/text.h"
 
 enum { MAX_RANK = 8 };
 
 // The features [first, first + those of `type`) of every row of x.
-static MlirValue build_slice(op_builder *b, MlirValue x, int64_t first, MlirType type)
+static MlirValue build_columns(op_builder *b, MlirValue x, int64_t first, MlirType type)
 {
     int rank = rank_of(x);
     int64_t offsets[MAX_RANK] = {0}, sizes[MAX_RANK], strides[MAX_RANK];
@@ -14,16 +13,7 @@ static MlirValue build_slice(op_builder *b, MlirValue x, int64_t first, MlirType
         strides[d] = 1;
     }
     offsets[rank - 1] = first;
-    const struct {
-        const char *name;
-        const int64_t *values;
-    } lists[] = {{"static_offsets", offsets}, {"static_sizes", sizes}, {"static_strides", strides}};
-    MlirNamedAttribute attributes[4];
-    for (int i = 0; i < 3; i++)
-        attributes[i] = (MlirNamedAttribute){mlirIdentifierGet(b->ctx, mlir_text(lists[i].name)),
-                                             mlirDenseI64ArrayGet(b->ctx, rank, lists[i].values)};
-    attributes[3] = named_segments(b, 4, (const int32_t[]){1, 0, 0, 0});
-    return build_value(b, "tensor.extract_slice", type, 1, &x, 4, attributes);
+    return build_static_slice(b, "tensor.extract_slice", type, 1, &x, rank, offsets, sizes, strides);
 }
 
 static void unfuse_columns(MlirOperation op, const columns_op *columns)
@@ -35,7 +25,7 @@ static void unfuse_columns(MlirOperation op, const columns_op *columns)
     for (int d = 0; d + 1 < rank; d++)
         if (dim_of(x, d) < 0 || dim_of(x, d) != dim_of(y, d)) return;
     op_builder b = op_builder_before(op);
-    replace_value(y, build_slice(&b, x, first, columns->y.type));
+    replace_value(y, build_columns(&b, x, first, columns->y.type));
     mlirOperationDestroy(op);
 }
 
@@ -61,7 +51,7 @@ static MlirValue shape_residual(op_builder *b, MlirValue residual, MlirValue y)
     return reshape(b, residual, rank_of(y), shape, (MlirValue){0});
 }
 
-static void unfuse_linear(MlirOperation op, const linear_op *linear, unfused *count)
+static void unfuse_linear(MlirOperation op, const linear_op *linear)
 {
     if (linear->n_weights < 2) return;
     MlirValue result = linear->y.value, residual = linear->residual, products[LINEAR_MAX_WEIGHTS], whole;
@@ -71,14 +61,13 @@ static void unfuse_linear(MlirOperation op, const linear_op *linear, unfused *co
     op_builder b = op_builder_before(op);
     if (residual.ptr) residual = shape_residual(&b, residual, result);
     if (linear->residual.ptr && !residual.ptr) return;
-    *(linear->glu ? &count->linear_swiglu : &count->qkv) += 1;
     for (int d = 0; d < rank; d++) shape[d] = dim_of(result, d);
     for (int i = 0; i < linear->n_weights; i++) {
         linear_op one = {.x = linear->x, .weights = {linear->weights[i]}, .biases = {linear->biases[i]}};
         shape[rank - 1] = dim_of(linear->weights[i], 0);
         one.y.type = tensor_of(rank, shape, element_type_of(result));
         if (residual.ptr)
-            one.residual = build_slice(&b, residual, first, tensor_of(rank, shape, element_type_of(residual)));
+            one.residual = build_columns(&b, residual, first, tensor_of(rank, shape, element_type_of(residual)));
         products[i] = linear_write(&b, &one);
         if (!linear->glu) replace_columns(result, first, products[i]);
         first += shape[rank - 1];
@@ -94,7 +83,7 @@ static void unfuse_linear(MlirOperation op, const linear_op *linear, unfused *co
     mlirOperationDestroy(op);
 }
 
-static void unfuse_residual_norm(MlirOperation op, const norm_op *residual, unfused *count)
+static void unfuse_residual_norm(MlirOperation op, const norm_op *residual)
 {
     op_builder b = op_builder_before(op);
     MlirValue terms[] = {residual->x, residual->residual};
@@ -105,12 +94,10 @@ static void unfuse_residual_norm(MlirOperation op, const norm_op *residual, unfu
     replace_value(residual->sum.value, norm.x);
     replace_value(residual->y.value, norm_write(&b, &norm));
     mlirOperationDestroy(op);
-    count->residual_norm++;
 }
 
 typedef struct wanted {
     bool (*keep)(MlirOperation op);
-    unfused count;
 } wanted;
 
 static void unfuse(MlirOperation op, void *context)
@@ -124,15 +111,14 @@ static void unfuse(MlirOperation op, void *context)
     else if (w->keep && w->keep(op))
         return;
     else if (linear_read(op, &linear))
-        unfuse_linear(op, &linear, &w->count);
+        unfuse_linear(op, &linear);
     else if (norm_read(op, &norm) && norm.kind == NORM_RESIDUAL)
-        unfuse_residual_norm(op, &norm, &w->count);
+        unfuse_residual_norm(op, &norm);
 }
 
-unfused unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op))
+void unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op))
 {
     wanted w = {.keep = keep};
     for_each_op(function, unfuse, &w);
     erase_dead(function);
-    return w.count;
 }

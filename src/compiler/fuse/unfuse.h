@@ -5,12 +5,7 @@
 
 #include "compiler/dialect/wf.h"
 
-// How often the work of a fusion was undone.
-typedef struct unfused {
-    uint32_t qkv, linear_swiglu, residual_norm;
-} unfused;
-
 // Sizes must be fixed. `keep` (may be NULL: none) tells what to leave as it is. What has no meaning stays too.
-unfused unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op));
+void unfuse_function(MlirOperation function, bool (*keep)(MlirOperation op));
 
 #endif

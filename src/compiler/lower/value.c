@@ -24,13 +24,7 @@ bool lowering_grow(void **items, size_t *max, size_t n, size_t size)
 
 wf_status lowering_refuse_op(lowering *l, MlirOperation op, const char *reason)
 {
-    buffer where = {0};
-    print_location(mlirOperationGetLocation(op), &where);
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    error_set(l->err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length, name.data,
-              reason);
-    buffer_free(&where);
-    return WF_ERROR_UNSUPPORTED;
+    return refuse_op(op, reason, l->err);
 }
 
 wf_status lowering_refuse(lowering *l, const char *reason) { return lowering_refuse_op(l, l->op, reason); }

@@ -1,5 +1,7 @@
 #include "compiler/mlir/build.h"
 
+#include <stdlib.h>
+
 #include "compiler/mlir/text.h"
 
 enum { MAX_LOOPS = 16 }; // of an op, or axes of a tensor: no caller has more
@@ -112,3 +114,57 @@ MlirType tensor2(int64_t rows, int64_t cols, MlirType element)
 }
 
 void replace_value(MlirValue from, MlirValue to) { mlirValueReplaceAllUsesOfWith(from, to); }
+
+MlirValue build_static_slice(op_builder *b, const char *name, MlirType type, int n, const MlirValue *operands, int rank,
+                             const int64_t *offsets, const int64_t *sizes, const int64_t *strides)
+{
+    const struct {
+        const char *name;
+        const int64_t *values;
+    } lists[] = {{"static_offsets", offsets}, {"static_sizes", sizes}, {"static_strides", strides}};
+    MlirNamedAttribute attributes[4];
+    for (int i = 0; i < 3; i++)
+        attributes[i] = mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text(lists[i].name)),
+                                              mlirDenseI64ArrayGet(b->ctx, rank, lists[i].values));
+    const int32_t one[] = {1, 0, 0, 0}, two[] = {1, 1, 0, 0, 0};
+    attributes[3] = n == 1 ? named_segments(b, 4, one) : named_segments(b, 5, two);
+    return build_value(b, name, type, n, operands, 4, attributes);
+}
+
+void move_ops(MlirBlock from, MlirOperation end, MlirBlock to, MlirOperation before)
+{
+    MlirOperation next;
+    for (MlirOperation op = mlirBlockGetFirstOperation(from); !mlirOperationEqual(op, end); op = next) {
+        next = mlirOperationGetNextInBlock(op);
+        mlirOperationRemoveFromParent(op);
+        if (before.ptr)
+            mlirBlockInsertOwnedOperationBefore(to, before, op);
+        else
+            mlirBlockAppendOwnedOperation(to, op);
+    }
+}
+
+void inline_block(MlirBlock body, MlirOperation end, MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(op, i));
+    move_ops(body, end, mlirOperationGetBlock(op), op);
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
+        replace_value(mlirOperationGetResult(op, i), mlirOperationGetOperand(end, i));
+    mlirOperationDestroy(op);
+}
+
+bool update_function_type(MlirOperation function)
+{
+    MlirBlock entry = function_body(function);
+    MlirOperation end = mlirBlockGetTerminator(entry);
+    intptr_t n = mlirBlockGetNumArguments(entry), m = mlirOperationGetNumOperands(end);
+    MlirType *types = calloc((size_t)(n + m + 1), sizeof *types);
+    if (!types) return false;
+    for (intptr_t i = 0; i < n; i++) types[i] = mlirValueGetType(mlirBlockGetArgument(entry, i));
+    for (intptr_t i = 0; i < m; i++) types[n + i] = mlirValueGetType(mlirOperationGetOperand(end, i));
+    MlirType type = mlirFunctionTypeGet(mlirOperationGetContext(function), n, types, m, types + n);
+    mlirOperationSetAttributeByName(function, mlir_text("function_type"), mlirTypeAttrGet(type));
+    free(types);
+    return true;
+}

@@ -35,6 +35,18 @@ MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, const M
 MlirType tensor_of(int rank, const int64_t *shape, MlirType element); // -1: dynamic
 MlirType tensor2(int64_t rows, int64_t cols, MlirType element);
 
+// tensor.extract_slice or insert_slice (`n` operands) of places that are numbers.
+MlirValue build_static_slice(op_builder *b, const char *name, MlirType type, int n, const MlirValue *operands, int rank,
+                             const int64_t *offsets, const int64_t *sizes, const int64_t *strides);
+
+// Moves the ops of a block that stand before `end`; null `before`: to the end of `to`.
+void move_ops(MlirBlock from, MlirOperation end, MlirBlock to, MlirOperation before);
+// Puts what a block does in place of `op`, whose operands its arguments stand for; the results are what `end` yields.
+void inline_block(MlirBlock body, MlirOperation end, MlirOperation op);
+
+// The function's type follows its arguments and what it returns. False: out of memory, and nothing has changed.
+bool update_function_type(MlirOperation function);
+
 void replace_value(MlirValue from, MlirValue to);
 
 #endif

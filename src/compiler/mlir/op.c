@@ -67,6 +67,20 @@ int64_t op_segment(MlirOperation op, int segment, int64_t *first)
     return mlirDenseI32ArrayGetElement(sizes, segment);
 }
 
+MlirBlock function_body(MlirOperation function)
+{
+    bool one = mlirOperationGetNumRegions(function) == 1;
+    return one ? mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)) : (MlirBlock){0};
+}
+
+MlirOperation find_function(MlirModule module, MlirStringRef name)
+{
+    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
+    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(op_string(op, "sym_name"), name)))
+        op = mlirOperationGetNextInBlock(op);
+    return op;
+}
+
 int rank_of(MlirValue v)
 {
     MlirType t = mlirValueGetType(v);

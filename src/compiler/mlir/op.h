@@ -18,6 +18,9 @@ bool op_bool(MlirOperation op, const char *name);            // absent: false
 MlirStringRef op_string(MlirOperation op, const char *name); // empty when absent
 // Operands of one segment of an op with operandSegmentSizes: *first is the index of the segment's first operand.
 int64_t op_segment(MlirOperation op, int segment, int64_t *first);
+MlirBlock function_body(MlirOperation function); // its first block; null: it has none
+// The func.func of that name, with a body or without; null: there is none.
+MlirOperation find_function(MlirModule module, MlirStringRef name);
 int64_t dim_of(MlirValue v, int axis); // static size, or -1 when dynamic
 int rank_of(MlirValue v);
 MlirType element_type_of(MlirValue v);

@@ -19,3 +19,13 @@ void print_location(MlirLocation location, buffer *out)
         mlirLocationPrint(location, append_text, out);
     }
 }
+
+wf_status refuse_op(MlirOperation op, const char *reason, wf_error *err)
+{
+    buffer where = {0};
+    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
+    print_location(mlirOperationGetLocation(op), &where);
+    error_set(err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length, name.data, reason);
+    buffer_free(&where);
+    return WF_ERROR_UNSUPPORTED;
+}

@@ -1,10 +1,10 @@
 #include "compiler/nest/cuts.h"
 
 #include <mlir-c/BuiltinAttributes.h>
-#include <mlir-c/BuiltinTypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/mlir/build.h"
 #include "compiler/mlir/op.h"
 #include "compiler/mlir/pointer_map.h"
 #include "compiler/mlir/text.h"
@@ -167,20 +167,6 @@ static bool find_cuts(search *s)
     return good;
 }
 
-static MlirType type_with(MlirOperation function, MlirOperation end)
-{
-    MlirContext ctx = mlirOperationGetContext(function);
-    MlirType old = mlirTypeAttrGetValue(op_attribute(function, "function_type"));
-    intptr_t n_in = mlirFunctionTypeGetNumInputs(old), n = mlirOperationGetNumOperands(end);
-    MlirType *types = malloc(((size_t)(n_in + n) + 1) * sizeof *types);
-    if (!types) return (MlirType){0};
-    for (intptr_t i = 0; i < n_in; i++) types[i] = mlirFunctionTypeGetInput(old, i);
-    for (intptr_t i = 0; i < n; i++) types[n_in + i] = mlirValueGetType(mlirOperationGetOperand(end, i));
-    MlirType made = mlirFunctionTypeGet(ctx, n_in, types, n, types + n_in);
-    free(types);
-    return made;
-}
-
 // Makes the first n_old operands and `more` the results of the function.
 static bool set_results(MlirOperation function, MlirOperation end, intptr_t n_old, intptr_t n_more,
                         const MlirValue *more)
@@ -191,15 +177,12 @@ static bool set_results(MlirOperation function, MlirOperation end, intptr_t n_ol
     for (intptr_t i = 0; i < n_more; i++) values[n_old + i] = more[i];
     mlirOperationSetOperands(end, n_old + n_more, values);
     free(values);
-    MlirType t = type_with(function, end);
-    if (!t.ptr) return false;
-    mlirOperationSetAttributeByName(function, mlir_text("function_type"), mlirTypeAttrGet(t));
-    return true;
+    return update_function_type(function);
 }
 
 wf_status cuts_make(MlirOperation function, cuts *c, wf_error *err)
 {
-    search s = {.block = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0))};
+    search s = {.block = function_body(function)};
     MlirOperation end = mlirBlockGetTerminator(s.block);
     *c = (cuts){.function = function, .n_results = mlirOperationGetNumOperands(end)};
     bool good = find_cuts(&s);
@@ -220,7 +203,7 @@ wf_status cuts_make(MlirOperation function, cuts *c, wf_error *err)
 wf_status cuts_end(cuts *c, wf_error *err)
 {
     if (!c->n) return WF_OK;
-    MlirOperation end = mlirBlockGetTerminator(mlirRegionGetFirstBlock(mlirOperationGetRegion(c->function, 0)));
+    MlirOperation end = mlirBlockGetTerminator(function_body(c->function));
     if (!set_results(c->function, end, c->n_results, 0, NULL)) return error_memory(err, 0);
     if (c->results.ptr) mlirOperationSetAttributeByName(c->function, mlir_text("res_attrs"), c->results);
     c->n = 0;

@@ -32,17 +32,6 @@ static bool has_open_size(MlirOperation op)
     return false;
 }
 
-static void refuse(run *r, MlirOperation op)
-{
-    buffer where = {0};
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    print_location(mlirOperationGetLocation(op), &where);
-    r->status =
-        error_set(r->err, WF_ERROR_UNSUPPORTED, "%s: %.*s of this form %s", buffer_view(&where).data, (int)name.length,
-                  name.data, has_open_size(op) ? "has no kernel for sizes that are not known" : "cannot be compiled");
-    buffer_free(&where);
-}
-
 // In a loop or a branch single elements and slices are written in place (nest/routine.h).
 static bool is_in_place(MlirOperation op)
 {
@@ -61,7 +50,11 @@ static void decompose(MlirOperation op, void *context)
     if (r->status != WF_OK) return;
     MlirValue y = define && mlirOperationGetNumResults(op) == 1 ? define(op, library) : (MlirValue){0};
     if (y.ptr) y = reshape_result(op, y);
-    if (!y.ptr && ours) refuse(r, op); // others run as they are, or are refused later
+    if (!y.ptr && ours) // others run as they are, or are refused later
+        r->status = refuse_op(op,
+                              has_open_size(op) ? "of this form has no kernel for sizes that are not known"
+                                                : "of this form cannot be compiled",
+                              r->err);
     if (!y.ptr) return;
     replace_value(mlirOperationGetResult(op, 0), y);
     mlirOperationDestroy(op);

@@ -101,17 +101,7 @@ static MlirValue build_fixed(op_builder *b, const char *name, MlirType type, int
         whole = whole && sizes[d] == dim_of(x, d);
     }
     if (whole) return operands[0];
-    const struct {
-        const char *name;
-        const int64_t *values;
-    } lists[] = {{"static_offsets", offsets}, {"static_sizes", sizes}, {"static_strides", strides}};
-    MlirNamedAttribute attributes[4];
-    for (int i = 0; i < 3; i++)
-        attributes[i] = mlirNamedAttributeGet(mlirIdentifierGet(b->ctx, mlir_text(lists[i].name)),
-                                              mlirDenseI64ArrayGet(b->ctx, s->rank, lists[i].values));
-    int32_t one[] = {1, 0, 0, 0}, two[] = {1, 1, 0, 0, 0};
-    attributes[3] = n == 1 ? named_segments(b, 4, one) : named_segments(b, 5, two);
-    return build_value(b, name, type, n, operands, 4, attributes);
+    return build_static_slice(b, name, type, n, operands, s->rank, offsets, sizes, strides);
 }
 
 MlirValue define_extract_slice(MlirOperation op, MlirModule library)

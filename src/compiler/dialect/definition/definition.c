@@ -67,33 +67,6 @@ void definition_call(definition *d, const char *name, const char *is)
     d->calls[d->n_calls++].is = is;
 }
 
-static MlirOperation find_function(MlirModule library, MlirStringRef name)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(library));
-    while (op.ptr && !mlirStringRefEqual(op_string(op, "sym_name"), name)) op = mlirOperationGetNextInBlock(op);
-    return op;
-}
-
-static MlirBlock body_of(MlirOperation function)
-{
-    return mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
-}
-
-// Moves what the function does in front of `op`; its arguments are these. Returns its result.
-static MlirValue splice(MlirOperation function, const MlirValue *arguments, MlirOperation op)
-{
-    MlirBlock from = body_of(function), to = mlirOperationGetBlock(op);
-    for (intptr_t i = 0; i < mlirBlockGetNumArguments(from); i++)
-        replace_value(mlirBlockGetArgument(from, i), arguments[i]);
-    MlirOperation end = mlirBlockGetTerminator(from), next;
-    for (MlirOperation o = mlirBlockGetFirstOperation(from); !mlirOperationEqual(o, end); o = next) {
-        next = mlirOperationGetNextInBlock(o);
-        mlirOperationRemoveFromParent(o);
-        mlirBlockInsertOwnedOperationBefore(to, op, o);
-    }
-    return mlirOperationGetOperand(end, 0);
-}
-
 typedef struct inlining {
     definition *d;
     bool found;
@@ -106,17 +79,14 @@ static void inline_call(MlirOperation op, void *context)
     MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(op, "callee"));
     for (int i = 0; i < in->d->n_calls; i++)
         if (mlir_text_is(name, in->d->calls[i].name)) name = mlir_text(in->d->calls[i].is);
-    MlirOperation callee = find_function(in->d->library, name), copy;
-    MlirValue arguments[DEFINITION_MAX_ARGUMENTS];
-    intptr_t n = mlirOperationGetNumOperands(op);
-    if (!callee.ptr || !body_of(callee).ptr || n > DEFINITION_MAX_ARGUMENTS) {
+    MlirOperation callee = find_function(in->d->library, name);
+    if (!callee.ptr || !function_body(callee).ptr) {
         in->d->failed = true;
         return;
     }
-    for (intptr_t i = 0; i < n; i++) arguments[i] = mlirOperationGetOperand(op, i);
-    copy = mlirOperationClone(callee);
-    replace_value(mlirOperationGetResult(op, 0), splice(copy, arguments, op));
-    mlirOperationDestroy(op);
+    MlirOperation copy = mlirOperationClone(callee);
+    MlirBlock body = function_body(copy);
+    inline_block(body, mlirBlockGetTerminator(body), op);
     mlirOperationDestroy(copy);
     in->found = true; // there may be calls in what came
 }
@@ -159,7 +129,7 @@ static MlirType substitute(const substitution *s, MlirType t)
 static void read_types(substitution *s, MlirOperation function)
 {
     definition *d = s->d;
-    MlirBlock body = body_of(function);
+    MlirBlock body = function_body(function);
     MlirAttribute rounded = op_attribute(function, "wf.rounded");
     add_type(s, mlirF64TypeGet(d->b.ctx), d->wide);
     for (int i = 0; i < d->n_arguments; i++)
@@ -282,7 +252,7 @@ static void read_extents(MlirOperation op, MlirAttribute maps, int64_t extents[M
 static intptr_t fit_generic(definition *d, MlirOperation op)
 {
     MlirAttribute maps = op_attribute(op, "indexing_maps"), kept_maps[MAX_OPERANDS];
-    MlirBlock body = body_of(op);
+    MlirBlock body = function_body(op);
     MlirValue kept[MAX_OPERANDS];
     int64_t extents[MAX_LOOPS];
     intptr_t n = mlirOperationGetNumOperands(op);
@@ -404,10 +374,10 @@ MlirValue definition_build(definition *d)
 {
     MlirOperation template = find_function(d->library, mlir_text(d->name));
     substitution s = {.d = d};
-    if (d->failed || !template.ptr || mlirBlockGetNumArguments(body_of(template)) != d->n_arguments)
+    if (d->failed || !template.ptr || mlirBlockGetNumArguments(function_body(template)) != d->n_arguments)
         return (MlirValue){0};
     MlirOperation function = mlirOperationClone(template);
-    MlirBlock body = body_of(function);
+    MlirBlock body = function_body(function);
     inlining in = {d, true};
     while (in.found && !d->failed) {
         in.found = false;
@@ -419,7 +389,12 @@ MlirValue definition_build(definition *d)
         if (d->arguments[i].ptr) replace_value(mlirBlockGetArgument(body, i), d->arguments[i]);
     }
     if (!d->failed) for_each_op(function, fit, &s);
-    MlirValue y = d->failed ? (MlirValue){0} : splice(function, d->arguments, d->b.before);
+    MlirValue y = {0};
+    if (!d->failed) {
+        MlirOperation end = mlirBlockGetTerminator(body);
+        move_ops(body, end, d->b.block, d->b.before);
+        y = mlirOperationGetOperand(end, 0);
+    }
     mlirOperationDestroy(function);
     return y;
 }

@@ -11,15 +11,7 @@ typedef struct admission {
     wf_status status;
 } admission;
 
-static void refuse(admission *a, MlirOperation op, const char *reason)
-{
-    buffer where = {0};
-    print_location(mlirOperationGetLocation(op), &where);
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    a->status = error_set(a->err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length,
-                          name.data, reason);
-    buffer_free(&where);
-}
+static void refuse(admission *a, MlirOperation op, const char *reason) { a->status = refuse_op(op, reason, a->err); }
 
 static void refuse_type(admission *a, MlirOperation op, MlirType t)
 {

@@ -1,9 +1,7 @@
 #include "compiler/frontend/mlir/bind.h"
 
-#include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/constant.h"
@@ -108,20 +106,6 @@ wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *
     return WF_OK;
 }
 
-void bind_update_type(MlirOperation function)
-{
-    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
-    MlirOperation end = mlirBlockGetTerminator(entry);
-    intptr_t n = mlirBlockGetNumArguments(entry), m = mlirOperationGetNumOperands(end);
-    MlirType *types = calloc((size_t)(n + m + 1), sizeof *types);
-    if (!types) return;
-    for (intptr_t i = 0; i < n; i++) types[i] = mlirValueGetType(mlirBlockGetArgument(entry, i));
-    for (intptr_t i = 0; i < m; i++) types[n + i] = mlirValueGetType(mlirOperationGetOperand(end, i));
-    MlirType type = mlirFunctionTypeGet(mlirOperationGetContext(function), n, types, m, types + n);
-    mlirOperationSetAttributeByName(function, mlir_text("function_type"), mlirTypeAttrGet(type));
-    free(types);
-}
-
 bool bind_has_open_sizes(MlirOperation function)
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
@@ -162,6 +146,6 @@ wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *
         MlirValue cast = build_value(&b, "tensor.cast", declared, 1, &argument, 0, NULL);
         mlirValueReplaceAllUsesExcept(argument, cast, 1, (MlirOperation[]){defining_op(cast)});
     }
-    bind_update_type(function);
+    update_function_type(function);
     return WF_OK;
 }

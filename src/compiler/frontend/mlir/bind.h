@@ -25,9 +25,6 @@ wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_sh
 // WF_ERROR_USAGE: an argument with an open size, which is needed for `reason` (may be empty).
 wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *reason, wf_error *err);
 
-// The function's type follows its arguments and what it returns.
-void bind_update_type(MlirOperation function);
-
 // Canonicalises and infers until nothing changes. Tensors that still have no fixed size are left for the caller to
 // refuse.
 wf_status bind_propagate(compiler_context *c, MlirModule module, MlirOperation function, wf_error *err);

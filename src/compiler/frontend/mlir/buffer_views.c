@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/buffer.h"
 #include "compiler/mlir/text.h"
 
 bool buffer_is(MlirValue v)
@@ -13,13 +12,7 @@ bool buffer_is(MlirValue v)
 
 void buffers_refuse(buffers *s, MlirOperation op, const char *reason)
 {
-    buffer where = {0};
-    if (s->status != WF_OK) return;
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    print_location(mlirOperationGetLocation(op), &where);
-    s->status = error_set(s->err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length,
-                          name.data, reason);
-    buffer_free(&where);
+    if (s->status == WF_OK) s->status = refuse_op(op, reason, s->err);
 }
 
 // The tensor type of a buffer; null: its rank is not known.

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#include "compiler/frontend/mlir/bind.h"
 #include "compiler/frontend/mlir/buffer_views.h"
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/text.h"
@@ -409,7 +408,7 @@ static void drop_arguments(MlirOperation function)
     for (intptr_t i = mlirBlockGetNumArguments(entry); i-- > 0;)
         if (buffer_is(mlirBlockGetArgument(entry, i)) && has_no_use(mlirBlockGetArgument(entry, i)))
             mlirBlockEraseArgument(entry, (unsigned)i);
-    bind_update_type(function);
+    update_function_type(function);
 }
 
 // Arguments that were written are results, unless they are returned anyway.

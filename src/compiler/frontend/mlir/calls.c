@@ -7,12 +7,6 @@
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/text.h"
 
-static bool has_body(MlirOperation function)
-{
-    return mlirOperationGetNumRegions(function) == 1 &&
-           mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)).ptr != NULL;
-}
-
 static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *err)
 {
     buffer where = {0};
@@ -22,15 +16,6 @@ static wf_status refuse_call(MlirOperation call, const char *reason, wf_error *e
               (int)(name.length > 80 ? 80 : name.length), name.data, reason);
     buffer_free(&where);
     return WF_ERROR_UNSUPPORTED;
-}
-
-// With a body or without.
-static MlirOperation find_function(MlirModule module, MlirStringRef name)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module));
-    while (op.ptr && !(op_is(op, "func.func") && mlirStringRefEqual(op_string(op, "sym_name"), name)))
-        op = mlirOperationGetNextInBlock(op);
-    return op;
 }
 
 // ---- helpers without a body
@@ -75,19 +60,9 @@ static bool provide_helper(MlirOperation call, MlirStringRef name)
 // Puts a copy of the callee's ops in place of the call.
 static void inline_call(MlirOperation call, MlirOperation callee)
 {
-    MlirOperation copy = mlirOperationClone(callee), next;
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(copy, 0)), to = mlirOperationGetBlock(call);
-    MlirOperation end = mlirBlockGetTerminator(body);
-    for (intptr_t i = 0; i < mlirOperationGetNumOperands(call); i++)
-        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(call, i));
-    for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationEqual(op, end); op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        mlirOperationRemoveFromParent(op);
-        mlirBlockInsertOwnedOperationBefore(to, call, op);
-    }
-    for (intptr_t i = 0; i < mlirOperationGetNumResults(call); i++)
-        replace_value(mlirOperationGetResult(call, i), mlirOperationGetOperand(end, i));
-    mlirOperationDestroy(call);
+    MlirOperation copy = mlirOperationClone(callee);
+    MlirBlock body = function_body(copy);
+    inline_block(body, mlirBlockGetTerminator(body), call);
     mlirOperationDestroy(copy);
 }
 
@@ -108,13 +83,13 @@ static void visit(MlirOperation op, void *context)
     if (!op_is(op, "func.call")) return;
     MlirStringRef name = mlirFlatSymbolRefAttrGetValue(op_attribute(op, "callee"));
     MlirOperation callee = find_function(in->module, name);
-    if (callee.ptr && !has_body(callee) && provide_helper(op, name)) return;
+    if (callee.ptr && !function_body(callee).ptr && provide_helper(op, name)) return;
     in->n_round++;
     if (!callee.ptr)
         in->status = refuse_call(op, "which is not in the file", in->err);
-    else if (!has_body(callee))
+    else if (!function_body(callee).ptr)
         in->status = refuse_call(op, "which is declared in the file, but has no body there", in->err);
-    else if (mlirBlockGetNextInRegion(mlirRegionGetFirstBlock(mlirOperationGetRegion(callee, 0))).ptr)
+    else if (mlirBlockGetNextInRegion(function_body(callee)).ptr)
         in->status = refuse_call(op, "which has branches", in->err);
     else if (++in->n_calls > MAX_CALLS || mlirOperationEqual(callee, in->entry))
         in->status = refuse_call(op, "which is recursive", in->err);

@@ -445,7 +445,7 @@ static wf_status infer_all(compiler_context *c, MlirModule module, MlirOperation
         TRY(compiler_run_passes(c, module, "builtin.module(func.func(tosa-infer-shapes))", err));
         for_each_op(function, infer, &f);
         for_each_op(function, infer_branches, &f);
-        bind_update_type(function);
+        update_function_type(function);
         if (!f.changed) break;
         *changed = true;
     }

@@ -3,17 +3,15 @@
 
 static const view PREFIX = {"tosa.", 5};
 
-static char at_or_zero(view text, size_t i) { return i < text.len ? text.data[i] : 0; }
-
 // Behind "%a, %b#1, %c"; `i` where there is no value.
 static size_t end_of_values(view text, size_t i)
 {
     size_t end = i;
-    while (at_or_zero(text, i) == '%') {
+    while (text_at(text, i) == '%') {
         end = text_end_of_name(text, i + 1);
-        if (at_or_zero(text, end) == '#') end = text_end_of_name(text, end + 1);
+        if (text_at(text, end) == '#') end = text_end_of_name(text, end + 1);
         i = text_skip_space(text, end);
-        if (at_or_zero(text, i) != ',') break;
+        if (text_at(text, i) != ',') break;
         i = text_skip_space(text, i + 1);
     }
     return end;
@@ -38,8 +36,8 @@ static size_t write_pretty(view text, view name, size_t i, buffer *out)
 {
     size_t first = text_skip_space(text, i), end = end_of_values(text, first), at = text_skip_space(text, end);
     size_t attributes = at;
-    if (at_or_zero(text, at) == '{') at = text_skip_space(text, end_of_braces(text, at));
-    if (at_or_zero(text, at) != ':' || at_or_zero(text, text_skip_space(text, at + 1)) != '(') return i;
+    if (text_at(text, at) == '{') at = text_skip_space(text, end_of_braces(text, at));
+    if (text_at(text, at) != ':' || text_at(text, text_skip_space(text, at + 1)) != '(') return i;
     buffer_printf(out, "\"old_%.*s\"(", VIEW_ARG(name));
     buffer_append(out, text.data + first, end > first ? end - first : 0);
     buffer_printf(out, ") ");
@@ -50,7 +48,7 @@ static size_t write_pretty(view text, view name, size_t i, buffer *out)
 // "tosa.x"( of an op in generic form.
 static bool is_generic(view text, view string, size_t end)
 {
-    return view_starts_with(string, PREFIX) && at_or_zero(text, text_skip_space(text, end)) == '(';
+    return view_starts_with(string, PREFIX) && text_at(text, text_skip_space(text, end)) == '(';
 }
 
 // Behind the string of "tosa.x"(VALUES) <{PROPERTIES}>: appends what follows up to the properties, which become
@@ -59,9 +57,9 @@ static size_t write_generic(view text, size_t i, buffer *out)
 {
     const char *close = memchr(text.data + i, ')', text.len - i);
     size_t after = close ? (size_t)(close - text.data) + 1 : i, at = text_skip_space(text, after);
-    if (at_or_zero(text, at) != '<' || at_or_zero(text, at + 1) != '{') return i;
+    if (text_at(text, at) != '<' || text_at(text, at + 1) != '{') return i;
     size_t end = end_of_braces(text, at + 1);
-    if (at_or_zero(text, end) != '>' || at_or_zero(text, text_skip_space(text, end + 1)) == '{') return i;
+    if (text_at(text, end) != '>' || text_at(text, text_skip_space(text, end + 1)) == '{') return i;
     buffer_append(out, text.data + i, at - i);
     buffer_append(out, text.data + at + 1, end - at - 1);
     return end + 1;
@@ -70,30 +68,20 @@ static size_t write_generic(view text, size_t i, buffer *out)
 void old_tosa_rename(view text, buffer *out)
 {
     for (size_t at = 0, end; at < text.len && !out->failed; at = end) {
-        char c = text.data[at];
-        end = at + 1;
-        if (c == '"') {
-            size_t close = text_end_of_string(text, end);
-            view string = {text.data + end, close - end};
-            end = close + (close < text.len);
+        end = text_end_of_token(text, at);
+        view token = {text.data + at, end - at};
+        size_t behind = end; // of what was written in another form
+        if (text.data[at] == '"') {
+            view string = {token.data + 1, text_end_of_string(text, at + 1) - at - 1};
             if (is_generic(text, string, end)) {
                 buffer_printf(out, "\"old_%.*s\"", VIEW_ARG(string));
                 end = write_generic(text, end, out);
                 continue;
             }
-        } else if (c == '/' && at_or_zero(text, end) == '/') {
-            end = text_end_of_line(text, at);
-        } else if (strchr("%@#!^", c ? c : ' ')) {
-            end = text_end_of_name(text, end);
-        } else if (text_is_word(c)) {
-            while (end < text.len && text_is_word(text.data[end])) end++;
-            view word = {text.data + at, end - at};
-            size_t colon = view_starts_with(word, PREFIX) ? write_pretty(text, word, end, out) : end;
-            if (colon != end) {
-                end = colon;
-                continue;
-            }
+        } else if (view_starts_with(token, PREFIX)) {
+            behind = write_pretty(text, token, end, out);
         }
-        buffer_append(out, text.data + at, end - at);
+        if (behind == end) buffer_append(out, token.data, token.len);
+        end = behind;
     }
 }

@@ -15,20 +15,6 @@ static MlirBlock body_of(MlirOperation op, intptr_t region)
     return block.ptr && mlirBlockGetNextInRegion(block).ptr ? (MlirBlock){0} : block;
 }
 
-// Moves all ops but the terminator.
-static void move_ops(MlirBlock from, MlirBlock to, MlirOperation before)
-{
-    MlirOperation end = mlirBlockGetTerminator(from), next;
-    for (MlirOperation op = mlirBlockGetFirstOperation(from); !mlirOperationEqual(op, end); op = next) {
-        next = mlirOperationGetNextInBlock(op);
-        mlirOperationRemoveFromParent(op);
-        if (before.ptr)
-            mlirBlockInsertOwnedOperationBefore(to, before, op);
-        else
-            mlirBlockAppendOwnedOperation(to, op);
-    }
-}
-
 // ---- tensor.generate, tensor.pad
 
 // A generic without inputs that yields what the only region of `op` does, whose arguments become linalg.index. Takes
@@ -49,7 +35,7 @@ static MlirValue build_from_places(op_builder *b, MlirOperation op)
         replace_value(mlirBlockGetArgument(body, d), build_value(&in, "linalg.index", index, 0, NULL, 1, &dim));
     }
     MlirValue yielded = mlirOperationGetOperand(mlirBlockGetTerminator(body), 0);
-    move_ops(body, inner, (MlirOperation){0});
+    move_ops(body, mlirBlockGetTerminator(body), inner, (MlirOperation){0});
     build_op(&in, "linalg.yield", 0, NULL, 1, &yielded, 0, NULL);
 
     MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b->ctx, rank));
@@ -116,7 +102,7 @@ static bool rewrite_if(MlirOperation op)
     if (!ways[0].ptr || !ways[1].ptr || n > MAX_RESULTS || has_effect) return false;
     for (int way = 0; way < 2; way++) {
         for (intptr_t i = 0; i < n; i++) from[way][i] = mlirOperationGetOperand(mlirBlockGetTerminator(ways[way]), i);
-        move_ops(ways[way], mlirOperationGetBlock(op), op);
+        move_ops(ways[way], mlirBlockGetTerminator(ways[way]), mlirOperationGetBlock(op), op);
     }
     op_builder b = op_builder_before(op);
     for (intptr_t i = 0; i < n; i++) {
@@ -180,7 +166,7 @@ static bool unroll_for(MlirOperation op)
         replace_value(index, build_value(&b, "arith.constant", mlirValueGetType(index), 0, NULL, 1, &value));
         for (intptr_t i = 0; i < n; i++) replace_value(mlirBlockGetArgument(body, i + 1), carried[i]);
         for (intptr_t i = 0; i < n; i++) carried[i] = mlirOperationGetOperand(mlirBlockGetTerminator(body), i);
-        move_ops(body, mlirOperationGetBlock(op), op);
+        move_ops(body, mlirBlockGetTerminator(body), mlirOperationGetBlock(op), op);
         mlirOperationDestroy(copy);
     }
     for (intptr_t i = 0; i < n; i++) replace_value(mlirOperationGetResult(op, i), carried[i]);

@@ -1,6 +1,5 @@
 #include "compiler/frontend/mlir/scalars.h"
 
-#include "compiler/frontend/mlir/bind.h"
 #include "compiler/mlir/build.h"
 
 static bool is_scalar(MlirValue v)
@@ -42,5 +41,5 @@ void scalars_to_tensors(MlirOperation function)
         v = cast_index(&b, v, t);
         mlirOperationSetOperand(end, i, build_value(&b, "tensor.from_elements", tensor_of(0, NULL, t), 1, &v, 0, NULL));
     }
-    bind_update_type(function);
+    update_function_type(function);
 }

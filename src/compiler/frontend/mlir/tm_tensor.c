@@ -419,7 +419,7 @@ static bool define_attention_nd(writer *w)
 
 static const struct {
     const char *name;
-    definition *define;
+    write_meaning *define;
 } RULES[] = {
     {"tm_tensor.scan", define_scan},
     {"tm_tensor.sort", define_sort},
@@ -434,17 +434,9 @@ typedef struct meaning {
     wf_status status;
 } meaning;
 
-static void refuse(meaning *g, MlirOperation op, const char *reason)
-{
-    buffer where = {0};
-    MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-    print_location(mlirOperationGetLocation(op), &where);
-    g->status = error_set(g->err, WF_ERROR_UNSUPPORTED, "%s: %.*s %s", buffer_view(&where).data, (int)name.length,
-                          name.data, reason);
-    buffer_free(&where);
-}
+static void refuse(meaning *g, MlirOperation op, const char *reason) { g->status = refuse_op(op, reason, g->err); }
 
-static bool write_function(writer *w, definition *define)
+static bool write_function(writer *w, write_meaning *define)
 {
     char type[256];
     intptr_t n = mlirOperationGetNumOperands(w->op), m = mlirOperationGetNumResults(w->op);
@@ -476,18 +468,9 @@ static MlirOperation last_op(MlirBlock block)
 // Where the region of `op` belongs: a copy of its ops, on these operands.
 static void splice_region(MlirOperation apply, MlirOperation op)
 {
-    MlirOperation copy = mlirOperationClone(op), next;
-    MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(copy, 0)), to = mlirOperationGetBlock(apply);
-    MlirOperation end = last_op(body);
-    for (intptr_t i = 0; i < mlirOperationGetNumOperands(apply); i++)
-        replace_value(mlirBlockGetArgument(body, i), mlirOperationGetOperand(apply, i));
-    for (MlirOperation o = mlirBlockGetFirstOperation(body); !mlirOperationEqual(o, end); o = next) {
-        next = mlirOperationGetNextInBlock(o);
-        mlirOperationRemoveFromParent(o);
-        mlirBlockInsertOwnedOperationBefore(to, apply, o);
-    }
-    replace_value(mlirOperationGetResult(apply, 0), mlirOperationGetOperand(end, 0));
-    mlirOperationDestroy(apply);
+    MlirOperation copy = mlirOperationClone(op);
+    MlirBlock body = function_body(copy);
+    inline_block(body, last_op(body), apply);
     mlirOperationDestroy(copy);
 }
 
@@ -527,22 +510,11 @@ static void place_op(MlirOperation o, void *context)
 
 static void splice(meaning *g, MlirModule parsed, MlirOperation op)
 {
-    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(parsed)), next;
-    MlirBlock from = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0)), to = mlirOperationGetBlock(op);
+    MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(parsed));
+    MlirBlock body = function_body(function);
     placement p = {g, op};
     for_each_op(function, place_op, &p);
-    if (g->status != WF_OK) return;
-    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
-        replace_value(mlirBlockGetArgument(from, i), mlirOperationGetOperand(op, i));
-    MlirOperation end = mlirBlockGetTerminator(from);
-    for (MlirOperation o = mlirBlockGetFirstOperation(from); !mlirOperationEqual(o, end); o = next) {
-        next = mlirOperationGetNextInBlock(o);
-        mlirOperationRemoveFromParent(o);
-        mlirBlockInsertOwnedOperationBefore(to, op, o);
-    }
-    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
-        replace_value(mlirOperationGetResult(op, i), mlirOperationGetOperand(end, i));
-    mlirOperationDestroy(op);
+    if (g->status == WF_OK) inline_block(body, mlirBlockGetTerminator(body), op);
 }
 
 static bool has_elements(MlirOperation op)
@@ -558,7 +530,7 @@ static bool has_elements(MlirOperation op)
 static void give_meaning(MlirOperation op, void *context)
 {
     meaning *g = context;
-    definition *define = NULL;
+    write_meaning *define = NULL;
     if (g->status != WF_OK || !op_name_starts_with(op, "tm_tensor.") || op_is(op, "tm_tensor.yield")) return;
     for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
         if (op_is(op, RULES[i].name)) define = RULES[i].define;

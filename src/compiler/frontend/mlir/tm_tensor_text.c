@@ -10,8 +10,6 @@ bool tm_tensor_is_in(view text)
     return text.len >= PREFIX.len && memmem(text.data, text.len, PREFIX.data, PREFIX.len) != NULL;
 }
 
-static char at_or_zero(view text, size_t i) { return i < text.len ? text.data[i] : 0; }
-
 // Behind the bracket that closes the one at i; text.len when it has none.
 static size_t end_of_bracket(view text, size_t i)
 {
@@ -19,8 +17,8 @@ static size_t end_of_bracket(view text, size_t i)
     for (; i < text.len; i++) {
         char c = text.data[i];
         if (c == '"') i = text_end_of_string(text, i + 1);
-        if (c == '/' && at_or_zero(text, i + 1) == '/') i = text_end_of_line(text, i);
-        if (c == '-' && at_or_zero(text, i + 1) == '>')
+        if (c == '/' && text_at(text, i + 1) == '/') i = text_end_of_line(text, i);
+        if (c == '-' && text_at(text, i + 1) == '>')
             i++; // an arrow closes nothing
         else if (c && strchr("({[<", c))
             depth++;
@@ -35,13 +33,13 @@ static size_t end_of_types(view text, size_t i)
 {
     size_t end = i;
     while (i < text.len) {
-        if (at_or_zero(text, i) == '!') i++;
+        if (text_at(text, i) == '!') i++;
         while (i < text.len && text_is_word(text.data[i])) i++;
-        if (at_or_zero(text, i) == '<') i = end_of_bracket(text, i);
+        if (text_at(text, i) == '<') i = end_of_bracket(text, i);
         if (i == end) return end;
         end = i;
         i = text_skip_space(text, i);
-        if (at_or_zero(text, i) != ',') return end;
+        if (text_at(text, i) != ',') return end;
         i = text_skip_space(text, i + 1);
     }
     return end;
@@ -72,7 +70,7 @@ static size_t write_yield(view text, size_t i, buffer *out)
 {
     size_t start = text_skip_space(text, i), end = start;
     view values = {text.data + i, 0}, types = values;
-    if (at_or_zero(text, start) == '%') {
+    if (text_at(text, start) == '%') {
         const char *colon = memchr(text.data + start, ':', text.len - start);
         if (!colon) return i;
         size_t at = (size_t)(colon - text.data), first = text_skip_space(text, at + 1);
@@ -95,7 +93,7 @@ static size_t write_op(view text, view name, size_t i, buffer *out)
     bool has_outs = false;
     for (;;) {
         at = text_skip_space(text, end);
-        char c = at_or_zero(text, at);
+        char c = text_at(text, at);
         size_t word = at;
         while (at < text.len && text_is_word(text.data[at])) at++;
         view key = {text.data + word, at - word};
@@ -106,12 +104,12 @@ static size_t write_op(view text, view name, size_t i, buffer *out)
                 region = inner;
             else if (inner.len > 2)
                 buffer_printf(&attributes, "%.*s, ", (int)inner.len - 2, inner.data + 1);
-        } else if (c == '-' && at_or_zero(text, word + 1) == '>') {
+        } else if (c == '-' && text_at(text, word + 1) == '>') {
             size_t first = text_skip_space(text, word + 2);
             end = end_of_types(text, first);
             results = (view){text.data + first, end - first};
             break;
-        } else if (key.len && at_or_zero(text, at) == '(' && !has_outs) {
+        } else if (key.len && text_at(text, at) == '(' && !has_outs) {
             end = end_of_bracket(text, at);
             view inner = {text.data + at + 1, end > at + 2 ? end - at - 2 : 0};
             has_outs = view_is(key, "outs");
@@ -144,27 +142,14 @@ static size_t write_op(view text, view name, size_t i, buffer *out)
 void tm_tensor_rename(view text, buffer *out)
 {
     for (size_t at = 0, end; at < text.len && !out->failed; at = end) {
-        char c = text.data[at];
-        end = at + 1;
-        if (c == '"') {
-            size_t close = text_end_of_string(text, end);
-            end = close + (close < text.len);
-        } else if (c == '/' && at_or_zero(text, end) == '/') {
-            end = text_end_of_line(text, at);
-        } else if (strchr("%@#!^", c ? c : ' ')) {
-            end = text_end_of_name(text, end);
-        } else if (text_is_word(c)) {
-            while (end < text.len && text_is_word(text.data[end])) end++;
-            view word = {text.data + at, end - at};
-            if (view_starts_with(word, PREFIX)) {
-                size_t behind =
-                    view_is(word, "tm_tensor.yield") ? write_yield(text, end, out) : write_op(text, word, end, out);
-                if (behind != end || view_is(word, "tm_tensor.yield")) {
-                    end = behind;
-                    continue;
-                }
-            }
+        end = text_end_of_token(text, at);
+        view token = {text.data + at, end - at};
+        if (view_is(token, "tm_tensor.yield")) {
+            end = write_yield(text, end, out);
+            continue;
         }
-        buffer_append(out, text.data + at, end - at);
+        size_t behind = view_starts_with(token, PREFIX) ? write_op(text, token, end, out) : end;
+        if (behind == end) buffer_append(out, token.data, token.len);
+        end = behind;
     }
 }

@@ -11,7 +11,7 @@ typedef struct writer {
 } writer;
 
 // False where the op's form has no meaning.
-typedef bool definition(writer *w);
+typedef bool write_meaning(writer *w);
 
 typedef struct type_name {
     char s[16];

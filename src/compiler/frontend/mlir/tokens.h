@@ -8,6 +8,8 @@
 
 #include "base/view.h"
 
+static inline char text_at(view text, size_t i) { return i < text.len ? text.data[i] : 0; }
+
 static inline size_t text_skip_space(view text, size_t i)
 {
     while (i < text.len && strchr(" \t\r\n", text.data[i] ? text.data[i] : '?')) i++;
@@ -34,6 +36,21 @@ static inline size_t text_end_of_line(view text, size_t i)
 {
     const char *end = memchr(text.data + i, '\n', text.len - i);
     return end ? (size_t)(end - text.data) : text.len;
+}
+
+// Behind the string, comment, name or word that begins at i; anything else is one character.
+static inline size_t text_end_of_token(view text, size_t i)
+{
+    char c = text.data[i];
+    if (c == '"') {
+        size_t close = text_end_of_string(text, i + 1);
+        return close + (close < text.len);
+    }
+    if (c == '/' && text_at(text, i + 1) == '/') return text_end_of_line(text, i);
+    if (c && strchr("%@#!^", c)) return text_end_of_name(text, i + 1);
+    size_t end = i + 1;
+    while (text_is_word(c) && end < text.len && text_is_word(text.data[end])) end++;
+    return end;
 }
 
 #endif
