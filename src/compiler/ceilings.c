@@ -5,7 +5,6 @@
 #include "compiler/dialect/context.h"
 #include "compiler/export.h"
 #include "compiler/kernel/ceiling.h"
-#include "runtime/program/executable.h"
 
 enum {
     Y_BYTES = 1024,

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
+#include "session/engine.h"
 #include "session/model.h"
-#include "session/session.h"
 #include "text/unicode/utf8.h"
 
 #ifndef WELFORD_VERSION

@@ -6,7 +6,7 @@
 #include "format/json_read.h"
 #include "session/api_function.h"
 #include "session/api_session.h"
-#include "session/model.h"
+#include "session/model.h" // IWYU pragma: keep (wf_model)
 #include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.

@@ -7,8 +7,8 @@
 #define WELFORD_TOOL_TRACE_H
 
 #include "base/buffer.h"
-#include "runtime/execute.h"
 #include "runtime/compiled_model.h"
+#include "runtime/execute.h"
 
 typedef struct trace {
     double origin; // clock_seconds of time 0

@@ -8,7 +8,6 @@
 
 #include "compiler/lower/lowering.h"
 #include "compiler/mlir/build.h"
-#include "compiler/mlir/constant.h"
 #include "compiler/nest/routine.h"
 
 typedef struct placed {
