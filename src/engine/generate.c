@@ -92,7 +92,7 @@ static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_err
     const generate_request *r = out->request;
     session *s = r->s;
     TRY(generate_check_prompt(r->n_prompt, session_context(s), err));
-    int64_t reused = session_common_prefix(s, r->prompt, r->n_prompt);
+    int64_t reused = session_match(s, r->prompt, r->n_prompt);
     if (reused == r->n_prompt) reused--;
     TRY(session_truncate(s, reused, err));
     TRY(session_check(s, r->prompt + reused, r->n_prompt - reused, err));
