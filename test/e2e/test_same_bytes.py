@@ -67,10 +67,10 @@ def test_engine(welford, tmp_path, name):
     check_engine(welford, path, CPUS[list(MODELS).index(name) % len(CPUS)])
 
 
-OTHER_PROGRAMS = (("--kv", "f32"), ("--no-fuse=attention",), (f"--no-fuse={','.join(FUSIONS)}",))
+OTHER_PROGRAMS = (("--kv", "f32"), ("--kv", "q8"), ("--no-fuse=attention",), (f"--no-fuse={','.join(FUSIONS)}",))
 
 
-@pytest.mark.parametrize("args", OTHER_PROGRAMS[::SHARE], ids=("kv-f32", "attention-apart", "unfused")[::SHARE])
+@pytest.mark.parametrize("args", OTHER_PROGRAMS[::SHARE], ids=("kv-f32", "kv-q8", "attention-apart", "unfused")[::SHARE])
 @pytest.mark.parametrize("name", ("gemma3", "bf16", "q6_k")[::SHARE])
 def test_other_programs(open_model, name, args):
     open_model(name).check([Setting(chunks, 1, "native") for chunks in CHUNKS], *args)
