@@ -167,6 +167,12 @@ typedef struct columns_op {
     op_result y;
 } columns_op;
 
+typedef struct store_rows_op {
+    MlirValue x, rows, at;
+    bool drops; // rows that have no place in x are left out
+    op_result y;
+} store_rows_op;
+
 bool weight_read(MlirOperation op, weight_op *weight);
 MlirValue weight_write(op_builder *b, weight_op *weight);
 bool embed_read(MlirOperation op, embed_op *embed);
@@ -181,6 +187,8 @@ bool quantize_read(MlirOperation op, quantize_op *quantize);
 MlirValue quantize_write(op_builder *b, quantize_op *quantize);
 bool columns_read(MlirOperation op, columns_op *columns);
 MlirValue columns_write(op_builder *b, columns_op *columns);
+bool store_rows_read(MlirOperation op, store_rows_op *store);
+MlirValue store_rows_write(op_builder *b, store_rows_op *store);
 
 // ---- all ops
 

@@ -15,6 +15,7 @@ typedef union any_op {
     embed_op embed;
     select_rows_op select_rows;
     columns_op columns;
+    store_rows_op store_rows;
     quantize_op quantize;
     softcap_op softcap;
     softmax_op softmax;
@@ -77,6 +78,8 @@ static const char TEXT[] =
     "      : (tensor<4x64xf32>, tensor<4x32xf32>, tensor<4x32xf32>) -> tensor<4x64xf32>\n"
     "  %21 = \"wf.cached_attention\"(%x) {cache = 2 : i64, causal = true, n_heads = 4 : i64, n_kv_heads = 2 : i64,\n"
     "      scale = 0.25 : f64} : (tensor<4x64xf32>) -> tensor<4x64x!wf.q8>\n"
+    "  %22 = \"wf.store_rows\"(%k, %k4, %ids) {drops = true} : (tensor<6x32xf32>, tensor<4x32xf32>, tensor<4xi32>)\n"
+    "      -> tensor<6x32xf32>\n"
     "  return\n"
     "}\n";
 
@@ -91,6 +94,7 @@ static bool copy(MlirOperation op, MlirValue *y)
     COPY(embed);
     COPY(select_rows);
     COPY(columns);
+    COPY(store_rows);
     COPY(quantize);
     COPY(softcap);
     COPY(softmax);
@@ -144,7 +148,7 @@ static void test_read_then_write(void **state)
         buffer_free(&after);
         mlirOperationDestroy(defining_op(y));
     }
-    assert_int_equal(n, 22);
+    assert_int_equal(n, 23);
     mlirModuleDestroy(module);
     compiler_context_destroy(&c);
 }

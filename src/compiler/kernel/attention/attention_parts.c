@@ -34,6 +34,7 @@ const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS] = {
     KERNEL_FIELD(attention_kernel, zero_masked, FIELD_BOOL, "_zero"),
     KERNEL_FIELD(attention_kernel, sink, FIELD_BOOL, "_sink"),
     KERNEL_FIELD(attention_kernel, batched, FIELD_BOOL, "_batched"),
+    KERNEL_FIELD(attention_kernel, rows, FIELD_BOOL, "_rows"),
 };
 
 // ---- shapes of register tiles
@@ -110,6 +111,11 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->first_span = div_u(b, first_seen(e, e->past), e->span);
     e->n_spans = sub(b, add_i(b, div_u(b, add_i(b, e->n_positions, -1), e->span), 1), e->first_span);
     e->head_bytes = mul_i(b, e->n_ctx, kv_row_bytes(k->head_dim, k->kv_f32));
+    value row_bytes = const_i(b, e->row * e->element);
+    for (int i = 0; i < 3; i++) {
+        e->key_strides[i] = k->rows ? mul_i(b, dim(b, 8 + i), e->element) : row_bytes;
+        e->value_strides[i] = k->rows ? mul_i(b, dim(b, 11 + i), e->element) : row_bytes;
+    }
 }
 
 value attention_count_tiles(const attention_emitter *e)
@@ -135,6 +141,14 @@ static void choose_span(attention_emitter *e)
     e->next_keys = at(b, select_(b, goes_on, e->keys, of_head), mul_i(b, select_(b, goes_on, end, seen), row_bytes), 0);
 }
 
+// Of the tile's head in keys or values that are rows.
+static value offset_in_rows(const attention_emitter *e, const value strides[3])
+{
+    builder *b = e->b;
+    value offset = mul(b, e->head, strides[1]);
+    return e->sequence.ptr ? add(b, offset, mul(b, e->sequence, strides[2])) : offset;
+}
+
 void attention_tile_begin(attention_emitter *e, value tile)
 {
     builder *b = e->b;
@@ -153,9 +167,13 @@ void attention_tile_begin(attention_emitter *e, value tile)
     e->n_tokens = min_s(b, sub(b, e->all_tokens, e->first), const_i(b, e->tile_tokens));
     e->n_rows = mul_i(b, e->n_tokens, e->group);
     e->position = add(b, e->past, e->first);
-    value head_offset = mul(b, cache_head, e->head_bytes);
-    if (e->k_cache.ptr) e->keys = at(b, e->k_cache, head_offset, 0);
-    if (e->v_cache.ptr) e->values = at(b, e->v_cache, head_offset, 0);
+    value key_offset = mul(b, cache_head, e->head_bytes), value_offset = key_offset;
+    if (e->k->rows) {
+        key_offset = offset_in_rows(e, e->key_strides);
+        value_offset = offset_in_rows(e, e->value_strides);
+    }
+    if (e->k_cache.ptr) e->keys = at(b, e->k_cache, key_offset, 0);
+    if (e->v_cache.ptr) e->values = at(b, e->v_cache, value_offset, 0);
     choose_span(e);
 }
 
@@ -251,7 +269,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     memcpy(acc, positions.args, sizeof acc);
     int64_t offsets[KEYS / 8];
     for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
-    value v_at = attention_row(e, v_col, positions.iv, dims * e->element);
+    value v_at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0);
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
     for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
@@ -354,14 +372,20 @@ static void emit_hidden_where_needed(const attention_emitter *e, value k0)
     if_end(b, &br, NULL);
 }
 
-value attention_block(const attention_emitter *e, value part, value k0)
+value attention_key_block(const attention_emitter *e, value k0)
 {
-    return attention_row(e, part, k0, e->row * e->element);
+    return at(e->b, e->keys, mul(e->b, k0, e->key_strides[0]), 0);
+}
+
+value attention_value_block(const attention_emitter *e, value k0)
+{
+    return at(e->b, e->values, mul(e->b, k0, e->value_strides[0]), 0);
 }
 
 void attention_emit_scores(const attention_emitter *e, value k0, value next)
 {
-    emit_either(e, emit_products, attention_block(e, e->keys, k0), next, k0);
+    value keys = e->k->rows ? attention_emit_key_block(e, k0) : attention_key_block(e, k0);
+    emit_either(e, emit_products, keys, next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
     if (e->k->mask) emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);
@@ -369,7 +393,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next)
 
 void attention_emit_outputs(const attention_emitter *e, value k0, value next)
 {
-    emit_either(e, emit_outputs, attention_block(e, e->values, k0), next, k0);
+    emit_either(e, emit_outputs, attention_value_block(e, k0), next, k0);
 }
 
 // ---- the rows of a tile, in and out
