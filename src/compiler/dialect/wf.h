@@ -66,6 +66,15 @@ MlirValue linear_write(op_builder *b, linear_op *linear);
 // One weight, no residual, no activation: what other ops can be fused into.
 bool linear_is_plain(const linear_op *linear);
 
+// Quantised weights, of constants.
+typedef struct blocks_op {
+    MlirValue q, d;
+    op_result w;
+} blocks_op;
+
+bool blocks_read(MlirOperation op, blocks_op *blocks);
+MlirValue blocks_write(op_builder *b, blocks_op *blocks);
+
 typedef struct glu_op {
     MlirValue gate, up;
     glu_activation activation;

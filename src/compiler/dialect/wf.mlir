@@ -179,6 +179,29 @@ func.func @wf.linear(%x: !xs, %w: tensor<?x?x!w>, %bias: tensor<?x!bias> {wf.abs
   return %y : !ys
 }
 
+// w = d q, of blocks of the columns: as a matrix of its own where no kernel takes the linear.
+func.func @wf.blocks(%q: tensor<?x?x?x!i>, %d: tensor<?x?x!x>) -> tensor<?x?x?x!y> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %n = tensor.dim %q, %c0 : tensor<?x?x?x!i>
+  %b = tensor.dim %q, %c1 : tensor<?x?x?x!i>
+  %c = tensor.dim %q, %c2 : tensor<?x?x?x!i>
+  %w_e = tensor.empty(%n, %b, %c) : tensor<?x?x?x!y>
+  %w = linalg.generic {indexing_maps = [affine_map<(n, b, c) -> (n, b, c)>, affine_map<(n, b, c) -> (n, b)>,
+                                        affine_map<(n, b, c) -> (n, b, c)>],
+                       iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%q, %d : tensor<?x?x?x!i>, tensor<?x?x!x>) outs(%w_e : tensor<?x?x?x!y>) {
+  ^bb0(%i: !i, %scale: !x, %out: !y):
+    %number = arith.sitofp %i : !i to !wide
+    %s = arith.extf %scale : !x to !wide
+    %product = arith.mulf %number, %s : !wide
+    %t = arith.truncf %product : !wide to !y
+    linalg.yield %t : !y
+  } -> tensor<?x?x?x!y>
+  return %w : tensor<?x?x?x!y>
+}
+
 // y = activation(gate) * up
 func.func @wf.glu(%gate: !xs, %up: tensor<?x?x!up>) -> !ys attributes {wf.rounded = !rounded} {
   %c0 = arith.constant 0 : index

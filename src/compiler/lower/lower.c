@@ -64,6 +64,7 @@ static const lower_rule RULES[] = {
     {"wf.layer_norm", lower_norm, why_not_norm},
     {"wf.residual_norm", lower_norm, why_not_norm},
     {"wf.linear", lower_linear, why_not_linear},
+    {"wf.blocks", lower_nothing, why_not_blocks},
     {"wf.columns", lower_columns, NULL},
     {"wf.rope", lower_rope, NULL},
     {"wf.rope_store", lower_rope_store, NULL},

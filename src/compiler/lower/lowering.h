@@ -198,6 +198,7 @@ wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, boo
 bool is_checkpoint_weight(MlirValue v);
 MlirStringRef weight_label(MlirValue v); // its name, empty for other values
 bool is_constant_value(MlirValue v);     // that is no splat
+bool is_blocks(MlirValue v);             // quantised weights of a graph
 // Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
 wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 
@@ -272,6 +273,7 @@ wf_status lower_add(lowering *l);
 // Why no kernel takes the op, a literal; NULL: one does.
 const char *why_not_norm(MlirOperation op, graph_kind kind);
 const char *why_not_linear(MlirOperation op, graph_kind kind);
+const char *why_not_blocks(MlirOperation op, graph_kind kind);
 const char *why_not_attention(MlirOperation op, graph_kind kind);
 const char *why_not_store_rows(MlirOperation op, graph_kind kind);
 const char *why_not_glu(MlirOperation op, graph_kind kind);

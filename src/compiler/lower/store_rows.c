@@ -24,8 +24,8 @@ static const char *read_store(MlirOperation op, store_rows_op *store, shape *n)
     array_type element;
     if (!store_rows_read(op, store)) return "it is no store of rows";
     int rank = rank_of(store->x);
-    MlirType place = element_type_of(store->at);
-    unsigned bits = mlirTypeIsAInteger(place) ? mlirIntegerTypeGetWidth(place) : 0;
+    MlirType index = element_type_of(store->at);
+    unsigned bits = mlirTypeIsAInteger(index) ? mlirIntegerTypeGetWidth(index) : 0;
     *n = (shape){count_lead(store->x), dim_of(store->x, rank - 2), dim_of(store->rows, rank - 2),
                  dim_of(store->x, rank - 1)};
     if (bits != 32 && bits != 64) return "no kernel takes places of this type";

@@ -56,6 +56,19 @@ static MlirValue define_linear(MlirOperation op, MlirModule library)
     return definition_build(&d);
 }
 
+// In f32: a linear that no kernel takes reads such weights.
+static MlirValue define_blocks(MlirOperation op, MlirModule library)
+{
+    blocks_op blocks;
+    if (!blocks_read(op, &blocks)) return (MlirValue){0};
+    MlirType half = element_type_of(blocks.d);
+    definition d = definition_of(op, library, "wf.blocks", half, mlirF32TypeGet(mlirOperationGetContext(op)));
+    const int64_t dims[] = {dim_of(blocks.q, 0), dim_of(blocks.d, 1), QUANT_BLOCK};
+    definition_operand(&d, blocks.q, 3, dims);
+    definition_value(&d, blocks.d);
+    return definition_build(&d);
+}
+
 static MlirValue define_glu(MlirOperation op, MlirModule library)
 {
     static const char *const ACTIVATIONS[] = {[GLU_SILU] = "silu", [GLU_GELU] = "gelu", [GLU_GELU_TANH] = "gelu_tanh"};
@@ -276,6 +289,7 @@ define_op *find_definition(MlirOperation op)
         {"wf.store_rows", define_store_rows},
         {"wf.glu", define_glu},
         {"wf.linear", define_linear},
+        {"wf.blocks", define_blocks},
         {"wf.rope", define_rope},
         {"wf.attention", define_attention},
         // what upstream does not lower

@@ -38,9 +38,9 @@ static bool is_in_bounds(MlirOperation op, int axis)
 }
 
 // False where some of the elements might not be there, or a mask or a permutation chooses them.
-static bool read_piece(MlirOperation op, MlirValue buffer, MlirType vector, intptr_t first, piece *p)
+static bool read_piece(MlirOperation op, MlirValue base, MlirType vector, intptr_t first, piece *p)
 {
-    MlirType type = mlirValueGetType(buffer);
+    MlirType type = mlirValueGetType(base);
     int64_t at, n_masks = op_segment(op, 3, &at);
     *p = (piece){.rank = (int)mlirShapedTypeGetRank(type), .n_vector = (int)mlirShapedTypeGetRank(vector)};
     bool same = mlirTypeEqual(mlirShapedTypeGetElementType(type), mlirShapedTypeGetElementType(vector));
@@ -95,15 +95,15 @@ static bool is_written_only(MlirValue v)
 
 void buffer_transfer_read(buffers *s, MlirOperation op)
 {
-    MlirValue buffer = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
+    MlirValue base = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
     MlirType vector = mlirValueGetType(y);
     piece p;
-    if (!buffer_is(buffer)) return; // of a tensor
-    if (!is_written_only(y) || !read_piece(op, buffer, vector, 1, &p)) {
+    if (!buffer_is(base)) return; // of a tensor
+    if (!is_written_only(y) || !read_piece(op, base, vector, 1, &p)) {
         buffers_refuse(s, op, "on buffers cannot be compiled");
         return;
     }
-    MlirValue x = buffer_read(s, op, buffer);
+    MlirValue x = buffer_read(s, op, base);
     if (s->status != WF_OK) return;
     op_builder b = op_builder_before(op);
     MlirType type = tensor_of(p.n_vector, p.sizes + p.rank - p.n_vector, mlirShapedTypeGetElementType(vector));
@@ -113,18 +113,18 @@ void buffer_transfer_read(buffers *s, MlirOperation op)
 
 void buffer_transfer_write(buffers *s, MlirOperation op)
 {
-    MlirValue x = mlirOperationGetOperand(op, 0), buffer = mlirOperationGetOperand(op, 1);
+    MlirValue x = mlirOperationGetOperand(op, 0), base = mlirOperationGetOperand(op, 1);
     piece p;
-    if (!buffer_is(buffer)) return;
+    if (!buffer_is(base)) return;
     bool is_read = mlirTypeIsARankedTensor(mlirValueGetType(x)); // by what is a slice by now
-    if (!is_read || mlirOperationGetNumResults(op) || !read_piece(op, buffer, mlirValueGetType(x), 2, &p)) {
+    if (!is_read || mlirOperationGetNumResults(op) || !read_piece(op, base, mlirValueGetType(x), 2, &p)) {
         buffers_refuse(s, op, "on buffers cannot be compiled");
         return;
     }
-    MlirValue operands[] = {x, buffer_read(s, op, buffer)};
+    MlirValue operands[] = {x, buffer_read(s, op, base)};
     if (s->status != WF_OK) return;
     op_builder b = op_builder_before(op);
     MlirValue y = build_slice(&b, "tensor.insert_slice", mlirValueGetType(operands[1]), 2, operands, &p);
-    buffer_write(s, op, buffer, y);
+    buffer_write(s, op, base, y);
     mlirOperationDestroy(op);
 }

@@ -25,8 +25,8 @@ static void write_store(MlirOperation op, const store *s)
     MlirValue y = s->y, rows = s->rows, result = mlirOperationGetResult(op, 0);
     if (behind > 1) y = build_collapse(&b, y, s->axis + 1, behind);
     if (behind > 1) rows = build_collapse(&b, rows, s->axis + 1, behind);
-    store_rows_op store = {.x = y, .rows = rows, .at = s->at, .y = {.type = mlirValueGetType(y)}};
-    MlirValue stored = store_rows_write(&b, &store);
+    store_rows_op made = {.x = y, .rows = rows, .at = s->at, .y = {.type = mlirValueGetType(y)}};
+    MlirValue stored = store_rows_write(&b, &made);
     if (behind > 1) stored = build_expand(&b, stored, s->axis + 1, behind, mlirValueGetType(result));
     replace_value(result, stored);
 }
@@ -230,7 +230,7 @@ static bool read_scatter(MlirOperation op, store *s)
 
 bool raise_store_rows(matcher *m, MlirOperation op)
 {
-    store s;
+    store s = {0};
     bool found = op_is(op, "scf.for")             ? read_loop_store(m, op, &s)
                  : op_is(op, "tosa.scatter")      ? read_tosa_scatter(op, &s)
                  : op_is(op, "tm_tensor.scatter") ? read_scatter(op, &s)
