@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "engine/generate.h"
+#include "engine/model.h"
+#include "engine/session.h"
 #include "format/npy.h"
-#include "session/model.h"
-#include "session/generate.h"
-#include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 #include "tool/token_ids.h"
