@@ -302,7 +302,7 @@ def random_graph(seed):
 def close(a, b, element, tolerance):
     same = np.isnan(a) == np.isnan(b)
     most = max(1, np.abs(np.nan_to_num(b)).max())
-    return a.shape == b.shape and same.all() and np.nanmax(np.abs(a - b), initial=0) <= max(ROUNDING[element], tolerance) * most
+    return a.shape == b.shape and same.all() and np.nanmax(np.abs(a - b), initial=0) <= max(ROUNDING.get(element, 0), tolerance) * most
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + N))

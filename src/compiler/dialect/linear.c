@@ -92,7 +92,8 @@ static wf_status verify_blocks(const void *parts, wf_error *err)
     const blocks_op *blocks = parts;
     MlirValue q = blocks->q, d = blocks->d, w = blocks->w.value;
     MlirType element = element_type_of(w);
-    if (!is_wf_type(element, "q8_0") && !is_wf_type(element, "q4_0")) REJECT("w is neither of !wf.q8_0 nor of !wf.q4_0");
+    if (!is_wf_type(element, "q8_0") && !is_wf_type(element, "q4_0"))
+        REJECT("w is neither of !wf.q8_0 nor of !wf.q4_0");
     if (!mlirTypeIsAInteger(element_type_of(q)) || mlirIntegerTypeGetWidth(element_type_of(q)) != 8 || rank_of(q) != 2)
         REJECT("q is no matrix of i8");
     if (!mlirTypeIsAF16(element_type_of(d)) || rank_of(d) != 2) REJECT("d is no matrix of f16");

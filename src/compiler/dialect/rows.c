@@ -22,8 +22,8 @@ static const field COLUMNS[] = {
     FIELD(columns_op, first, "first", INT, REQUIRED),
 };
 static const field STORE_ROWS[] = {
-    FIELD(store_rows_op, x, "x", OPERAND, REQUIRED),       FIELD(store_rows_op, rows, "rows", OPERAND, REQUIRED),
-    FIELD(store_rows_op, at, "at", OPERAND, REQUIRED),     FIELD(store_rows_op, y, "y", RESULT, REQUIRED),
+    FIELD(store_rows_op, x, "x", OPERAND, REQUIRED),      FIELD(store_rows_op, rows, "rows", OPERAND, REQUIRED),
+    FIELD(store_rows_op, at, "at", OPERAND, REQUIRED),    FIELD(store_rows_op, y, "y", RESULT, REQUIRED),
     FIELD(store_rows_op, drops, "drops", BOOL, OPTIONAL),
 };
 static const field QUANTIZE[] = {
@@ -101,7 +101,8 @@ static wf_status verify_store_rows(const void *parts, wf_error *err)
         if (d != rank - 2 && !sizes_agree(dim_of(x, d), dim_of(rows, d)))
             REJECT("dimension %d is %lld in x, %lld in rows", d, (long long)dim_of(x, d), (long long)dim_of(rows, d));
     for (int d = 0; d <= last; d++)
-        if (!sizes_agree(dim_of(at, last - d), dim_of(rows, rank - 2 - d))) REJECT("at has not one integer for each row");
+        if (!sizes_agree(dim_of(at, last - d), dim_of(rows, rank - 2 - d)))
+            REJECT("at has not one integer for each row");
     if (!mlirTypeEqual(element_type_of(x), element_type_of(rows)) ||
         !mlirTypeEqual(element_type_of(x), element_type_of(store->y.value)))
         REJECT("x, rows and y are of different types");

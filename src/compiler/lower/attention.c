@@ -349,10 +349,20 @@ static wf_status lower_given_attention(lowering *l)
     if (k.sink) call_reads(l, sink.root, 0);
     int64_t block = attention_tiles_for(&k, &l->b->target).tokens;
     call_tiles(c, affine_of(DIM_ONE, n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block)));
-    const int64_t sizes[] = {n.tokens,        n.positions - n.tokens, kv_capacity(n.positions), 0,
-                             n.sequences,     mask_strides[0],        mask_strides[1],          mask_strides[2],
-                             strides[0][0],   strides[0][1],          strides[0][2],            strides[1][0],
-                             strides[1][1],   strides[1][2]};
+    const int64_t sizes[] = {n.tokens,
+                             n.positions - n.tokens,
+                             kv_capacity(n.positions),
+                             0,
+                             n.sequences,
+                             mask_strides[0],
+                             mask_strides[1],
+                             mask_strides[2],
+                             strides[0][0],
+                             strides[0][1],
+                             strides[0][2],
+                             strides[1][0],
+                             strides[1][1],
+                             strides[1][2]};
     for (int i = 0; i < (k.rows ? 14 : k.mask ? 8 : k.batched ? 5 : 4); i++) call_size(l, affine_of(DIM_ONE, sizes[i]));
     int64_t flops = 4 * k.n_heads * k.head_dim; // of a pair of a token and a position
     if (__builtin_mul_overflow(flops, n.sequences * n.tokens, &flops) ||

@@ -24,8 +24,8 @@ static bool read_move(MlirOperation op, int axes[MAX_RANK])
     MlirAffineMap in = mlirAffineMapAttrGetValue(mlirArrayAttrGetElement(maps, 0)),
                   out = mlirAffineMapAttrGetValue(mlirArrayAttrGetElement(maps, 1));
     if (!mlirOperationEqual(mlirBlockGetFirstOperation(body), end) ||
-        !mlirValueEqual(mlirOperationGetOperand(end, 0), mlirBlockGetArgument(body, 0)) || !mlirAffineMapIsIdentity(out) ||
-        !mlirAffineMapIsPermutation(in) || mlirAffineMapGetNumDims(in) > MAX_RANK)
+        !mlirValueEqual(mlirOperationGetOperand(end, 0), mlirBlockGetArgument(body, 0)) ||
+        !mlirAffineMapIsIdentity(out) || !mlirAffineMapIsPermutation(in) || mlirAffineMapGetNumDims(in) > MAX_RANK)
         return false;
     for (intptr_t d = 0; d < mlirAffineMapGetNumResults(in); d++)
         axes[mlirAffineDimExprGetPosition(mlirAffineMapGetResult(in, d))] = (int)d;

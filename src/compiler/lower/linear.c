@@ -55,8 +55,7 @@ static const char *read_weight(const linear_op *parts, int i, int64_t cols, int6
 {
     MlirValue w = parts->weights[i];
     bool several = parts->n_weights > 1;
-    if (!(is_small_float(w) || is_blocks(w)) ||
-        !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0])))
+    if (!(is_small_float(w) || is_blocks(w)) || !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0])))
         return TYPES;
     if (rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols) return SIZES;
     if (several && !is_packed(w)) return "no linear kernel takes several weights that are no constants";
@@ -116,7 +115,8 @@ const char *why_not_linear(MlirOperation op, graph_kind kind)
 const char *why_not_blocks(MlirOperation op, graph_kind kind)
 {
     blocks_op blocks;
-    if (!blocks_read(op, &blocks) || kind == GRAPH_OF_SEQUENCE) return "weights of a checkpoint have their blocks in a file";
+    if (!blocks_read(op, &blocks) || kind == GRAPH_OF_SEQUENCE)
+        return "weights of a checkpoint have their blocks in a file";
     MlirOpOperand use = mlirValueGetFirstUse(blocks.w.value);
     for (; !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
         if (lower_why_not(mlirOpOperandGetOwner(use), kind)) return "an op that reads them has no kernel";

@@ -243,7 +243,7 @@ wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, boo
     if (is_checkpoint_weight(sources[0])) return bind_tensors(l, sources, n, layout, interleave, false, index);
     return is_constant_value(sources[0]) || is_blocks(sources[0])
                ? pack_constants(l, sources, n, interleave, layout, index)
-                                         : pack_value(l, sources[0], index);
+               : pack_value(l, sources[0], index);
 }
 
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index)

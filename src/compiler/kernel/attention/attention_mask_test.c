@@ -99,12 +99,20 @@ static void run(call *c, kernel_fn f, const kernel_target *target)
         buffers[2] = c->vals;
     }
     int64_t heads_apart = n->mask_heads > 1 ? n->mask_tokens * CONTEXT : 0;
-    int64_t dims[] = {n->tokens,    n->positions - n->tokens,
-                      CONTEXT,      0,
-                      n->sequences, n->mask_sequences > 1 ? n->mask_heads * n->mask_tokens * CONTEXT : 0,
-                      heads_apart,  n->mask_tokens > 1 ? CONTEXT : 0,
-                      c->k.head_dim, n->positions * c->k.head_dim, c->k.n_kv_heads * n->positions * c->k.head_dim,
-                      c->k.n_kv_heads * c->k.head_dim, c->k.head_dim, n->positions * c->k.n_kv_heads * c->k.head_dim};
+    int64_t dims[] = {n->tokens,
+                      n->positions - n->tokens,
+                      CONTEXT,
+                      0,
+                      n->sequences,
+                      n->mask_sequences > 1 ? n->mask_heads * n->mask_tokens * CONTEXT : 0,
+                      heads_apart,
+                      n->mask_tokens > 1 ? CONTEXT : 0,
+                      c->k.head_dim,
+                      n->positions * c->k.head_dim,
+                      c->k.n_kv_heads * n->positions * c->k.head_dim,
+                      c->k.n_kv_heads * c->k.head_dim,
+                      c->k.head_dim,
+                      n->positions * c->k.n_kv_heads * c->k.head_dim};
     int64_t block = attention_tiles_for(&c->k, target).tokens;
     int64_t n_tiles = n->sequences * c->k.n_kv_heads * ((n->tokens + block - 1) / block);
     for (int64_t t = n_tiles; t-- > 0;) f(buffers, dims, t, t + 1);
@@ -193,9 +201,10 @@ static void check_sizes(const attention_kernel *k, const char *what, kernel_fn f
 // Bits: 1 full, 2 mask, 4 batched, 8 zero_masked, 16 softcap, 32 sink, 64 window, 128 rows.
 static void test_forms(void **state)
 {
-    static const int FORMS[] = {1,         2,      3,  4 | 1,   4 | 2,  4 | 3,  4 | 4,         2 | 8,
-                                4 | 3 | 8, 3 | 16, 32, 32 | 64, 32 | 1, 32 | 2, 32 | 4 | 3 | 8,
-                                128, 128 | 3, 128 | 64, 128 | 4 | 3 | 8, 128 | 4 | 2, 128 | 32 | 1};
+    static const int FORMS[] = {
+        1,           2,       3,      4 | 1,  4 | 2,          4 | 3, 4 | 4,   2 | 8,    4 | 3 | 8,       3 | 16,
+        32,          32 | 64, 32 | 1, 32 | 2, 32 | 4 | 3 | 8, 128,   128 | 3, 128 | 64, 128 | 4 | 3 | 8, 128 | 4 | 2,
+        128 | 32 | 1};
     enum { N = sizeof FORMS / sizeof *FORMS, N_SIZES = sizeof SIZES / sizeof *SIZES };
     harness h;
     wf_error err = {0};

@@ -31,8 +31,9 @@ typedef struct attention_emitter {
     value n_sequences;         // null: one
     value head_bytes;          // of a head's keys, or values
     value mask_strides[3];     // elements between its sequences, heads, tokens
-    value key_strides[3], value_strides[3]; // of rows: bytes between positions, heads, sequences; else of positions alone
-    value block;                            // of rows: scratch for the keys of a block in K's order
+    value key_strides[3],
+        value_strides[3]; // of rows: bytes between positions, heads, sequences; else of positions alone
+    value block;          // of rows: scratch for the keys of a block in K's order
     // of the tile
     value sequence, head, nth; // sequence null: the only one; nth: of its span, counted from the first
     value first, n_tokens;     // tokens

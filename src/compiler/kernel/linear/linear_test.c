@@ -255,7 +255,8 @@ static void test_wide(void **state)
         {{.layout = LAYOUT_Q8_0_X16, .cols = 32, .wide = true, .tail = 5}, .features = 37},
         {{.layout = LAYOUT_Q4_0_X16, .cols = 96, .wide = true}, .features = 48},
         {{.layout = LAYOUT_Q8_0_X16, .cols = 4128, .wide = true}, .features = 32},
-        {{.layout = LAYOUT_Q4_0_X16, .cols = 3200, .wide = true, .bias = true, .residual = true, .tail = 3}, .features = 35},
+        {{.layout = LAYOUT_Q4_0_X16, .cols = 3200, .wide = true, .bias = true, .residual = true, .tail = 3},
+         .features = 35},
         {{.layout = LAYOUT_Q4_0_X16, .cols = 64, .wide = true, .swiglu = true}, .features = 48},
     };
     for (int c = 0; c < N_WHOLE; c++) check_products(CPUS[c], products, (int)(sizeof products / sizeof *products));
@@ -469,8 +470,9 @@ static void test_other_cpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_wide),      cmocka_unit_test(test_long_rows), cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_extremes),  cmocka_unit_test(test_other_cpus),
+        cmocka_unit_test(test_layouts),    cmocka_unit_test(test_wide),      cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_same_bits), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_other_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

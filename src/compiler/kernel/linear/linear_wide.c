@@ -24,7 +24,8 @@ void linear_wide_block(linear *l, int rows, value x_row, value block, value pane
     builder *b = l->b;
     const quant_format *f = l->quant;
     int n = b->target.lanes;
-    value header = at(b, panel, mul_i(b, block, quant_step_bytes(f)), 0), base = at(b, header, (value){0}, quant_header_bytes(f));
+    value header = at(b, panel, mul_i(b, block, quant_step_bytes(f)), 0),
+          base = at(b, header, (value){0}, quant_header_bytes(f));
     value x_block = mul_i(b, block, QUANT_BLOCK * 4), parts[MAX_SUMS];
     if (rows <= FEW_ROWS) linear_prefetch(b, base, quant_step_bytes(f));
     for (int i = 0; i < rows * l->nv; i++) parts[i] = const_f(b, l->vf, 0);

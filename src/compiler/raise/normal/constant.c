@@ -171,8 +171,9 @@ static bool element_of_bytes(MlirType type, const char *at, double *value)
         int16_t integer;
         memcpy(&integer, at, 2);
         *value = integer;
-    } else if (width > 1 && width <= 8) { // a byte each
-        *value = (signed char)*at;
+    } else if (width > 1 && width <= 8) { // a byte each, whose other bits are anything
+        unsigned char high = (unsigned char)((unsigned char)*at << (8 - width));
+        *value = (signed char)high >> (8 - width);
     } else
         return false;
     return true;

@@ -2,10 +2,13 @@
 //
 //          for b.. { for w { y[b.., at[b.., w], ..] = rows[b.., w, ..] } }
 //
-//      a row at once (tensor.insert_slice), by one more loop over its elements (tensor.insert), or as tm_tensor.scatter.
-//      It is how new keys and values come into a cache
+//      a row at once (tensor.insert_slice), by one more loop over its elements (tensor.insert), or as tm_tensor.scatter;
+//      or a tensor.insert_slice of rows that follow each other from a computed one on. It is how new keys and values come
+//      into a cache
 // Out: wf.store_rows y, rows, at, of tensors whose axes behind that of the rows are one
-#include "compiler/mlir/text.h"
+#include <mlir-c/AffineMap.h>
+
+#include "compiler/dialect/definition/definition.h"
 #include "compiler/raise/normal/layout.h"
 #include "compiler/raise/normal/steps.h"
 #include "compiler/raise/raise.h"
@@ -141,7 +144,8 @@ static bool read_places(nest *n, MlirValue place, const int *loops, int axis, in
     if (!op_is(op, "tensor.extract")) return false;
     s->at = mlirOperationGetOperand(op, 0);
     int rank = rank_of(s->at), loop;
-    if (!is_static(s->at) || !mlirTypeIsAInteger(element_type_of(s->at)) || (rank != 1 && rank != axis + 1)) return false;
+    if (!is_static(s->at) || !mlirTypeIsAInteger(element_type_of(s->at)) || (rank != 1 && rank != axis + 1))
+        return false;
     for (int d = 0; d < rank; d++) {
         bool last = d + 1 == rank;
         if (dim_of(s->at, d) != dim_of(s->rows, last ? axis : d)) return false;
@@ -219,7 +223,8 @@ static bool read_scatter(MlirOperation op, store *s)
     int rank = rank_of(y);
     if (!is_static(rows) || !is_static(at) || !is_static(y) || rank < 2 || rank_of(rows) != rank || rank_of(at) != 2 ||
         dim_of(at, 1) != 1 || dim_of(at, 0) != dim_of(rows, 0) || dim_of(rows, 0) < 1 ||
-        !op_is(first, "tm_tensor.yield") || !mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0)))
+        !op_is(first, "tm_tensor.yield") ||
+        !mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0)))
         return false;
     for (int d = 1; d < rank; d++)
         if (dim_of(rows, d) != dim_of(y, d) || dim_of(y, d) < 1) return false;
@@ -228,13 +233,55 @@ static bool read_scatter(MlirOperation op, store *s)
     return mlirTypeIsAInteger(element_type_of(at));
 }
 
+// first, first + 1, .. of w rows.
+static MlirValue build_places(op_builder *b, MlirValue first, int64_t w)
+{
+    MlirType i64 = mlirIntegerTypeGet(b->ctx, 64), index = mlirIndexTypeGet(b->ctx), type = tensor_of(1, &w, i64);
+    MlirValue start = build_value(b, "arith.index_cast", i64, 1, &first, 0, NULL);
+    if (w == 1) return build_value(b, "tensor.from_elements", type, 1, &start, 0, NULL);
+    MlirValue empty = build_value(b, "tensor.empty", type, 0, NULL, 0, NULL);
+    MlirBlock body = mlirBlockCreate(1, &i64, &b->loc);
+    op_builder in = op_builder_at_end(body, b->loc);
+    MlirNamedAttribute dim = named_int(&in, "dim", 0);
+    MlirValue at = build_value(&in, "linalg.index", index, 0, NULL, 1, &dim);
+    at = build_value(&in, "arith.index_cast", i64, 1, &at, 0, NULL);
+    at = build_value(&in, "arith.addi", i64, 2, (MlirValue[]){at, start}, 0, NULL);
+    build_op(&in, "linalg.yield", 0, NULL, 1, &at, 0, NULL);
+    MlirAttribute map = mlirAffineMapAttrGet(mlirAffineMapMultiDimIdentityGet(b->ctx, 1));
+    return build_generic(b, 1, &empty, &map, 1, NULL, body);
+}
+
+// Whole rows from a computed one on.
+static bool read_insertion(MlirOperation op, store *s)
+{
+    spot to;
+    MlirValue rows = mlirOperationGetOperand(op, 0);
+    if (!op_is(mlirOperationGetParentOperation(op), "func.func") || !is_static(rows) || !read_spot(op, true, 2, &to))
+        return false;
+    int rank = rank_of(to.of);
+    *s = (store){.y = to.of, .axis = -1};
+    for (int d = 0; d < rank; d++) {
+        int64_t number;
+        if (to.at[d].ptr && !step_index_value(to.at[d], &number) && s->axis < 0)
+            s->axis = d;
+        else if (to.at[d].ptr || to.size[d] != dim_of(to.of, d))
+            return false;
+    }
+    if (s->axis < 0 || s->axis + 1 == rank) return false;
+    op_builder b = op_builder_before(op);
+    s->rows = reshape(&b, rows, rank, to.size, (MlirValue){0});
+    s->at = build_places(&b, to.at[s->axis], to.size[s->axis]);
+    return s->rows.ptr != NULL;
+}
+
 bool raise_store_rows(matcher *m, MlirOperation op)
 {
     store s = {0};
-    bool found = op_is(op, "scf.for")             ? read_loop_store(m, op, &s)
-                 : op_is(op, "tosa.scatter")      ? read_tosa_scatter(op, &s)
-                 : op_is(op, "tm_tensor.scatter") ? read_scatter(op, &s)
-                                                  : false;
+    bool found = op_is(op, "scf.for")               ? read_loop_store(m, op, &s)
+                 : op_is(op, "tosa.scatter")        ? read_tosa_scatter(op, &s)
+                 : op_is(op, "tm_tensor.scatter")   ? read_scatter(op, &s)
+                 : op_is(op, "tensor.insert_slice") ? read_insertion(op, &s)
+                                                    : false;
     if (found) write_store(op, &s);
     return found;
 }
