@@ -46,7 +46,10 @@ wf_status wf_model_load(wf_model *m, wf_error *err) { return model_load(m, err);
 
 wf_status wf_model_check_context(const wf_model *m, int64_t *n_ctx, int64_t n_batch, wf_error *err)
 {
-    return engine_check_sizes(&m->compiled->sizes, n_ctx, n_batch, err);
+    engine_options o = {.n_ctx = *n_ctx, .n_batch = n_batch};
+    TRY(engine_check_sizes(&m->compiled->sizes, &o, err));
+    *n_ctx = o.n_ctx;
+    return WF_OK;
 }
 
 wf_status wf_model_print(const wf_model *m, wf_print what, char **text, wf_error *err)

@@ -1,17 +1,15 @@
 // Sessions, sampling, generation, conversations and reasoning of the public interface (welford.h), as thin wrappers.
 #include "engine/api_session.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "engine/conversation.h"
 #include "engine/generate.h"
+#include "engine/logprobs.h"
 #include "engine/model.h"
 #include "engine/reasoning.h"
 #include "engine/session_file.h"
 #include "welford.h"
-
-enum { MAX_STOPS = 64 };
 
 struct wf_session {
     session *s;
@@ -78,10 +76,7 @@ typedef struct score_job {
 
 static double score_row(const float *logits, int64_t n_vocab, int32_t token)
 {
-    double max = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n_vocab; i++) max = logits[i] > max ? logits[i] : max;
-    for (int64_t i = 0; i < n_vocab; i++) sum += exp(logits[i] - max);
-    return log(sum) + max - logits[token];
+    return logits_log_sum(logits, n_vocab) - logits[token];
 }
 
 static void score_rows(void *context, int thread)
@@ -178,7 +173,7 @@ uint64_t wf_sampler_seed(const wf_sampler *handle) { return sampler_seed(handle-
 // ---- generation
 
 typedef struct stop_list {
-    view texts[MAX_STOPS];
+    view texts[GENERATE_MAX_STOPS];
 } stop_list;
 
 // What of a request the options say; `stops` must outlive it.
@@ -186,12 +181,8 @@ static wf_status take_options(const wf_generate_options *o, stop_list *stops, ge
 {
     static const wf_generate_options DEFAULTS;
     if (!o) o = &DEFAULTS;
-    if (o->n_stops > MAX_STOPS) return error_set(err, WF_ERROR_USAGE, "more than %d stops", MAX_STOPS);
-    for (size_t i = 0; i < o->n_stops; i++) {
-        stops->texts[i] = view_of(o->stops[i]);
-        if (!stops->texts[i].len) return error_set(err, WF_ERROR_USAGE, "stop %zu is empty", i);
-    }
-    request->n_max = o->n_max == 0 ? -1 : o->n_max < 0 ? 0 : o->n_max; // to generate.h's
+    TRY(generate_take_stops(o->stops, o->n_stops, stops->texts, err));
+    request->n_max = generate_most(o->n_max);
     request->stops = stops->texts;
     request->n_stops = o->n_stops;
     request->ignore_end = o->ignore_end;

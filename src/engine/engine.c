@@ -4,58 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "engine/engine_parts.h"
 
-enum { ALIGNMENT = 64 };
-
-// A piece of reserved virtual memory, zero where it was never written.
-typedef struct area {
-    unsigned char *data;
-    size_t bytes;
-} area;
-
-struct engine {
-    const compiled_model *m;
-    thread_pool *pool;
-    executor *executor;
-    int64_t n_ctx;      // what the caller may use
-    int64_t n_capacity; // kv_capacity(n_ctx): DIM_CONTEXT
-    int64_t n_batch;
-    int64_t n_rope;    // rows of the rotation tables that are filled
-    int64_t n_outputs; // rows of logits
-    area arena, rope;
-    area tokens;  // [n_batch] i32: input of one step
-    area rows;    // [n_batch] i32
-    area logits;  // [n_outputs, n_vocab] f32, grown on demand, with ALIGNMENT bytes of slack
-    bool batches; // a step of several sequences is one walk
-    execute_segment *segments;
-    size_t n_segments;
-};
-
-struct sequence {
-    engine *e;
-    int64_t n_past;
-    area kv;
-    area history; // [n_ctx] i32: ids in the cache
-};
-
-static wf_status area_reserve(area *a, size_t bytes, wf_error *err)
-{
-    if (bytes == 0) bytes = ALIGNMENT; // kernels get a valid pointer even for an area that the program does not use
-    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data == MAP_FAILED) return error_memory(err, bytes);
-    *a = (area){data, bytes};
-    return WF_OK;
-}
-
-static void area_release(area *a)
-{
-    if (a->data) munmap(a->data, a->bytes);
-    *a = (area){0};
-}
+enum { ALIGNMENT = AREA_ALIGNMENT };
 
 static const program *program_of(const engine *e) { return &e->m->executable.program; }
 
@@ -69,42 +23,66 @@ static wf_status reserve(const engine *e, int base, area *a, wf_error *err)
 }
 
 // Puts defaults in the place of 0, and refuses what is out of range.
-static wf_status choose_sizes(int64_t n_ctx_train, int64_t *n_ctx, int64_t *n_batch, wf_error *err)
+static wf_status choose_sizes(int64_t n_ctx_train, engine_options *o, wf_error *err)
 {
-    if (*n_ctx == 0) *n_ctx = n_ctx_train < ENGINE_DEFAULT_CONTEXT ? n_ctx_train : ENGINE_DEFAULT_CONTEXT;
-    if (*n_ctx < 1 || *n_ctx > n_ctx_train)
-        return error_set(err, WF_ERROR_USAGE, "a context of %" PRId64 " tokens: this model takes 1 to %" PRId64, *n_ctx,
-                         n_ctx_train);
-    if (*n_batch == 0) *n_batch = ENGINE_DEFAULT_BATCH;
-    if (*n_batch < 1) return error_set(err, WF_ERROR_USAGE, "a batch of %" PRId64 " tokens", *n_batch);
-    if (*n_batch > *n_ctx) *n_batch = *n_ctx;
+    if (o->n_sequences == 0) o->n_sequences = 1;
+    if (o->n_sequences < 1 || o->n_sequences > ENGINE_MOST_SEQUENCES)
+        return error_set(err, WF_ERROR_USAGE, "%" PRId64 " sequences: there may be 1 to %d", o->n_sequences,
+                         ENGINE_MOST_SEQUENCES);
+    if (o->n_blocks < 0 || o->n_blocks > INT32_MAX)
+        return error_set(err, WF_ERROR_USAGE, "a cache of %" PRId64 " blocks", o->n_blocks);
+    int64_t room = o->n_blocks ? o->n_blocks * KV_BLOCK : INT64_MAX; // positions of all blocks
+    if (o->n_ctx == 0) {
+        o->n_ctx = n_ctx_train < ENGINE_DEFAULT_CONTEXT ? n_ctx_train : ENGINE_DEFAULT_CONTEXT;
+        if (o->n_ctx > room) o->n_ctx = room;
+    }
+    if (o->n_ctx < 1 || o->n_ctx > n_ctx_train)
+        return error_set(err, WF_ERROR_USAGE, "a context of %" PRId64 " tokens: this model takes 1 to %" PRId64,
+                         o->n_ctx, n_ctx_train);
+    if (o->n_ctx > room)
+        return error_set(err, WF_ERROR_USAGE,
+                         "a context of %" PRId64 " tokens: the cache has %" PRId64 " blocks of %d tokens", o->n_ctx,
+                         o->n_blocks, KV_BLOCK);
+    if (o->n_blocks == 0) o->n_blocks = o->n_sequences * kv_blocks(o->n_ctx);
+    if (o->n_batch == 0) o->n_batch = ENGINE_DEFAULT_BATCH;
+    if (o->n_batch < 1) return error_set(err, WF_ERROR_USAGE, "a batch of %" PRId64 " tokens", o->n_batch);
+    int64_t most = o->n_sequences * o->n_ctx;
+    if (o->n_batch > most) o->n_batch = most;
     return WF_OK;
 }
 
-wf_status engine_check_sizes(const model_sizes *m, int64_t *n_ctx, int64_t n_batch, wf_error *err)
+wf_status engine_check_sizes(const model_sizes *m, engine_options *o, wf_error *err)
 {
     size_t bytes, memory = memory_total();
-    TRY(choose_sizes(m->n_ctx_train, n_ctx, &n_batch, err));
-    if (!kv_bytes(&m->kv, *n_ctx, &bytes)) bytes = SIZE_MAX;
+    TRY(choose_sizes(m->n_ctx_train, o, err));
+    if (!kv_block_bytes(&m->kv, &bytes) || !checked_mul(bytes, (size_t)o->n_blocks, &bytes)) bytes = SIZE_MAX;
     if (bytes <= memory) return WF_OK;
+    if (o->n_blocks == kv_blocks(o->n_ctx))
+        return error_set(err, WF_ERROR_MEMORY,
+                         "a context of %" PRId64 " tokens needs %zu bytes of memory for keys and values, there are %zu",
+                         o->n_ctx, bytes, memory);
     return error_set(err, WF_ERROR_MEMORY,
-                     "a context of %" PRId64 " tokens needs %zu bytes of memory for keys and values, there are %zu",
-                     *n_ctx, bytes, memory);
+                     "%" PRId64 " blocks of %d tokens need %zu bytes of memory for keys and values, there are %zu",
+                     o->n_blocks, KV_BLOCK, bytes, memory);
 }
 
-wf_status engine_create(const compiled_model *m, thread_pool *pool, int64_t n_ctx, int64_t n_batch, engine **out,
+wf_status engine_create(const compiled_model *m, thread_pool *pool, const engine_options *options, engine **out,
                         wf_error *err)
 {
+    engine_options o = *options;
+    size_t block_bytes;
     *out = NULL;
-    TRY(choose_sizes(m->executable.program.n_ctx_train, &n_ctx, &n_batch, err));
+    TRY(choose_sizes(m->executable.program.n_ctx_train, &o, err));
+    if (!kv_block_bytes(&m->executable.program.kv, &block_bytes)) return error_memory(err, SIZE_MAX);
     engine *e = calloc(1, sizeof *e);
     if (!e) return error_memory(err, sizeof *e);
-    *e = (engine){.m = m, .pool = pool, .n_ctx = n_ctx, .n_capacity = kv_capacity(n_ctx), .n_batch = n_batch};
+    *e = (engine){.m = m, .pool = pool, .n_ctx = o.n_ctx, .n_capacity = kv_capacity(o.n_ctx), .n_batch = o.n_batch};
     wf_status status = reserve(e, BASE_ARENA, &e->arena, err);
     if (status == WF_OK) status = reserve(e, BASE_ROPE, &e->rope, err);
-    if (status == WF_OK) status = area_reserve(&e->tokens, (size_t)n_batch * sizeof(int32_t), err);
-    if (status == WF_OK) status = area_reserve(&e->rows, (size_t)n_batch * sizeof(int32_t), err);
+    if (status == WF_OK) status = area_reserve(&e->tokens, (size_t)o.n_batch * sizeof(int32_t), err);
+    if (status == WF_OK) status = area_reserve(&e->rows, (size_t)o.n_batch * sizeof(int32_t), err);
     if (status == WF_OK) status = executor_create(&m->executable, pool, &e->executor, err);
+    if (status == WF_OK) status = block_pool_create(block_bytes, o.n_blocks, &e->blocks, err);
     if (status != WF_OK) {
         engine_free(e);
         return status;
@@ -119,6 +97,7 @@ void engine_free(engine *e)
     if (!e) return;
     area *areas[] = {&e->arena, &e->rope, &e->tokens, &e->rows, &e->logits};
     for (size_t i = 0; i < sizeof areas / sizeof *areas; i++) area_release(areas[i]);
+    block_pool_free(e->blocks);
     executor_free(e->executor);
     free(e->segments);
     free(e);
@@ -126,114 +105,12 @@ void engine_free(engine *e)
 
 int64_t engine_context(const engine *e) { return e->n_ctx; }
 int64_t engine_batch(const engine *e) { return e->n_batch; }
+block_pool_counts engine_blocks(const engine *e) { return block_pool_count(e->blocks); }
 int64_t engine_vocabulary(const engine *e) { return program_of(e)->n_vocab; }
 
 void engine_observe(engine *e, execute_observer *observer, void *context)
 {
     executor_observe(e->executor, observer, context);
-}
-
-// ---- sequences
-
-wf_status sequence_create(engine *e, sequence **out, wf_error *err)
-{
-    *out = NULL;
-    sequence *q = calloc(1, sizeof *q);
-    if (!q) return error_memory(err, sizeof *q);
-    q->e = e;
-    wf_status status = reserve(e, BASE_KV, &q->kv, err);
-    if (status == WF_OK) status = area_reserve(&q->history, (size_t)e->n_ctx * sizeof(int32_t), err);
-    if (status == WF_OK)
-        *out = q;
-    else
-        sequence_free(q);
-    return status;
-}
-
-void sequence_free(sequence *q)
-{
-    if (!q) return;
-    area_release(&q->kv);
-    area_release(&q->history);
-    free(q);
-}
-
-int64_t sequence_past(const sequence *q) { return q->n_past; }
-const int32_t *sequence_tokens(const sequence *q) { return (const int32_t *)(const void *)q->history.data; }
-
-wf_status sequence_check(const sequence *q, const int32_t *tokens, int64_t n, wf_error *err)
-{
-    if (n < 1) return error_set(err, WF_ERROR_USAGE, "no tokens to evaluate");
-    if (n > q->e->n_ctx - q->n_past)
-        return error_set(err, WF_ERROR_LIMIT,
-                         "the context is full: %" PRId64 " tokens in it and %" PRId64 " more, room for %" PRId64,
-                         q->n_past, n, q->e->n_ctx);
-    int64_t n_vocab = engine_vocabulary(q->e);
-    for (int64_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || tokens[i] >= n_vocab)
-            return error_set(err, WF_ERROR_USAGE,
-                             "token %" PRId32 " at index %" PRId64 " is outside the vocabulary of %" PRId64, tokens[i],
-                             i, n_vocab);
-    return WF_OK;
-}
-
-wf_status sequence_truncate(sequence *q, int64_t n_past, wf_error *err)
-{
-    if (n_past < 0 || n_past > q->n_past)
-        return error_set(err, WF_ERROR_USAGE, "cannot go back to %" PRId64 " tokens: the cache holds %" PRId64, n_past,
-                         q->n_past);
-    q->n_past = n_past;
-    return WF_OK;
-}
-
-int64_t sequence_common_prefix(const sequence *q, const int32_t *tokens, int64_t n)
-{
-    const int32_t *history = sequence_tokens(q);
-    int64_t limit = n < q->n_past ? n : q->n_past, i = 0;
-    while (i < limit && history[i] == tokens[i]) i++;
-    return i;
-}
-
-static const kv_layout *layout_of(const sequence *q) { return &program_of(q->e)->kv; }
-
-size_t sequence_state_bytes(const sequence *q, int64_t n) { return kv_state_bytes(layout_of(q), n); }
-
-void sequence_get_state(const sequence *q, unsigned char *state)
-{
-    kv_copy_out(layout_of(q), q->kv.data, q->e->n_ctx, q->n_past, state);
-}
-
-static void set_tokens(sequence *q, const int32_t *tokens, int64_t n)
-{
-    if (n) memcpy(q->history.data, tokens, (size_t)n * sizeof *tokens);
-    q->n_past = n;
-}
-
-wf_status sequence_set_state(sequence *q, const int32_t *tokens, int64_t n, const unsigned char *state, wf_error *err)
-{
-    int64_t n_past = q->n_past;
-    q->n_past = 0;
-    wf_status status = n ? sequence_check(q, tokens, n, err) : WF_OK;
-    q->n_past = n_past;
-    if (status != WF_OK) return status;
-    kv_copy_in(layout_of(q), q->kv.data, q->e->n_ctx, n, state);
-    set_tokens(q, tokens, n);
-    return WF_OK;
-}
-
-wf_status sequence_copy(sequence *q, const sequence *from, int64_t n, wf_error *err)
-{
-    if (n < 0 || n > from->n_past)
-        return error_set(err, WF_ERROR_USAGE, "cannot copy %" PRId64 " tokens: the cache holds %" PRId64, n,
-                         from->n_past);
-    size_t bytes = kv_state_bytes(layout_of(q), n);
-    unsigned char *state = malloc(bytes ? bytes : 1);
-    if (!state) return error_memory(err, bytes);
-    kv_copy_out(layout_of(q), from->kv.data, q->e->n_ctx, n, state);
-    kv_copy_in(layout_of(q), q->kv.data, q->e->n_ctx, n, state);
-    free(state);
-    set_tokens(q, sequence_tokens(from), n);
-    return WF_OK;
 }
 
 // ---- steps
@@ -294,7 +171,7 @@ static wf_status run(engine *e, const execute_segment *segments, uint32_t n, int
     unsigned char *const bases[BASE_COUNT] = {
         [BASE_ARENA] = e->arena.data,
         [BASE_WEIGHTS] = (unsigned char *)e->m->pack.data, // read-only: no kernel writes here
-        [BASE_KV] = segments[0].kv,
+        [BASE_KV] = (unsigned char *)(uintptr_t)segments[0].blocks,
         [BASE_ROPE] = e->rope.data,
         [BASE_TOKENS] = e->tokens.data,
         [BASE_ROWS] = e->rows.data,
@@ -328,7 +205,7 @@ static wf_status walk(engine *e, const step_part *parts, uint32_t n_parts, wf_er
     for (uint32_t i = 0; i < n_parts; i++) {
         const step_part *part = &parts[i];
         e->segments[i] = (execute_segment){
-            .first = n_tokens, .n_tokens = part->n, .n_past = part->q->n_past, .kv = part->q->kv.data};
+            .first = n_tokens, .n_tokens = part->n, .n_past = part->q->n_past, .blocks = part->q->table};
         memcpy(tokens + n_tokens, part->tokens, (size_t)part->n * sizeof *tokens);
         for (int64_t k = part->first_logits; k < part->n; k++) rows[n_outputs++] = (int32_t)(n_tokens + k);
         n_tokens += part->n;
@@ -337,8 +214,7 @@ static wf_status walk(engine *e, const step_part *parts, uint32_t n_parts, wf_er
     TRY(run(e, e->segments, n_parts, n_tokens, n_outputs, err));
     for (uint32_t i = 0; i < n_parts; i++) {
         sequence *q = parts[i].q;
-        memcpy(q->history.data + (size_t)q->n_past * sizeof *tokens, parts[i].tokens,
-               (size_t)parts[i].n * sizeof *tokens);
+        memcpy(q->history + q->n_past, parts[i].tokens, (size_t)parts[i].n * sizeof *tokens);
         q->n_past += parts[i].n;
     }
     return WF_OK;
@@ -364,6 +240,10 @@ static wf_status check_parts(const engine *e, const step_part *parts, uint32_t n
 wf_status engine_step(engine *e, const step_part *parts, uint32_t n_parts, wf_error *err)
 {
     TRY(check_parts(e, parts, n_parts, err));
+    for (uint32_t i = 0; i < n_parts; i++)
+        if (!sequence_reserve(parts[i].q, parts[i].n))
+            return error_set(err, WF_ERROR_LIMIT, "the cache is full: all of its %" PRId64 " blocks are in use",
+                             engine_blocks(e).n_blocks);
     if (n_parts == 1 || e->batches) return walk(e, parts, n_parts, err);
     for (uint32_t i = 0; i < n_parts; i++) {
         wf_status status = walk(e, &parts[i], 1, err);

@@ -43,12 +43,17 @@ static inline void fake_check_aligned(void *const *buffers, int n)
     for (int i = 0; i < n; i++) assert_int_equal((uintptr_t)buffers[i] % 64, 0);
 }
 
-// buffers: tokens [n_tokens] i32, rope, kv [n_ctx] u64; dims: n_past; tiles: n_tokens
+// A position's number: the first bytes of each block of the cache are those of its positions.
+static inline uint64_t *fake_cached(void *table, int64_t position)
+{
+    return (uint64_t *)((void **)table)[position / KV_BLOCK] + position % KV_BLOCK;
+}
+
+// buffers: tokens [n_tokens] i32, rope, table of blocks; dims: n_past; tiles: n_tokens
 static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
 {
     const int32_t *tokens = buffers[0];
     const float *rope = buffers[1];
-    uint64_t *kv = buffers[2];
     fake_check_aligned(buffers + 1, 2);
     for (int64_t i = begin; i < end; i++) {
         int64_t position = dims[0] + i;
@@ -57,19 +62,18 @@ static void fake_store(void *const *buffers, const int64_t *dims, int64_t begin,
             assert_true(row[d] == (float)(2 * cos((double)position * FAKE_INV_FREQ[d])));
             assert_true(row[FAKE_ROPE_DIMS / 2 + d] == (float)(2 * sin((double)position * FAKE_INV_FREQ[d])));
         }
-        kv[position] = fake_hash(tokens[i], position);
+        *fake_cached(buffers[2], position) = fake_hash(tokens[i], position);
     }
 }
 
-// buffers: kv, arena [n_tokens][8] u64: sum, position; dims: n_past; tiles: n_tokens
+// buffers: table of blocks, arena [n_tokens][8] u64: sum, position; dims: n_past; tiles: n_tokens
 static void fake_sum(void *const *buffers, const int64_t *dims, int64_t begin, int64_t end)
 {
-    const uint64_t *kv = buffers[0];
     uint64_t *rows = buffers[1];
     fake_check_aligned(buffers, 2);
     for (int64_t i = begin; i < end; i++) {
         uint64_t sum = 0;
-        for (int64_t k = 0; k <= dims[0] + i; k++) sum += kv[k];
+        for (int64_t k = 0; k <= dims[0] + i; k++) sum += *fake_cached(buffers[0], k);
         rows[8 * i] = sum;
         rows[8 * i + 1] = (uint64_t)(dims[0] + i);
     }

@@ -1,80 +1,54 @@
 #include "engine/generate.h"
 
-#include "text/unicode/utf8.h"
+#include "engine/text_stream.h"
 
 const char *wf_finish_name(wf_finish finish)
 {
     static const char *const names[] = {[WF_FINISH_STOP] = "stop",
                                         [WF_FINISH_LENGTH] = "length",
                                         [WF_FINISH_CONTEXT] = "context",
-                                        [WF_FINISH_CALLBACK] = "interrupted"};
+                                        [WF_FINISH_CALLBACK] = "interrupted",
+                                        [WF_FINISH_ERROR] = "error"};
     return names[finish];
 }
 
 // The answer's text on its way to the callback.
 typedef struct stream {
     const generate_request *request;
-    buffer pending; // bytes of a character that is not complete yet, and what joins them
-    buffer text;    // what the callback gets: whole characters, ill-formed bytes repaired; the rest may begin a stop
+    text_stream text;
 } stream;
 
-// Gives the first bytes of the text to the callback.
-static bool call_back(stream *out, int32_t token, size_t bytes)
+// Gives what is ready to the callback.
+static bool call_back(stream *out, int32_t token)
 {
     const generate_request *r = out->request;
-    view text = buffer_view(&out->text);
-    bool go_on = !r->callback || r->callback(r->context, token, text.data, bytes);
-    if (bytes) memmove(out->text.data, out->text.data + bytes, text.len - bytes + 1); // and the zero at the end
-    out->text.len -= bytes;
+    view ready = text_stream_ready(&out->text);
+    bool go_on = !r->callback || r->callback(r->context, token, ready.data, ready.len);
+    text_stream_sent(&out->text);
     return go_on;
 }
 
-// Bytes of the text before the first stop, or before what may become one.
-static size_t find_stop(const stream *out, bool *stopped)
+static wf_status send_token(stream *out, int32_t token, bool *go_on, wf_error *err)
 {
-    view text = buffer_view(&out->text);
-    size_t begun = text.len, stop = text.len;
-    *stopped = false;
-    for (size_t i = 0; i < out->request->n_stops; i++) {
-        bool whole;
-        size_t at = view_find_begun(text, out->request->stops[i], &whole);
-        size_t *first = whole ? &stop : &begun;
-        if (at < *first) *first = at;
-        *stopped = *stopped || whole;
-    }
-    return *stopped ? stop : begun;
-}
-
-// Moves what may be shown from `pending` to `text`.
-static wf_status take_characters(stream *out, bool all, wf_error *err)
-{
-    view pending = buffer_view(&out->pending);
-    size_t n = all ? pending.len : utf8_complete_prefix(pending);
-    utf8_append_repaired(&out->text, (view){pending.data, n});
-    buffer rest = {0};
-    buffer_append(&rest, pending.data + n, pending.len - n);
-    buffer_free(&out->pending);
-    out->pending = rest;
-    if (out->text.failed || rest.failed) return error_memory(err, pending.len);
+    TRY(text_stream_add(&out->text, token, err));
+    *go_on = call_back(out, token);
     return WF_OK;
 }
 
-static wf_status send_token(stream *out, int32_t token, bool *stopped, bool *go_on, wf_error *err)
-{
-    TRY(tokenizer_decode_token(out->request->t, token, false, &out->pending, err));
-    TRY(take_characters(out, false, err));
-    *go_on = call_back(out, token, find_stop(out, stopped));
-    if (!*stopped) return WF_OK;
-    buffer_clear(&out->text); // the stop, and what follows it
-    buffer_clear(&out->pending);
-    return WF_OK;
-}
-
-// The end of the text may be a cut character: it shows as U+FFFD.
 static wf_status send_rest(stream *out, wf_error *err)
 {
-    if (out->pending.len) TRY(take_characters(out, true, err));
-    if (out->text.len) call_back(out, -1, out->text.len);
+    TRY(text_stream_end(&out->text, err));
+    if (out->text.ready) call_back(out, -1);
+    return WF_OK;
+}
+
+wf_status generate_take_stops(const char *const *texts, size_t n, view stops[GENERATE_MAX_STOPS], wf_error *err)
+{
+    if (n > GENERATE_MAX_STOPS) return error_set(err, WF_ERROR_USAGE, "more than %d stops", GENERATE_MAX_STOPS);
+    for (size_t i = 0; i < n; i++) {
+        stops[i] = view_of(texts[i]);
+        if (!stops[i].len) return error_set(err, WF_ERROR_USAGE, "stop %zu is empty", i);
+    }
     return WF_OK;
 }
 
@@ -92,7 +66,7 @@ static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_err
     const generate_request *r = out->request;
     session *s = r->s;
     TRY(generate_check_prompt(r->n_prompt, session_context(s), err));
-    int64_t reused = session_common_prefix(s, r->prompt, r->n_prompt);
+    int64_t reused = session_match(s, r->prompt, r->n_prompt);
     if (reused == r->n_prompt) reused--;
     TRY(session_truncate(s, reused, err));
     TRY(session_check(s, r->prompt + reused, r->n_prompt - reused, err));
@@ -103,7 +77,7 @@ static wf_status prefill(stream *out, wf_generation *result, bool *go_on, wf_err
         bool last = begin + n == r->n_prompt;
         TRY(session_eval(s, r->prompt + begin, n, last ? n - 1 : n, err));
         begin += n;
-        if (!last) *go_on = call_back(out, -1, 0);
+        if (!last) *go_on = call_back(out, -1);
     }
     sampler_forget(r->choose);
     for (int64_t i = 0; i < r->n_prompt; i++) sampler_accept(r->choose, r->prompt[i]);
@@ -149,10 +123,10 @@ static wf_status decode(stream *out, double start, token_list *answer, wf_genera
         }
         result->n_generated++;
         if (answer) TRY(token_list_append(answer, token, err));
-        bool stopped, go_on;
-        TRY(send_token(out, token, &stopped, &go_on, err));
-        if (stopped || !go_on) {
-            result->finish = stopped ? WF_FINISH_STOP : WF_FINISH_CALLBACK;
+        bool go_on;
+        TRY(send_token(out, token, &go_on, err));
+        if (out->text.stopped || !go_on) {
+            result->finish = out->text.stopped ? WF_FINISH_STOP : WF_FINISH_CALLBACK;
             break;
         }
         if (r->n_max >= 0 && result->n_generated >= r->n_max) continue;
@@ -184,14 +158,13 @@ wf_status generate(const generate_request *request, token_list *answer, wf_gener
     wf_generation ignored;
     if (!result) result = &ignored;
     *result = (wf_generation){.finish = WF_FINISH_CALLBACK};
-    stream out = {.request = request};
+    stream out = {.request = request, .text = {.t = request->t, .stops = request->stops, .n_stops = request->n_stops}};
     bool go_on = true;
     double start = clock_seconds();
     wf_status status = prefill(&out, result, &go_on, err);
     result->prefill_seconds = clock_seconds() - start;
     if (status == WF_OK && go_on) status = decode_ahead(&out, start, answer, result, err);
     if (status == WF_OK) status = send_rest(&out, err);
-    buffer_free(&out.pending);
-    buffer_free(&out.text);
+    text_stream_free(&out.text);
     return status;
 }

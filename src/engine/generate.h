@@ -28,6 +28,11 @@ typedef struct generate_request {
 // (may be NULL). The end token and the last token drawn are not in the cache afterwards.
 wf_status generate(const generate_request *request, token_list *answer, wf_generation *result, wf_error *err);
 
+// Of welford.h's options: n_max as above, and the stops, of which there may be GENERATE_MAX_STOPS, as views of them.
+enum { GENERATE_MAX_STOPS = 64 };
+static inline int64_t generate_most(int64_t n_max) { return n_max == 0 ? -1 : n_max < 0 ? 0 : n_max; }
+wf_status generate_take_stops(const char *const *texts, size_t n, view stops[GENERATE_MAX_STOPS], wf_error *err);
+
 // What generate refuses of a prompt's length: none at all (WF_ERROR_USAGE), more than n_ctx (WF_ERROR_LIMIT).
 wf_status generate_check_prompt(int64_t n_prompt, int64_t n_ctx, wf_error *err);
 

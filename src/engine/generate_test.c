@@ -5,11 +5,8 @@
 #include <string.h>
 
 #include "engine/conversation.h"
-#include "engine/fake_model.h"
-#include "text/tokenizer/test_vocabulary.h"
+#include "engine/fake_vocabulary.h"
 #include "text/unicode/utf8.h"
-
-enum { BOS = 256, IM_START, IM_END, HE, N_TOKENS = FAKE_VOCAB - 1 }; // the model's vocabulary is padded by one
 
 static const char TEMPLATE[] =
     "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + "
@@ -20,31 +17,6 @@ static test_vocabulary vocabulary;
 static wf_model m;
 static session *s;
 static sampler *choose;
-
-static void open_tokenizer(void)
-{
-    char letters[256][2];
-    view texts[N_TOKENS];
-    int32_t types[N_TOKENS];
-    for (int i = 0; i < 256; i++) texts[i] = (view){letters[i], put_letter(i, letters[i])}, types[i] = 1;
-    texts[BOS] = VIEW_LITERAL("<|bos|>"), types[BOS] = 3;
-    texts[IM_START] = VIEW_LITERAL("<|im_start|>"), types[IM_START] = 3;
-    texts[IM_END] = VIEW_LITERAL("<|im_end|>"), types[IM_END] = 3;
-    texts[HE] = VIEW_LITERAL("he"), types[HE] = 1;
-    static const view merges[] = {{"h e", 3}};
-    vocabulary = (test_vocabulary){0};
-    add_text(&vocabulary, "tokenizer.ggml.model", "gpt2");
-    add_text(&vocabulary, "tokenizer.ggml.pre", "gpt-2");
-    add_texts(&vocabulary, "tokenizer.ggml.tokens", texts, N_TOKENS);
-    add_ints(&vocabulary, "tokenizer.ggml.token_type", types, N_TOKENS);
-    add_texts(&vocabulary, "tokenizer.ggml.merges", merges, 1);
-    add_int(&vocabulary, "tokenizer.ggml.bos_token_id", BOS);
-    add_int(&vocabulary, "tokenizer.ggml.eos_token_id", IM_END);
-    add_bool(&vocabulary, "tokenizer.ggml.add_bos_token", true);
-    wf_error err = {0};
-    if (open_vocabulary(&vocabulary, &fake.m.file, &err) != WF_OK || tokenizer_create(fake.m.file, &m.t, &err) != WF_OK)
-        fail_msg("%s", err.message);
-}
 
 // With the tokens of the fake model, as model_open makes it.
 static chat_template *create_template(const char *source)
@@ -62,7 +34,7 @@ static int set_up(void **state)
     (void)state;
     fake_model_create(&fake, 1);
     m = (wf_model){.pool = fake.pool, .compiled = &fake.m, .has_chat = true};
-    open_tokenizer();
+    m.t = fake_open_tokenizer(&fake, &vocabulary);
     static view specials[] = {{"<|bos|>", 7}, {"<|im_start|>", 12}, {"<|im_end|>", 10}};
     m.specials = specials;
     m.n_specials = 3;

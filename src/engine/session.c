@@ -14,7 +14,8 @@ wf_status session_create(const compiled_model *m, thread_pool *pool, int64_t n_c
     *out = NULL;
     session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(err, sizeof *s);
-    wf_status status = engine_create(m, pool, n_ctx, n_batch, &s->e, err);
+    const engine_options o = {.n_ctx = n_ctx, .n_batch = n_batch};
+    wf_status status = engine_create(m, pool, &o, &s->e, err);
     if (status == WF_OK) status = sequence_create(s->e, &s->q, err);
     if (status == WF_OK)
         *out = s;
@@ -76,6 +77,8 @@ int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n
 {
     return sequence_common_prefix(s->q, tokens, n);
 }
+
+int64_t session_match(session *s, const int32_t *tokens, int64_t n) { return sequence_match(s->q, tokens, n); }
 
 int64_t session_past(const session *s) { return sequence_past(s->q); }
 int64_t session_context(const session *s) { return engine_context(s->e); }

@@ -33,6 +33,8 @@ wf_status session_truncate(session *s, int64_t n_past, wf_error *err);
 
 // How many of `tokens` equal the start of the sequence.
 int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n);
+// Becomes the longest beginning of `tokens` that the cache holds (sequence_match); returns its length.
+int64_t session_match(session *s, const int32_t *tokens, int64_t n);
 
 // `observer` is called after every walk over the program; NULL: no more.
 void session_observe(session *s, execute_observer *observer, void *context);

@@ -70,21 +70,32 @@ static void sizes_are_checked_before(void **state)
 {
     (void)state;
     model_sizes sizes = {.n_vocab = 8, .n_ctx_train = 1 << 30, .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 16}};
-    int64_t n_ctx = 0;
+    engine_options o = {0};
     wf_error err = {0};
-    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
-    assert_int_equal(n_ctx, ENGINE_DEFAULT_CONTEXT);
-    n_ctx = sizes.n_ctx_train + 1;
-    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_USAGE);
-    n_ctx = 8;
-    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, -1, &err), WF_ERROR_USAGE);
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_OK);
+    assert_int_equal(o.n_ctx, ENGINE_DEFAULT_CONTEXT);
+    assert_int_equal(o.n_batch, ENGINE_DEFAULT_BATCH);
+    assert_int_equal(o.n_sequences, 1);
+    assert_int_equal(o.n_blocks, ENGINE_DEFAULT_CONTEXT / KV_BLOCK);
+    o = (engine_options){.n_blocks = 3, .n_sequences = 2};
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_OK);
+    assert_int_equal(o.n_ctx, 3 * KV_BLOCK);
+    o = (engine_options){.n_blocks = 3, .n_ctx = 3 * KV_BLOCK + 1};
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_ERROR_USAGE);
+    assert_string_equal(err.message, "a context of 193 tokens: the cache has 3 blocks of 64 tokens");
+    o = (engine_options){.n_sequences = -1};
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_ERROR_USAGE);
+    o = (engine_options){.n_ctx = sizes.n_ctx_train + 1};
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_ERROR_USAGE);
+    o = (engine_options){.n_ctx = 8, .n_batch = -1};
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_ERROR_USAGE);
     sizes.kv = (kv_layout){.n_layer = 1000, .n_kv_heads = 1000, .head_dim = 1000};
-    n_ctx = sizes.n_ctx_train; // 2^62 bytes
-    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_ERROR_MEMORY);
+    o = (engine_options){.n_ctx = sizes.n_ctx_train}; // 2^62 bytes
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_ERROR_MEMORY);
     assert_non_null(strstr(err.message, "a context of 1073741824 tokens needs 4329327034368000000 bytes of memory"));
-    n_ctx = 1;
+    o = (engine_options){.n_ctx = 1};
     sizes.kv = (kv_layout){.n_layer = 1, .n_kv_heads = 1, .head_dim = 1000};
-    assert_int_equal(engine_check_sizes(&sizes, &n_ctx, 0, &err), WF_OK);
+    assert_int_equal(engine_check_sizes(&sizes, &o, &err), WF_OK);
 }
 
 static void sizes_that_overflow_are_refused(void **state)
@@ -92,7 +103,7 @@ static void sizes_that_overflow_are_refused(void **state)
     (void)state;
     session *s;
     wf_error err = {0};
-    fake.areas[BASE_KV].bytes.c[DIM_CONTEXT] = INT64_MAX / 2;
+    fake.m.executable.program.kv = (kv_layout){KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, true};
     assert_int_equal(session_create(&fake.m, fake.pool, 0, 0, &s, &err), WF_ERROR_MEMORY);
     assert_null(s);
 }
@@ -202,7 +213,7 @@ static void reserving_is_free(void **state)
 {
     (void)state;
     fake.m.executable.program.n_ctx_train = 1 << 20;
-    fake.areas[BASE_KV].bytes.c[DIM_CONTEXT] = 1 << 16;
+    fake.m.executable.program.kv = (kv_layout){.n_layer = 512, .n_kv_heads = 1, .head_dim = 16, .f32 = true};
     session *s = create(1 << 20, 0);
     int32_t token = 7;
     assert_int_equal(session_eval(s, &token, 1, 0, NULL), WF_OK);

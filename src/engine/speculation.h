@@ -4,20 +4,18 @@
 //                                                                  │
 //     the next token, drawn from row 0, is the first guess? then row 1 is what follows it, at no cost; and so on
 //
-// Guesses come from prompt_lookup.h. A guess is right when it is the token that the sampler draws from the logits, so
-// that greedy and sampled answers are those without speculation; guesses that were wrong are truncated from the cache.
-//
-// How many guesses are evaluated follows from what an evaluation of 1, 2, .. rows was seen to take and how often guesses
-// of a kind were right: the number with the most tokens a second expected, none where none pays. What a guess would have
-// been worth is learnt without evaluating it too, from the token that did come.
+// Guesses and their number come from guesses.h. A guess is right when it is the token that the sampler draws from the
+// logits, so that greedy and sampled answers are those without speculation; guesses that were wrong are truncated from the
+// cache.
 #ifndef WELFORD_ENGINE_SPECULATION_H
 #define WELFORD_ENGINE_SPECULATION_H
 
+#include "engine/guesses.h"
 #include "engine/session.h"
 
 typedef struct speculation speculation;
 
-enum { SPECULATION_MAX = 31 }; // guesses of one evaluation
+enum { SPECULATION_MAX = GUESSES_MAX }; // guesses of one evaluation
 
 typedef struct speculation_counts {
     int64_t n_evaluations, n_guesses, n_right;

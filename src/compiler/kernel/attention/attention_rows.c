@@ -27,7 +27,7 @@ value attention_emit_key_block(const attention_emitter *e, value k0)
 {
     builder *b = e->b;
     int n = b->target.lanes;
-    value from = attention_key_block(e, k0), last = add_i(b, sub(b, e->n_positions, k0), -1);
+    value from = attention_keys(e, e->keys, k0), last = add_i(b, sub(b, e->n_positions, k0), -1);
     value end = min_s(b, add_i(b, last, 1), const_i(b, KEYS));
     loop positions, features;
     loop_begin(b, &positions, const_i(b, 0), end, n, 0, NULL);
