@@ -130,6 +130,8 @@ static wf_status fuse_elementwise(const runner *r, MlirOperation function, wf_er
 static wf_status lower(const runner *r, MlirOperation function, bool raise, program *out, wf_error *err)
 {
     TRY(bind_propagate(r->c, r->module, function, err));
+    // before its loops are written out
+    if (raise && !list_has(r->no_fuse, "store_rows")) TRY(runner_run_rule(r, rule_find("store_rows", 10), err));
     TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));
     if (raise) {
