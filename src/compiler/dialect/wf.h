@@ -129,7 +129,8 @@ MlirValue rope_store_write(op_builder *b, rope_store_op *store);
 // ---- rows (rows.c)
 
 typedef struct weight_op {
-    MlirStringRef name; // of the checkpoint's tensor
+    MlirStringRef name; // of the checkpoint's tensor; in a graph of what holds the values
+    bool transposed;    // the values lie there as [in, out]; of a graph
     op_result w;
 } weight_op;
 
