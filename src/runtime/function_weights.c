@@ -164,10 +164,17 @@ static bool key_of_file(const params_file *file, size_t header_bytes, char key[C
     return good;
 }
 
+// What was read of a file is in its key, or in the pack.
+static void release_file(const params_file *file)
+{
+    if (file->map.data) madvise((void *)file->map.data, file->map.bytes, MADV_DONTNEED);
+}
+
 static wf_status add_tensors(function_weights *w, const params_file *file, const safetensors *s, wf_error *err)
 {
     char key[CACHE_KEY_CHARS];
     if (!key_of_file(file, s->header_bytes, key)) return error_memory(err, 0);
+    release_file(file);
     for (size_t i = 0; i < s->n_tensors; i++) {
         const safetensors_tensor *t = &s->tensors[i];
         array_shape shape;
@@ -335,13 +342,6 @@ static bool copy_table(const program *p, program *table)
     return true;
 }
 
-// What was read of params files is in the pack now.
-static void release_files(const function_weights *w)
-{
-    for (size_t i = 0; i < w->n_files; i++)
-        if (w->files[i].map.data) madvise((void *)w->files[i].map.data, w->files[i].map.bytes, MADV_DONTNEED);
-}
-
 static void note_building(void *context, size_t done, size_t all)
 {
     (void)done;
@@ -367,7 +367,7 @@ static wf_status open_pack(function_weights *w, const program *p, const checkpoi
     if (has_id) cache_sweep();
     wf_status status = pack_open(list ? list : own, p, has_id ? &id : NULL, pool, note_building, w, &k->pack, err);
     checkpoint_close(own);
-    release_files(w);
+    for (size_t i = 0; i < w->n_files; i++) release_file(&w->files[i]);
     return status;
 }
 
