@@ -62,13 +62,13 @@ endforeach()
 # What ThreadSanitizer is for (label threads; make tsan-test builds and runs nothing else).
 if(TARGET welford_compiler)
     add_custom_target(thread_tests)
-    foreach(name base/threads runtime/execute session/concurrent session/api_function)
+    foreach(name base/threads runtime/execute engine/concurrent engine/api_function engine/api_engine)
         string(MAKE_C_IDENTIFIER "test_${name}" target)
         add_dependencies(thread_tests ${target})
         set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
     endforeach()
     add_dependencies(thread_tests welford_compiler)
-    set_property(TEST unit/session/concurrent unit/session/api_function APPEND PROPERTY ENVIRONMENT
+    set_property(TEST unit/engine/concurrent unit/engine/api_function APPEND PROPERTY ENVIRONMENT
         "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
 endif()
 

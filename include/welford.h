@@ -39,8 +39,8 @@
 // in `err` (may be NULL). A handle that could not be made is NULL.
 //
 // Threads: a model, and a function, owns the threads that compute, or shares a wf_pool with others, which takes one
-// computation at a time. Calls that evaluate on one model's sessions (wf_session_eval, wf_generate), or on one function,
-// must not overlap; everything that only reads a model may run at any time. Different models and functions may be
+// computation at a time. Calls that evaluate on one model's sessions (wf_session_eval, wf_generate) or engine
+// (wf_engine_step), or on one function, must not overlap; everything that only reads a model may run at any time. Different models and functions may be
 // opened and used at the same time, whether they share a pool or not.
 //
 // What options point to must outlive the handle that was opened with them.
@@ -264,10 +264,11 @@ uint64_t wf_sampler_seed(const wf_sampler *sampler); // the seed in use
 // ---- generation
 
 typedef enum wf_finish {
-    WF_FINISH_STOP,    // the model ended its answer
-    WF_FINISH_LENGTH,  // n_max tokens
-    WF_FINISH_CONTEXT, // the context is full
-    WF_FINISH_CALLBACK // the callback returned false
+    WF_FINISH_STOP,     // the model ended its answer
+    WF_FINISH_LENGTH,   // n_max tokens
+    WF_FINISH_CONTEXT,  // the context is full
+    WF_FINISH_CALLBACK, // the callback returned false, or the request was cancelled
+    WF_FINISH_ERROR     // of a request: something failed
 } wf_finish;
 
 typedef struct wf_generation {
@@ -280,6 +281,7 @@ typedef struct wf_generation {
     int64_t n_decoded;          // evaluations in decode_seconds: n_generated - 1, or n_generated after WF_FINISH_STOP
     double first_token_seconds; // from the call to the first token
     int64_t n_guesses, n_right; // of speculation: tokens evaluated on trial, and how many of them came
+    double queued_seconds;      // of a request: from its submission to where its prompt was begun
 } wf_generation;
 
 // Called with each new token's text: `bytes` bytes, whole characters only, hence at times none. Called with token -1
@@ -301,8 +303,106 @@ typedef struct wf_generate_options { // {0} is the default
 wf_status wf_generate(wf_session *session, wf_sampler *sampler, const int32_t *prompt, size_t n_prompt,
                       const wf_generate_options *options, wf_generation *result, wf_error *err);
 
-// "stop", "length", "context", "interrupted"
+// "stop", "length", "context", "interrupted", "error"
 const char *wf_finish_name(wf_finish finish);
+
+// ---- engines: any number of requests on one model, computed together
+
+// Every step takes a token of each answer that is being made, and as many tokens of waiting prompts as those who read the
+// answers hardly notice. Requests whose prompts begin alike compute what they have in common once, also one after the
+// other. What else is computed changes no bit of an answer: it follows from model, prompt, options and seed.
+typedef struct wf_engine wf_engine;
+typedef struct wf_request wf_request;
+
+typedef struct wf_engine_options { // {0} is the default
+    int64_t n_ctx;                 // tokens of a request, prompt and answer together; 0: as of wf_session_create
+    int64_t n_sequences;           // requests that are computed at the same time, others wait; 0: 16
+    int64_t n_batch;               // tokens of one step; 0: 512
+    size_t cache_bytes; // memory for keys and values, of one request at least; 0: what n_sequences requests of n_ctx
+                        // tokens take, but at most a quarter of all memory. Requests that find it full are put aside,
+                        // the newest first, and computed again later.
+    bool speculate;     // guess tokens from what a request's text says already (as wf_session_speculate)
+} wf_engine_options;
+
+// Loads the model. `options` may be NULL. Beside an engine, nothing else may evaluate on the model while it steps.
+wf_status wf_engine_create(wf_model *model, const wf_engine_options *options, wf_engine **engine, wf_error *err);
+// What that would refuse, before the model is loaded.
+wf_status wf_engine_check(const wf_model *model, const wf_engine_options *options, wf_error *err);
+// Stops it. Requests that are not finished end as if cancelled. Not from a callback.
+void wf_engine_free(wf_engine *engine);
+
+// Computes one step of what there is to do; *idle (may be NULL): nothing was. One call at a time, and none while the
+// engine's own thread runs. What fails, fails in the requests.
+wf_status wf_engine_step(wf_engine *engine, bool *idle, wf_error *err);
+// A thread that steps whenever there is something to do.
+wf_status wf_engine_start(wf_engine *engine, wf_error *err);
+void wf_engine_stop(
+    wf_engine *engine); // returns after the current step; requests stay where they are. Not from a callback.
+
+typedef struct wf_logprob {
+    int32_t token;
+    double logprob; // natural logarithm of its probability at temperature 1, before any filter
+} wf_logprob;
+
+enum { WF_MAX_TOP = 20 };
+
+typedef struct wf_piece {
+    int32_t token;    // -1: none
+    const char *text; // whole characters only, hence at times none
+    size_t bytes;
+    double logprob;        // of the token, where wf_request_options asks
+    const wf_logprob *top; // [n_top] the likeliest tokens in its place, in descending order
+    size_t n_top;
+    const wf_generation *finished; // of the last piece: how it ended, and what it took; NULL: more will come
+    const wf_error *error;         // of the last piece, after WF_FINISH_ERROR: what happened
+} wf_piece;
+
+// Called on the thread that steps, with each token and once at the end; it holds up all requests meanwhile. It may
+// submit, cancel and free requests, of which its own too. What the piece points to is gone when it returns. False ends the
+// request: one more call tells so.
+typedef bool wf_piece_callback(void *context, const wf_piece *piece);
+
+typedef struct wf_request_options { // {.prompt, .n_prompt}: the rest may be 0
+    const int32_t *prompt;          // [n_prompt] ids, copied, as are the stops
+    size_t n_prompt;
+    const wf_sampler_options *sampler; // NULL: wf_sampler_recommended
+    int64_t n_max;                     // n_max, stops, n_stops and ignore_end: as of wf_generate_options
+    const char *const *stops;
+    size_t n_stops;
+    bool ignore_end;
+    bool logprobs;
+    size_t n_top;                // of the likeliest tokens, at most WF_MAX_TOP
+    wf_piece_callback *callback; // may be NULL
+    void *context;
+} wf_request_options;
+
+// From any thread, at any time. WF_ERROR_LIMIT: the prompt does not fit into the context, now or ever; WF_ERROR_USAGE
+// names what makes no sense. An answer that fills the context ends with WF_FINISH_LENGTH. `request` may be NULL: then only
+// its callback tells what becomes of it.
+wf_status wf_engine_submit(wf_engine *engine, const wf_request_options *options, wf_request **request, wf_error *err);
+// From any thread: it ends with WF_FINISH_CALLBACK before the next step, unless it is finished.
+void wf_request_cancel(wf_request *request);
+// From any thread but in a callback: waits until it is finished, which needs somebody who steps. `result` may be NULL.
+// After WF_FINISH_ERROR the error is returned.
+wf_status wf_request_wait(wf_request *request, wf_generation *result, wf_error *err);
+// Cancels it. When this returns its callback is not running and will not be called again, but for the call that this is
+// called from. NULL is fine; before the engine is freed.
+void wf_request_free(wf_request *request);
+
+typedef struct wf_engine_counts {
+    int64_t n_waiting, n_running;    // requests now
+    int64_t n_finished, n_put_aside; // since the engine was made: requests; how often one was put aside
+    int64_t n_steps;
+    int64_t n_prompt, n_reused, n_generated; // tokens of prompts evaluated, of prompts found in the cache, of answers
+    int64_t n_guesses, n_right;              // of speculation
+    int64_t n_blocks, n_blocks_used,
+        n_blocks_kept;    // of the cache: all, those of running requests, those of finished ones
+    int64_t block_tokens; // that may be found again
+    double busy_seconds;  // that steps took
+} wf_engine_counts;
+
+wf_engine_counts wf_engine_count(const wf_engine *engine); // from any thread
+int64_t wf_engine_context(const wf_engine *engine);
 
 // ---- conversations: the messages so far, and the session that answers them
 

@@ -131,6 +131,12 @@ static int64_t skipped_bytes(const program_buffer *b, const execute_segment *seg
     return rows ? segment->first * b->bytes.c[DIM_TOKENS] : 0;
 }
 
+// What a kernel gets for an operand, in an area that begins at `base`: of the cache the table of blocks, which is `base`.
+static unsigned char *operand_at(const executor *e, const program_buffer *b, unsigned char *base)
+{
+    return e->exe->program.areas[b->area].kind == AREA_STATE ? base : base + affine_eval(&b->offset, e->dims);
+}
+
 static void resolve_segments(const executor *e, resolved *r)
 {
     const program_call *call = &e->exe->program.calls[r->first];
@@ -144,8 +150,8 @@ static void resolve_segments(const executor *e, resolved *r)
         r->ends[s] = r->n_tiles;
         for (uint32_t i = 0; i < call->n_buffers; i++) {
             const program_buffer *b = &call->buffers[i];
-            unsigned char *area = b->area == BASE_KV ? segment->kv : e->areas[b->area];
-            *buffers++ = area + affine_eval(&b->offset, e->dims) + skipped_bytes(b, segment);
+            unsigned char *base = b->area == BASE_KV ? (unsigned char *)(uintptr_t)segment->blocks : e->areas[b->area];
+            *buffers++ = operand_at(e, b, base) + skipped_bytes(b, segment);
         }
         for (uint32_t i = 0; i < call->n_sizes; i++) *sizes++ = affine_eval(&call->sizes[i], dims);
     }
@@ -158,7 +164,7 @@ static void resolve(const executor *e, resolved *r)
     for (uint32_t k = r->first; k < r->end; k++) {
         const program_call *call = &e->exe->program.calls[k];
         for (uint32_t i = 0; i < call->n_buffers; i++)
-            *buffers++ = e->areas[call->buffers[i].area] + affine_eval(&call->buffers[i].offset, e->dims);
+            *buffers++ = operand_at(e, &call->buffers[i], e->areas[call->buffers[i].area]);
         for (uint32_t i = 0; i < call->n_sizes; i++) *sizes++ = affine_eval(&call->sizes[i], e->dims);
     }
 }

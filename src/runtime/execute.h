@@ -12,8 +12,8 @@ typedef struct executor executor;
 wf_status executor_create(const executable *exe, thread_pool *pool, executor **e, wf_error *err);
 void executor_free(executor *e); // NULL is fine
 
-// Runs the program once. `areas`: where each of the program's areas lies, those of kind AREA_MATH and AREA_FAULT
-// excepted, which the executor brings. `dims` as program.h defines them, products included; dims[DIM_ONE] must be 1.
+// Runs the program once. `areas`: where each of the program's areas lies, or of kind AREA_STATE the table of its blocks;
+// those of kind AREA_MATH and AREA_FAULT are the executor's own. `dims` as program.h defines them, products included; dims[DIM_ONE] must be 1.
 // Calls without tiles are skipped. WF_ERROR_MEMORY: nothing was done. WF_ERROR_USAGE: a check of a kernel failed,
 // results are unspecified.
 wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t dims[DIM_COUNT], wf_error *err);
@@ -21,7 +21,7 @@ wf_status executor_run(executor *e, unsigned char *const *areas, const int64_t d
 // A segment: one sequence's rows of a batch, [first, first + n_tokens), and what it brings.
 typedef struct execute_segment {
     int64_t first, n_tokens, n_past;
-    unsigned char *kv; // its own BASE_KV
+    unsigned char *const *blocks; // its own BASE_KV: the table
 } execute_segment;
 
 // Runs a sequence program once for the tokens of several sequences. What looks at positions is called for each segment

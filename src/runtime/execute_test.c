@@ -53,15 +53,16 @@ static void note_call(void *const *buffers, const int64_t *dims, int64_t begin, 
     int64_t *out = buffers[0];
     out[0] = (int64_t)(uintptr_t)buffers[1];
     out[1] = (int64_t)(uintptr_t)buffers[2];
-    memcpy(out + 2, dims, PROGRAM_MAX_SIZES * sizeof *dims);
-    out[2 + PROGRAM_MAX_SIZES] = begin;
-    out[3 + PROGRAM_MAX_SIZES] = end;
+    out[2] = (int64_t)(uintptr_t)buffers[3];
+    memcpy(out + 3, dims, PROGRAM_MAX_SIZES * sizeof *dims);
+    out[3 + PROGRAM_MAX_SIZES] = begin;
+    out[4 + PROGRAM_MAX_SIZES] = end;
 }
 
 enum { MIX, ADD_SUM, COUNT_TILES, NOTE_THREAD, NOTE_CALL, N_KERNELS };
 static const char *const NAMES[N_KERNELS] = {"mix", "add_sum", "count_tiles", "note_thread", "note_call"};
 
-enum { MAX_CALLS = MIXES * 3, N_BUFFERS = 3 };
+enum { MAX_CALLS = MIXES * 3, N_BUFFERS = 4 };
 
 typedef struct machine {
     program_call calls[MAX_CALLS];
@@ -81,7 +82,8 @@ static machine *make_machine(void)
     memset(m, 0, sizeof *m);
     const kernel_fn kernels[N_KERNELS] = {mix, add_sum, count_tiles, note_thread, note_call};
     memcpy(m->kernels, kernels, sizeof kernels);
-    for (int i = 0; i < BASE_COUNT; i++) m->areas[i].kind = i == BASE_ARENA ? AREA_ARENA : AREA_STATE;
+    for (int i = 0; i < BASE_COUNT; i++)
+        m->areas[i].kind = i == BASE_ARENA ? AREA_ARENA : i == BASE_KV ? AREA_STATE : AREA_ARGUMENT;
     m->exe.program = (program){.name = "test",
                                .architecture = "test",
                                .n_dims = N_SEQUENCE_DIMS,
@@ -234,24 +236,27 @@ static void test_resolution(void **state)
 {
     (void)state;
     machine *m = make_machine();
-    static unsigned char kv[4096];
-    m->bases[BASE_KV] = kv;
+    static unsigned char rope[4096], *table[4];
+    m->bases[BASE_ROPE] = rope;
+    m->bases[BASE_KV] = (unsigned char *)table;
     program_call *call = add_call(m, NOTE_CALL, (affine){{[DIM_TOKENS] = 1, [DIM_PAST] = 1}}, 64);
-    call->n_buffers = 3;
+    call->n_buffers = 4;
     *buffer_at(call, 0) = (program_buffer){.area = BASE_ARENA, .written = true};
-    *buffer_at(call, 1) = (program_buffer){.area = BASE_KV, .offset = {{64, 2, 3, 5, 7}}};
+    *buffer_at(call, 1) = (program_buffer){.area = BASE_ROPE, .offset = {{64, 2, 3, 5, 7}}};
     *buffer_at(call, 2) = (program_buffer){.area = BASE_ARENA, .offset = {{[DIM_CONTEXT] = 4}}};
+    *buffer_at(call, 3) = (program_buffer){.area = BASE_KV, .offset = {{64, 2, 3, 5, 7}}}; // gets the table itself
     for (int i = 0; i < PROGRAM_MAX_SIZES; i++)
         add_size(call, (affine){{[DIM_ONE] = i, [DIM_TOKENS] = 10, [DIM_PAST] = -i}});
     const int64_t dims[DIM_COUNT] = {1, 30, 34, 1, 128}; // 64 positions: one tile
     run(m, 2, dims);
-    int64_t noted[4 + PROGRAM_MAX_SIZES];
+    int64_t noted[5 + PROGRAM_MAX_SIZES];
     memcpy(noted, m->memory, sizeof noted);
-    assert_true((uintptr_t)noted[0] == (uintptr_t)(kv + 64 + 60 + 102 + 5 + 896));
+    assert_true((uintptr_t)noted[0] == (uintptr_t)(rope + 64 + 60 + 102 + 5 + 896));
     assert_true((uintptr_t)noted[1] == (uintptr_t)(m->memory + 512));
-    for (int i = 0; i < PROGRAM_MAX_SIZES; i++) assert_int_equal(noted[2 + i], i + 300 - 34 * i);
-    assert_int_equal(noted[2 + PROGRAM_MAX_SIZES], 0);
-    assert_int_equal(noted[3 + PROGRAM_MAX_SIZES], 1);
+    assert_true((uintptr_t)noted[2] == (uintptr_t)table);
+    for (int i = 0; i < PROGRAM_MAX_SIZES; i++) assert_int_equal(noted[3 + i], i + 300 - 34 * i);
+    assert_int_equal(noted[3 + PROGRAM_MAX_SIZES], 0);
+    assert_int_equal(noted[4 + PROGRAM_MAX_SIZES], 1);
     free(m);
 }
 

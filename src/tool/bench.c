@@ -130,7 +130,8 @@ wf_status bench_open(const bench_options *options, const wf_model_options *how, 
 {
     if (options->trace_path) TRY(file_check_output(options->trace_path, err));
     TRY(compiled_model_open(options->path, how, m, err));
-    TRY(engine_check_sizes(&(*m)->sizes, &n_ctx, options->n_batch, err));
+    engine_options o = {.n_ctx = n_ctx, .n_batch = options->n_batch};
+    TRY(engine_check_sizes(&(*m)->sizes, &o, err));
     return compiled_model_load(*m, pool, err);
 }
 

@@ -2,8 +2,8 @@
 #ifndef WELFORD_TOOL_BENCH_H
 #define WELFORD_TOOL_BENCH_H
 
-#include "session/model.h"
-#include "session/session.h"
+#include "engine/model.h"
+#include "engine/session.h"
 #include "tool/model_options.h"
 #include "tool/trace.h"
 

@@ -1,7 +1,9 @@
 // welford bench --batch: decoding of several sequences at once, beside one alone and beside prefill.
 //
 // Within a repetition every width has its turn, so that a machine that becomes slower or faster meanwhile changes little in
-// the ratios, which are medians over the repetitions. A batch needs the head for every token, a prompt for its last alone:
+// the ratios, which are medians over the repetitions. Sequences share nothing of the cache.
+//
+// A batch needs the head for every token, a prompt for its last alone:
 // arithmetic a second is what can be compared between the two.
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +45,21 @@ static double walk_flops(const batch_bench *b, int64_t n_tokens, int64_t past, i
     return flops;
 }
 
-// All sequences to the depth: the first computes it, the others copy.
+// All sequences to the depth: the first computes it, the others get its state under other tokens, so that they share no
+// blocks of the cache.
+static wf_status share_out(batch_bench *b, unsigned char *state, wf_error *err)
+{
+    int32_t first = b->tokens[0];
+    wf_status status = WF_OK;
+    sequence_get_state(b->sequences[0], state);
+    for (int64_t i = 1; i < b->widest && b->depth && status == WF_OK; i++) {
+        b->tokens[0] = (int32_t)((first + i) % engine_vocabulary(b->e));
+        status = sequence_set_state(b->sequences[i], b->tokens, b->depth, state, err);
+    }
+    b->tokens[0] = first;
+    return status;
+}
+
 static wf_status fill(batch_bench *b, wf_error *err)
 {
     for (int64_t at = 0; at < b->depth;) {
@@ -51,8 +67,12 @@ static wf_status fill(batch_bench *b, wf_error *err)
         TRY(engine_step(b->e, &(step_part){b->sequences[0], b->tokens + at, n, n}, 1, err));
         at += n;
     }
-    for (int64_t i = 1; i < b->widest; i++) TRY(sequence_copy(b->sequences[i], b->sequences[0], b->depth, err));
-    return WF_OK;
+    size_t bytes = sequence_state_bytes(b->sequences[0], b->depth);
+    unsigned char *state = malloc(bytes ? bytes : 1);
+    if (!state) return error_memory(err, bytes);
+    wf_status status = share_out(b, state, err);
+    free(state);
+    return status;
 }
 
 // n_gen tokens of the first `width` sequences.
@@ -118,7 +138,8 @@ static wf_status allocate(batch_bench *b, wf_error *err)
 {
     int64_t longest = b->depth + b->n_gen > b->n_prompt ? b->depth + b->n_gen : b->n_prompt;
     size_t repeats = (size_t)b->options->repeats;
-    TRY(engine_create(b->m, b->pool, longest, longest, &b->e, err));
+    const engine_options sizes = {.n_ctx = longest, .n_batch = longest, .n_sequences = b->widest};
+    TRY(engine_create(b->m, b->pool, &sizes, &b->e, err));
     b->sequences = calloc((size_t)b->widest, sizeof *b->sequences);
     b->parts = calloc((size_t)b->widest, sizeof *b->parts);
     b->tokens = calloc((size_t)longest, sizeof *b->tokens);

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "engine/model.h"
 #include "format/file_kind.h"
 #include "runtime/bundle_make.h"
-#include "session/model.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 #include "tool/tool.h"

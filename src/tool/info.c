@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "engine/model.h"
 #include "format/checkpoint_open.h"
-#include "session/model.h"
 #include "tool/info_bundle.h"
 #include "tool/info_summary.h"
 #include "tool/info_value.h"

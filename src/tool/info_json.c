@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "session/model.h"
+#include "engine/model.h"
 #include "tool/info_bundle.h"
 #include "tool/info_summary.h"
 #include "tool/info_value.h"

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "engine/generate.h"
+#include "engine/model.h"
+#include "engine/session.h"
 #include "format/npy.h"
-#include "session/model.h"
-#include "session/generate.h"
-#include "session/session.h"
 #include "tool/model_options.h"
 #include "tool/model_path.h"
 #include "tool/token_ids.h"
@@ -111,9 +111,9 @@ static wf_status check_prompt(const wf_model *m, const logits_options *options, 
 {
     if (options->output) TRY(file_check_output(options->output, err));
     TRY(encode_prompt(m, prompt, options, ids, err));
-    int64_t n_ctx = (int64_t)ids->count;
-    TRY(generate_check_prompt(n_ctx, m->compiled->sizes.n_ctx_train, err));
-    return engine_check_sizes(&m->compiled->sizes, &n_ctx, largest_batch(options), err);
+    engine_options sizes = {.n_ctx = (int64_t)ids->count, .n_batch = largest_batch(options)};
+    TRY(generate_check_prompt(sizes.n_ctx, m->compiled->sizes.n_ctx_train, err));
+    return engine_check_sizes(&m->compiled->sizes, &sizes, err);
 }
 
 static wf_status evaluate(session *s, const logits_options *options, const token_list *ids, wf_error *err)

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 
 #include "base/file.h"
+#include "engine/api_function.h"
+#include "engine/api_session.h"
+#include "engine/model.h" // IWYU pragma: keep (wf_model)
 #include "format/json_read.h"
-#include "session/api_function.h"
-#include "session/api_session.h"
-#include "session/model.h" // IWYU pragma: keep (wf_model)
 #include "text/unicode/utf8.h"
 
 // In quotes; names of files may be no UTF-8.

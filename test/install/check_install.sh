@@ -47,6 +47,9 @@ export PKG_CONFIG_PATH
 "$cc" -std=c11 -Wall -Wextra -Werror $flags "$here/../../examples/hello.c" $(pkg-config --cflags --libs welford) \
     -o "$scratch/hello"
 # shellcheck disable=SC2046,SC2086
+"$cc" -std=c11 -Wall -Wextra -Werror $flags "$here/../../examples/questions.c" $(pkg-config --cflags --libs welford) \
+    -o "$scratch/questions"
+# shellcheck disable=SC2046,SC2086
 "$cc" -std=c11 -Wall -Wextra -Werror $flags "$here/../../examples/function.c" $(pkg-config --cflags --libs welford) \
     -o "$scratch/function"
 compile=

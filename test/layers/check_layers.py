@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # From low to high.
-LAYERS = ["base", "format", "runtime", "compiler", "text", "session", "hub", "tool"]
+LAYERS = ["base", "format", "runtime", "compiler", "text", "engine", "hub", "tool"]
 
 # The rooms inside a layer, from low to high; what lies in the layer's own folder is above them.
 ROOMS = {
@@ -23,11 +23,11 @@ ROOMS = {
 # What files of tool/ include besides welford.h, base/ and tool/, and what for.
 BELOW_THE_HEADER = {
     # debugging prints and measurements, which look inside
-    "bench.h": ("session/model.h session/session.h", "sessions on thread pools of their own"),
-    "info.c": ("format/checkpoint_open.h session/model.h", "what a file holds, also one that cannot be run"),
+    "bench.h": ("engine/model.h engine/session.h", "sessions on thread pools of their own"),
+    "info.c": ("format/checkpoint_open.h engine/model.h", "what a file holds, also one that cannot be run"),
     "info_bundle.c": ("runtime/program/executable.h", "the programs of a .wf file"),
     "info_bundle.h": ("format/bundle.h", "the programs of a .wf file"),
-    "info_json.c": ("session/model.h", "what a file holds"),
+    "info_json.c": ("engine/model.h", "what a file holds"),
     "info_summary.h": ("format/bundle.h format/checkpoint.h", "what a file holds"),
     "info_value.h": ("format/metadata.h", "what a file holds"),
     "opt.c": ("runtime/compiler.h", "graphs through passes"),
@@ -38,7 +38,7 @@ BELOW_THE_HEADER = {
     "token_ids.h": ("text/tokenizer/token_list.h", "tokens without a model"),
     "tokenize.c": ("format/checkpoint_open.h text/tokenizer/tokenizer.h", "tokens of a file that is not whole"),
     "tool.h": ("text/tokenizer/tokenizer.h", "warnings of a tokenizer without a model"),
-    "trace.c": ("format/json_read.h session/api_function.h session/api_session.h session/model.h text/unicode/utf8.h",
+    "trace.c": ("format/json_read.h engine/api_function.h engine/api_session.h engine/model.h text/unicode/utf8.h",
                 "what each thread did"),
     "trace.h": ("runtime/compiled_model.h runtime/execute.h", "what each thread did"),
     # the user's files and folders
@@ -50,8 +50,8 @@ BELOW_THE_HEADER = {
     "rm.c": ("hub/hub.h", "models by name"),
     "run.c": ("runtime/cache/cache_folder.h", "where the cache is, for a warning"),
     # what the header has no function for yet
-    "compile.c": ("format/file_kind.h runtime/bundle_make.h session/model.h", "making .wf files"),
-    "logits.c": ("format/npy.h session/generate.h session/model.h session/session.h", "texts of single tokens"),
+    "compile.c": ("format/file_kind.h runtime/bundle_make.h engine/model.h", "making .wf files"),
+    "logits.c": ("format/npy.h engine/generate.h engine/model.h engine/session.h", "texts of single tokens"),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -112,8 +112,8 @@ def self_test() -> None:
     """The check itself must see what it is for."""
     assert not problems("format/x.c", '#include "base/status.h"\n#include <stdio.h>\n')
     assert problems("base/x.c", '#include "format/gguf.h"\n')
-    assert problems("text/x.c", '  #  include "session/chat.h"\n')
-    assert problems("session/x.c", '#include "compiler/compile.h"\n')
+    assert problems("text/x.c", '  #  include "engine/chat.h"\n')
+    assert problems("engine/x.c", '#include "compiler/compile.h"\n')
     assert problems("runtime/x.c", "#include <llvm-c/Core.h>\n")
     assert not problems("compiler/x.c", "#include <llvm-c/Core.h>\n#include \"runtime/compiled_model.h\"\n")
     assert problems("compiler/dialect/x.c", '#include "compiler/fuse/pass.h"\n')
@@ -121,7 +121,7 @@ def self_test() -> None:
     assert not problems("runtime/pack/x_test.c", '#include "runtime/compiled_model.h"\n')
     assert not problems("compiler/fuse/x.c", '#include "compiler/dialect/definition/definition.h"\n')
     assert problems("tool/x.c", '#include "run.h"\n')
-    assert problems("tool/x.c", '#include "session/model.h"\n')
+    assert problems("tool/x.c", '#include "engine/model.h"\n')
     assert not problems("tool/x.c", '#include "base/status.h"\n#include "tool/tool.h"\n#include "welford.h"\n')
     assert not problems("tool/exec.c", '#include "format/npy.h"\n')
 

@@ -53,6 +53,7 @@ static wf_status call_split_attention(lowering *l, const attention_kernel *k, in
     if (!spans) c->tiles.a.c[DIM_PAST] = 1;
     call_writes(l, parts);
     call_size(l, affine_of(DIM_ONE, 1));
+    call_layer(l, layer);
 
     snprintf(label, sizeof label, "blk.%d.attention merge", (int)layer);
     c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_MERGE_KERNEL, k), label);
@@ -94,6 +95,7 @@ static wf_status call_attention_apart(lowering *l, const attention_kernel *k, in
         call_writes(l, step == VALUES ? y : scores);
         token_past_context(l);
         call_size(l, affine_of(DIM_ONE, 0));
+        call_layer(l, layer);
     }
     return WF_OK;
 }
@@ -125,6 +127,7 @@ static wf_status lower_over_cache(lowering *l, const attention_op *op)
     c->tiles = (program_count){.a = affine_of(DIM_TOKENS, 1), .divisor = tokens, .factor = k.n_kv_heads, .when = whole};
     call_writes(l, y.root);
     call_size(l, affine_of(DIM_ONE, 0));
+    call_layer(l, layer);
     return call_split_attention(l, &k, layer, q.root, y.root, split);
 }
 

@@ -268,6 +268,8 @@ bool is_small_float(MlirValue v); // f32, f16 or bf16
 
 // K (part 0) or V (part 1) of a layer in the cache.
 int lowering_cache_root(lowering *l, int64_t layer, int part);
+// As a size of the call: bytes from the beginning of a block of the cache to the layer's K.
+void call_layer(lowering *l, int64_t layer);
 
 // ---- place.c
 

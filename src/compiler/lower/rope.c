@@ -28,6 +28,12 @@ int lowering_cache_root(lowering *l, int64_t layer, int part)
                              affine_of(DIM_CONTEXT, half));
 }
 
+void call_layer(lowering *l, int64_t layer)
+{
+    const model_facts *f = l->o.facts;
+    call_size(l, affine_of(DIM_ONE, layer * KV_BLOCK * kv_bytes_per_position(f->n_kv_heads, f->head_dim, l->o.kv_f32)));
+}
+
 static affine stride_of(const tensor *x) { return affine_of(DIM_ONE, x->strides[0]); }
 
 wf_status lower_rope(lowering *l)
@@ -87,7 +93,7 @@ wf_status lower_rope_store(lowering *l)
     for (int i = 0; i < 2 && k.norm; i++) call_reads(l, gammas[i], 0);
     call_size(l, affine_of(DIM_TOKENS, 1));
     call_size(l, affine_of(DIM_PAST, 1));
-    call_size(l, affine_of(DIM_CONTEXT, 1));
+    call_layer(l, layer);
     for (int i = 0; i < 3; i++) call_size(l, stride_of(&x[i]));
     return lowering_add_tensor(l, op.rotated.value, &y);
 }
@@ -108,7 +114,7 @@ wf_status lower_kv_store(lowering *l, const attention_op *op)
     for (int part = 0; part < 2; part++) call_writes(l, lowering_cache_root(l, layer, part));
     call_size(l, affine_of(DIM_TOKENS, 1));
     call_size(l, affine_of(DIM_PAST, 1));
-    call_size(l, affine_of(DIM_CONTEXT, 1));
+    call_layer(l, layer);
     for (int i = 0; i < 2; i++) call_size(l, stride_of(&x[i]));
     return WF_OK;
 }

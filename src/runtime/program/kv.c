@@ -15,12 +15,14 @@ int64_t kv_position_bytes(const kv_layout *kv)
     return kv->n_layer * kv_bytes_per_position(kv->n_kv_heads, kv->head_dim, kv->f32);
 }
 
-int64_t kv_capacity(int64_t n_ctx) { return kv_round_up(n_ctx, KV_CONTEXT_STEP); }
+int64_t kv_capacity(int64_t n_ctx) { return kv_blocks(n_ctx) * KV_BLOCK; }
 
 bool kv_bytes(const kv_layout *kv, int64_t n_ctx, size_t *bytes)
 {
     return checked_mul((size_t)kv_position_bytes(kv), (size_t)kv_capacity(n_ctx), bytes);
 }
+
+bool kv_block_bytes(const kv_layout *kv, size_t *bytes) { return kv_bytes(kv, KV_BLOCK, bytes); }
 
 const char *kv_type_name(const kv_layout *kv) { return kv->f32 ? "f32" : "f16"; }
 
@@ -36,14 +38,30 @@ static size_t part_bytes(const kv_layout *kv, int64_t n)
 
 size_t kv_state_bytes(const kv_layout *kv, int64_t n) { return count_parts(kv) * part_bytes(kv, n); }
 
-void kv_copy_out(const kv_layout *kv, const unsigned char *cache, int64_t n_ctx, int64_t n, unsigned char *state)
+// Part i of block k in a state of n positions: where, and how many bytes.
+static size_t place_in_state(const kv_layout *kv, int64_t n, size_t i, int64_t k, size_t *bytes)
 {
-    size_t kept = part_bytes(kv, n), whole = part_bytes(kv, kv_capacity(n_ctx));
-    for (size_t i = 0; i < count_parts(kv); i++) memcpy(state + i * kept, cache + i * whole, kept);
+    size_t kept = part_bytes(kv, n), before = (size_t)k * part_bytes(kv, KV_BLOCK);
+    *bytes = part_bytes(kv, n - k * KV_BLOCK < KV_BLOCK ? n - k * KV_BLOCK : KV_BLOCK);
+    return i * kept + before;
 }
 
-void kv_copy_in(const kv_layout *kv, unsigned char *cache, int64_t n_ctx, int64_t n, const unsigned char *state)
+void kv_copy_out(const kv_layout *kv, unsigned char *const *table, int64_t n, unsigned char *state)
 {
-    size_t kept = part_bytes(kv, n), whole = part_bytes(kv, kv_capacity(n_ctx));
-    for (size_t i = 0; i < count_parts(kv); i++) memcpy(cache + i * whole, state + i * kept, kept);
+    size_t bytes, whole = part_bytes(kv, KV_BLOCK);
+    for (int64_t k = 0; k < kv_blocks(n); k++)
+        for (size_t i = 0; i < count_parts(kv); i++) {
+            unsigned char *to = state + place_in_state(kv, n, i, k, &bytes);
+            memcpy(to, table[k] + i * whole, bytes);
+        }
+}
+
+void kv_copy_in(const kv_layout *kv, unsigned char *const *table, int64_t n, const unsigned char *state)
+{
+    size_t bytes, whole = part_bytes(kv, KV_BLOCK);
+    for (int64_t k = 0; k < kv_blocks(n); k++)
+        for (size_t i = 0; i < count_parts(kv); i++) {
+            const unsigned char *from = state + place_in_state(kv, n, i, k, &bytes);
+            memcpy(table[k] + i * whole, from, bytes);
+        }
 }

@@ -1,8 +1,12 @@
-// The KV cache: of each layer keys, then values, of n_ctx positions (a multiple of 64), in f16 or f32.
+// The KV cache: blocks of 64 positions of all layers, in f16 or f32. A sequence has a table of its blocks, in order, so
+// that sequences which begin alike share the blocks of what they have in common.
 //
-//     K [n_kv_heads][n_ctx/16][row][16]    16 positions side by side: a vector holds one dimension of 16 (or 8) keys,
-//                                          so that scores need no sums across lanes
-//     V [n_kv_heads][n_ctx][row]           a vector holds 16 (or 8) dimensions of one value
+//     table [n_ctx/64 + 1]     addresses of blocks, those of the sequence's positions first; the others may be anything
+//     block [n_layer][K, V]
+//
+//     K [n_kv_heads][64/16][row][16]    16 positions side by side: a vector holds one dimension of 16 (or 8) keys, so
+//                                       that scores need no sums across lanes
+//     V [n_kv_heads][64][row]           a vector holds 16 (or 8) dimensions of one value
 //
 // A row is head_dim, rounded up to 16: whole vectors on every CPU. Positions that were never written may hold anything,
 // and so may what is left of a row behind head_dim.
@@ -16,9 +20,9 @@
 #include <stdint.h>
 
 enum {
-    KV_GROUP = 16,        // positions side by side in K
-    KV_ROW_STEP = 16,     // features that a row is a multiple of
-    KV_CONTEXT_STEP = 64, // positions that n_ctx is a multiple of
+    KV_GROUP = 16,    // positions side by side in K
+    KV_ROW_STEP = 16, // features that a row is a multiple of
+    KV_BLOCK = 64,    // positions of a block; n_ctx is a multiple of it
 };
 
 static inline int64_t kv_round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
@@ -31,8 +35,7 @@ static inline int64_t kv_element_bytes(bool f32) { return f32 ? 4 : 2; }
 // Bytes of one position in one part.
 static inline int64_t kv_row_bytes(int64_t head_dim, bool f32) { return kv_row(head_dim) * kv_element_bytes(f32); }
 
-// Bytes that one position takes in one layer, K and V together: a layer's cache is n_ctx times this, the first half K,
-// the second V.
+// Bytes that one position takes in one layer, K and V together.
 static inline int64_t kv_bytes_per_position(int64_t n_kv_heads, int64_t head_dim, bool f32)
 {
     return 2 * n_kv_heads * kv_row_bytes(head_dim, f32);
@@ -59,15 +62,21 @@ int64_t kv_position_bytes(const kv_layout *kv);
 // Positions that a cache has room for: n_ctx, rounded up.
 int64_t kv_capacity(int64_t n_ctx);
 
+// Blocks that n positions take.
+static inline int64_t kv_blocks(int64_t n) { return n / KV_BLOCK + (n % KV_BLOCK > 0); }
+
+// Bytes of a block; false on overflow.
+bool kv_block_bytes(const kv_layout *kv, size_t *bytes);
+
 // Bytes of the whole; false on overflow.
 bool kv_bytes(const kv_layout *kv, int64_t n_ctx, size_t *bytes);
 
 const char *kv_type_name(const kv_layout *kv); // "f16" or "f32"
 
 // The keys and values of the first n positions (whole groups of them: so many of every part), which are the same
-// whatever the cache's size. Reads or writes `state` [kv_state_bytes].
+// however they lie in blocks. Reads or writes `state` [kv_state_bytes].
 size_t kv_state_bytes(const kv_layout *kv, int64_t n);
-void kv_copy_out(const kv_layout *kv, const unsigned char *cache, int64_t n_ctx, int64_t n, unsigned char *state);
-void kv_copy_in(const kv_layout *kv, unsigned char *cache, int64_t n_ctx, int64_t n, const unsigned char *state);
+void kv_copy_out(const kv_layout *kv, unsigned char *const *table, int64_t n, unsigned char *state);
+void kv_copy_in(const kv_layout *kv, unsigned char *const *table, int64_t n, const unsigned char *state);
 
 #endif

@@ -40,29 +40,39 @@ static void test_limits(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(kv_layout_is_valid(&bad[i]));
 }
 
-// The byte of a cache: part, and place in it. What lies behind the positions of the state is not to be copied.
-static unsigned char byte_at(size_t part, size_t at) { return (unsigned char)(part * 31 + at % 251); }
+// The byte of a block: which block, part, and place in it. What lies behind the positions of the state is not to be copied.
+static unsigned char byte_at(size_t block, size_t part, size_t at)
+{
+    return (unsigned char)(block * 101 + part * 31 + at % 251);
+}
 
 static void test_states(void **state)
 {
     (void)state;
     const kv_layout kv = {.n_layer = 2, .n_kv_heads = 3, .head_dim = 20};
-    enum { FROM = 128, TO = 64, N = 33, PARTS = 12 };
-    size_t from_bytes = 0, to_bytes = 0, kept = 48 * 32 * 2;
-    assert_true(kv_bytes(&kv, FROM, &from_bytes) && kv_bytes(&kv, TO, &to_bytes));
-    unsigned char *from = malloc(from_bytes), *to = malloc(to_bytes), *saved = malloc(kv_state_bytes(&kv, N));
-    assert_true(from && to && saved);
-    for (size_t i = 0; i < from_bytes; i++) from[i] = byte_at(i / (from_bytes / PARTS), i % (from_bytes / PARTS));
-    memset(to, 0xee, to_bytes);
-    assert_int_equal(kv_state_bytes(&kv, N), PARTS * kept);
-    kv_copy_out(&kv, from, FROM, N, saved);
-    kv_copy_in(&kv, to, TO, N, saved);
-    for (size_t i = 0; i < to_bytes; i++) {
-        size_t part = i / (to_bytes / PARTS), at = i % (to_bytes / PARTS);
-        assert_int_equal(to[i], at < kept ? byte_at(part, at) : 0xee);
-    }
-    free(from);
-    free(to);
+    enum { BLOCKS = 3, N = 2 * KV_BLOCK + 17, PARTS = 12, ROW_BYTES = 64, PART_BYTES = KV_BLOCK * ROW_BYTES };
+    const size_t kept[BLOCKS] = {PART_BYTES, PART_BYTES, 32 * ROW_BYTES}; // of each part, whole groups
+    static unsigned char from[BLOCKS][PARTS * PART_BYTES], to[BLOCKS][PARTS * PART_BYTES];
+    unsigned char *from_table[] = {from[2], from[0], from[1]}, *to_table[] = {to[1], to[2], to[0]};
+    size_t bytes = 0;
+    assert_true(kv_block_bytes(&kv, &bytes));
+    assert_int_equal(bytes, sizeof from[0]);
+    assert_int_equal(kv_blocks(0), 0);
+    assert_int_equal(kv_blocks(N), BLOCKS);
+    for (size_t k = 0; k < BLOCKS; k++)
+        for (size_t i = 0; i < bytes; i++) from_table[k][i] = byte_at(k, i / PART_BYTES, i % PART_BYTES);
+    memset(to, 0xee, sizeof to);
+    assert_int_equal(kv_state_bytes(&kv, N), PARTS * (kept[0] + kept[1] + kept[2]));
+    unsigned char *saved = malloc(kv_state_bytes(&kv, N));
+    assert_non_null(saved);
+    kv_copy_out(&kv, from_table, N, saved);
+    assert_int_equal(saved[kept[0]], byte_at(1, 0, 0)); // the parts are whole: blocks follow each other in them
+    kv_copy_in(&kv, to_table, N, saved);
+    for (size_t k = 0; k < BLOCKS; k++)
+        for (size_t i = 0; i < bytes; i++) {
+            size_t at = i % PART_BYTES;
+            assert_int_equal(to_table[k][i], at < kept[k] ? byte_at(k, i / PART_BYTES, at) : 0xee);
+        }
     free(saved);
 }
 

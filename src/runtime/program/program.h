@@ -40,7 +40,7 @@ enum {
     DIM_TOKENS = 1, // n_tokens: tokens of this call
     DIM_PAST,       // n_past: tokens already in the cache
     DIM_OUTPUTS,    // n_outputs: tokens of this call whose logits are wanted
-    DIM_CONTEXT,    // n_ctx: capacity of the KV cache, a multiple of KV_CONTEXT_STEP
+    DIM_CONTEXT,    // n_ctx: capacity of the KV cache, a multiple of KV_BLOCK
     DIM_PAIRS,      // n_tokens * n_ctx: what holds a number for each token and position
     N_SEQUENCE_DIMS
 };
@@ -71,7 +71,7 @@ typedef enum area_kind {
     AREA_ARENA,     // values between calls of kernels; what it holds is lost when the program's call ends
     AREA_WEIGHTS,   // the pack: weights in their layouts, read-only
     AREA_CONSTANTS, // what the program brings itself, read-only
-    AREA_STATE,     // kept from call to call: the KV cache
+    AREA_STATE,     // kept from call to call: the KV cache. Calls reach it by a table of blocks (kv.h)
     AREA_TABLE,     // made by the engine, read-only: rotations
     AREA_ARGUMENT,  // read-only
     AREA_RESULT,    // written
@@ -90,7 +90,7 @@ typedef struct program_area {
 enum {
     BASE_ARENA,
     BASE_WEIGHTS,
-    BASE_KV,
+    BASE_KV,     // [n_layer][K, V] of n_ctx positions: what a call takes of it; a kernel gets the table
     BASE_ROPE,   // for each program_rope in order [n_ctx, n_dims] f32, a row = cos[n_dims/2], sin[n_dims/2]
     BASE_TOKENS, // [n_tokens] i32: the input
     BASE_ROWS,   // [n_outputs] i32: which of the call's tokens want logits

@@ -123,7 +123,7 @@ static bool only_in(const affine *a, unsigned dims) // a bit a dim
 
 static void corner_dims(int corner, int64_t n_ctx_max, int64_t dims[DIM_COUNT])
 {
-    int64_t n_ctx = corner & 1 ? n_ctx_max : KV_CONTEXT_STEP, n_tokens = corner & 2 ? n_ctx : 1;
+    int64_t n_ctx = corner & 1 ? n_ctx_max : KV_BLOCK, n_tokens = corner & 2 ? n_ctx : 1;
     program_dims(n_tokens, corner & 4 ? n_ctx - n_tokens : 0, corner & 8 ? n_tokens : 0, n_ctx, dims);
 }
 

@@ -373,7 +373,8 @@ static bool define_attention_nd(writer *w)
     for (int i = 0; i < 4; i++) {
         type_name e = i < n_in ? type_name_of(element_type_of(operand_of(w, i))) : t;
         snprintf(dims[i], sizeof dims[i], "%" PRId64 "x%" PRId64 "x%" PRId64 "x", batch, sizes[i][0], sizes[i][1]);
-        snprintf(types[i], sizeof types[i], "tensor<%s%s>", dims[i], e.s);
+        snprintf(types[i], sizeof types[i], "tensor<%" PRId64 "x%" PRId64 "x%" PRId64 "x%s>", batch, sizes[i][0],
+                 sizes[i][1], e.s);
         if (i < n_in) write_operand(w, operand_of(w, i), names[i], dims[i]);
     }
     char scores[128];

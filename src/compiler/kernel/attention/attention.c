@@ -184,8 +184,8 @@ static void emit_blocks(const attention_emitter *e, value from, value to)
     emit_start(e);
     loop_begin(b, &blocks, from, to, KEYS, 0, NULL);
     value after = add_i(b, blocks.iv, KEYS), is_last = cmp_i(b, CMP_GE, after, e->to);
-    value next = select_(b, is_last, e->next_keys, attention_block(e, e->keys, after));
-    attention_emit_scores(e, blocks.iv, attention_block(e, e->values, blocks.iv));
+    value next = select_(b, is_last, e->next_keys, attention_keys(e, e->keys, after));
+    attention_emit_scores(e, blocks.iv, attention_values(e, blocks.iv));
     emit_softmax(e);
     attention_emit_outputs(e, blocks.iv, next);
     loop_end(b, &blocks, NULL);

@@ -35,8 +35,10 @@
 #include "compiler/kernel/kernels.h"
 #include "runtime/program/kv.h"
 
-// attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V of the layer, 3 y, f32 as q or rows of q8.
-// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 split. Positions from n_past + n_tokens on may hold anything, even NaN.
+// attention: operands 0 q f32 [n_tokens, n_heads*head_dim], 1 K, 2 V, 3 y, f32 as q or rows of q8. Over the cache, which
+// is where `span` is set, both K and V are the sequence's table of blocks.
+// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 split, over the cache 4 bytes from a block's beginning to the layer's K.
+// Positions from n_past + n_tokens on may hold anything, even NaN.
 // With a split of 0 a tile sees all positions. Else it sees one span, and operand 3 is parts [n_spans, n_tokens,
 // n_heads] of attention_part_bytes each, counted from the first span that some token sees.
 // Batched: q, K, V and y are n_sequences of those, one behind the other; size 4 n_sequences.
@@ -51,9 +53,10 @@ typedef struct attention_kernel {
     int64_t head_dim;
     double scale;
     bool kv_f32;
-    bool out_q8;      // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
-    int64_t window;   // a token sees so many positions, itself included; 0: all
-    int64_t span;     // positions that are summed before they are joined with others, a multiple of 64; 0: all
+    bool out_q8;    // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
+    int64_t window; // a token sees so many positions, itself included; 0: all
+    int64_t span;   // over the cache: positions that are summed before they are joined with others, a multiple of 64;
+    // 0: all, of K and V that are given whole: [n_kv_heads][n_ctx/16][row][16] and [n_kv_heads][n_ctx][row]
     double softcap;   // scores become softcap * tanh(score / softcap); 0: they stay
     bool full;        // a token sees all n_past + n_tokens positions (n_past may be negative); without window
     bool mask;        // is added to the scores

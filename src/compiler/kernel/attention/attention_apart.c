@@ -47,7 +47,7 @@ static void build_scores(builder *b, const void *params, const char *name)
     attention_emit_queries(&e, operand(b, 0));
     loop_begin(b, &blocks, e.from, e.to, KEYS, 0, NULL);
     e.s = scores_block(&e, scores, blocks.iv);
-    attention_emit_scores(&e, blocks.iv, attention_block(&e, e.keys, add_i(b, blocks.iv, KEYS)));
+    attention_emit_scores(&e, blocks.iv, attention_keys(&e, e.keys, add_i(b, blocks.iv, KEYS)));
     loop_end(b, &blocks, NULL);
     loop_end(b, &tiles, NULL);
     kernel_end(b);
@@ -119,7 +119,7 @@ static void build_values(builder *b, const void *params, const char *name)
     attention_emit_zero_outputs(&e, e.o);
     loop_begin(b, &blocks, e.from, e.to, KEYS, 0, NULL);
     e.s = scores_block(&e, operand(b, 0), blocks.iv);
-    attention_emit_outputs(&e, blocks.iv, attention_block(&e, e.values, add_i(b, blocks.iv, KEYS)));
+    attention_emit_outputs(&e, blocks.iv, attention_values(&e, add_i(b, blocks.iv, KEYS)));
     loop_end(b, &blocks, NULL);
     attention_emit_store(&e, attention_row(&e, operand(b, 2), e.first_row, attention_output_bytes(k)));
     loop_end(b, &tiles, NULL);

@@ -30,25 +30,28 @@ typedef struct bench {
     const attention_kernel *k;
     kernel_fn kernels[N_KERNELS];
     thread_pool *pool;
-    unsigned char *kv; // [n_layers][2] halves
-    size_t half;       // bytes of K, or of V, of a layer
+    unsigned char *kv; // [DEPTH / KV_BLOCK] blocks of [n_layers][2] halves
+    size_t half;       // bytes of K, or of V, of a layer and block
+    unsigned char *table[DEPTH / KV_BLOCK + 1];
     int64_t n_layers;
     float *q, *y;
     unsigned char *parts;
-    int64_t dims[4];
+    int64_t dims[5];
     int64_t n_spans;
     double *ended; // [2][n_layers] when attention and reading were finished
     double *spent; // [2][n_layers][ROUNDS] seconds of each
 } bench;
 
+static size_t layer_of_all(const bench *s) { return DEPTH / KV_BLOCK * 2 * s->half; } // bytes of a layer in all blocks
+
 // `ended` (may be NULL) gets the time at which the last tile was finished.
-static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void *const *buffers, int64_t n,
-                     int64_t at_once, double *ended)
+static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void *const *buffers, const int64_t *dims,
+                     int64_t n, int64_t at_once, double *ended)
 {
     for (;;) {
         tile_range t = work_take(s->pool, call, thread, n, at_once);
         if (t.begin == t.end) break;
-        f(buffers, s->dims, t.begin, t.end);
+        f(buffers, dims, t.begin, t.end);
         if (work_finish(s->pool, call, t.end - t.begin, n) && ended) *ended = clock_seconds();
     }
     work_wait(s->pool, call, n);
@@ -57,17 +60,19 @@ static void run_work(const bench *s, size_t call, int thread, kernel_fn f, void 
 static void run_layers(void *context, int thread)
 {
     const bench *s = context;
-    int64_t n_spans = s->n_spans * s->k->n_kv_heads, n_read = (int64_t)(2 * s->half / CEILING_READ_BYTES);
+    size_t layer_bytes = layer_of_all(s);
+    int64_t n_spans = s->n_spans * s->k->n_kv_heads, n_read = (int64_t)(layer_bytes / CEILING_READ_BYTES);
+    void *table = (void *)(uintptr_t)s->table;
     size_t call = 0;
     for (int64_t layer = 0; layer < s->n_layers; layer++, call += 2) {
-        unsigned char *keys = s->kv + 2 * (size_t)layer * s->half;
-        void *buffers[] = {s->q, keys, keys + s->half, s->parts}, *merged[] = {s->parts, s->y};
-        run_work(s, call, thread, s->kernels[ATTENTION], buffers, n_spans, 1, NULL);
-        run_work(s, call + 1, thread, s->kernels[MERGE], merged, s->k->n_kv_heads, 1, &s->ended[layer]);
+        void *buffers[] = {s->q, table, table, s->parts}, *merged[] = {s->parts, s->y};
+        int64_t dims[] = {s->dims[0], s->dims[1], s->dims[2], s->dims[3], 2 * layer * (int64_t)s->half};
+        run_work(s, call, thread, s->kernels[ATTENTION], buffers, dims, n_spans, 1, NULL);
+        run_work(s, call + 1, thread, s->kernels[MERGE], merged, dims, s->k->n_kv_heads, 1, &s->ended[layer]);
     }
     for (int64_t layer = 0; layer < s->n_layers; layer++, call++) {
-        void *buffers[] = {s->y + 256 * thread, s->kv + 2 * (size_t)layer * s->half};
-        run_work(s, call, thread, s->kernels[READ], buffers, n_read, READ_TILES, &s->ended[s->n_layers + layer]);
+        void *buffers[] = {s->y + 256 * thread, s->kv + (size_t)layer * layer_bytes};
+        run_work(s, call, thread, s->kernels[READ], buffers, NULL, n_read, READ_TILES, &s->ended[s->n_layers + layer]);
     }
 }
 
@@ -119,7 +124,7 @@ static void fill(bench *s)
     rng r = {1};
     int64_t n = PREFILL * s->k->n_heads * s->k->head_dim, step = s->k->kv_f32 ? 4 : 2;
     for (int64_t i = 0; i < n; i++) s->q[i] = random_normal(&r);
-    size_t layer = 2 * s->half;
+    size_t layer = layer_of_all(s);
     for (size_t i = 0; i < layer; i += (size_t)step) {
         float x = (float)(int32_t)random_bits(&r) * 0x1p-31f;
         uint16_t f16 = half_from_float(x);
@@ -131,10 +136,10 @@ static void fill(bench *s)
 static void measure(bench *s, const kernel_target *target)
 {
     const attention_kernel *k = s->k;
-    void *buffers[] = {s->q, s->kv, s->kv + s->half, s->y}, *peak_buffer[] = {s->y};
+    void *table = (void *)(uintptr_t)s->table, *buffers[] = {s->q, table, table, s->y}, *peak_buffer[] = {s->y};
     double peak_s = time_call(s->kernels[PEAK], peak_buffer, NULL, PEAK_TILES),
            peak = (double)PEAK_TILES * ceiling_tile_flops(CEILING_FMA, target) / peak_s / 1e9;
-    int64_t prefill[] = {PREFILL, 0, DEPTH, 0}, tile_tokens = attention_tiles_for(k, target).tokens;
+    int64_t prefill[] = {PREFILL, 0, DEPTH, 0, 0}, tile_tokens = attention_tiles_for(k, target).tokens;
     double prefill_s =
         time_call(s->kernels[ATTENTION], buffers, prefill, k->n_kv_heads * ((PREFILL + tile_tokens - 1) / tile_tokens));
     double gflops = 4.0 * (double)(k->n_heads * k->head_dim) * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;
@@ -157,8 +162,8 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
     wf_error err = {0};
     // the cache ends with the position of the token, so that reading all of it is reading what attention reads
     bench s = {.k = k, .pool = pool, .dims = {1, DEPTH - 1, DEPTH, 1}, .n_spans = DEPTH / ATTENTION_SPAN};
-    s.half = (size_t)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
-    s.n_layers = MEMORY_BYTES / (int64_t)(2 * s.half);
+    s.half = (size_t)(KV_BLOCK * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
+    s.n_layers = MEMORY_BYTES / (int64_t)layer_of_all(&s);
     size_t rows = (size_t)(PREFILL * k->n_heads * k->head_dim) * 4;
     if (compile(&h, cpu, &s, &err) != WF_OK) {
         fprintf(stderr, "%s: %s\n", cpu, err.message);
@@ -167,7 +172,8 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
     }
     s.q = filled_memory(rows, 0);
     s.y = filled_memory(rows + 1024, 0);
-    s.kv = filled_memory((size_t)s.n_layers * 2 * s.half, 0);
+    s.kv = filled_memory((size_t)s.n_layers * layer_of_all(&s), 0);
+    for (int i = 0; i < DEPTH / KV_BLOCK; i++) s.table[i] = s.kv + (size_t)i * (size_t)s.n_layers * 2 * s.half;
     s.parts = filled_memory((size_t)(s.n_spans * k->n_heads * attention_part_bytes(k->head_dim)), 0);
     s.ended = filled_memory(2 * (size_t)s.n_layers * sizeof(double), 0);
     s.spent = filled_memory(2 * (size_t)s.n_layers * ROUNDS * sizeof(double), 0);

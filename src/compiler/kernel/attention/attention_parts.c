@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "compiler/kernel/cache.h"
 #include "compiler/kernel/math.h"
 #include "compiler/kernel/rows/q8.h"
 #include "runtime/program/kv.h"
@@ -109,7 +110,8 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->n_blocks = div_i(b, add_i(b, e->all_tokens, e->tile_tokens - 1), e->tile_tokens);
     e->first_span = div_u(b, first_seen(e, e->past), e->span);
     e->n_spans = sub(b, add_i(b, div_u(b, add_i(b, e->n_positions, -1), e->span), 1), e->first_span);
-    e->head_bytes = mul_i(b, e->n_ctx, kv_row_bytes(k->head_dim, k->kv_f32));
+    int64_t row_bytes = kv_row_bytes(k->head_dim, k->kv_f32);
+    e->head_bytes = k->span ? const_i(b, KV_BLOCK * row_bytes) : mul_i(b, e->n_ctx, row_bytes);
 }
 
 value attention_count_tiles(const attention_emitter *e)
@@ -118,21 +120,32 @@ value attention_count_tiles(const attention_emitter *e)
     return e->n_sequences.ptr ? mul(e->b, n, e->n_sequences) : n;
 }
 
+// The block of positions at k0, in a head's part of the cache or of the keys (or values) that are given.
+static value block_at(const attention_emitter *e, value cache, value head, value k0)
+{
+    builder *b = e->b;
+    if (e->k->span) return at(b, cache_block(b, cache, k0), head, 0);
+    return attention_row(e, at(b, cache, head, 0), k0, e->row * e->element);
+}
+
+value attention_keys(const attention_emitter *e, value head, value k0) { return block_at(e, e->k_cache, head, k0); }
+
+value attention_values(const attention_emitter *e, value k0) { return block_at(e, e->v_cache, e->values, k0); }
+
 // The positions that a tile sees: what its tokens see of its span; and which keys the next tile begins with, so that a
 // thread that goes through a head's spans, and on to the next head, reads one stream of keys and one of values.
 static void choose_span(attention_emitter *e)
 {
     builder *b = e->b;
-    int64_t row_bytes = e->row * e->element;
     value begin = mul(b, add(b, e->first_span, e->nth), e->span), end = add(b, begin, e->span);
     value seen = and_i(b, first_seen(e, e->position), -KEYS);
     e->from = max_s(b, seen, begin);
     e->to = min_s(b, e->k->full ? e->n_positions : add(b, e->position, e->n_tokens), end);
     if (!e->keys.ptr) return;
     value is_last = cmp_i(b, CMP_EQ, add_i(b, e->head, 1), const_i(b, e->k->n_kv_heads));
-    value of_head = select_(b, is_last, e->keys, at(b, e->keys, e->head_bytes, 0));
+    value of_head = select_(b, is_last, e->keys, add(b, e->keys, e->head_bytes));
     value goes_on = cmp_i(b, CMP_LT, add_i(b, e->nth, 1), e->n_spans);
-    e->next_keys = at(b, select_(b, goes_on, e->keys, of_head), mul_i(b, select_(b, goes_on, end, seen), row_bytes), 0);
+    e->next_keys = attention_keys(e, select_(b, goes_on, e->keys, of_head), select_(b, goes_on, end, seen));
 }
 
 void attention_tile_begin(attention_emitter *e, value tile)
@@ -154,8 +167,10 @@ void attention_tile_begin(attention_emitter *e, value tile)
     e->n_rows = mul_i(b, e->n_tokens, e->group);
     e->position = add(b, e->past, e->first);
     value head_offset = mul(b, cache_head, e->head_bytes);
-    if (e->k_cache.ptr) e->keys = at(b, e->k_cache, head_offset, 0);
-    if (e->v_cache.ptr) e->values = at(b, e->v_cache, head_offset, 0);
+    bool reads = e->k_cache.ptr || e->v_cache.ptr;
+    if (reads && e->k->span) head_offset = add(b, head_offset, dim(b, 4));
+    if (e->k_cache.ptr) e->keys = head_offset;
+    if (e->v_cache.ptr) e->values = e->k->span ? add(b, head_offset, mul_i(b, e->head_bytes, n_heads)) : head_offset;
     choose_span(e);
 }
 
@@ -354,14 +369,9 @@ static void emit_hidden_where_needed(const attention_emitter *e, value k0)
     if_end(b, &br, NULL);
 }
 
-value attention_block(const attention_emitter *e, value part, value k0)
-{
-    return attention_row(e, part, k0, e->row * e->element);
-}
-
 void attention_emit_scores(const attention_emitter *e, value k0, value next)
 {
-    emit_either(e, emit_products, attention_block(e, e->keys, k0), next, k0);
+    emit_either(e, emit_products, attention_keys(e, e->keys, k0), next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
     if (e->k->mask) emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);
@@ -369,7 +379,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next)
 
 void attention_emit_outputs(const attention_emitter *e, value k0, value next)
 {
-    emit_either(e, emit_outputs, attention_block(e, e->values, k0), next, k0);
+    emit_either(e, emit_outputs, attention_values(e, k0), next, k0);
 }
 
 // ---- the rows of a tile, in and out

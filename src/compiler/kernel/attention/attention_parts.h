@@ -9,7 +9,7 @@
 
 #include "compiler/kernel/attention/attention.h"
 
-enum { ATTENTION_KEYS = 64 }; // positions of a block
+enum { ATTENTION_KEYS = KV_BLOCK }; // positions of a block
 
 typedef struct attention_emitter {
     builder *b;
@@ -21,7 +21,7 @@ typedef struct attention_emitter {
     value q, s, o, m, l, c;             // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
     value joined_o, joined_m, joined_l; // O, M, L of all spans so far; L of a row is one number
     // of the call
-    value k_cache, v_cache; // null: not read
+    value k_cache, v_cache; // tables of blocks of the cache, or K and V; null: not read
     value mask, sink;       // null: none
     value all_tokens, past, n_ctx;
     value span;                // positions of a tile: those of a span where the call is split, else all
@@ -29,14 +29,14 @@ typedef struct attention_emitter {
     value n_blocks;            // of tokens
     value first_span, n_spans; // that its tokens see some of
     value n_sequences;         // null: one
-    value head_bytes;          // of a head's keys, or values
+    value head_bytes;          // of a head's keys, or values; over the cache those of a block
     value mask_strides[3];     // elements between its sequences, heads, tokens
     // of the tile
     value sequence, head, nth; // sequence null: the only one; nth: of its span, counted from the first
     value first, n_tokens;     // tokens
     value first_row;           // the first token, counted over all sequences
     value n_rows;
-    value keys, values; // the key head's parts of the cache
+    value keys, values; // bytes from k_cache and v_cache, or from a block's beginning, to the key head's part
     value position;     // of the first token
     value from, to;     // positions that it sees, `from` a multiple of ATTENTION_KEYS
     value next_keys;    // of the first block of the next tile
@@ -73,7 +73,10 @@ double attention_unit(const attention_kernel *k);
 
 // Q = queries, scaled so that Q K^T gives scores (or, under a soft cap, scores / cap).
 void attention_emit_queries(const attention_emitter *e, value q);
-value attention_block(const attention_emitter *e, value part, value k0); // of e->keys or e->values
+// The block of positions from k0 on, a multiple of ATTENTION_KEYS: of the keys of a head, `head` being as e->keys is,
+// and of the tile's values.
+value attention_keys(const attention_emitter *e, value head, value k0);
+value attention_values(const attention_emitter *e, value k0);
 // Q K^T into S for the block of positions from k0 on, soft cap, mask, -inf for what a row does not see. `next` is the
 // part of the cache that is read after this one, as large.
 void attention_emit_scores(const attention_emitter *e, value k0, value next);

@@ -1,4 +1,4 @@
-// Attention against float64 on the same cache: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
+// Attention against float64 on the same cache, whose blocks lie anywhere: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
 // soft caps; NaN wherever nothing was written; any division into tiles or calls, split at spans and merged or not, gives
 // the same bytes. All of it again by the three kernels that compute it unfused (attention_apart.h), which must also be
 // within 1e-5 of the fused.
@@ -21,7 +21,7 @@
 #include "compiler/kernel/testing.h"
 #include "runtime/program/kv.h"
 
-enum { CONTEXT = 320 };
+enum { CONTEXT = 320, N_LAYERS = 2, LAYER = 1 };
 enum { WHOLE, MERGE, SCORES, SOFTMAX, VALUES, N_FUNCTIONS };
 
 static const kernel_kind *const KINDS[N_FUNCTIONS] = {
@@ -35,16 +35,17 @@ typedef struct call {
     const kernel_fn *functions;
     kernel_target target;
     int64_t n_tokens, n_past;
-    float *q;           // [n_tokens, n_heads * head_dim]
-    float *keys, *vals; // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
-    unsigned char *k_cache, *v_cache;
+    float *q;                                  // [n_tokens, n_heads * head_dim]
+    float *keys, *vals;                        // [n_kv_heads, n_past + n_tokens, head_dim], as the cache rounds them
+    unsigned char *blocks[CONTEXT / KV_BLOCK]; // in the order of their places, of N_LAYERS layers
+    unsigned char *table[CONTEXT / KV_BLOCK + 1];
 } call;
 
 static int64_t positions(const call *c) { return c->n_past + c->n_tokens; }
 
-static size_t cache_bytes(const call *c)
+static int64_t layer_bytes(const call *c)
 {
-    return (size_t)(CONTEXT * kv_bytes_per_position(c->k.n_kv_heads, c->k.head_dim, c->k.kv_f32) / 2);
+    return KV_BLOCK * kv_bytes_per_position(c->k.n_kv_heads, c->k.head_dim, c->k.kv_f32);
 }
 
 // Puts a value into the cache; returns what the cache holds.
@@ -69,16 +70,19 @@ static call make_call(const attention_kernel *k, const kernel_fn *functions, con
     c.keys = malloc((size_t)n_kv * 4);
     c.vals = malloc((size_t)n_kv * 4);
     assert_true(c.keys && c.vals);
-    c.k_cache = filled_memory(cache_bytes(&c), 0xff);
-    c.v_cache = filled_memory(cache_bytes(&c), 0xff);
+    for (int i = 0; i < CONTEXT / KV_BLOCK; i++) {
+        c.blocks[i] = filled_memory((size_t)(N_LAYERS * layer_bytes(&c)), 0xff);
+        if (i < (n + KV_BLOCK - 1) / KV_BLOCK) c.table[i] = c.blocks[i]; // no more than there are positions
+    }
     for (int64_t i = 0; i < n_q; i++) c.q[i] = sharpness * random_normal(r);
     for (int64_t h = 0; h < k->n_kv_heads; h++)
         for (int64_t p = 0; p < n; p++)
             for (int64_t d = 0; d < dims; d++) {
-                int64_t row = kv_row(dims), i = (h * n + p) * dims + d, head = h * CONTEXT * row;
-                int64_t k_at = head + (p / KV_GROUP * row + d) * KV_GROUP + p % KV_GROUP;
-                c.keys[i] = put(&c, c.k_cache, k_at, random_normal(r));
-                c.vals[i] = put(&c, c.v_cache, head + p * row + d, random_normal(r));
+                int64_t row = kv_row(dims), i = (h * n + p) * dims + d, head = h * KV_BLOCK * row, at = p % KV_BLOCK;
+                int64_t k_at = head + (at / KV_GROUP * row + d) * KV_GROUP + at % KV_GROUP;
+                unsigned char *keys = c.table[p / KV_BLOCK] + LAYER * layer_bytes(&c);
+                c.keys[i] = put(&c, keys, k_at, random_normal(r));
+                c.vals[i] = put(&c, keys + layer_bytes(&c) / 2, head + at * row + d, random_normal(r));
             }
     return c;
 }
@@ -88,8 +92,7 @@ static void free_call(call *c)
     free(c->q);
     free(c->keys);
     free(c->vals);
-    free(c->k_cache);
-    free(c->v_cache);
+    for (int i = 0; i < CONTEXT / KV_BLOCK; i++) free(c->blocks[i]);
 }
 
 static int64_t row_bytes(const call *c)
@@ -106,8 +109,8 @@ static int64_t n_tiles(const call *c)
 
 static void run(const call *c, unsigned char *y, int64_t begin, int64_t end)
 {
-    void *buffers[] = {c->q, c->k_cache, c->v_cache, y};
-    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0};
+    void *table = (void *)(uintptr_t)c->table, *buffers[] = {c->q, table, table, y};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0, LAYER * layer_bytes(c)};
     c->functions[WHOLE](buffers, dims, begin, end);
 }
 
@@ -125,8 +128,8 @@ static void run_split(const call *c, unsigned char *y)
     size_t part_bytes = (size_t)attention_part_bytes(c->k.head_dim), span_parts = (size_t)(c->n_tokens * c->k.n_heads);
     size_t parts_bytes = (size_t)(n_spans(c) + 1) * span_parts * part_bytes;
     unsigned char *parts = filled_memory(parts_bytes, 0xff);
-    void *buffers[] = {c->q, c->k_cache, c->v_cache, parts}, *merge_buffers[] = {parts, y};
-    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 1};
+    void *table = (void *)(uintptr_t)c->table, *buffers[] = {c->q, table, table, parts}, *merge_buffers[] = {parts, y};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 1, LAYER * layer_bytes(c)};
     for (int64_t t = (n_spans(c) + 1) * n_tiles(c); t-- > 0;) c->functions[WHOLE](buffers, dims, t, t + 1);
     for (size_t i = 0; i < 64; i++) assert_int_equal(parts[parts_bytes + i], 0xff);
     memset(parts + parts_bytes - span_parts * part_bytes, 0xff, span_parts * part_bytes);
@@ -140,8 +143,8 @@ static void run_apart(const call *c, unsigned char *y)
     size_t bytes = (size_t)(c->n_tokens * CONTEXT * attention_scores_pair_bytes(&c->k) +
                             CONTEXT * attention_scores_context_bytes(&c->k, &c->target));
     unsigned char *s = filled_memory(bytes, 0xff);
-    void *buffers[3][3] = {{c->q, c->k_cache, s}, {s, s}, {s, c->v_cache, y}};
-    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0};
+    void *table = (void *)(uintptr_t)c->table, *buffers[3][3] = {{c->q, table, s}, {s, s}, {s, table, y}};
+    int64_t dims[] = {c->n_tokens, c->n_past, CONTEXT, 0, LAYER * layer_bytes(c)};
     for (int i = 0; i < 3; i++)
         for (int64_t t = n_tiles(c); t-- > 0;) c->functions[SCORES + i](buffers[i], dims, t, t + 1);
     for (size_t i = 0; i < 64; i++) assert_int_equal(s[bytes + i], 0xff);

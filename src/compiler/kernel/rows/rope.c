@@ -1,6 +1,6 @@
 #include "compiler/kernel/rows/rope.h"
 
-#include "runtime/program/kv.h"
+#include "compiler/kernel/cache.h"
 
 // Where the features of a head come from.
 typedef struct source {
@@ -128,12 +128,13 @@ static value table_row(builder *b, value table, value position, int64_t n_dims)
     return at(b, table, mul_i(b, position, 4 * n_dims), 0);
 }
 
-// Where a token's key and value of one head go; cache is K or V.
-static value head_in_cache(builder *b, value cache, value head, value n_ctx, int64_t head_dim, bool f32)
+// Where the keys or values of one head lie in a layer's part of a block.
+static value head_in_block(builder *b, value part, value head, int64_t head_dim, bool f32)
 {
-    return at(b, cache, mul(b, mul_i(b, head, kv_row_bytes(head_dim, f32)), n_ctx), 0);
+    return at(b, part, mul_i(b, head, KV_BLOCK * kv_row_bytes(head_dim, f32)), 0);
 }
 
+// A token's key and value in these; `position` is counted from the block's first.
 static sink key_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
 {
     value group = mul_i(b, div_i(b, position, KV_GROUP), kv_row(head_dim) * kv_key_stride(f32));
@@ -176,17 +177,20 @@ static void build_kv_store(builder *b, const void *params, const char *name)
     const kv_store_kernel *k = params;
     kernel_begin(b, name);
     value k_base = operand(b, 0), v_base = operand(b, 1), k_cache = operand(b, 2), v_cache = operand(b, 3);
-    value past = dim(b, 1), n_ctx = dim(b, 2), k_bytes = mul_i(b, dim(b, 3), 4), v_bytes = mul_i(b, dim(b, 4), 4);
+    value past = dim(b, 1), layer = dim(b, 2), k_bytes = mul_i(b, dim(b, 3), 4), v_bytes = mul_i(b, dim(b, 4), 4);
+    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv_f32);
     loop tokens, heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
     value key = at(b, k_base, mul(b, tokens.iv, k_bytes), 0), val = at(b, v_base, mul(b, tokens.iv, v_bytes), 0);
-    value position = add(b, past, tokens.iv);
+    value position = add(b, past, tokens.iv), in_block = rem_i(b, position, KV_BLOCK);
+    value k_part = at(b, cache_block(b, k_cache, position), layer, 0);
+    value v_part = at(b, cache_block(b, v_cache, position), layer, values);
     loop_heads(b, &heads, k->n_kv_heads);
     value offset = mul_i(b, heads.iv, 4 * k->head_dim);
-    value k_head = head_in_cache(b, k_cache, heads.iv, n_ctx, k->head_dim, k->kv_f32);
-    value v_head = head_in_cache(b, v_cache, heads.iv, n_ctx, k->head_dim, k->kv_f32);
-    sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
-    sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
+    value k_head = head_in_block(b, k_part, heads.iv, k->head_dim, k->kv_f32);
+    value v_head = head_in_block(b, v_part, heads.iv, k->head_dim, k->kv_f32);
+    sink k_out = key_sink(b, k_head, in_block, k->head_dim, k->kv_f32);
+    sink v_out = value_sink(b, v_head, in_block, k->head_dim, k->kv_f32);
     source k_head_in = {.x = at(b, key, offset, 0)}, v_head_in = {.x = at(b, val, offset, 0)};
     copy_features(b, &k_head_in, 0, k->head_dim, &k_out);
     copy_features(b, &v_head_in, 0, k->head_dim, &v_out);
@@ -203,13 +207,16 @@ static void build_rope_store(builder *b, const void *params, const char *name)
     for (int i = 0; i < 3; i++) base[i] = operand(b, i), bytes[i] = mul_i(b, dim(b, 3 + i), 4);
     value table_base = operand(b, 3), out_base = operand(b, 4), k_cache = operand(b, 5), v_cache = operand(b, 6);
     value gamma_q = k->norm ? operand(b, 7) : (value){0}, gamma_k = k->norm ? operand(b, 8) : (value){0};
-    value past = dim(b, 1), n_ctx = dim(b, 2);
+    value past = dim(b, 1), layer = dim(b, 2);
+    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv_f32);
     int64_t head_bytes = 4 * k->head_dim;
     loop tokens, q_heads, kv_heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
     for (int i = 0; i < 3; i++) row[i] = at(b, base[i], mul(b, tokens.iv, bytes[i]), 0);
     value out = at(b, out_base, mul_i(b, tokens.iv, k->n_heads * head_bytes), 0), position = add(b, past, tokens.iv);
-    value table = table_row(b, table_base, position, k->n_dims);
+    value table = table_row(b, table_base, position, k->n_dims), in_block = rem_i(b, position, KV_BLOCK);
+    value k_part = at(b, cache_block(b, k_cache, position), layer, 0);
+    value v_part = at(b, cache_block(b, v_cache, position), layer, values);
 
     loop_heads(b, &q_heads, k->n_heads);
     value q_offset = mul_i(b, q_heads.iv, head_bytes);
@@ -221,10 +228,10 @@ static void build_rope_store(builder *b, const void *params, const char *name)
 
     loop_heads(b, &kv_heads, k->n_kv_heads);
     value offset = mul_i(b, kv_heads.iv, head_bytes);
-    value k_head = head_in_cache(b, k_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
-    value v_head = head_in_cache(b, v_cache, kv_heads.iv, n_ctx, k->head_dim, k->kv_f32);
-    sink k_out = key_sink(b, k_head, position, k->head_dim, k->kv_f32);
-    sink v_out = value_sink(b, v_head, position, k->head_dim, k->kv_f32);
+    value k_head = head_in_block(b, k_part, kv_heads.iv, k->head_dim, k->kv_f32);
+    value v_head = head_in_block(b, v_part, kv_heads.iv, k->head_dim, k->kv_f32);
+    sink k_out = key_sink(b, k_head, in_block, k->head_dim, k->kv_f32);
+    sink v_out = value_sink(b, v_head, in_block, k->head_dim, k->kv_f32);
     source k_in = {.x = at(b, row[1], offset, 0)}, v_in = {.x = at(b, row[2], offset, 0)};
     if (k->norm) k_in = normed(b, k_in.x, gamma_k, k->head_dim, k->eps);
     rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &k_in, table, &k_out);

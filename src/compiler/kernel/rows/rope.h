@@ -24,8 +24,8 @@ typedef struct rope_kernel {
 
 extern const kernel_kind ROPE_KERNEL;
 
-// Operands: 0 k, 1 v, rows of n_kv_heads*head_dim f32 at strides, 2 K cache, 3 V cache of the layer.
-// Sizes: 0 n_tokens, 1 n_past, 2 n_ctx, 3 stride of k, 4 stride of v in floats.
+// Operands: 0 k, 1 v, rows of n_kv_heads*head_dim f32 at strides, 2, 3 the sequence's table of blocks, for K and for V.
+// Sizes: 0 n_tokens, 1 n_past, 2 bytes from a block's beginning to the layer's K, 3 stride of k, 4 stride of v in floats.
 typedef struct kv_store_kernel {
     int64_t n_kv_heads, head_dim;
     bool kv_f32;
@@ -34,9 +34,9 @@ typedef struct kv_store_kernel {
 extern const kernel_kind KV_STORE_KERNEL;
 
 // Both in one: q is rotated into its own rows, k is rotated into the cache, v goes there as it is.
-// Operands: 0 q, 1 k, 2 v, rows of heads of f32 at strides, 3 table, 4 rotated q f32 [n_tokens, n_heads*head_dim], 5 K
-// cache, 6 V cache of the layer, then with norm: 7 gamma of q, 8 gamma of k, f32 [head_dim]. Sizes: 0 n_tokens, 1
-// n_past, 2 n_ctx, 3 to 5 strides of q, k and v in floats.
+// Operands: 0 q, 1 k, 2 v, rows of heads of f32 at strides, 3 table, 4 rotated q f32 [n_tokens, n_heads*head_dim], 5, 6
+// the sequence's table of blocks, for K and for V, then with norm: 7 gamma of q, 8 gamma of k, f32 [head_dim]. Sizes: 0
+// n_tokens, 1 n_past, 2 bytes from a block's beginning to the layer's K, 3 to 5 strides of q, k and v in floats.
 typedef struct rope_store_kernel {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t n_dims;

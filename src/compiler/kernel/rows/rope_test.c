@@ -17,7 +17,7 @@
 #include "compiler/kernel/testing.h"
 #include "runtime/program/kv.h"
 
-enum { CONTEXT = 128 };
+enum { CONTEXT = 128, N_BLOCKS = CONTEXT / KV_BLOCK, N_LAYERS = 3, LAYER = 1 };
 
 static float *random_floats(rng *r, int64_t n)
 {
@@ -161,10 +161,27 @@ static void test_rope(void **state)
     harness_close(&c.h);
 }
 
+static int64_t layer_bytes(const shape *s)
+{
+    return KV_BLOCK * kv_bytes_per_position(s->n_kv_heads, s->head_dim, s->kv_f32);
+}
+
+static void fill_blocks(const shape *s, unsigned char *const *blocks)
+{
+    for (int i = 0; i < N_BLOCKS; i++) memset(blocks[i], 0xff, (size_t)(N_LAYERS * layer_bytes(s)));
+}
+
+// Other layers are as they were.
+static void check_others(const shape *s, unsigned char *const *blocks)
+{
+    for (int i = 0; i < N_BLOCKS; i++)
+        for (int64_t k = 0; k < N_LAYERS * layer_bytes(s); k++)
+            if (k / layer_bytes(s) != LAYER) assert_int_equal(blocks[i][k], 0xff);
+}
+
 // The caches after a call against what went in: `qkv` holds k and v at their feature offsets.
 static void check_caches(const shape *s, const float *qkv, int64_t stride, int64_t k_at, int64_t v_at,
-                         const float *table, int64_t n_tokens, int64_t n_past, const unsigned char *k_cache,
-                         const unsigned char *v_cache)
+                         const float *table, int64_t n_tokens, int64_t n_past, unsigned char *const *blocks)
 {
     int64_t dims = s->head_dim, padded = kv_row(dims);
     double rounding = s->kv_f32 ? 0 : 0x1p-11;
@@ -177,10 +194,11 @@ static void check_caches(const shape *s, const float *qkv, int64_t stride, int64
                 rotate(row + k_at + h * dims, table ? table + p * s->n_dims : NULL, dims, table ? s->n_dims : 0,
                        s->interleaved, want);
             for (int64_t d = 0; d < padded; d++) {
-                int64_t head = h * CONTEXT * padded,
-                        in_k = head + (p / KV_GROUP * padded + d) * KV_GROUP + p % KV_GROUP;
-                float k = read_cache(k_cache, in_k, s->kv_f32),
-                      v = read_cache(v_cache, head + p * padded + d, s->kv_f32);
+                const unsigned char *keys = blocks[p / KV_BLOCK] + LAYER * layer_bytes(s),
+                                    *values = keys + layer_bytes(s) / 2;
+                int64_t head = h * KV_BLOCK * padded, at = p % KV_BLOCK;
+                int64_t in_k = head + (at / KV_GROUP * padded + d) * KV_GROUP + at % KV_GROUP;
+                float k = read_cache(keys, in_k, s->kv_f32), v = read_cache(values, head + at * padded + d, s->kv_f32);
                 if (!written || d >= dims) {
                     assert_true(isnan(k) && isnan(v)); // as it was filled
                     continue;
@@ -195,13 +213,14 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
                         rng *random)
 {
     int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim, stride = q + 2 * kv;
-    size_t bytes = (size_t)(CONTEXT * kv_bytes_per_position(s->n_kv_heads, s->head_dim, s->kv_f32) / 2);
     float *x = random_floats(random, n_tokens * stride), *table = rotation_table(s->n_dims);
     float *y = filled_memory((size_t)(n_tokens * q * 4), 0x7f);
-    unsigned char *k_cache = filled_memory(bytes, 0xff), *v_cache = filled_memory(bytes, 0xff);
+    unsigned char *blocks[N_BLOCKS]; // the table; they lie anywhere
+    for (int i = N_BLOCKS; i-- > 0;) blocks[i] = filled_memory((size_t)(N_LAYERS * layer_bytes(s)), 0xff);
+    const int64_t layer = LAYER * layer_bytes(s);
     float *gammas[] = {random_floats(random, s->head_dim), random_floats(random, s->head_dim)};
-    run(both, (void *const[]){x, x + q, x + q + kv, table, y, k_cache, v_cache, gammas[0], gammas[1]},
-        (const int64_t[]){n_tokens, n_past, CONTEXT, stride, stride, stride});
+    run(both, (void *const[]){x, x + q, x + q + kv, table, y, blocks, blocks, gammas[0], gammas[1]},
+        (const int64_t[]){n_tokens, n_past, layer, stride, stride, stride});
     for (int64_t i = 0; s->norm && i < n_tokens * (s->n_heads + s->n_kv_heads);
          i++) { // as the kernel should have seen it
         int64_t head = i % (s->n_heads + s->n_kv_heads), row = i / (s->n_heads + s->n_kv_heads);
@@ -209,7 +228,8 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
         norm_head(at, gammas[head >= s->n_heads], s->head_dim, at);
     }
     free(gammas[0]), free(gammas[1]);
-    check_caches(s, x, stride, q, q + kv, table, n_tokens, n_past, k_cache, v_cache);
+    check_caches(s, x, stride, q, q + kv, table, n_tokens, n_past, blocks);
+    check_others(s, blocks);
     for (int64_t i = 0; i < n_tokens * s->n_heads; i++) {
         double want[256];
         int64_t t = i / s->n_heads, h = i % s->n_heads;
@@ -218,12 +238,13 @@ static void check_store(const shape *s, kernel_fn kv_store, kernel_fn both, int6
         for (int64_t d = 0; d < s->head_dim; d++)
             check_close("query", (double)y[t * q + h * s->head_dim + d], want[d], 0);
     }
-    memset(k_cache, 0xff, bytes);
-    memset(v_cache, 0xff, bytes);
-    run(kv_store, (void *const[]){x + q, x + q + kv, k_cache, v_cache},
-        (const int64_t[]){n_tokens, n_past, CONTEXT, stride, stride});
-    check_caches(s, x, stride, q, q + kv, NULL, n_tokens, n_past, k_cache, v_cache);
-    free(x), free(y), free(table), free(k_cache), free(v_cache);
+    fill_blocks(s, blocks);
+    run(kv_store, (void *const[]){x + q, x + q + kv, blocks, blocks},
+        (const int64_t[]){n_tokens, n_past, layer, stride, stride});
+    check_caches(s, x, stride, q, q + kv, NULL, n_tokens, n_past, blocks);
+    check_others(s, blocks);
+    free(x), free(y), free(table);
+    for (int i = 0; i < N_BLOCKS; i++) free(blocks[i]);
 }
 
 static void test_store(void **state)
