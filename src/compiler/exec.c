@@ -205,9 +205,12 @@ static wf_status emit(const runner *r, MlirOperation function, const setting *s,
     const cpu_features *cpu = &s->o->cpu;
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {
-        .chain = runner_has(r, "chain"), .any_size = mode != SIZES_FIXED, .signature = mode == SIZES_DECLARED,
-        .arguments = s->arguments, .weights = s->weights, .packed_as = s->packed_as};
+    const lower_options options = {.chain = runner_has(r, "chain"),
+                                   .any_size = mode != SIZES_FIXED,
+                                   .signature = mode == SIZES_DECLARED,
+                                   .arguments = s->arguments,
+                                   .weights = s->weights,
+                                   .packed_as = s->packed_as};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
@@ -247,7 +250,8 @@ static wf_status compile_for_sizes(const runner *r, MlirOperation function, cons
 {
     program p = {0};
     p.fixed = arena_strdup(&p.memory, buffer_view(reason));
-    wf_status status = p.fixed ? bind_arguments(function, s->n_all, shapes, names, err) : error_memory(err, reason->len);
+    wf_status status =
+        p.fixed ? bind_arguments(function, s->n_all, shapes, names, err) : error_memory(err, reason->len);
     if (status == WF_OK) status = lower(r, function, s, &p, err);
     if (status == WF_OK) status = emit(r, function, s, SIZES_FIXED, &p, image, err);
     program_free(&p);
@@ -359,8 +363,8 @@ static wf_status compile(const runner *r, MlirOperation function, const setting 
 WF_EXPORT compile_function_fn welford_compile_function;
 
 wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
-                                   const array_shape *arguments, const char *const *argument_names,
-                                   checkpoint *weights, buffer *image, buffer *notes, wf_error *err)
+                                   const array_shape *arguments, const char *const *argument_names, checkpoint *weights,
+                                   buffer *image, buffer *notes, wf_error *err)
 {
     TRY(check_options(o, err));
     setting s = {.o = o, .weights = weights};

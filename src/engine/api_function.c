@@ -25,9 +25,9 @@ enum { MAX_MADE = 8, ALIGNMENT = 64 };
 struct wf_function {
     thread_pool *pool;
     bool owns_pool;
-    char *name;                 // of the file
-    void *data;                 // its bytes, aligned to 64; NULL: in `ahead`, or to be read again
-    char key[CACHE_KEY_CHARS];  // of a graph file that is read again
+    char *name;                // of the file
+    void *data;                // its bytes, aligned to 64; NULL: in `ahead`, or to be read again
+    char key[CACHE_KEY_CHARS]; // of a graph file that is read again
     bundle ahead;
     executable exe; // in it
     pack pack;      // in it
@@ -208,8 +208,7 @@ static wf_status open_ahead(wf_function *f, const wf_function_options *o, wf_err
     if (o->entry && strcmp(o->entry, name))
         return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s', but '%s'", f->name, o->entry, name);
     const bundle_section *packed = bundle_program_pack(&f->ahead, index, &f->source.options.cpu);
-    if (packed)
-        TRY(pack_lend(packed->bytes, packed->checksum, &f->exe.program, f->name, f->pool, &f->pack, err));
+    if (packed) TRY(pack_lend(packed->bytes, packed->checksum, &f->exe.program, f->name, f->pool, &f->pack, err));
     TRY(function_of_program(&f->exe, packed ? &f->pack : NULL, f->pool, &f->declared, err));
     if (!o->arguments) return WF_OK;
     argument_list list;
@@ -334,7 +333,8 @@ static wf_array describe(const program *p, size_t index)
 
 wf_array wf_function_argument(const wf_function *f, size_t index)
 {
-    uint32_t i = index < wf_function_arguments(f) ? function_argument(declared_function(f), (uint32_t)index) : UINT32_MAX;
+    uint32_t i =
+        index < wf_function_arguments(f) ? function_argument(declared_function(f), (uint32_t)index) : UINT32_MAX;
     return i < UINT32_MAX ? describe(declaration(f), i) : (wf_array){0};
 }
 
@@ -364,7 +364,9 @@ static void print_report(const wf_function *f, buffer *text)
     if (!p->n_weights) return;
     bool cached = !f->weights || function_weights_cached(f->weights);
     buffer_printf(text, "weights          %zu bytes, %s\n", program_fixed_bytes(p, AREA_WEIGHTS),
-                  f->ahead.n_sections ? "in the file" : cached ? "from the cache" : "packed now");
+                  f->ahead.n_sections ? "in the file"
+                  : cached            ? "from the cache"
+                                      : "packed now");
 }
 
 wf_status wf_function_print(const wf_function *f, wf_print what, char **text, wf_error *err)

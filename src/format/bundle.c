@@ -115,8 +115,7 @@ static wf_status check_kinds(const bundle *b, wf_error *err)
     int counts[BUNDLE_KIND_COUNT] = {0};
     for (uint32_t i = 0; i < b->n_sections; i++) counts[b->sections[i].kind]++;
     if (!counts[BUNDLE_PROGRAM]) return refuse(b->path, "it holds no program", err);
-    if (counts[BUNDLE_METADATA] > 1 || !packs_fit(b))
-        return refuse(b->path, "its sections do not fit together", err);
+    if (counts[BUNDLE_METADATA] > 1 || !packs_fit(b)) return refuse(b->path, "its sections do not fit together", err);
     return functions_fit(b, counts[BUNDLE_FUNCTIONS]) ? WF_OK : refuse(b->path, "its functions make no sense", err);
 }
 

@@ -204,10 +204,7 @@ size_t checkpoint_part_count(const checkpoint *file) { return file->n_parts; }
 
 view checkpoint_part(const checkpoint *file, size_t index) { return file->parts[index].bytes; }
 
-bool checkpoint_part_is_mapped(const checkpoint *file, size_t index)
-{
-    return file->parts[index].mapped;
-}
+bool checkpoint_part_is_mapped(const checkpoint *file, size_t index) { return file->parts[index].mapped; }
 
 int64_t checkpoint_mtime_ns(const checkpoint *file)
 {

@@ -58,7 +58,8 @@ typedef wf_status list_fn(buffer *out, wf_error *err);
 
 // A weight of a function: an argument that every call would bring, or a wf.weight of its graph.
 typedef struct weight_argument {
-    const char *name; // of the argument, "argument3" where the file gives it none (attribute wf.name), or of the wf.weight
+    const char
+        *name; // of the argument, "argument3" where the file gives it none (attribute wf.name), or of the wf.weight
     array_shape shape;
     bool lent; // where it is read as it is, it stays an argument of the program, of this name
 } weight_argument;

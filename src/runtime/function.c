@@ -39,8 +39,8 @@ wf_status function_compile(const function_source *s, buffer *notes, buffer *imag
     TRY(function_weights_open_list(s->weights, list, err));
     options.weights = function_weights_list(s->weights, &options.n_weights);
     compile_function_fn *compile = (compile_function_fn *)(uintptr_t)address;
-    wf_status status = compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names, *list,
-                               image, notes, err);
+    wf_status status =
+        compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names, *list, image, notes, err);
     if (status == WF_OK) return WF_OK;
     checkpoint_close(*list);
     *list = NULL;
@@ -290,15 +290,14 @@ static wf_status prepare(function *f, thread_pool *pool, wf_error *err)
     f->areas = calloc(p->n_areas, sizeof *f->areas);
     if (!f->areas) return error_memory(err, p->n_areas * sizeof *f->areas);
     TRY(find_lent(f, err));
-    if (p->n_weights && !f->pack)
-        return error_set(err, WF_ERROR_FORMAT, "%s: its weights are missing", p->name);
-    if (f->pack) f->areas[FUNCTION_WEIGHTS] = (unsigned char *)(uintptr_t)f->pack->data; // read-only too
+    if (p->n_weights && !f->pack) return error_set(err, WF_ERROR_FORMAT, "%s: its weights are missing", p->name);
     f->areas[FUNCTION_CONSTANTS] = (unsigned char *)(uintptr_t)f->exe->constants; // read-only: no kernel writes here
     TRY(executor_create(f->exe, pool, &f->executor, err));
     return p->n_dims == 1 ? allocate(f, f->dims, err) : WF_OK;
 }
 
-wf_status function_of_program(const executable *exe, const pack *weights, thread_pool *pool, function **out, wf_error *err)
+wf_status function_of_program(const executable *exe, const pack *weights, thread_pool *pool, function **out,
+                              wf_error *err)
 {
     *out = NULL;
     function *f = calloc(1, sizeof *f);
@@ -420,5 +419,7 @@ wf_status function_call(function *f, void *const *arrays, wf_error *err)
         if (lent && !areas[i]) return error_memory(err, 0);
     }
     for (uint32_t i = 0; i < p->n_results; i++) areas[p->n_arguments + i] = *arrays++;
+    // Read-only; after function_weights_renew it lies elsewhere.
+    if (f->pack) f->areas[FUNCTION_WEIGHTS] = (unsigned char *)(uintptr_t)f->pack->data;
     return executor_run(f->executor, f->areas, f->dims, err);
 }

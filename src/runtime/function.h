@@ -66,6 +66,7 @@ void function_observe(function *f, execute_observer *observer, void *context);
 
 // A function of a program that is there already, to be bound (but where no size is open); `exe` and the pack of its
 // weights (NULL: it has none) must outlive it.
-wf_status function_of_program(const executable *exe, const pack *weights, thread_pool *pool, function **f, wf_error *err);
+wf_status function_of_program(const executable *exe, const pack *weights, thread_pool *pool, function **f,
+                              wf_error *err);
 
 #endif

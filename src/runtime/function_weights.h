@@ -53,7 +53,7 @@ bool function_weights_cached(const function_weights *weights);
 
 // The values of a weight that was lent have changed, or lie elsewhere now: all packs follow. Nobody may compute with them
 // meanwhile.
-wf_status function_weights_renew(function_weights *weights, const char *name, const array_shape *shape, const void *data,
-                                 wf_error *err);
+wf_status function_weights_renew(function_weights *weights, const char *name, const array_shape *shape,
+                                 const void *data, wf_error *err);
 
 #endif

@@ -32,8 +32,7 @@ static void lower(MlirOperation op, void *context)
         op_builder b = op_builder_before(producer.ptr ? mlirOperationGetNextInBlock(producer) : op);
         int64_t dims[MAX_RANK];
         for (int d = 0; d < rank_of(linear.x); d++) dims[d] = dim_of(linear.x, d);
-        quantize_op quantize = {.x = linear.x,
-                                .y = {.type = tensor_of(rank_of(linear.x), dims, wf_type(b.ctx, "q8"))}};
+        quantize_op quantize = {.x = linear.x, .y = {.type = tensor_of(rank_of(linear.x), dims, wf_type(b.ctx, "q8"))}};
         x = quantize_write(&b, &quantize);
     }
     op_builder b = op_builder_before(op);

@@ -92,9 +92,9 @@ static bool is_base(MlirValue v)
     weight_op weight;
     MlirOperation op = defining_op(v);
     if (weight_read(op, &weight)) return !weight.transposed;
-    MlirAttribute a = op_is(op, "arith.constant")  ? op_attribute(op, "value")
-                      : op_is(op, "tosa.const") ? op_attribute(op, "values")
-                                                : (MlirAttribute){0};
+    MlirAttribute a = op_is(op, "arith.constant") ? op_attribute(op, "value")
+                      : op_is(op, "tosa.const")   ? op_attribute(op, "values")
+                                                  : (MlirAttribute){0};
     return a.ptr && !constant_splat(a).ptr;
 }
 
@@ -227,7 +227,8 @@ static MlirValue argument_of(const referring *r, const weight_op *weight)
 {
     for (intptr_t i = 0; i < mlirBlockGetNumArguments(r->entry); i++) {
         const graph_argument *a = &r->o->arguments[i];
-        if (a->kind != ARGUMENT_OF_CALL && mlir_text_is(weight->name, a->name)) return mlirBlockGetArgument(r->entry, i);
+        if (a->kind != ARGUMENT_OF_CALL && mlir_text_is(weight->name, a->name))
+            return mlirBlockGetArgument(r->entry, i);
     }
     return (MlirValue){0};
 }

@@ -112,11 +112,10 @@ static bool is_scalar_op(MlirOperation op)
 // Whether an op whose sizes are dims of the program can be lowered: what is missing here takes all sizes as numbers.
 static bool takes_any_size(MlirOperation op)
 {
-    static const char *const NAMES[] = {"wf.rms_norm", "wf.layer_norm",       "wf.residual_norm",
-                                        "wf.linear",   "tensor.expand_shape", "tensor.collapse_shape",
-                                        "tensor.cast", "tensor.empty",        "tensor.splat",
-                                        "linalg.fill", "linalg.generic",      "cf.assert",
-                                        "wf.quantize"};
+    static const char *const NAMES[] = {
+        "wf.rms_norm",           "wf.layer_norm", "wf.residual_norm", "wf.linear",    "tensor.expand_shape",
+        "tensor.collapse_shape", "tensor.cast",   "tensor.empty",     "tensor.splat", "linalg.fill",
+        "linalg.generic",        "cf.assert",     "wf.quantize"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (op_is(op, NAMES[i])) return true;
     return false;

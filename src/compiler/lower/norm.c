@@ -45,8 +45,7 @@ static bool read_weight(norm_call *n, MlirValue v)
     tensor_type t = TENSOR_F32; // of all vectors in the pack
     int64_t count = 1;
     if (!v.ptr) return true;
-    if ((!is_weight(v) && !norm_type(element_type_of(v), &t)) || (n->n_weights && t != n->kernel.weight))
-        return false;
+    if ((!is_weight(v) && !norm_type(element_type_of(v), &t)) || (n->n_weights && t != n->kernel.weight)) return false;
     for (int d = 0; d < rank_of(v); d++) count *= dim_of(v, d);
     n->kernel.weight = t;
     n->weights[n->n_weights++] = v;

@@ -84,7 +84,8 @@ static wf_status add_weight(lowering *l, program_weight *w, int *index)
         l->weights_bytes = end;
         l->weights[l->n_weights++] = *w;
     }
-    *index = lowering_add_root(l, is_sequence(l) ? BASE_WEIGHTS : FUNCTION_WEIGHTS, affine_of(DIM_ONE, (int64_t)l->weights[i].offset),
+    *index = lowering_add_root(l, is_sequence(l) ? BASE_WEIGHTS : FUNCTION_WEIGHTS,
+                               affine_of(DIM_ONE, (int64_t)l->weights[i].offset),
                                affine_of(DIM_ONE, (int64_t)l->weights[i].bytes));
     return *index < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
 }

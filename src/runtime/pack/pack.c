@@ -256,7 +256,8 @@ static wf_status job_start(job *j, wf_error *err)
         if (source->gather_bytes > j->gather_bytes) j->gather_bytes = source->gather_bytes;
     }
     if (!checked_add(largest, PIECE_BYTES, &j->scratch_bytes) ||
-        !checked_add(j->scratch_bytes, j->gather_bytes, &j->scratch_bytes) || !checked_mul(j->scratch_bytes, n_threads, &bytes))
+        !checked_add(j->scratch_bytes, j->gather_bytes, &j->scratch_bytes) ||
+        !checked_mul(j->scratch_bytes, n_threads, &bytes))
         return error_memory(err, largest);
     j->scratch = malloc(bytes);
     return j->scratch ? WF_OK : error_memory(err, bytes);
@@ -307,8 +308,7 @@ static void pack_weight_part(const job *j, const weight_source *source, size_t b
     int64_t whole_begin = first + (from % bytes != 0), whole_end = last + (to % bytes == 0);
     if (whole_begin > first) pack_cut_panel(source, first, begin, end, out, b);
     if (whole_begin < whole_end)
-        pack_panels(source, whole_begin, whole_end, b->gathered,
-                    out + (offset + (size_t)whole_begin * bytes - begin));
+        pack_panels(source, whole_begin, whole_end, b->gathered, out + (offset + (size_t)whole_begin * bytes - begin));
     if (whole_end == last && last >= whole_begin) pack_cut_panel(source, last, begin, end, out, b);
     release_panels(j->file, source, first, last + 1);
 }
@@ -371,7 +371,8 @@ static wf_status find_sources(job *j, wf_error *err)
 {
     j->sources = calloc((size_t)j->p->n_weights + 1, sizeof *j->sources);
     if (!j->sources) return error_memory(err, j->p->n_weights * sizeof *j->sources);
-    for (uint32_t i = 0; i < j->p->n_weights; i++) TRY(find_source(j->file, &j->p->weights[i], NULL, &j->sources[i], err));
+    for (uint32_t i = 0; i < j->p->n_weights; i++)
+        TRY(find_source(j->file, &j->p->weights[i], NULL, &j->sources[i], err));
     return WF_OK;
 }
 

@@ -163,9 +163,9 @@ typedef struct program_weight {
         rows[PROGRAM_MAX_SOURCES]; // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
     bool transposed[PROGRAM_MAX_SOURCES]; // the source has this matrix's columns as its rows
     int64_t cols;                         // of PLAIN: bytes
-    bool interleave;      // panels alternate between the (two) sources instead of following each other
-    bool plus_one;        // VECTOR_F32: 1 is added to every value ((1 + w) norms)
-    size_t offset, bytes; // in the pack; offset is a multiple of 64
+    bool interleave;                      // panels alternate between the (two) sources instead of following each other
+    bool plus_one;                        // VECTOR_F32: 1 is added to every value ((1 + w) norms)
+    size_t offset, bytes;                 // in the pack; offset is a multiple of 64
 } program_weight;
 
 // Panels of source `s` in the pack: its rows in panels of 16, the last one padded. A vector is one panel, and so is what

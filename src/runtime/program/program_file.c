@@ -32,7 +32,7 @@
 #include "runtime/program/program.h"
 #include "runtime/program/program_check.h"
 
-enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 }; // of a form in the smallest program: c[DIM_ONE]
+enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 };           // of a form in the smallest program: c[DIM_ONE]
 enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2, FLAG_TRANSPOSED = 4 }; // the last of the first source
 enum { WEIGHT_FLAGS = (FLAG_TRANSPOSED << PROGRAM_MAX_SOURCES) - 1 };
 enum { FLAG_CHAINED = 1, FLAG_OTHERWISE = 2 };

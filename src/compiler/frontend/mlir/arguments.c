@@ -10,7 +10,10 @@
 
 typedef char numbered_name[32];
 
-static void write_number(uint32_t i, numbered_name name) { snprintf(name, sizeof(numbered_name), "argument%" PRIu32, i); }
+static void write_number(uint32_t i, numbered_name name)
+{
+    snprintf(name, sizeof(numbered_name), "argument%" PRIu32, i);
+}
 
 // The attribute of an argument; null: there is none.
 static MlirAttribute argument_attribute(MlirOperation function, uint32_t i, const char *name)
@@ -70,8 +73,8 @@ static wf_status declare(MlirOperation function, const function_options *o, cons
     while (i < n && !is_named(&arguments[i], i, weight->name)) i++;
     if (i == n) return check_name(function, o, weight->name, err);
     if (arguments[i].kind != ARGUMENT_OF_CALL)
-        return error_set(err, WF_ERROR_USAGE, "%s: argument %" PRIu32 " is given twice, as '%.80s' and as '%.80s'", o->name,
-                         i, arguments[i].name, weight->name);
+        return error_set(err, WF_ERROR_USAGE, "%s: argument %" PRIu32 " is given twice, as '%.80s' and as '%.80s'",
+                         o->name, i, arguments[i].name, weight->name);
     arguments[i] = (graph_argument){weight->name, weight->lent ? ARGUMENT_LENT : ARGUMENT_PACKED};
     return bind_argument(function, i, &weight->shape, weight->name, err);
 }
