@@ -5,7 +5,6 @@
 #include "base/checked.h"
 #include "compiler/lower/lowering.h"
 #include "compiler/mlir/constant.h"
-#include "runtime/weight/pack_panel.h"
 
 bool is_weight(MlirValue v)
 {
