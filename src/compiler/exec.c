@@ -146,6 +146,9 @@ static wf_status lower(const runner *r, MlirOperation function, const setting *s
     const refer_options references = {
         .arguments = s->arguments, .weights = s->weights, .packed_as = s->packed_as, .back_end = r->back_end};
     TRY(bind_propagate(r->c, r->module, function, err));
+    // before its loops are written out
+    if (!s->o->no_raise && !list_has(r->no_fuse, "store_rows"))
+        TRY(runner_run_rule(r, rule_find("store_rows", 10), err));
     TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));
     TRY(refer_arguments(function, &references, err));

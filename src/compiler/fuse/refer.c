@@ -87,14 +87,19 @@ typedef struct base {
     bool transposed;
 } base;
 
+// Null attribute: v is no constant.
+static MlirAttribute constant_of(MlirValue v)
+{
+    MlirOperation op = defining_op(v);
+    if (op_is(op, "arith.constant")) return op_attribute(op, "value");
+    return op_is(op, "tosa.const") ? op_attribute(op, "values") : (MlirAttribute){0};
+}
+
 static bool is_base(MlirValue v)
 {
     weight_op weight;
-    MlirOperation op = defining_op(v);
-    if (weight_read(op, &weight)) return !weight.transposed;
-    MlirAttribute a = op_is(op, "arith.constant") ? op_attribute(op, "value")
-                      : op_is(op, "tosa.const")   ? op_attribute(op, "values")
-                                                  : (MlirAttribute){0};
+    if (weight_read(defining_op(v), &weight)) return !weight.transposed;
+    MlirAttribute a = constant_of(v);
     return a.ptr && !constant_splat(a).ptr;
 }
 
@@ -113,12 +118,6 @@ static base find_base(MlirValue v)
         return (base){.v = s.v, .transposed = flipped};
     }
     return (base){0};
-}
-
-static MlirAttribute constant_of(MlirValue v)
-{
-    MlirOperation op = defining_op(v);
-    return op_attribute(op, op_is(op, "tosa.const") ? "values" : "value");
 }
 
 // The list's tensor of a base; NULL: there is none, or r->status says why not.
@@ -141,9 +140,58 @@ static MlirValue write_reference(const referring *r, const checkpoint_tensor *t,
     return weight_write(&b, &weight);
 }
 
+// A block as a checkpoint has it: its scale, then 32 bytes, or 16 of which each holds a number j and number j + 16, plus 8
+// (https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h).
+static void append_block(const char *q, const char *d, bool nibbles, buffer *out)
+{
+    buffer_append(out, d, 2);
+    if (!nibbles) buffer_append(out, q, QUANT_BLOCK);
+    for (int j = 0; j < QUANT_BLOCK / 2 && nibbles; j++)
+        buffer_append_char(out, (char)(((q[j] + 8) & 15) | (q[j + QUANT_BLOCK / 2] + 8) << 4));
+}
+
+static wf_status append_blocks(const blocks_op *blocks, buffer *out, wf_error *err)
+{
+    buffer q = {0}, d = {0};
+    bool nibbles = is_wf_type(element_type_of(blocks->w.value), "q4_0");
+    wf_status status = constant_append(constant_of(blocks->q), &q, err);
+    if (status == WF_OK) status = constant_append(constant_of(blocks->d), &d, err);
+    for (size_t i = 0; status == WF_OK && i < q.len / QUANT_BLOCK; i++)
+        append_block(q.data + i * QUANT_BLOCK, d.data + 2 * i, nibbles, out);
+    if (out->failed) status = error_memory(err, q.len);
+    buffer_free(&q);
+    buffer_free(&d);
+    return status;
+}
+
+static MlirValue refer_blocks(referring *r, const blocks_op *blocks)
+{
+    const MlirValue w = blocks->w.value;
+    const weight_type *t = wf_weight_type(element_type_of(w));
+    const checkpoint_tensor *kept;
+    buffer bytes = {0};
+    wf_error inner = {0};
+    if (!constant_of(blocks->q).ptr || !constant_of(blocks->d).ptr) return (MlirValue){0};
+    r->status = append_blocks(blocks, &bytes, &inner);
+    if (r->status == WF_OK)
+        r->status = constant_keep_bytes(buffer_view(&bytes), t->tensor, t->name, dim_of(w, 0) * dim_of(w, 1),
+                                        r->o->weights, &kept, &inner);
+    buffer_free(&bytes);
+    if (r->status != WF_OK) {
+        refuse_op(defining_op(w), inner.message, r->err);
+        return (MlirValue){0};
+    }
+    op_builder b = at_start(r);
+    weight_op weight = {
+        .name = mlirStringRefCreate(kept->name.data, kept->name.len), .wide = true, .w = {.type = mlirValueGetType(w)}};
+    return weight_write(&b, &weight);
+}
+
 // A matrix [n, k], in the type that it is packed in; null value: it is no weight.
 static MlirValue refer_matrix(referring *r, MlirValue v, const weight_type *packed_as)
 {
+    blocks_op blocks;
+    if (blocks_read(defining_op(v), &blocks)) return refer_blocks(r, &blocks);
     base b = find_base(v);
     int64_t n = dim_of(v, 0), k = dim_of(v, 1);
     const weight_type *stored = wf_weight_type(element_type_of(v));

@@ -2,7 +2,7 @@
 // of a checkpoint, so that passes and kernels are the same.
 //
 // In:  linear(x, W [, b]), W and b constants, or arguments that were declared to be weights, also behind transpositions
-//      and reshapes
+//      and reshapes, or W blocks of constants
 // Out: linear(x, wf.weight {name} [, wf.weight {name}]), where a kernel takes it
 //
 // A constant is named by what it holds, and its elements go to a list (mlir/constant_tensor.h); an argument has the name

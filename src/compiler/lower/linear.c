@@ -1,7 +1,8 @@
 // Matrix products (kernel/linear/linear.h), fused ones too: one call, one tile a panel of 16 output features.
 //
-// The kernel reads rows of f32, or of 8-bit blocks where the weights are quantised. In a graph, 16-bit activations and
-// residuals are widened before it, a 16-bit result is rounded after it.
+// The kernel reads rows of f32, or of 8-bit blocks where the weights are quantised, unless a graph says that its quantised
+// weights are multiplied with f32. In a graph, 16-bit activations and residuals are widened before it, a 16-bit result is
+// rounded after it.
 #include <stdio.h>
 
 #include "compiler/kernel/linear/linear.h"
@@ -47,12 +48,12 @@ static const char SIZES[] = "no linear kernel takes its sizes";
 static const char ERF[] = "no linear kernel has gelu by erf";
 
 // Whether it will be in the pack when the op is lowered (fuse/refer.h).
-static bool is_packed(MlirValue v) { return is_weight(v) || is_constant_value(v); }
+static bool is_packed(MlirValue v) { return is_weight(v) || is_constant_value(v) || is_blocks(v); }
 
 static bool is_quantised(MlirValue v)
 {
     const weight_type *t = wf_weight_type(element_type_of(v));
-    return is_weight(v) && t && weight_type_is_quantised(t);
+    return (is_weight(v) || is_blocks(v)) && t && weight_type_is_quantised(t);
 }
 
 // NULL, or why the kernel cannot take one weight, of so many output features. Several weights fill panels of the pack.
@@ -115,6 +116,17 @@ const char *why_not_linear(MlirOperation op, graph_kind kind)
 {
     linear_op parts;
     return kind == GRAPH_OF_SEQUENCE ? read_sequence_linear(op, &parts) : read_linear(op, &parts);
+}
+
+const char *why_not_blocks(MlirOperation op, graph_kind kind)
+{
+    blocks_op blocks;
+    if (!blocks_read(op, &blocks) || kind == GRAPH_OF_SEQUENCE)
+        return "weights of a checkpoint have their blocks in a file";
+    MlirOpOperand use = mlirValueGetFirstUse(blocks.w.value);
+    for (; !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
+        if (lower_why_not(mlirOpOperandGetOwner(use), kind)) return "an op that reads them has no kernel";
+    return NULL;
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
@@ -213,7 +225,9 @@ wf_status lower_linear(lowering *l)
     linear_op parts;
     linear_roots roots = {0};
     const char *why = is_sequence(l) ? read_sequence_linear(l->op, &parts) : read_linear(l->op, &parts);
-    if (!why && is_quantised(parts.weights[0]) && !is_q8(parts.x)) why = TYPES;
+    weight_op weight = {0};
+    if (!why) weight_read(defining_op(parts.weights[0]), &weight);
+    if (!why && is_quantised(parts.weights[0]) && is_q8(parts.x) == weight.wide) why = TYPES;
     if (why) return lowering_refuse_kernel(l, why);
     MlirValue result = parts.y.value;
     int64_t features = dim_of(result, rank_of(result) - 1);
@@ -225,7 +239,8 @@ wf_status lower_linear(lowering *l)
                        .residual = parts.residual.ptr != NULL,
                        .swiglu = parts.glu != GLU_NONE,
                        .gelu = parts.glu == GLU_GELU_TANH,
-                       .q8_features = out_q8 ? features : 0};
+                       .q8_features = out_q8 ? features : 0,
+                       .wide = weight.wide};
     tensor y, rounded;
     TRY(bind(l, &parts, k.layout, &roots));
     MlirType stored = mlirValueGetType(result);

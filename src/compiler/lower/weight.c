@@ -25,6 +25,12 @@ bool is_constant_value(MlirValue v)
     return a.ptr && !constant_splat(a).ptr;
 }
 
+bool is_blocks(MlirValue v)
+{
+    blocks_op blocks;
+    return blocks_read(defining_op(v), &blocks);
+}
+
 // ---- in the pack
 
 static const char *weight_name(lowering *l, MlirValue v)

@@ -11,4 +11,8 @@
 // graph have one name. Errors as constant_append.
 wf_status constant_keep(MlirAttribute a, checkpoint *list, const checkpoint_tensor **tensor, wf_error *err);
 
+// The same of elements as a file would have them: so many of a type, whose name tells it from others.
+wf_status constant_keep_bytes(view bytes, tensor_type type, const char *type_name, int64_t count, checkpoint *list,
+                              const checkpoint_tensor **tensor, wf_error *err);
+
 #endif
