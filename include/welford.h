@@ -97,9 +97,11 @@ typedef struct wf_model wf_model;
 typedef struct wf_model_options { // {0} is the default
     int n_threads;                // 0: the cores that this process may use
     wf_pool *pool;                // threads that are shared with others; NULL: its own n_threads
-    bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
-    bool no_cache;                // neither read nor write the cache folder
-    const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
+    const char
+        *kv; // "f16", "f32", "q8": the type of the KV cache; NULL: f16. f32 takes twice the memory and is nearer to
+             // exact, q8 (8-bit blocks of 32) 9/16 of it
+    bool no_cache;              // neither read nor write the cache folder
+    const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; for measurements
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr

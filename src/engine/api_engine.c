@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/model.h"

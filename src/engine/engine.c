@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "engine/engine_parts.h"
+#include "engine/engine_parts.h" // IWYU pragma: keep (engine, sequence)
 
 enum { ALIGNMENT = AREA_ALIGNMENT };
 

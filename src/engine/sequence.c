@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine_parts.h"
+#include "engine/engine_parts.h" // IWYU pragma: keep (engine, sequence)
 
 static size_t round_up(size_t bytes) { return (bytes + AREA_ALIGNMENT - 1) / AREA_ALIGNMENT * AREA_ALIGNMENT; }
 

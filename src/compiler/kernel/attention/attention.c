@@ -226,7 +226,7 @@ static void build_attention(builder *b, const void *params, const char *name)
     const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
     assert(k->span % KEYS == 0 && !(k->span && (k->mask || k->sink || k->batched || k->full || k->rows)));
-    assert(!k->rows || (k->kv_f32 && k->head_dim % KV_ROW_STEP == 0));
+    assert(!k->rows || (k->kv == KV_F32 && k->head_dim % KV_ROW_STEP == 0));
     kernel_begin(b, name);
     attention_emitter e;
     attention_call_begin(&e, b, k);

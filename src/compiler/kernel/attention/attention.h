@@ -55,7 +55,7 @@ typedef struct attention_kernel {
     int64_t n_heads, n_kv_heads;
     int64_t head_dim;
     double scale;
-    bool kv_f32;
+    kv_type kv;     // of the cache; K and V that are given are f32
     bool out_q8;    // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
     int64_t window; // a token sees so many positions, itself included; 0: all
     int64_t span;   // over the cache: positions that are summed before they are joined with others, a multiple of 64;

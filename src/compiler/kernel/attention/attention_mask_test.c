@@ -221,7 +221,7 @@ static void test_forms(void **state)
                                                     : i % 3    ? 20
                                                                : 80};
         kernels[i].scale = 0.25;
-        kernels[i].kv_f32 = true;
+        kernels[i].kv = KV_F32;
         kernels[i].full = form & 1;
         kernels[i].mask = form & 2;
         kernels[i].batched = form & 4;

@@ -16,8 +16,9 @@ typedef struct attention_emitter {
     const attention_kernel *k;
     int64_t group, element; // element: bytes of one in the cache
     int64_t row;            // features of a row of Q, O, V
+    int64_t row_bytes;      // of a position in a head's K, or V
     int64_t tile_tokens;
-    type vf, half;                      // a vector of f32, the same as the cache holds it
+    type vf, stored;                    // a vector of f32, the same as the cache holds it
     value q, s, o, m, l, c;             // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
     value joined_o, joined_m, joined_l; // O, M, L of all spans so far; L of a row is one number
     // of the call
