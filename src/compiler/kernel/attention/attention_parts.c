@@ -353,27 +353,6 @@ static void emit_softcap(const attention_emitter *e)
     loop_end(b, &l, NULL);
 }
 
-// S += the mask.
-static void emit_mask(const attention_emitter *e, value k0)
-{
-    builder *b = e->b;
-    int n = b->target.lanes;
-    value base = mul(b, mul_i(b, e->head, e->group), e->mask_strides[1]);
-    base = add(b, add(b, base, k0), mul(b, e->first, e->mask_strides[2]));
-    if (e->sequence.ptr) base = add(b, base, mul(b, e->sequence, e->mask_strides[0]));
-    loop rows;
-    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    value s = attention_row(e, e->s, rows.iv, 4 * KEYS);
-    value of_head = mul(b, rem_i(b, rows.iv, e->group), e->mask_strides[1]);
-    value of_token = mul(b, div_i(b, rows.iv, e->group), e->mask_strides[2]);
-    value mask = attention_row(e, e->mask, add(b, base, add(b, of_head, of_token)), 4);
-    for (int v = 0; v < KEYS / n; v++) {
-        value x = load(b, s, (value){0}, 4 * v * n, e->vf);
-        store(b, add_f(b, x, load(b, mask, (value){0}, 4 * v * n, e->vf)), s, (value){0}, 4 * v * n);
-    }
-    loop_end(b, &rows, NULL);
-}
-
 // Scores of positions that a row does not see become -inf; what was there before, even NaN, is gone.
 static void emit_hidden(const attention_emitter *e, value k0)
 {
@@ -419,7 +398,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next)
     value keys = e->k->rows ? attention_emit_key_block(e, k0) : attention_keys(e, e->keys, k0);
     emit_either(e, emit_products, keys, next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
-    if (e->k->mask) emit_mask(e, k0);
+    if (e->k->mask) attention_emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);
 }
 
