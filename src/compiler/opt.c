@@ -2,6 +2,7 @@
 #include "compiler/dialect/context.h"
 #include "compiler/dialect/wf.h"
 #include "compiler/export.h"
+#include "compiler/frontend/mlir/buffers.h"
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/registry.h"
 #include "compiler/runner.h"
@@ -58,8 +59,41 @@ static wf_status run_named(const pipeline *p, view name)
     return which ? run_pass(p, which) : WF_OK;
 }
 
-static wf_status run_pipeline(const pipeline *p)
+static bool is_on_tensors(MlirOperation function)
 {
+    MlirBlock entry = function_body(function);
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(entry); i++)
+        if (!mlirTypeIsARankedTensor(mlirValueGetType(mlirBlockGetArgument(entry, i)))) return false;
+    return true;
+}
+
+static void find_buffer(MlirOperation op, void *found)
+{
+    if (op_name_starts_with(op, "memref.") || op_name_starts_with(op, "bufferization.")) *(bool *)found = true;
+}
+
+// Buffers inside functions of tensors become tensors, as exec has them: so caches that loops write are seen. All of them
+// or, where one cannot, none.
+static void settle_buffers(pipeline *p)
+{
+    wf_error dropped = {0};
+    bool found = false;
+    for_each_op(mlirModuleGetOperation(p->run.module), find_buffer, &found);
+    if (!found) return;
+    MlirModule module = mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(p->run.module)));
+    wf_status status = WF_OK;
+    for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(module)); op.ptr && status == WF_OK;
+         op = mlirOperationGetNextInBlock(op))
+        if (op_is(op, "func.func") && function_body(op).ptr && is_on_tensors(op))
+            status = buffers_to_tensors(p->run.c, module, op, &dropped);
+    MlirModule old = status == WF_OK ? p->run.module : module;
+    if (status == WF_OK) p->run.module = module;
+    mlirModuleDestroy(old);
+}
+
+static wf_status run_pipeline(pipeline *p)
+{
+    settle_buffers(p);
     TRY(runner_finish_step(&p->run, "frontend", p->err));
     if (p->options->passes) {
         view name;

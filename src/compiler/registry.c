@@ -7,6 +7,7 @@
 #include "compiler/kernel/rows/embed.h"
 #include "compiler/kernel/rows/rope.h"
 #include "compiler/kernel/rows/rowwise.h"
+#include "compiler/kernel/rows/store_rows.h"
 #include "compiler/nest/nest.h"
 #include "compiler/nest/routine.h"
 
@@ -19,6 +20,7 @@ const kernel_kind *const KERNELS[] = {
     &ROPE_KERNEL,
     &ROPE_STORE_KERNEL,
     &KV_STORE_KERNEL,
+    &STORE_ROWS_KERNEL,
     &ATTENTION_KERNEL,
     &ATTENTION_MERGE_KERNEL,
     &ATTENTION_SCORES_KERNEL,

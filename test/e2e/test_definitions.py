@@ -154,6 +154,24 @@ def add_linear(g):
     g.op(None if glu == "gelu" else "linear", "linear", operands, {"glu": f'"{glu}"' if glu else None}, [(element, y)], ELEMENTARY if glu else 0)
 
 
+def add_blocks(g):
+    """Quantised weights, of constants, and a linear that reads them."""
+    rows, blocks, features, four_bits = g.size(1, 12), g.size(1, 4), g.size(1, 40), g.chance(0.5)
+    cols = 32 * blocks
+    q = g.rng.integers(*((-8, 8) if four_bits else (-128, 128)), (features, cols)).astype("i1")
+    d = (g.rng.standard_normal((features, blocks)) * 0.05).astype("f2")
+    x = g.argument([rows, cols], "f32")
+    n, types = len(g.lines), {"q": f"tensor<{features}x{cols}xi8>", "d": f"tensor<{features}x{blocks}xf16>"}
+    for name, values in (("q", q), ("d", d)):
+        text = f'dense<"0x{values.tobytes().hex().upper()}">' if values.size > 1 else f"dense<{values.flat[0]}>"
+        g.lines.append(f"%{name}{n} = arith.constant {text} : {types[name]}")
+    w = Operand(f"%w{n}", [features, cols], f"!wf.q{4 if four_bits else 8}_0", q * np.repeat(d.astype("f8"), 32, 1))
+    g.lines.append(f'{w.name} = "wf.blocks"(%q{n}, %d{n}) : ({types["q"]}, {types["d"]}) -> {w.type}')
+    g.seen |= {("blocks", "q"), ("blocks", "d")}
+    none = {name: None for name in ("w1", "w2", "b0", "b1", "b2", "residual")}
+    g.op("linear", "linear", {"x": x, "w0": w, **none}, {}, [("f32", x.x @ w.x.T)])
+
+
 def add_glu(g):
     element, activation = g.choice(*FLOATS), g.choice(*ACTIVATIONS)
     shape = [g.size(1, 20) for _ in range(g.size(1, 4))]
@@ -179,6 +197,22 @@ def add_rows(g):
     g.op(None, "columns", {"x": table}, {"first": number(first)}, [(element, table.x[:, first:first + width])])
     cap = g.choice(0.5, 30.0)
     g.op(None, "softcap", {"x": table}, {"cap": number(cap, "f64")}, [(element, cap * np.tanh(table.x / cap))], ELEMENTARY)
+
+
+def add_store_rows(g):
+    """Of places that come twice the last stays; those that x does not have are left out where the op says so."""
+    element, of, drops = g.choice(*FLOATS, "i8", "i64"), g.choice("i32", "i64"), g.chance(0.5)
+    lead, n, rows, size = [g.size(1, 4) for _ in range(g.size(0, 3))], g.size(1, 12), g.size(1, 6), g.size(1, 40)
+    values = (lambda shape: None) if element in FLOATS else (lambda shape: g.rng.integers(-100, 100, shape))
+    x, new = (g.argument(shape, element, values(shape)) for shape in ([*lead, n, size], [*lead, rows, size]))
+    shape = [*(lead if g.chance(0.5) else []), rows]
+    at = g.argument(shape, of, g.rng.integers(-2 if drops else 0, n + 2 if drops else n, shape))
+    y = x.x.reshape(-1, n, size).copy()
+    for i, (places, of_lead) in enumerate(zip(np.broadcast_to(at.x, [*lead, rows]).reshape(-1, rows), new.x.reshape(-1, rows, size))):
+        for place, row in zip(places, of_lead):
+            if 0 <= place < n:
+                y[i, place] = row
+    g.op("store_rows", "store_rows", {"x": x, "rows": new, "at": at}, {"drops": words(drops)}, [(element, y.reshape(x.x.shape))])
 
 
 def softmax(x, sink=None, zero_masked=False):
@@ -259,8 +293,8 @@ def add_wide_attention(g):
 
 def random_graph(seed):
     g = Graph(np.random.default_rng(seed))
-    for add in (add_norm, add_norm, add_norm, add_linear, add_linear, add_glu, add_rows, add_softmax, add_softmax, add_rope, add_attention,
-                add_wide_attention):
+    for add in (add_norm, add_norm, add_norm, add_linear, add_linear, add_blocks, add_glu, add_rows, add_store_rows, add_store_rows, add_softmax,
+                add_softmax, add_rope, add_attention, add_wide_attention):
         add(g)
     return g
 
@@ -268,7 +302,7 @@ def random_graph(seed):
 def close(a, b, element, tolerance):
     same = np.isnan(a) == np.isnan(b)
     most = max(1, np.abs(np.nan_to_num(b)).max())
-    return a.shape == b.shape and same.all() and np.nanmax(np.abs(a - b), initial=0) <= max(ROUNDING[element], tolerance) * most
+    return a.shape == b.shape and same.all() and np.nanmax(np.abs(a - b), initial=0) <= max(ROUNDING.get(element, 0), tolerance) * most
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + N))

@@ -149,7 +149,7 @@ def test_form(mlir, name, arguments, results, body, inputs, wanted):
         assert np.abs(y.astype(np.float64) - want).max() <= 2e-5
 
 
-@pytest.mark.parametrize("name, message", [("slice", "an index is out of range"), ("insert_slice", "a slice is out of range"),
+@pytest.mark.parametrize("name, message", [("slice", "an index is out of range"), ("insert_slice", "an index is out of range"),
                                            ("insert", "a slice is out of range"), ("tosa.scatter", "an index is out of range")])
 def test_out_of_range(mlir, name, message):
     """Places come from data: a bad one is an error."""

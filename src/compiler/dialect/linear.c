@@ -15,6 +15,11 @@ static const field LINEAR[] = {
     FIELD(linear_op, y, "y", RESULT, REQUIRED),
     FIELD_WITH(linear_op, glu, "glu", WORD, OPTIONAL, .words = ACTIVATIONS),
 };
+static const field BLOCKS[] = {
+    FIELD(blocks_op, q, "q", OPERAND, REQUIRED),
+    FIELD(blocks_op, d, "d", OPERAND, REQUIRED),
+    FIELD(blocks_op, w, "w", RESULT, REQUIRED),
+};
 static const field GLU[] = {
     FIELD(glu_op, gate, "gate", OPERAND, REQUIRED),
     FIELD(glu_op, up, "up", OPERAND, REQUIRED),
@@ -82,6 +87,21 @@ static wf_status verify_linear(const void *parts, wf_error *err)
     return WF_OK;
 }
 
+static wf_status verify_blocks(const void *parts, wf_error *err)
+{
+    const blocks_op *blocks = parts;
+    MlirValue q = blocks->q, d = blocks->d, w = blocks->w.value;
+    MlirType element = element_type_of(w);
+    if (!is_wf_type(element, "q8_0") && !is_wf_type(element, "q4_0"))
+        REJECT("w is neither of !wf.q8_0 nor of !wf.q4_0");
+    if (!mlirTypeIsAInteger(element_type_of(q)) || mlirIntegerTypeGetWidth(element_type_of(q)) != 8 || rank_of(q) != 2)
+        REJECT("q is no matrix of i8");
+    if (!mlirTypeIsAF16(element_type_of(d)) || rank_of(d) != 2) REJECT("d is no matrix of f16");
+    if (dim_of(q, 0) != dim_of(d, 0) || dim_of(q, 1) != QUANT_BLOCK * dim_of(d, 1))
+        REJECT("d has not one scale for each 32 of a row of q");
+    return verify_same_shape(q, "q", w, "w", err);
+}
+
 static wf_status verify_glu(const void *parts, wf_error *err)
 {
     const glu_op *glu = parts;
@@ -96,11 +116,13 @@ static wf_status verify_glu(const void *parts, wf_error *err)
 
 const op_schema LINEAR_OPS[] = {
     {"linear", sizeof(linear_op), FIELDS(LINEAR), verify_linear},
+    {"blocks", sizeof(blocks_op), FIELDS(BLOCKS), verify_blocks},
     {"glu", sizeof(glu_op), FIELDS(GLU), verify_glu},
     {0},
 };
 
-DEFINE_ACCESS(glu, &LINEAR_OPS[1])
+DEFINE_ACCESS(blocks, &LINEAR_OPS[1])
+DEFINE_ACCESS(glu, &LINEAR_OPS[2])
 
 bool linear_read(MlirOperation op, linear_op *l)
 {

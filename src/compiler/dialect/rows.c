@@ -21,6 +21,11 @@ static const field COLUMNS[] = {
     FIELD(columns_op, y, "y", RESULT, REQUIRED),
     FIELD(columns_op, first, "first", INT, REQUIRED),
 };
+static const field STORE_ROWS[] = {
+    FIELD(store_rows_op, x, "x", OPERAND, REQUIRED),      FIELD(store_rows_op, rows, "rows", OPERAND, REQUIRED),
+    FIELD(store_rows_op, at, "at", OPERAND, REQUIRED),    FIELD(store_rows_op, y, "y", RESULT, REQUIRED),
+    FIELD(store_rows_op, drops, "drops", BOOL, OPTIONAL),
+};
 static const field QUANTIZE[] = {
     FIELD(quantize_op, x, "x", OPERAND, REQUIRED),
     FIELD(quantize_op, y, "y", RESULT, REQUIRED),
@@ -83,6 +88,27 @@ static wf_status verify_columns(const void *parts, wf_error *err)
     return WF_OK;
 }
 
+// x [.., n, c], rows [.., w, c], at [.., w] or [w].
+static wf_status verify_store_rows(const void *parts, wf_error *err)
+{
+    const store_rows_op *store = parts;
+    MlirValue x = store->x, rows = store->rows, at = store->at;
+    int rank = rank_of(x), last = rank_of(at) - 1;
+    if (rank < 2 || rank_of(rows) != rank) REJECT("x has %d dimensions, rows has %d", rank, rank_of(rows));
+    if (!mlirTypeIsAInteger(element_type_of(at)) || (last != 0 && last != rank - 2))
+        REJECT("at has not one integer for each row");
+    for (int d = 0; d < rank; d++)
+        if (d != rank - 2 && !sizes_agree(dim_of(x, d), dim_of(rows, d)))
+            REJECT("dimension %d is %lld in x, %lld in rows", d, (long long)dim_of(x, d), (long long)dim_of(rows, d));
+    for (int d = 0; d <= last; d++)
+        if (!sizes_agree(dim_of(at, last - d), dim_of(rows, rank - 2 - d)))
+            REJECT("at has not one integer for each row");
+    if (!mlirTypeEqual(element_type_of(x), element_type_of(rows)) ||
+        !mlirTypeEqual(element_type_of(x), element_type_of(store->y.value)))
+        REJECT("x, rows and y are of different types");
+    return verify_same_shape(x, "x", store->y.value, "y", err);
+}
+
 static wf_status verify_quantize(const void *parts, wf_error *err)
 {
     const quantize_op *quantize = parts;
@@ -125,6 +151,7 @@ const op_schema ROW_OPS[] = {
     {"embed", sizeof(embed_op), FIELDS(EMBED), verify_embed},
     {"select_rows", sizeof(select_rows_op), FIELDS(SELECT_ROWS), verify_select_rows},
     {"columns", sizeof(columns_op), FIELDS(COLUMNS), verify_columns},
+    {"store_rows", sizeof(store_rows_op), FIELDS(STORE_ROWS), verify_store_rows},
     {"quantize", sizeof(quantize_op), FIELDS(QUANTIZE), verify_quantize},
     {"softcap", sizeof(softcap_op), FIELDS(SOFTCAP), verify_softcap},
     {"softmax", sizeof(softmax_op), FIELDS(SOFTMAX), verify_softmax},
@@ -135,6 +162,7 @@ DEFINE_ACCESS(weight, &ROW_OPS[0])
 DEFINE_ACCESS(embed, &ROW_OPS[1])
 DEFINE_ACCESS(select_rows, &ROW_OPS[2])
 DEFINE_ACCESS(columns, &ROW_OPS[3])
-DEFINE_ACCESS(quantize, &ROW_OPS[4])
-DEFINE_ACCESS(softcap, &ROW_OPS[5])
-DEFINE_ACCESS(softmax, &ROW_OPS[6])
+DEFINE_ACCESS(store_rows, &ROW_OPS[4])
+DEFINE_ACCESS(quantize, &ROW_OPS[5])
+DEFINE_ACCESS(softcap, &ROW_OPS[6])
+DEFINE_ACCESS(softmax, &ROW_OPS[7])

@@ -66,6 +66,15 @@ MlirValue linear_write(op_builder *b, linear_op *linear);
 // One weight, no residual, no activation: what other ops can be fused into.
 bool linear_is_plain(const linear_op *linear);
 
+// Quantised weights, of constants.
+typedef struct blocks_op {
+    MlirValue q, d;
+    op_result w;
+} blocks_op;
+
+bool blocks_read(MlirOperation op, blocks_op *blocks);
+MlirValue blocks_write(op_builder *b, blocks_op *blocks);
+
 typedef struct glu_op {
     MlirValue gate, up;
     glu_activation activation;
@@ -167,6 +176,12 @@ typedef struct columns_op {
     op_result y;
 } columns_op;
 
+typedef struct store_rows_op {
+    MlirValue x, rows, at;
+    bool drops; // rows that have no place in x are left out
+    op_result y;
+} store_rows_op;
+
 bool weight_read(MlirOperation op, weight_op *weight);
 MlirValue weight_write(op_builder *b, weight_op *weight);
 bool embed_read(MlirOperation op, embed_op *embed);
@@ -181,6 +196,8 @@ bool quantize_read(MlirOperation op, quantize_op *quantize);
 MlirValue quantize_write(op_builder *b, quantize_op *quantize);
 bool columns_read(MlirOperation op, columns_op *columns);
 MlirValue columns_write(op_builder *b, columns_op *columns);
+bool store_rows_read(MlirOperation op, store_rows_op *store);
+MlirValue store_rows_write(op_builder *b, store_rows_op *store);
 
 // ---- all ops
 

@@ -179,6 +179,29 @@ func.func @wf.linear(%x: !xs, %w: tensor<?x?x!w>, %bias: tensor<?x!bias> {wf.abs
   return %y : !ys
 }
 
+// w = d q, of blocks of the columns: as a matrix of its own where no kernel takes the linear.
+func.func @wf.blocks(%q: tensor<?x?x?x!i>, %d: tensor<?x?x!x>) -> tensor<?x?x?x!y> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %n = tensor.dim %q, %c0 : tensor<?x?x?x!i>
+  %b = tensor.dim %q, %c1 : tensor<?x?x?x!i>
+  %c = tensor.dim %q, %c2 : tensor<?x?x?x!i>
+  %w_e = tensor.empty(%n, %b, %c) : tensor<?x?x?x!y>
+  %w = linalg.generic {indexing_maps = [affine_map<(n, b, c) -> (n, b, c)>, affine_map<(n, b, c) -> (n, b)>,
+                                        affine_map<(n, b, c) -> (n, b, c)>],
+                       iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%q, %d : tensor<?x?x?x!i>, tensor<?x?x!x>) outs(%w_e : tensor<?x?x?x!y>) {
+  ^bb0(%i: !i, %scale: !x, %out: !y):
+    %number = arith.sitofp %i : !i to !wide
+    %s = arith.extf %scale : !x to !wide
+    %product = arith.mulf %number, %s : !wide
+    %t = arith.truncf %product : !wide to !y
+    linalg.yield %t : !y
+  } -> tensor<?x?x?x!y>
+  return %w : tensor<?x?x?x!y>
+}
+
 // y = activation(gate) * up
 func.func @wf.glu(%gate: !xs, %up: tensor<?x?x!up>) -> !ys attributes {wf.rounded = !rounded} {
   %c0 = arith.constant 0 : index
@@ -661,47 +684,48 @@ func.func private @mask.i1(%score: !wide, %is_seen: i1) -> !wide {
 
 // ---- ops of TOSA and tensor. Indices that are computed are checked against their bounds when they are used.
 
-// y[b, indices[b, w], c] = source[b, w, c], and values elsewhere: first which row of source each row of y takes, -1 for
-// none, then that row.
-func.func @tosa.scatter(%values: !x3, %indices: tensor<?x?x!i>, %source: !x3)
+// y[b, at[b, w], c] = rows[b, w, c], one w after the other, and x elsewhere: first which of the rows each row of y takes,
+// -1 for none, then that row. tosa.scatter is this without drops.
+func.func @wf.store_rows(%x: !x3, %rows: !x3, %at: tensor<?x?x!i>, %drops: i1)
     -> !x3 {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %c2 = arith.constant 2 : index
-  %n = tensor.dim %values, %c0 : !x3
-  %k = tensor.dim %values, %c1 : !x3
-  %c = tensor.dim %values, %c2 : !x3
+  %n = tensor.dim %x, %c0 : !x3
+  %k = tensor.dim %x, %c1 : !x3
+  %c = tensor.dim %x, %c2 : !x3
   %none = arith.constant -1 : i64
   %zero = arith.constant 0 : i64
-  %rows = arith.index_cast %k : index to i64
+  %n_rows = arith.index_cast %k : index to i64
   %where_e = tensor.empty(%n, %k) : tensor<?x?xi64>
   %where_0 = linalg.fill ins(%none : i64) outs(%where_e : tensor<?x?xi64>) -> tensor<?x?xi64>
   %where = linalg.generic {indexing_maps = [affine_map<(b, k, w) -> (b, w)>, affine_map<(b, k, w) -> (b, k)>],
                            iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%indices : tensor<?x?x!i>) outs(%where_0 : tensor<?x?xi64>) {
+      ins(%at : tensor<?x?x!i>) outs(%where_0 : tensor<?x?xi64>) {
   ^bb0(%i: !i, %so_far: i64):
     %row = arith.extsi %i : !i to i64
-    %is_inside = arith.cmpi ult, %row, %rows : i64
-    cf.assert %is_inside, "an index is out of range"
-    %at = linalg.index 1 : index
-    %at_64 = arith.index_cast %at : index to i64
+    %is_inside = arith.cmpi ult, %row, %n_rows : i64
+    %is_fine = arith.ori %is_inside, %drops : i1
+    cf.assert %is_fine, "an index is out of range"
+    %place = linalg.index 1 : index
+    %place_64 = arith.index_cast %place : index to i64
     %w = linalg.index 2 : index
     %w_64 = arith.index_cast %w : index to i64
-    %is_this = arith.cmpi eq, %row, %at_64 : i64
+    %is_this = arith.cmpi eq, %row, %place_64 : i64
     %r = arith.select %is_this, %w_64, %so_far : i64
     linalg.yield %r : i64
   } -> tensor<?x?xi64>
   %y_e = tensor.empty(%n, %k, %c) : !x3
   %y = linalg.generic {indexing_maps = [#cube, affine_map<(b, i, c) -> (b, i)>, #cube],
                        iterator_types = ["parallel", "parallel", "parallel"]}
-      ins(%values, %where : !x3, tensor<?x?xi64>) outs(%y_e : !x3) {
+      ins(%x, %where : !x3, tensor<?x?xi64>) outs(%y_e : !x3) {
   ^bb0(%v: !x, %w: i64, %out: !x):
     %stays = arith.cmpi slt, %w, %zero : i64
     %safe = arith.maxsi %w, %zero : i64
     %b = linalg.index 0 : index
     %row = arith.index_cast %safe : i64 to index
     %column = linalg.index 2 : index
-    %u = tensor.extract %source[%b, %row, %column] : !x3
+    %u = tensor.extract %rows[%b, %row, %column] : !x3
     %r = arith.select %stays, %v, %u : !x
     linalg.yield %r : !x
   } -> !x3

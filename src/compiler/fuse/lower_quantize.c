@@ -4,8 +4,11 @@
 // Quantised weights are multiplied as integers, so their input is rounded to 8-bit blocks first (kernel/rows/q8.h).
 #include "compiler/fuse/pass.h"
 
+// Those of graphs are multiplied with f32, as graphs say.
 static bool takes_q8(MlirValue weights)
 {
+    blocks_op blocks;
+    if (blocks_read(defining_op(weights), &blocks)) return false;
     const weight_type *t = wf_weight_type(element_type_of(weights));
     return t && t->activation == ACTIVATION_Q8;
 }

@@ -1,7 +1,8 @@
 // Attention (kernel/attention/attention.h). Of a sequence program over the cache: fused, or in three steps
-// (kernel/attention/attention_apart.h). Of a graph over given keys and values, in f32: they are copied to where the
-// kernel looks for a cache, K in groups of 16 positions, and a mask to rows of whole blocks of positions; then one call
-// does all heads of all sequences.
+// (kernel/attention/attention_apart.h). Of a graph over given keys and values, in f32: where tokens are few, keys and
+// values are read where they lie (lower/attention_rows.c); else they are copied to where the kernel looks for a cache, K
+// in groups of 16 positions. A mask is copied to rows of whole blocks of positions. One call does all heads of all
+// sequences.
 #include <stdio.h>
 #include <string.h>
 
@@ -305,41 +306,82 @@ static wf_status place_mask(lowering *l, MlirValue mask, const shape *n, int *in
     return lowering_copy(l, &from, &to);
 }
 
+// Keys and values in rows where they can be read so, which the call then says of them; else copies in the cache's order.
+static wf_status place_keys(lowering *l, const attention_op *a, attention_kernel *k, const shape *n, int roots[2],
+                            int64_t skip_bytes[2], int64_t strides[2][3])
+{
+    const MlirValue given[] = {a->k, a->v};
+    tensor rows[2];
+    k->rows = attention_reads_rows(l->op, &l->b->target);
+    for (int i = 0; i < 2 && k->rows; i++) k->rows = attention_find_rows(l, given[i], k->n_kv_heads, &rows[i]);
+    for (int i = 0; i < 2; i++) {
+        skip_bytes[i] = 0;
+        if (!k->rows) {
+            TRY(attention_move_rows(l, given[i]));
+            TRY(copy_cache(l, given[i], k, i == 0, n, &roots[i]));
+            continue;
+        }
+        roots[i] = rows[i].root;
+        skip_bytes[i] = 4 * rows[i].offset;
+        for (int s = 0; s < 3; s++) strides[i][s] = rows[i].strides[s]; // of positions, heads, sequences
+    }
+    return WF_OK;
+}
+
 static wf_status lower_given_attention(lowering *l)
 {
     attention_op a;
     attention_kernel k;
     shape n;
     tensor q, y, sink;
-    int keys, values, mask = -1;
-    int64_t strides[3] = {0};
+    int cache[2], mask = -1;
+    int64_t mask_strides[3] = {0}, strides[2][3] = {{0}}, skip_bytes[2];
     const char *why = read_attention(l->op, &a, &k, &n);
     if (why) return lowering_refuse_kernel(l, why);
     TRY(lowering_to_root(l, a.q, &q));
-    TRY(copy_cache(l, a.k, &k, true, &n, &keys));
-    TRY(copy_cache(l, a.v, &k, false, &n, &values));
-    if (k.mask) TRY(place_mask(l, a.mask, &n, &mask, strides));
+    TRY(place_keys(l, &a, &k, &n, cache, skip_bytes, strides));
+    if (k.mask) TRY(place_mask(l, a.mask, &n, &mask, mask_strides));
     if (k.sink) TRY(lowering_to_root(l, a.sink, &sink));
     TRY(lowering_new_tensor(l, a.y.type, NULL, &y));
     call *c = lowering_add_call(l, lowering_add_kernel(l, &ATTENTION_KERNEL, &k), NULL);
     if (!c) return error_memory(l->err, sizeof *c);
     call_reads(l, q.root, 0);
-    call_reads(l, keys, 0);
-    call_reads(l, values, 0);
+    for (int i = 0; i < 2; i++) call_reads(l, cache[i], skip_bytes[i]);
     call_writes(l, y.root);
     if (k.mask) call_reads(l, mask, 0);
     if (k.sink) call_reads(l, sink.root, 0);
     int64_t block = attention_tiles_for(&k, &l->b->target).tokens;
     call_tiles(c, affine_of(DIM_ONE, n.sequences * k.n_kv_heads * ((n.tokens + block - 1) / block)));
-    const int64_t sizes[] = {
-        n.tokens, n.positions - n.tokens, kv_capacity(n.positions), 0, n.sequences, strides[0], strides[1], strides[2]};
-    for (int i = 0; i < (k.mask ? 8 : k.batched ? 5 : 4); i++) call_size(l, affine_of(DIM_ONE, sizes[i]));
+    const int64_t sizes[] = {n.tokens,
+                             n.positions - n.tokens,
+                             kv_capacity(n.positions),
+                             0,
+                             n.sequences,
+                             mask_strides[0],
+                             mask_strides[1],
+                             mask_strides[2],
+                             strides[0][0],
+                             strides[0][1],
+                             strides[0][2],
+                             strides[1][0],
+                             strides[1][1],
+                             strides[1][2]};
+    for (int i = 0; i < (k.rows ? 14 : k.mask ? 8 : k.batched ? 5 : 4); i++) call_size(l, affine_of(DIM_ONE, sizes[i]));
     int64_t flops = 4 * k.n_heads * k.head_dim; // of a pair of a token and a position
     if (__builtin_mul_overflow(flops, n.sequences * n.tokens, &flops) ||
         __builtin_mul_overflow(flops, n.positions, &flops) || flops >= INT64_C(1) << 47)
         flops = INT64_C(1) << 47;
     c->flops = affine_of(DIM_ONE, flops);
     return lowering_add_tensor(l, a.y.value, &y);
+}
+
+bool attention_reads_rows(MlirOperation op, const kernel_target *target)
+{
+    attention_op a;
+    attention_kernel k;
+    shape n;
+    return !read_attention(op, &a, &k, &n) && k.head_dim % KV_ROW_STEP == 0 &&
+           n.tokens <= attention_tiles_for(&k, target).tokens;
 }
 
 wf_status lower_attention(lowering *l)

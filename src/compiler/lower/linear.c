@@ -1,8 +1,8 @@
 // Matrix products (kernel/linear/linear.h), fused ones too: one call, one tile a panel of 16 output features.
 //
-// Of a checkpoint's weights, in any of its types, the kernel reads rows of f32 or of 8-bit blocks. Those of a graph are
-// floats: the kernel computes in f32, 16-bit activations, biases and residuals are widened before it, a 16-bit result
-// is rounded after it.
+// Of a checkpoint's weights, in any of its types, the kernel reads rows of f32 or of 8-bit blocks. Of a graph's it
+// computes in f32, even where the weights are quantised; 16-bit activations, biases and residuals are widened before it,
+// a 16-bit result is rounded after it.
 #include <stdio.h>
 
 #include "compiler/kernel/linear/linear.h"
@@ -46,15 +46,19 @@ static const char TYPES[] = "no linear kernel has its types";
 static const char SIZES[] = "no linear kernel takes its sizes";
 static const char ERF[] = "no linear kernel has gelu by erf";
 
+// Weights that are packed while the program is compiled.
+static bool is_packed(MlirValue w) { return is_constant_value(w) || is_blocks(w); }
+
 // NULL, or why the kernel cannot take one weight, of so many output features. Several weights are constants that fill
 // panels.
 static const char *read_weight(const linear_op *parts, int i, int64_t cols, int64_t *features)
 {
     MlirValue w = parts->weights[i];
     bool several = parts->n_weights > 1;
-    if (!is_small_float(w) || !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0]))) return TYPES;
+    if (!(is_small_float(w) || is_blocks(w)) || !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0])))
+        return TYPES;
     if (rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols) return SIZES;
-    if (several && !is_constant_value(w)) return "no linear kernel takes several weights that are no constants";
+    if (several && !is_packed(w)) return "no linear kernel takes several weights that are no constants";
     if (several && dim_of(w, 0) % PANEL_ROWS) return "no linear kernel takes several weights that fill no panels of 16";
     *features = dim_of(w, 0);
     if (!parts->n_biases) return NULL;
@@ -88,7 +92,7 @@ static const char *read_linear(MlirOperation op, linear_op *parts)
     if (dim_of(y, rank_of(y) - 1) != features) return SIZES;
     if (parts->glu && (parts->n_weights != 2 || parts->n_biases || parts->residual.ptr))
         return "no linear kernel gates beside a bias or a residual";
-    if (!is_constant_value(parts->weights[0]) && rows < ROWS_WORTH_PACKING)
+    if (!is_packed(parts->weights[0]) && rows < ROWS_WORTH_PACKING)
         return "a weight that is no constant is not worth packing for so few rows";
     if (!parts->residual.ptr) return NULL;
     if (!is_small_float(parts->residual)) return TYPES;
@@ -108,13 +112,24 @@ const char *why_not_linear(MlirOperation op, graph_kind kind)
     return kind == GRAPH_OF_SEQUENCE ? read_sequence_linear(op, &parts) : read_linear(op, &parts);
 }
 
+const char *why_not_blocks(MlirOperation op, graph_kind kind)
+{
+    blocks_op blocks;
+    if (!blocks_read(op, &blocks) || kind == GRAPH_OF_SEQUENCE)
+        return "weights of a checkpoint have their blocks in a file";
+    MlirOpOperand use = mlirValueGetFirstUse(blocks.w.value);
+    for (; !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
+        if (lower_why_not(mlirOpOperandGetOwner(use), kind)) return "an op that reads them has no kernel";
+    return NULL;
+}
+
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
 // the op of a graph does not say.
 static weight_layout choose_layout(const lowering *l, const linear_op *parts)
 {
     MlirValue w = parts->weights[0];
     const weight_type *t = wf_weight_type(element_type_of(w));
-    if (is_checkpoint_weight(w)) return t->layout;
+    if (is_checkpoint_weight(w) || is_blocks(w)) return t->layout;
     bool exact =
         t->activation != ACTIVATION_BF16 || mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
     return is_constant_value(w) && exact ? t->layout : LAYOUT_F32_X16;
@@ -215,7 +230,8 @@ wf_status lower_linear(lowering *l)
                        .residual = parts.residual.ptr != NULL,
                        .swiglu = parts.glu != GLU_NONE,
                        .gelu = parts.glu == GLU_GELU_TANH,
-                       .q8_features = out_q8 ? features : 0};
+                       .q8_features = out_q8 ? features : 0,
+                       .wide = is_blocks(parts.weights[0])};
     tensor y, rounded;
     TRY(bind(l, &parts, k.layout, &roots));
     MlirType stored = mlirValueGetType(result);

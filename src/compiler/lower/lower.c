@@ -59,10 +59,12 @@ static const lower_rule RULES[] = {
     {"wf.rope_table", lower_nothing, NULL},
     {"wf.embed", lower_embed, NULL},
     {"wf.select_rows", lower_select_rows, NULL},
+    {"wf.store_rows", lower_store_rows, why_not_store_rows},
     {"wf.rms_norm", lower_norm, why_not_norm},
     {"wf.layer_norm", lower_norm, why_not_norm},
     {"wf.residual_norm", lower_norm, why_not_norm},
     {"wf.linear", lower_linear, why_not_linear},
+    {"wf.blocks", lower_nothing, why_not_blocks},
     {"wf.columns", lower_columns, NULL},
     {"wf.rope", lower_rope, NULL},
     {"wf.rope_store", lower_rope_store, NULL},
@@ -139,6 +141,7 @@ static bool has_open_sizes(MlirOperation op)
 static wf_status lower_op(lowering *l)
 {
     if (constant_attribute_of(l->op).ptr || is_scalar_op(l->op)) return WF_OK;
+    if (!is_sequence(l) && attention_reads_through(l, l->op)) return WF_OK;
     if (!is_sequence(l) && has_open_sizes(l->op) && !takes_any_size(l->op))
         return lowering_refuse(l, "needs its sizes");
     const lower_rule *r = find_rule(l->op);

@@ -13,7 +13,8 @@
 //   value.c      tensors, roots, constants
 //   call.c       calls and their kernels
 //   weight.c     weights and vectors: tensors of a checkpoint, constants, arguments
-//   norm.c linear.c attention.c rope.c rows.c nest_call.c routine_call.c   bind the operands of a kernel each
+//   norm.c linear.c attention.c rope.c rows.c store_rows.c nest_call.c routine_call.c   bind the operands of a kernel each
+//   attention_rows.c   keys and values that are read where they lie
 //   view.c       reshapes, slices, and what is put together from slices
 #ifndef WELFORD_COMPILER_LOWER_LOWERING_H
 #define WELFORD_COMPILER_LOWER_LOWERING_H
@@ -197,6 +198,7 @@ wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, boo
 bool is_checkpoint_weight(MlirValue v);
 MlirStringRef weight_label(MlirValue v); // its name, empty for other values
 bool is_constant_value(MlirValue v);     // that is no splat
+bool is_blocks(MlirValue v);             // quantised weights of a graph
 // Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
 wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 
@@ -239,6 +241,18 @@ wf_status lower_concat(lowering *l);
 wf_status lower_pad(lowering *l);
 wf_status lower_from_elements(lowering *l);
 
+// ---- attention_rows.c
+
+// Whether the attention takes keys and values that are rows, where they lie: it has few tokens, and reads them once.
+bool attention_reads_rows(MlirOperation op, const kernel_target *target);
+// Whether nobody but such an attention reads what this op only moves: then nobody moves it.
+bool attention_reads_through(lowering *l, MlirOperation op);
+// Moves it after all, where the attention of l->op that v is for cannot read it so.
+wf_status attention_move_rows(lowering *l, MlirValue v);
+// Keys or values of an attention as [sequences, heads, positions, features] where they lie; strides: of positions,
+// heads, sequences. False where their features do not lie side by side.
+bool attention_find_rows(lowering *l, MlirValue v, int64_t n_heads, tensor *rows);
+
 // ---- one file a kernel
 
 wf_status lower_norm(lowering *l);
@@ -250,6 +264,7 @@ wf_status lower_rope_store(lowering *l);
 wf_status lower_kv_store(lowering *l, const attention_op *op);
 wf_status lower_embed(lowering *l);
 wf_status lower_select_rows(lowering *l);
+wf_status lower_store_rows(lowering *l);
 wf_status lower_glu(lowering *l);
 wf_status lower_softcap(lowering *l);
 wf_status lower_quantize(lowering *l);
@@ -258,7 +273,9 @@ wf_status lower_add(lowering *l);
 // Why no kernel takes the op, a literal; NULL: one does.
 const char *why_not_norm(MlirOperation op, graph_kind kind);
 const char *why_not_linear(MlirOperation op, graph_kind kind);
+const char *why_not_blocks(MlirOperation op, graph_kind kind);
 const char *why_not_attention(MlirOperation op, graph_kind kind);
+const char *why_not_store_rows(MlirOperation op, graph_kind kind);
 const char *why_not_glu(MlirOperation op, graph_kind kind);
 
 // K (part 0) or V (part 1) of a layer in the cache.

@@ -68,6 +68,8 @@ void lowering_find_gathers(gather_list *g, MlirOperation op)
         tensor x;
         if (!known && g->n == g->max) g->status = lowering_refuse_op(g->l, op, "reads too many tensors");
         if (!known && g->status == WF_OK) g->status = lowering_read_tensor(g->l, source, &x);
+        if (!known && g->status == WF_OK && !tensor_is_fixed(&x)) // an index is held against numbers
+            g->status = lowering_refuse_op(g->l, op, "needs its sizes");
         if (!known && g->status == WF_OK) {
             gather *item = &g->items[g->n++];
             *item =

@@ -26,6 +26,12 @@ bool is_constant_value(MlirValue v)
     return a.ptr && !constant_splat(a).ptr;
 }
 
+bool is_blocks(MlirValue v)
+{
+    blocks_op blocks;
+    return blocks_read(defining_op(v), &blocks);
+}
+
 // ---- of a checkpoint
 
 static const char *weight_name(lowering *l, MlirValue v)
@@ -121,10 +127,38 @@ wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned 
     return *index < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
 }
 
+// A block as a checkpoint has it: its scale, then 32 bytes, or 16 of which each holds a number j and number j + 16, plus 8
+// (https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h).
+static void append_block(const char *q, const char *d, bool nibbles, buffer *out)
+{
+    buffer_append(out, d, 2);
+    if (!nibbles) buffer_append(out, q, QUANT_BLOCK);
+    for (int j = 0; j < QUANT_BLOCK / 2 && nibbles; j++)
+        buffer_append_char(out, (char)(((q[j] + 8) & 15) | (q[j + QUANT_BLOCK / 2] + 8) << 4));
+}
+
+static wf_status read_constant(lowering *l, MlirValue v, buffer *out);
+
+static wf_status read_blocks(lowering *l, const blocks_op *blocks, buffer *out)
+{
+    buffer q = {0}, d = {0};
+    bool nibbles = is_wf_type(element_type_of(blocks->w.value), "q4_0");
+    wf_status status = read_constant(l, blocks->q, &q);
+    if (status == WF_OK) status = read_constant(l, blocks->d, &d);
+    for (size_t i = 0; status == WF_OK && i < q.len / QUANT_BLOCK; i++)
+        append_block(q.data + i * QUANT_BLOCK, d.data + 2 * i, nibbles, out);
+    if (out->failed) status = error_memory(l->err, q.len);
+    buffer_free(&q);
+    buffer_free(&d);
+    return status;
+}
+
 // The bytes of a constant.
 static wf_status read_constant(lowering *l, MlirValue v, buffer *out)
 {
     wf_error inner = {0};
+    blocks_op blocks;
+    if (blocks_read(defining_op(v), &blocks)) return read_blocks(l, &blocks, out);
     wf_status status = constant_append(constant_attribute_of(defining_op(v)), out, &inner);
     if (status != WF_OK) lowering_refuse(l, inner.message);
     return status;
@@ -207,8 +241,9 @@ wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, boo
                                int *index)
 {
     if (is_checkpoint_weight(sources[0])) return bind_tensors(l, sources, n, layout, interleave, false, index);
-    return is_constant_value(sources[0]) ? pack_constants(l, sources, n, interleave, layout, index)
-                                         : pack_value(l, sources[0], index);
+    return is_constant_value(sources[0]) || is_blocks(sources[0])
+               ? pack_constants(l, sources, n, interleave, layout, index)
+               : pack_value(l, sources[0], index);
 }
 
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index)

@@ -9,6 +9,7 @@
 #include "compiler/raise/normal/steps.h"
 
 const rule RULES[] = {
+    {"store_rows", raise_store_rows, "rows written at the places of a list, by a loop or a scatter: into a cache"},
     {"split", raise_split, "a matrix product apart from what computes its factors, as no fusion had joined them"},
     {"matmul", raise_matmul, "a product summed over several axes, or over other places, as one of matrices"},
     {"group", raise_group, "x * a + b by the groups that a and b were computed for, as group norms are decomposed"},

@@ -64,5 +64,6 @@ bool raise_attention(matcher *m, MlirOperation op);
 bool raise_linear(matcher *m, MlirOperation op);
 bool raise_residual(matcher *m, MlirOperation op);
 bool raise_rows(matcher *m, MlirOperation op);
+bool raise_store_rows(matcher *m, MlirOperation op);
 
 #endif

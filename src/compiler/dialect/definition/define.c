@@ -56,6 +56,19 @@ static MlirValue define_linear(MlirOperation op, MlirModule library)
     return definition_build(&d);
 }
 
+// In f32: a linear that no kernel takes reads such weights.
+static MlirValue define_blocks(MlirOperation op, MlirModule library)
+{
+    blocks_op blocks;
+    if (!blocks_read(op, &blocks)) return (MlirValue){0};
+    MlirType half = element_type_of(blocks.d);
+    definition d = definition_of(op, library, "wf.blocks", half, mlirF32TypeGet(mlirOperationGetContext(op)));
+    const int64_t dims[] = {dim_of(blocks.q, 0), dim_of(blocks.d, 1), QUANT_BLOCK};
+    definition_operand(&d, blocks.q, 3, dims);
+    definition_value(&d, blocks.d);
+    return definition_build(&d);
+}
+
 static MlirValue define_glu(MlirOperation op, MlirModule library)
 {
     static const char *const ACTIVATIONS[] = {[GLU_SILU] = "silu", [GLU_GELU] = "gelu", [GLU_GELU_TANH] = "gelu_tanh"};
@@ -220,17 +233,37 @@ static MlirValue define_attention(MlirOperation op, MlirModule library)
     return definition_build(&d);
 }
 
-// ---- TOSA and tensor
+// ---- rows that are stored
+
+static MlirValue define_store(MlirOperation op, MlirModule library, const store_rows_op *store)
+{
+    int rank = rank_of(store->x), rank_at = rank_of(store->at);
+    int64_t lead = count_elements_of(store->x, 0, rank - 2), n_rows = dim_of(store->rows, rank - 2);
+    const int64_t x[] = {lead, dim_of(store->x, rank - 2), last_size(store->x)}, rows[] = {lead, n_rows, x[2]},
+                  at[] = {rank_at == 1 ? 1 : lead, n_rows};
+    definition d = start(op, library, "wf.store_rows");
+    definition_operand(&d, store->x, 3, x);
+    definition_operand(&d, store->rows, 3, rows);
+    definition_operand(&d, store->at, 2, at);
+    definition_bool(&d, store->drops);
+    return definition_build(&d);
+}
+
+static MlirValue define_store_rows(MlirOperation op, MlirModule library)
+{
+    store_rows_op store;
+    return store_rows_read(op, &store) ? define_store(op, library, &store) : (MlirValue){0};
+}
 
 static MlirValue define_scatter(MlirOperation op, MlirModule library)
 {
-    definition d = start(op, library, "tosa.scatter");
-    for (int i = 0; i < 3; i++) {
-        if (rank_of(mlirOperationGetOperand(op, i)) != (i == 1 ? 2 : 3)) return (MlirValue){0};
-        definition_value(&d, mlirOperationGetOperand(op, i));
-    }
-    return definition_build(&d);
+    const store_rows_op store = {.x = mlirOperationGetOperand(op, 0),
+                                 .at = mlirOperationGetOperand(op, 1),
+                                 .rows = mlirOperationGetOperand(op, 2)};
+    return define_store(op, library, &store);
 }
+
+// ---- TOSA and tensor
 
 static MlirValue define_bitcast(MlirOperation op, MlirModule library)
 {
@@ -253,8 +286,10 @@ define_op *find_definition(MlirOperation op)
         {"wf.softcap", define_softcap},
         {"wf.embed", define_embed},
         {"wf.select_rows", define_select_rows},
+        {"wf.store_rows", define_store_rows},
         {"wf.glu", define_glu},
         {"wf.linear", define_linear},
+        {"wf.blocks", define_blocks},
         {"wf.rope", define_rope},
         {"wf.attention", define_attention},
         // what upstream does not lower

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "compiler/frontend/mlir/buffer_transfers.h"
 #include "compiler/frontend/mlir/buffer_views.h"
 #include "compiler/mlir/build.h"
 #include "compiler/mlir/text.h"
@@ -171,7 +172,8 @@ static MlirWalkResult find_write(MlirOperation op, void *context)
 {
     write_search *w = context;
     intptr_t first = -1, n = mlirOperationGetNumOperands(op);
-    if (op_is(op, "memref.store") || op_is(op, "memref.copy") || op_is(op, "bufferization.materialize_in_destination"))
+    if (op_is(op, "memref.store") || op_is(op, "memref.copy") || op_is(op, "vector.transfer_write") ||
+        op_is(op, "bufferization.materialize_in_destination"))
         first = 1, n = 2;
     else if (op_name_starts_with(op, "linalg."))
         first = 0;
@@ -288,6 +290,8 @@ static const struct {
     {"bufferization.dealloc_tensor", visit_nothing},
     {"bufferization.alloc_tensor", visit_alloc_tensor},
     {"bufferization.materialize_in_destination", visit_copy},
+    {"vector.transfer_read", buffer_transfer_read},
+    {"vector.transfer_write", buffer_transfer_write},
     {"func.return", visit_return},
 };
 

@@ -535,7 +535,12 @@ static void give_meaning(MlirOperation op, void *context)
     if (g->status != WF_OK || !op_name_starts_with(op, "tm_tensor.") || op_is(op, "tm_tensor.yield")) return;
     for (size_t i = 0; i < sizeof RULES / sizeof *RULES; i++)
         if (op_is(op, RULES[i].name)) define = RULES[i].define;
-    intptr_t n = mlirOperationGetNumOperands(op), m = mlirOperationGetNumResults(op);
+    intptr_t n = mlirOperationGetNumOperands(op), m = mlirOperationGetNumResults(op), n_used = 0;
+    for (intptr_t i = 0; i < m; i++) n_used += !has_no_use(mlirOperationGetResult(op, i));
+    if (define && m && !n_used) { // raised
+        mlirOperationDestroy(op);
+        return;
+    }
     bool sized = n <= MAX_OPERANDS, sorted = op_attribute(op, "operandSegmentSizes").ptr != NULL;
     for (intptr_t i = 0; i < n; i++) sized = sized && is_fixed(mlirOperationGetOperand(op, i));
     for (intptr_t i = 0; i < m; i++) sized = sized && is_fixed(mlirOperationGetResult(op, i));

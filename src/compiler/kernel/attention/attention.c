@@ -225,7 +225,8 @@ static void build_attention(builder *b, const void *params, const char *name)
 {
     const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
-    assert(k->span % KEYS == 0 && !(k->span && (k->mask || k->sink || k->batched || k->full)));
+    assert(k->span % KEYS == 0 && !(k->span && (k->mask || k->sink || k->batched || k->full || k->rows)));
+    assert(!k->rows || (k->kv_f32 && k->head_dim % KV_ROW_STEP == 0));
     kernel_begin(b, name);
     attention_emitter e;
     attention_call_begin(&e, b, k);
@@ -240,6 +241,7 @@ static void build_attention(builder *b, const void *params, const char *name)
         e.joined_m = attention_scratch(&e, 4);
         e.joined_l = attention_scratch(&e, 4);
     }
+    if (k->rows) e.block = scratch(b, KEYS * e.row * e.element);
     e.k_cache = operand(b, 1);
     e.v_cache = operand(b, 2);
     if (k->mask) e.mask = operand(b, 4);

@@ -4,7 +4,7 @@
 // y[i, h] = sum over positions j <= n_past + i of softmax(scale * q[i, h] . k[j, h / group]) * v[j, h / group], where
 // group = n_heads / n_kv_heads query heads share a key head. The cache already holds the keys and values of this call.
 // Graphs that are no language models may let every token see all positions, add a mask to the scores, and compute
-// several sequences at once.
+// several sequences at once, over keys and values that lie in rows, as graphs keep them, where they are.
 //
 // A tile is a key head and a block of tokens; its rows are the block's tokens times the group's heads:
 //
@@ -45,7 +45,10 @@
 // With a mask: operand 4 mask f32, of which a row holds n_ctx numbers; sizes 5, 6, 7 elements between its sequences,
 // heads, tokens (0: the same for all).
 // With a sink: the last operand sink f32 [n_heads]. It joins the sum of weights as a position with a value of 0 would.
-// Batched and masked calls, and those with a sink, have no spans and are not split.
+// As rows: K and V are f32 rows of head_dim features, a multiple of KV_ROW_STEP; sizes 8, 9, 10 are the elements of K
+// between its positions, heads, sequences, 11, 12, 13 those of V. A block of keys is brought into K's order when it is
+// read, once a tile: for calls that have few.
+// Batched and masked calls, those with a sink, and those as rows have no spans and are not split.
 //
 // attention_merge: operands 0 parts, 1 y; sizes as above.
 typedef struct attention_kernel {
@@ -63,6 +66,7 @@ typedef struct attention_kernel {
     bool zero_masked; // with a mask: a row that sees nothing gives 0, not NaN
     bool sink;        // a logit of each head joins the sum of weights
     bool batched;
+    bool rows; // K and V are rows
 } attention_kernel;
 
 // A key head's outputs of a token must be whole q8 blocks.

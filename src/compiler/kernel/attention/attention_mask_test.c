@@ -1,5 +1,6 @@
 // Attention of graphs, against float64: masks in every broadcast form, positions that all see, several sequences,
-// sinks, rows that a mask hides wholly. NaN behind the last position of the cache and of the mask.
+// sinks, rows that a mask hides wholly, keys and values in rows. NaN behind the last position of the cache and of the
+// mask.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@ typedef struct call {
     float *q, *keys, *vals, *mask; // [sequences, tokens or positions, heads, dims]; [.., .., .., CONTEXT]
     float *sink;                   // [heads]
     unsigned char *k_cache, *v_cache;
+    float *rows; // keys, then values, of heads as rows [sequences, heads, positions, dims]
     float *y;
 } call;
 
@@ -69,6 +71,7 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
     c.mask = filled_memory((size_t)(mask_rows * CONTEXT) * 4, 0xff);
     c.k_cache = filled_memory(cache_bytes, 0xff);
     c.v_cache = filled_memory(cache_bytes, 0xff);
+    c.rows = filled_memory((size_t)n_kv * 8, 0xff);
     for (int64_t i = 0; i < mask_rows; i++)
         for (int64_t p = 0; p < n->positions; p++) c.mask[i * CONTEXT + p] = choose_mask(kind, i, p, r);
     for (int64_t i = 0; i < n_kv; i++) {
@@ -76,13 +79,14 @@ static call make_call(const attention_kernel *k, const sizes *n, mask_kind kind,
         int64_t padded = kv_row(dims), at = (row / n->positions * k->n_kv_heads + head) * CONTEXT * padded;
         memcpy(c.k_cache + 4 * (at + (p / KV_GROUP * padded + d) * KV_GROUP + p % KV_GROUP), &c.keys[i], 4);
         memcpy(c.v_cache + 4 * (at + p * padded + d), &c.vals[i], 4);
+        c.rows[((row / n->positions * k->n_kv_heads + head) * n->positions + p) * dims + d] = c.keys[i];
     }
     return c;
 }
 
 static void free_call(call *c)
 {
-    void *all[] = {c->q, c->keys, c->vals, c->mask, c->sink, c->k_cache, c->v_cache, c->y};
+    void *all[] = {c->q, c->keys, c->vals, c->mask, c->sink, c->k_cache, c->v_cache, c->y, c->rows};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -90,11 +94,25 @@ static void run(call *c, kernel_fn f, const kernel_target *target)
 {
     const sizes *n = &c->n;
     void *buffers[] = {c->q, c->k_cache, c->v_cache, c->y, c->k.mask ? c->mask : c->sink, c->sink};
+    if (c->k.rows) { // keys by heads, values by positions
+        buffers[1] = c->rows;
+        buffers[2] = c->vals;
+    }
     int64_t heads_apart = n->mask_heads > 1 ? n->mask_tokens * CONTEXT : 0;
-    int64_t dims[] = {n->tokens,    n->positions - n->tokens,
-                      CONTEXT,      0,
-                      n->sequences, n->mask_sequences > 1 ? n->mask_heads * n->mask_tokens * CONTEXT : 0,
-                      heads_apart,  n->mask_tokens > 1 ? CONTEXT : 0};
+    int64_t dims[] = {n->tokens,
+                      n->positions - n->tokens,
+                      CONTEXT,
+                      0,
+                      n->sequences,
+                      n->mask_sequences > 1 ? n->mask_heads * n->mask_tokens * CONTEXT : 0,
+                      heads_apart,
+                      n->mask_tokens > 1 ? CONTEXT : 0,
+                      c->k.head_dim,
+                      n->positions * c->k.head_dim,
+                      c->k.n_kv_heads * n->positions * c->k.head_dim,
+                      c->k.n_kv_heads * c->k.head_dim,
+                      c->k.head_dim,
+                      n->positions * c->k.n_kv_heads * c->k.head_dim};
     int64_t block = attention_tiles_for(&c->k, target).tokens;
     int64_t n_tiles = n->sequences * c->k.n_kv_heads * ((n->tokens + block - 1) / block);
     for (int64_t t = n_tiles; t-- > 0;) f(buffers, dims, t, t + 1);
@@ -180,11 +198,13 @@ static void check_sizes(const attention_kernel *k, const char *what, kernel_fn f
     }
 }
 
-// Bits: 1 full, 2 mask, 4 batched, 8 zero_masked, 16 softcap, 32 sink, 64 window.
+// Bits: 1 full, 2 mask, 4 batched, 8 zero_masked, 16 softcap, 32 sink, 64 window, 128 rows.
 static void test_forms(void **state)
 {
-    static const int FORMS[] = {1,         2,      3,  4 | 1,   4 | 2,  4 | 3,  4 | 4,         2 | 8,
-                                4 | 3 | 8, 3 | 16, 32, 32 | 64, 32 | 1, 32 | 2, 32 | 4 | 3 | 8};
+    static const int FORMS[] = {
+        1,           2,       3,      4 | 1,  4 | 2,          4 | 3, 4 | 4,   2 | 8,    4 | 3 | 8,       3 | 16,
+        32,          32 | 64, 32 | 1, 32 | 2, 32 | 4 | 3 | 8, 128,   128 | 3, 128 | 64, 128 | 4 | 3 | 8, 128 | 4 | 2,
+        128 | 32 | 1};
     enum { N = sizeof FORMS / sizeof *FORMS, N_SIZES = sizeof SIZES / sizeof *SIZES };
     harness h;
     wf_error err = {0};
@@ -209,6 +229,8 @@ static void test_forms(void **state)
         kernels[i].softcap = form & 16 ? 2 : 0;
         kernels[i].sink = form & 32;
         kernels[i].window = form & 64 ? 9 : 0;
+        kernels[i].rows = form & 128;
+        if (kernels[i].rows && kernels[i].head_dim == 20) kernels[i].head_dim = 48;
         names[i] = harness_add(&h, &ATTENTION_KERNEL, &kernels[i]);
     }
     kernel_target target = h.builder.target;

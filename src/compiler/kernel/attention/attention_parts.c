@@ -35,6 +35,7 @@ const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS] = {
     KERNEL_FIELD(attention_kernel, zero_masked, FIELD_BOOL, "_zero"),
     KERNEL_FIELD(attention_kernel, sink, FIELD_BOOL, "_sink"),
     KERNEL_FIELD(attention_kernel, batched, FIELD_BOOL, "_batched"),
+    KERNEL_FIELD(attention_kernel, rows, FIELD_BOOL, "_rows"),
 };
 
 // ---- shapes of register tiles
@@ -112,6 +113,10 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->n_spans = sub(b, add_i(b, div_u(b, add_i(b, e->n_positions, -1), e->span), 1), e->first_span);
     int64_t row_bytes = kv_row_bytes(k->head_dim, k->kv_f32);
     e->head_bytes = k->span ? const_i(b, KV_BLOCK * row_bytes) : mul_i(b, e->n_ctx, row_bytes);
+    for (int i = 0; i < 3; i++) {
+        e->key_strides[i] = k->rows ? mul_i(b, dim(b, 8 + i), e->element) : const_i(b, row_bytes);
+        e->value_strides[i] = k->rows ? mul_i(b, dim(b, 11 + i), e->element) : const_i(b, row_bytes);
+    }
 }
 
 value attention_count_tiles(const attention_emitter *e)
@@ -121,16 +126,22 @@ value attention_count_tiles(const attention_emitter *e)
 }
 
 // The block of positions at k0, in a head's part of the cache or of the keys (or values) that are given.
-static value block_at(const attention_emitter *e, value cache, value head, value k0)
+static value block_at(const attention_emitter *e, value cache, value head, value k0, value position_bytes)
 {
     builder *b = e->b;
     if (e->k->span) return at(b, cache_block(b, cache, k0), head, 0);
-    return attention_row(e, at(b, cache, head, 0), k0, e->row * e->element);
+    return at(b, at(b, cache, head, 0), mul(b, k0, position_bytes), 0);
 }
 
-value attention_keys(const attention_emitter *e, value head, value k0) { return block_at(e, e->k_cache, head, k0); }
+value attention_keys(const attention_emitter *e, value head, value k0)
+{
+    return block_at(e, e->k_cache, head, k0, e->key_strides[0]);
+}
 
-value attention_values(const attention_emitter *e, value k0) { return block_at(e, e->v_cache, e->values, k0); }
+value attention_values(const attention_emitter *e, value k0)
+{
+    return block_at(e, e->v_cache, e->values, k0, e->value_strides[0]);
+}
 
 // The positions that a tile sees: what its tokens see of its span; and which keys the next tile begins with, so that a
 // thread that goes through a head's spans, and on to the next head, reads one stream of keys and one of values.
@@ -146,6 +157,14 @@ static void choose_span(attention_emitter *e)
     value of_head = select_(b, is_last, e->keys, add(b, e->keys, e->head_bytes));
     value goes_on = cmp_i(b, CMP_LT, add_i(b, e->nth, 1), e->n_spans);
     e->next_keys = attention_keys(e, select_(b, goes_on, e->keys, of_head), select_(b, goes_on, end, seen));
+}
+
+// Of the tile's head in keys or values that are rows.
+static value offset_in_rows(const attention_emitter *e, const value strides[3])
+{
+    builder *b = e->b;
+    value offset = mul(b, e->head, strides[1]);
+    return e->sequence.ptr ? add(b, offset, mul(b, e->sequence, strides[2])) : offset;
 }
 
 void attention_tile_begin(attention_emitter *e, value tile)
@@ -169,8 +188,9 @@ void attention_tile_begin(attention_emitter *e, value tile)
     value head_offset = mul(b, cache_head, e->head_bytes);
     bool reads = e->k_cache.ptr || e->v_cache.ptr;
     if (reads && e->k->span) head_offset = add(b, head_offset, dim(b, 4));
-    if (e->k_cache.ptr) e->keys = head_offset;
+    if (e->k_cache.ptr) e->keys = e->k->rows ? offset_in_rows(e, e->key_strides) : head_offset;
     if (e->v_cache.ptr) e->values = e->k->span ? add(b, head_offset, mul_i(b, e->head_bytes, n_heads)) : head_offset;
+    if (e->v_cache.ptr && e->k->rows) e->values = offset_in_rows(e, e->value_strides);
     choose_span(e);
 }
 
@@ -266,7 +286,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     memcpy(acc, positions.args, sizeof acc);
     int64_t offsets[KEYS / 8];
     for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
-    value v_at = attention_row(e, v_col, positions.iv, dims * e->element);
+    value v_at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0);
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
     for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
@@ -371,7 +391,8 @@ static void emit_hidden_where_needed(const attention_emitter *e, value k0)
 
 void attention_emit_scores(const attention_emitter *e, value k0, value next)
 {
-    emit_either(e, emit_products, attention_keys(e, e->keys, k0), next, k0);
+    value keys = e->k->rows ? attention_emit_key_block(e, k0) : attention_keys(e, e->keys, k0);
+    emit_either(e, emit_products, keys, next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
     if (e->k->mask) emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);

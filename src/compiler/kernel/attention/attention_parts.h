@@ -31,6 +31,9 @@ typedef struct attention_emitter {
     value n_sequences;         // null: one
     value head_bytes;          // of a head's keys, or values; over the cache those of a block
     value mask_strides[3];     // elements between its sequences, heads, tokens
+    value key_strides[3],
+        value_strides[3]; // of rows: bytes between positions, heads, sequences; else of positions alone
+    value block;          // of rows: scratch for the keys of a block in K's order
     // of the tile
     value sequence, head, nth; // sequence null: the only one; nth: of its span, counted from the first
     value first, n_tokens;     // tokens
@@ -54,7 +57,7 @@ int64_t attention_group(const attention_kernel *k);   // query heads of a key he
 int attention_most_rows(const kernel_target *target); // of a register tile
 
 // The parameters. Those that matter to every kernel of attention come first, then those of the cache and the result.
-enum { ATTENTION_SHAPE_FIELDS = 4, ATTENTION_CACHE_FIELDS = 7, ATTENTION_ALL_FIELDS = 14 };
+enum { ATTENTION_SHAPE_FIELDS = 4, ATTENTION_CACHE_FIELDS = 7, ATTENTION_ALL_FIELDS = 15 };
 extern const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS];
 
 // Fills in what does not depend on a tile; sizes are the kernel's (attention.h). Scratch, caches and mask are the
@@ -77,6 +80,8 @@ void attention_emit_queries(const attention_emitter *e, value q);
 // and of the tile's values.
 value attention_keys(const attention_emitter *e, value head, value k0);
 value attention_values(const attention_emitter *e, value k0);
+// The keys of the block of positions from k0 on, which are rows, in K's order.
+value attention_emit_key_block(const attention_emitter *e, value k0);
 // Q K^T into S for the block of positions from k0 on, soft cap, mask, -inf for what a row does not see. `next` is the
 // part of the cache that is read after this one, as large.
 void attention_emit_scores(const attention_emitter *e, value k0, value next);

@@ -45,7 +45,8 @@ static cut choose_cut(const linear *l)
     // 16 registers: the 12 sums in i16 of 6 rows of 4 to 6 bit weights, or the 8 in i32 of 4 rows, leave room for the
     // operands; the sums in f32 are needed once a block and lie on the stack. 32 registers: 12 rows times one vector.
     bool wide = l->b->target.lanes == 16;
-    int most = wide ? 12 : l->quant && l->quant->low_bits == 8 && !l->b->target.vpdpbusd ? 4 : 6;
+    bool signed_bytes = l->quant && !k->wide && l->quant->low_bits == 8 && !l->b->target.vpdpbusd;
+    int most = wide ? 12 : signed_bytes ? 4 : 6;
     static const int sizes[] = {12, 6, 5, 4, 3, 2, 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int rows = sizes[i];
@@ -109,7 +110,7 @@ static void sum_quant_tile(linear *l, const span *s, int rows, value x_row, valu
         sums[i] = s->begin ? const_f(b, l->vf, 0) : load(b, sums_at, (value){0}, i * bytes, l->vf);
     loop blocks;
     loop_begin(b, &blocks, div_i(b, s->lo, QUANT_BLOCK), div_i(b, s->hi, QUANT_BLOCK), 1, n, sums);
-    linear_quant_block(l, rows, x_row, blocks.iv, panel, blocks.args, next);
+    (l->k->wide ? linear_wide_block : linear_quant_block)(l, rows, x_row, blocks.iv, panel, blocks.args, next);
     loop_end(b, &blocks, next);
     keep_sums(l, blocks.results, n, true, sums_at);
 }
@@ -338,7 +339,7 @@ static void build_linear(builder *b, const void *params, const char *name)
     const weight_type *weights = weight_type_in(k->layout);
     const quant_format *quant = layout_quant(k->layout);
     // AVX-512 without VNNI has no vpsignb; its quantised kernels are those of AVX2
-    if (quant && !target.vpdpbusd) b->target.lanes = 8;
+    if (quant && !k->wide && !target.vpdpbusd) b->target.lanes = 8;
     size_t panel_bytes = 0;
     layout_panel_bytes(k->layout, k->cols, &panel_bytes);
     linear l = {.b = b,
@@ -347,7 +348,7 @@ static void build_linear(builder *b, const void *params, const char *name)
                 .quant = quant,
                 .nv = PANEL_ROWS / b->target.lanes,
                 .vf = vec(b, b->target.lanes, b->f32),
-                .x_bytes = weights->activation == ACTIVATION_Q8 ? q8_row_bytes(k->cols) : 4 * k->cols,
+                .x_bytes = weights->activation == ACTIVATION_Q8 && !k->wide ? q8_row_bytes(k->cols) : 4 * k->cols,
                 .panel_bytes = (int64_t)panel_bytes};
     kernel_begin(b, name);
     build(&l);
@@ -364,6 +365,7 @@ static const kernel_field FIELDS[] = {
     KERNEL_FIELD(linear_kernel, gelu, FIELD_BOOL, "_gelu"),
     KERNEL_FIELD(linear_kernel, q8_features, FIELD_INT, "_q8_"),
     KERNEL_FIELD(linear_kernel, tail, FIELD_INT, "_tail"),
+    KERNEL_FIELD(linear_kernel, wide, FIELD_BOOL, "_wide"),
 };
 
 const kernel_kind LINEAR_KERNEL = {

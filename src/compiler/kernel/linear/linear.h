@@ -1,6 +1,6 @@
 // y = x W^T (+ bias) (+ residual), or silu(x W0^T) * (x W1^T): the matrix products of a transformer.
 //
-//   x  [n_rows, cols]  f32, or q8 rows (kernel/rows/q8.h) where the weights are quantised
+//   x  [n_rows, cols]  f32, or q8 rows (kernel/rows/q8.h) where the weights are quantised and x is not `wide`
 //   W  panels of 16 output features (runtime/weight/layout.h)
 //   y  [n_rows, stride] f32, or q8 rows
 //
@@ -71,6 +71,7 @@ typedef struct linear_kernel {
     bool gelu;           // with swiglu: gelu (its tanh form) in place of silu
     bool swiglu;         // panels alternate gate, up; excludes bias, residual and tail
     int64_t q8_features; // with swiglu only: y is q8 rows of that many features; 0: f32
+    bool wide;           // x is f32 though the weights are quantised, as Q8_0 or Q4_0 (linear_wide.c)
 } linear_kernel;
 
 // Operands: 0 x, 1 W, 2 y, then bias [outputs] f32 and residual [n_rows, stride] f32 where asked for.

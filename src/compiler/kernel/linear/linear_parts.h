@@ -1,5 +1,5 @@
 // What the files of the linear kernel share: linear.c walks tiles, rows and columns and finishes what was summed;
-// linear_quant.c and linear_float.c are the inner loops.
+// linear_quant.c, linear_wide.c and linear_float.c are the inner loops.
 #ifndef WELFORD_COMPILER_KERNEL_LINEAR_LINEAR_PARTS_H
 #define WELFORD_COMPILER_KERNEL_LINEAR_LINEAR_PARTS_H
 
@@ -37,6 +37,9 @@ static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
 
 // Block `block` (i64) of 32 columns.
 void linear_quant_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
+
+// The same of x in f32, for formats with one scale a block and no minimum.
+void linear_wide_block(linear *l, int rows, value x_row, value block, value panel, const value *sums, value *next);
 
 // `bytes` bytes of a group's quants (0..255, or signed where low_bits is 8) of a block: 4 for each feature, from the
 // one on that lies `offset` (i64, or none) and `skip` bytes into a line. `up`: times 2^up, which has to fit.

@@ -68,10 +68,15 @@ static void write_starts(unsigned char *row, int64_t cols, int64_t block, bool v
     if (vpdpbusd) memcpy(row + q8_start_offset(cols) + 4 * block, &z, 4);
 }
 
+static bool takes_q8(const linear_kernel *k)
+{
+    return weight_type_in(k->layout)->activation == ACTIVATION_Q8 && !k->wide;
+}
+
 // x as the kernel reads it; what it stands for goes back into x.
 static unsigned char *activations(const linear_kernel *k, const kernel_target *target, float *x, int64_t n_rows)
 {
-    if (weight_type_in(k->layout)->activation != ACTIVATION_Q8) {
+    if (!takes_q8(k)) {
         unsigned char *same = filled_memory((size_t)(n_rows * k->cols * 4), 0x7f);
         memcpy(same, x, (size_t)(n_rows * k->cols * 4));
         return same;
@@ -242,6 +247,21 @@ static void test_layouts(void **state)
     check_products("emulated-avx-vnni", quantised, n_quantised);
 }
 
+// f32 activations times quantised weights.
+static void test_wide(void **state)
+{
+    (void)state;
+    static const product products[] = {
+        {{.layout = LAYOUT_Q8_0_X16, .cols = 32, .wide = true, .tail = 5}, .features = 37},
+        {{.layout = LAYOUT_Q4_0_X16, .cols = 96, .wide = true}, .features = 48},
+        {{.layout = LAYOUT_Q8_0_X16, .cols = 4128, .wide = true}, .features = 32},
+        {{.layout = LAYOUT_Q4_0_X16, .cols = 3200, .wide = true, .bias = true, .residual = true, .tail = 3},
+         .features = 35},
+        {{.layout = LAYOUT_Q4_0_X16, .cols = 64, .wide = true, .swiglu = true}, .features = 48},
+    };
+    for (int c = 0; c < N_WHOLE; c++) check_products(CPUS[c], products, (int)(sizeof products / sizeof *products));
+}
+
 // More columns than are summed at a time, and more rows than a block has.
 static void test_long_rows(void **state)
 {
@@ -308,7 +328,7 @@ static void check_same_bits(const char *cpu, kernel_fn f, const linear_kernel *k
     float *x = filled_memory((size_t)(all * k->cols * 4), 0x7f);
     for (int64_t i = 0; i < all * k->cols; i++) x[i] = random_normal(r);
     unsigned char *packed = activations(k, target, x, all);
-    int64_t row_bytes = weight_type_in(k->layout)->activation == ACTIVATION_Q8 ? q8_row_bytes(k->cols) : 4 * k->cols;
+    int64_t row_bytes = takes_q8(k) ? q8_row_bytes(k->cols) : 4 * k->cols;
     float *alone = filled_memory((size_t)(all * FEATURES) * 4, 0x7f),
           *y = filled_memory((size_t)(all * FEATURES) * 4, 0);
     for (int64_t i = 0; i < all; i++) multiply(f, k, packed, row_bytes, w, alone, FEATURES, i, 1);
@@ -333,19 +353,22 @@ static void test_same_bits(void **state)
     // one chunk of columns; an odd number of chunks, and columns that come one by one
     static const int64_t cols[][2] = {{40, 777}, {256, 1280}};
     for (size_t c = 0; c < sizeof cpus / sizeof *cpus; c++) {
-        enum { N = 2 * (LAYOUT_COUNT - LAYOUT_F32_X16) };
+        enum { N_EXACT = 2 * (LAYOUT_COUNT - LAYOUT_F32_X16), N = N_EXACT + 2 };
         linear_kernel kernels[N];
         const char *names[N];
         kernel_fn functions[N];
         harness h;
         wf_error err = {0};
         if (harness_open(&h, cpus[c], &err) != WF_OK) fail_msg("%s: %s", cpus[c], err.message);
-        for (int i = 0; i < N; i++) {
+        for (int i = 0; i < 2; i++)
+            kernels[N_EXACT + i] = (linear_kernel){
+                .layout = i ? LAYOUT_Q8_0_X16 : LAYOUT_Q4_0_X16, .cols = cols[1][i], .tail = 5, .wide = true};
+        for (int i = 0; i < N_EXACT; i++) {
             weight_layout layout = (weight_layout)(LAYOUT_F32_X16 + i / 2);
             kernels[i] =
                 (linear_kernel){.layout = layout, .cols = cols[layout_quant(layout) != NULL][i % 2], .tail = 5};
-            names[i] = harness_add(&h, &LINEAR_KERNEL, &kernels[i]);
         }
+        for (int i = 0; i < N; i++) names[i] = harness_add(&h, &LINEAR_KERNEL, &kernels[i]);
         if (harness_compile(&h, names, N, functions, &err) != WF_OK) fail_msg("%s: %s", cpus[c], err.message);
         rng r = {42};
         for (int i = 0; i < N; i++) check_same_bits(cpus[c], functions[i], &kernels[i], &h.builder.target, &r);
@@ -447,8 +470,9 @@ static void test_other_cpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_long_rows), cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_extremes),  cmocka_unit_test(test_other_cpus),
+        cmocka_unit_test(test_layouts),    cmocka_unit_test(test_wide),      cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_same_bits), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_other_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

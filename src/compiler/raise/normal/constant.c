@@ -9,7 +9,7 @@
 #include "base/half.h"
 #include "compiler/mlir/constant.h"
 
-enum { MAX_ELEMENTS = 1 << 22, MAX_DEPTH = 400 };
+enum { MOST_ELEMENTS = 1 << 22, MAX_DEPTH = 400 };
 
 struct evaluated {
     MlirValue v;
@@ -17,7 +17,7 @@ struct evaluated {
     struct evaluated *next;
 };
 
-evaluator evaluator_start(void) { return (evaluator){.budget = 1 << 24}; }
+evaluator evaluator_start(void) { return (evaluator){.most = MOST_ELEMENTS, .budget = 4 * MOST_ELEMENTS}; }
 void evaluator_free(evaluator *e) { arena_free(&e->memory); }
 
 static const_tensor *make_tensor(evaluator *e, MlirType type)
@@ -30,9 +30,9 @@ static const_tensor *make_tensor(evaluator *e, MlirType type)
     t->rank = (int)rank;
     for (int i = 0; i < t->rank; i++) {
         t->shape[i] = mlirShapedTypeGetDimSize(type, i);
-        if (t->shape[i] > MAX_ELEMENTS) return NULL;
+        if (t->shape[i] > e->most) return NULL;
         count *= t->shape[i];
-        if (count > MAX_ELEMENTS) return NULL;
+        if (count > e->most) return NULL;
     }
     e->budget -= count;
     if (e->budget < 0) return NULL;
@@ -105,6 +105,23 @@ static bool apply(node_kind kind, const double *x, MlirType result, double *y)
     }
 }
 
+// Whether an integer type holds the result: arithmetic that wraps is not computed here.
+static bool fits(MlirType t, double y)
+{
+    unsigned width = mlirTypeIsAInteger(t) ? mlirIntegerTypeGetWidth(t) : 64;
+    return width == 1 || width > 53 || (y >= -ldexp(1, (int)width - 1) && y < ldexp(1, (int)width - 1));
+}
+
+// An op of its operands' values.
+static bool apply_op(MlirOperation op, node_kind kind, double *x, MlirType result, double *y)
+{
+    if (op_is(op, "arith.uitofp") || op_is(op, "arith.extui")) { // of a number whose first bit is no sign
+        MlirType from = element_type_of(mlirOperationGetOperand(op, 0));
+        if (mlirTypeIsAInteger(from) && x[0] < 0) x[0] += ldexp(1, (int)mlirIntegerTypeGetWidth(from));
+    }
+    return apply(kind, x, result, y) && fits(result, *y);
+}
+
 // ---- constants in the graph
 
 static bool element_at(MlirAttribute a, MlirType type, int64_t i, double *value)
@@ -150,14 +167,19 @@ static bool element_of_bytes(MlirType type, const char *at, double *value)
         int32_t integer;
         memcpy(&integer, at, 4);
         *value = integer;
-    } else if (width == 8) {
-        *value = (signed char)*at;
+    } else if (width == 16) {
+        int16_t integer;
+        memcpy(&integer, at, 2);
+        *value = integer;
+    } else if (width > 1 && width <= 8) { // a byte each, whose other bits are anything
+        unsigned char high = (unsigned char)((unsigned char)*at << (8 - width));
+        *value = (signed char)high >> (8 - width);
     } else
         return false;
     return true;
 }
 
-// By their bytes: what lies in a resource, or is narrower than f32.
+// By their bytes: what lies in a resource, floats narrower than f32, integers of another width than MLIR gives.
 static bool fill_bytes(MlirAttribute a, MlirType type, const_tensor *t)
 {
     buffer bytes = {0};
@@ -177,7 +199,9 @@ static bool fill_constant(MlirOperation op, const_tensor *t)
     if (!a.ptr || !mlirTypeIsAShaped(mlirAttributeGetType(a))) return false;
     MlirType type = mlirShapedTypeGetElementType(mlirAttributeGetType(a));
     int bits = float_bits_of(type);
-    if (mlirAttributeIsADenseResourceElements(a) || (bits && bits < 24)) return fill_bytes(a, type, t);
+    int width = mlirTypeIsAInteger(type) ? (int)mlirIntegerTypeGetWidth(type) : 0;
+    bool by_bytes = (bits && bits < 24) || (width > 1 && width < 8) || width == 16;
+    if (mlirAttributeIsADenseResourceElements(a) || by_bytes) return fill_bytes(a, type, t);
     if (!mlirAttributeIsADenseElements(a)) return false;
     bool splat = mlirDenseElementsAttrIsSplat(a);
     if (mlirElementsAttrGetNumElements(a) != t->count) return false;
@@ -263,7 +287,7 @@ static bool eval_scalar(body_point *p, MlirValue v, double *value)
     if (n.n_in < 1 || !mlirOperationEqual(n.op, op)) return false;
     for (int i = 0; i < n.n_in; i++)
         if (!eval_scalar(p, mlirOperationGetOperand(op, i), &x[i])) return false;
-    return apply(n.kind, x, mlirValueGetType(v), value);
+    return apply_op(op, n.kind, x, mlirValueGetType(v), value);
 }
 
 // Where in its tensor an op's tensor.extract takes the element for each of the loops, as an offset.
@@ -356,7 +380,7 @@ static bool fill_elementwise(evaluator *e, const node *n, MlirType element, cons
         constant_unravel(t, i, index);
         for (int k = 0; k < n->n_in; k++)
             if (!constant_fetch(in[k], index, &x[k])) return false;
-        if (!apply(n->kind, x, element, &t->data[i])) return false;
+        if (!apply_op(n->op, n->kind, x, element, &t->data[i])) return false;
     }
     return true;
 }

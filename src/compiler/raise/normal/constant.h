@@ -15,6 +15,7 @@ typedef struct const_tensor {
 typedef struct evaluator {
     arena memory;
     struct evaluated *first;
+    int64_t most;   // elements that a tensor may have
     int64_t budget; // elements that may still be computed
     int depth;
 } evaluator;

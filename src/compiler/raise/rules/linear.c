@@ -3,19 +3,21 @@
 // Out: wf.linear x, W, bias
 //
 // A constant is transposed here, an argument by an op, so that every wf.linear has its weights as rows of output
-// features.
+// features. Integers with their scales are computed here (folded_weights.h).
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/raise/normal/layout.h"
 #include "compiler/raise/normal/strided.h"
 #include "compiler/raise/rules/contraction.h"
+#include "compiler/raise/rules/folded_weights.h"
 #include "compiler/raise/rules/norm/norm_parts.h"
 
 // The weights as they stand in the graph.
 typedef struct weights {
     MlirValue v;        // dimensions of size 1, and [n, k] or [k, n]
     MlirValue constant; // that v is a reshape of; null value: none
+    MlirValue folded;   // [n, k], computed from constants; null value: as they stand
     bool transposed;    // [k, n]: a constant, or an argument
     int64_t n, k;
 } weights;
@@ -40,9 +42,25 @@ static MlirValue constant_behind(matcher *m, MlirValue v)
     return (MlirValue){0};
 }
 
+// Weights that are computed from constants.
+static bool read_folded(matcher *m, const contraction *c, weights *w)
+{
+    int rank = rank_of(c->rhs);
+    op_builder b = op_builder_before(m->root);
+    *w = (weights){.v = c->rhs,
+                   .n = dim_of(c->rhs, rank - (c->transposed ? 2 : 1)),
+                   .k = dim_of(c->rhs, rank - (c->transposed ? 1 : 2))};
+    for (int d = 0; d + 2 < rank; d++)
+        if (dim_of(c->rhs, d) != 1) return false;
+    if (w->n < 1 || w->k < 1) return false;
+    w->folded = w->constant = fold_weights(&b, c->rhs, c->transposed, w->n, w->k);
+    return w->folded.ptr != NULL;
+}
+
 static bool read_weights(matcher *m, const contraction *c, weights *w)
 {
     ref from;
+    *w = (weights){0};
     if (!root_ref(c->rhs, &from)) return false;
     node n = read_unwidened(&m->r, &from); // stored as f16 or bf16, widened here
     int first = -1, second = -1, count = 0, row = from.n - 2, column = from.n - 1;
@@ -102,6 +120,7 @@ static MlirAttribute transpose_constant(MlirAttribute a, const weights *w, MlirT
 // [n, k]
 static MlirValue write_weights(op_builder *b, const weights *w)
 {
+    if (w->folded.ptr) return w->folded;
     int64_t shape[] = {w->n, w->k};
     MlirType type = tensor_of(2, shape, element_type_of(w->v));
     MlirAttribute a = w->constant.ptr ? constant_attribute(w->constant) : (MlirAttribute){0};
@@ -185,7 +204,8 @@ bool raise_linear(matcher *m, MlirOperation op)
     contraction c;
     weights w;
     MlirValue bias = {0};
-    if ((!read_contraction(m, op, &c) && !read_convolution(op, &c, &bias)) || !read_weights(m, &c, &w)) return false;
+    if (!read_contraction(m, op, &c) && !read_convolution(op, &c, &bias)) return false;
+    if (!read_weights(m, &c, &w) && !read_folded(m, &c, &w)) return false;
     if (!w.constant.ptr && (leads_to_softmax(m, c.result) || comes_from_softmax(m, c.lhs))) return false;
     ref root;
     if (c.init.ptr && root_ref(c.init, &root)) read_vector(m, &root, 1, &root, &bias, NULL); // sums start from a bias
