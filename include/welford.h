@@ -196,6 +196,10 @@ wf_status wf_tokenize(const wf_model *model, const char *text, size_t bytes, boo
 wf_status wf_detokenize(const wf_model *model, const int32_t *ids, size_t n_ids, bool special, char **text,
                         size_t *bytes, wf_error *err);
 
+// The bytes of one token's text, a special one's too: at times a part of a character. Zero-terminated after *bytes; free
+// with wf_free. Empty for an id without text.
+wf_status wf_token_text(const wf_model *model, int32_t token, char **text, size_t *bytes, wf_error *err);
+
 // Whether a token ends an answer.
 bool wf_is_end(const wf_model *model, int32_t token);
 
