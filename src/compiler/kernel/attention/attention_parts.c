@@ -243,7 +243,7 @@ static void emit_products(const attention_emitter *e, const attention_shape *t, 
     int64_t step_bytes = step * e->element; // of the next part, for every dimension
     value next_at = at(b, next, mul_i(b, cols.iv, dims * e->element), 0);
     for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
-        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i, 1);
     for (int u = 0; u < unroll; u++) {
         int64_t offsets[KEYS / 8];
         for (int v = 0; v < n; v++) {
@@ -288,7 +288,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
     value v_at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0);
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
-    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i, 1);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
