@@ -262,10 +262,16 @@ static void emit_products(const attention_emitter *e, const attention_shape *t, 
     int64_t step_bytes = step * e->element; // of the next part, for every dimension
     value next_at = at(b, next, mul_i(b, cols.iv, e->row_bytes), 0);
     for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
+<<<<<<< HEAD
         prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
     value scales_at = at(b, key, mul_i(b, div_i(b, features.iv, KV_SCALED), 4 * KV_GROUP), dims * KV_GROUP);
     for (int u = 0; u < unroll; u++) { // both of one scale: features.iv is even then
         vectors from = {.at = k_at};
+=======
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i, 1);
+    for (int u = 0; u < unroll; u++) {
+        int64_t offsets[KEYS / 8];
+>>>>>>> batch
         for (int v = 0; v < n; v++) {
             int64_t group = v * lanes_ / KV_GROUP * KV_GROUP * e->row_bytes, lane = v * lanes_ % KV_GROUP;
             from.offsets[v] = group + (u * KV_GROUP + lane) * e->element;
@@ -305,6 +311,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     }
     loop_begin(b, &positions, const_i(b, 0), end, 1, t->rows * n, acc);
     memcpy(acc, positions.args, sizeof acc);
+<<<<<<< HEAD
     value scales_at = attention_row(e, values, positions.iv, e->row_bytes);
     vectors from = {.at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0), .one_scale = true};
     for (int v = 0; v < n; v++) {
@@ -315,6 +322,14 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, e->row_bytes);
     for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, &from, acc);
+=======
+    int64_t offsets[KEYS / 8];
+    for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
+    value v_at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0);
+    value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i, 1);
+    multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
+>>>>>>> batch
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < n; v++)
