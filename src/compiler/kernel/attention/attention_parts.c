@@ -262,7 +262,7 @@ static void emit_products(const attention_emitter *e, const attention_shape *t, 
     int64_t step_bytes = step * e->element; // of the next part, for every dimension
     value next_at = at(b, next, mul_i(b, cols.iv, e->row_bytes), 0);
     for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
-        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i, 1);
     value scales_at = at(b, key, mul_i(b, div_i(b, features.iv, KV_SCALED), 4 * KV_GROUP), dims * KV_GROUP);
     for (int u = 0; u < unroll; u++) { // both of one scale: features.iv is even then
         vectors from = {.at = k_at};
@@ -313,7 +313,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
         from.scales[v] = at(b, scales_at, mul_i(b, scale, 4), dims * e->element);
     }
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, e->row_bytes);
-    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i, 1);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, &from, acc);
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
@@ -351,27 +351,6 @@ static void emit_softcap(const attention_emitter *e)
     value offset = mul_i(b, l.iv, 4), x = load(b, e->s, offset, 0, e->vf);
     store(b, mul_f(b, math_tanh(b, x), cap), e->s, offset, 0);
     loop_end(b, &l, NULL);
-}
-
-// S += the mask.
-static void emit_mask(const attention_emitter *e, value k0)
-{
-    builder *b = e->b;
-    int n = b->target.lanes;
-    value base = mul(b, mul_i(b, e->head, e->group), e->mask_strides[1]);
-    base = add(b, add(b, base, k0), mul(b, e->first, e->mask_strides[2]));
-    if (e->sequence.ptr) base = add(b, base, mul(b, e->sequence, e->mask_strides[0]));
-    loop rows;
-    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    value s = attention_row(e, e->s, rows.iv, 4 * KEYS);
-    value of_head = mul(b, rem_i(b, rows.iv, e->group), e->mask_strides[1]);
-    value of_token = mul(b, div_i(b, rows.iv, e->group), e->mask_strides[2]);
-    value mask = attention_row(e, e->mask, add(b, base, add(b, of_head, of_token)), 4);
-    for (int v = 0; v < KEYS / n; v++) {
-        value x = load(b, s, (value){0}, 4 * v * n, e->vf);
-        store(b, add_f(b, x, load(b, mask, (value){0}, 4 * v * n, e->vf)), s, (value){0}, 4 * v * n);
-    }
-    loop_end(b, &rows, NULL);
 }
 
 // Scores of positions that a row does not see become -inf; what was there before, even NaN, is gone.
@@ -419,7 +398,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next)
     value keys = e->k->rows ? attention_emit_key_block(e, k0) : attention_keys(e, e->keys, k0);
     emit_either(e, emit_products, keys, next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
-    if (e->k->mask) emit_mask(e, k0);
+    if (e->k->mask) attention_emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);
 }
 

@@ -83,6 +83,9 @@ value attention_keys(const attention_emitter *e, value head, value k0);
 value attention_values(const attention_emitter *e, value k0);
 // The keys of the block of positions from k0 on, which are rows, in K's order.
 value attention_emit_key_block(const attention_emitter *e, value k0);
+// Whether the mask shows some of the block of positions from k0 on to some row of the tile: else it adds nothing.
+value attention_emit_shows(const attention_emitter *e, value k0);
+void attention_emit_mask(const attention_emitter *e, value k0); // S += the mask
 // Q K^T into S for the block of positions from k0 on, soft cap, mask, -inf for what a row does not see. `next` is the
 // part of the cache that is read after this one, as large.
 void attention_emit_scores(const attention_emitter *e, value k0, value next);
