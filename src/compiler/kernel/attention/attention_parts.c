@@ -262,7 +262,7 @@ static void emit_products(const attention_emitter *e, const attention_shape *t, 
     int64_t step_bytes = step * e->element; // of the next part, for every dimension
     value next_at = at(b, next, mul_i(b, cols.iv, e->row_bytes), 0);
     for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
-        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i, 1);
     value scales_at = at(b, key, mul_i(b, div_i(b, features.iv, KV_SCALED), 4 * KV_GROUP), dims * KV_GROUP);
     for (int u = 0; u < unroll; u++) { // both of one scale: features.iv is even then
         vectors from = {.at = k_at};
@@ -313,7 +313,7 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
         from.scales[v] = at(b, scales_at, mul_i(b, scale, 4), dims * e->element);
     }
     value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, e->row_bytes);
-    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i, 1);
     multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, &from, acc);
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
