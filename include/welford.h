@@ -237,6 +237,11 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
 
+// Keeps the keys and values of prompts and answers in a folder, in blocks of 64 tokens, and finds those there that
+// wf_generate would have to compute: whoever has evaluated a beginning before, with this model and this version of
+// welford. Damaged files are ignored, and any may be removed. NULL: no more. WF_ERROR_IO: there can be no such folder.
+wf_status wf_session_keep_prompts(wf_session *session, const char *folder, wf_error *err);
+
 // How unlikely next[i] was after the token of row i of the logits: nll[i] = -log softmax(row i)[next[i]], in f64.
 // WF_ERROR_USAGE: fewer rows than n, or an id outside the vocabulary.
 wf_status wf_session_score(const wf_session *session, const int32_t *next, int64_t n, double *nll, wf_error *err);
@@ -353,6 +358,7 @@ typedef struct wf_engine_options { // {0} is the default
                         // tokens take, but at most a quarter of all memory. Requests that find it full are put aside,
                         // the newest first, and computed again later.
     bool speculate;     // guess tokens from what a request's text says already (as wf_session_speculate)
+    const char *prefix_cache; // a folder for keys and values of finished requests (wf_session_keep_prompts); NULL: none
 } wf_engine_options;
 
 // Loads the model. `options` may be NULL. Beside an engine, nothing else may evaluate on the model while it steps.
@@ -426,10 +432,11 @@ typedef struct wf_engine_counts {
     int64_t n_steps;
     int64_t n_prompt, n_reused, n_generated; // tokens of prompts evaluated, of prompts found in the cache, of answers
     int64_t n_guesses, n_right;              // of speculation
-    int64_t n_blocks, n_blocks_used,
-        n_blocks_kept;    // of the cache: all, those of running requests, those of finished ones
-    int64_t block_tokens; // that may be found again
-    double busy_seconds;  // that steps took
+    // blocks of the cache: all, those of running requests, those of finished ones that may be found again
+    int64_t n_blocks, n_blocks_used, n_blocks_kept;
+    int64_t block_tokens;                    // of each
+    int64_t n_blocks_read, n_blocks_written; // of the folder prefix_cache
+    double busy_seconds;                     // that steps took
 } wf_engine_counts;
 
 wf_engine_counts wf_engine_count(const wf_engine *engine); // from any thread
