@@ -14,8 +14,10 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/versions.h"
+#include "runtime/bundle_make.h"
 #include "runtime/bundle_program.h"
 #include "runtime/function.h"
+#include "engine/fusion_row.h"
 
 enum { MAX_MADE = 8, ALIGNMENT = 64 };
 
@@ -27,9 +29,11 @@ struct wf_function {
     bundle ahead;
     executable exe; // in it
     function_source source;
-    function *declared;        // NULL when it was opened for the sizes of arguments
-    function *made[MAX_MADE];  // the newest first
-    function *current;         // one of these
+    function *declared;                                           // NULL when it was opened for the sizes of arguments
+    function *made[MAX_MADE];                                     // the newest first
+    function *current;                                            // one of these
+    void (*print)(void *context, const char *text, size_t bytes); // NULL: to stderr
+    void *print_context;
     void **pointers, **copies; // of a call: [arguments + results]
 };
 
@@ -41,9 +45,10 @@ static wf_status refuse(const wf_function *f, const char *reason, wf_error *err)
 // ---- opening
 
 // What the compiler printed.
-static void show_notes(buffer *notes)
+static void show_notes(const wf_function *f, buffer *notes)
 {
-    if (notes->len) fwrite(notes->data, 1, notes->len, stderr);
+    if (notes->len && f->print) f->print(f->print_context, notes->data, notes->len);
+    if (notes->len && !f->print) fwrite(notes->data, 1, notes->len, stderr);
     buffer_free(notes);
 }
 
@@ -51,7 +56,7 @@ static wf_status open_source(const wf_function *f, const function_source *source
 {
     buffer notes = {0};
     wf_status status = function_open(source, f->pool, &notes, out, err);
-    show_notes(&notes);
+    show_notes(f, &notes);
     return status;
 }
 
@@ -157,6 +162,8 @@ static wf_status open_function(wf_function *f, const wf_function_options *o, wf_
 {
     TRY(cpu_detect(&f->source.options.cpu, err));
     if (o->arguments) TRY(check_arrays(f, "argument", o->arguments, o->n_arguments, err));
+    f->print = o->print;
+    f->print_context = o->print_context;
     f->pool = o->pool;
     f->owns_pool = !o->pool;
     if (!o->pool) TRY(wf_pool_create(o->n_threads, &f->pool, err));
@@ -308,6 +315,43 @@ wf_status wf_function_print(const wf_function *f, wf_print what, char **text, wf
     }
     *text = out.data;
     return WF_OK;
+}
+
+bool wf_function_fusion(const wf_function *f, size_t index, wf_fusion *fusion)
+{
+    return fusion_of_program(function_plan(f->current), index, fusion);
+}
+
+// ---- saving
+
+static wf_status save_source(const wf_function *f, const char *path, const function_source *source, wf_error *err)
+{
+    buffer notes = {0};
+    const bundle_options options = {.output = path, .cpus = &source->options.cpu, .n_cpus = 1};
+    wf_status status = bundle_make_function(source, NULL, 0, &options, &notes, err);
+    show_notes(f, &notes);
+    return status;
+}
+
+wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err)
+{
+    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
+    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
+    if (function_is_signature(f->current))
+        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
+                      err);
+    function_source source = f->source;
+    if (f->current == f->declared) return save_source(f, path, &source, err);
+    const uint32_t n = function_plan(f->current)->n_arguments;
+    array_shape *shapes = calloc(n + 1, sizeof *shapes);
+    if (!shapes) return error_memory(err, n * sizeof *shapes);
+    for (uint32_t i = 0; i < n; i++) function_shape(f->current, i, &shapes[i]);
+    source.n_arguments = n;
+    source.arguments = shapes;
+    source.options.as_declared = source.options.or_signature = false;
+    wf_status status = save_source(f, path, &source, err);
+    free(shapes);
+    return status;
 }
 
 // ---- calling
