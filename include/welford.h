@@ -491,10 +491,10 @@ typedef void wf_part_callback(void *context, wf_part part, const char *text, siz
 
 typedef struct wf_splitter wf_splitter;
 
-// Splits the answer that the session is about to generate: it holds the prompt, whose end may have opened the
-// reasoning. Tags, and white space around them, are in neither part.
-wf_status wf_splitter_create(const wf_session *session, wf_part_callback *callback, void *context,
-                             wf_splitter **splitter, wf_error *err);
+// Splits the answer to a prompt, whose end may have opened the reasoning. Tags, and white space around them, are in
+// neither part.
+wf_status wf_splitter_create(const wf_model *model, const int32_t *prompt, size_t n_prompt, wf_part_callback *callback,
+                             void *context, wf_splitter **splitter, wf_error *err);
 void wf_splitter_feed(wf_splitter *splitter, const char *text, size_t bytes);
 // Gives out what was held back since it might have become a tag, and frees the splitter (NULL is fine). WF_ERROR_MEMORY:
 // text was lost.

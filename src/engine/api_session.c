@@ -311,15 +311,15 @@ struct wf_splitter {
     reasoning r;
 };
 
-wf_status wf_splitter_create(const wf_session *handle, wf_part_callback *callback, void *context, wf_splitter **out,
-                             wf_error *err)
+wf_status wf_splitter_create(const wf_model *m, const int32_t *prompt, size_t n_prompt, wf_part_callback *callback,
+                             void *context, wf_splitter **out, wf_error *err)
 {
     enum { LAST = 8 }; // tokens; <think> may be several, where it is none of its own
-    int64_t n = session_past(handle->s), skip = n > LAST ? n - LAST : 0;
+    size_t skip = n_prompt > LAST ? n_prompt - LAST : 0;
     buffer end = {0};
     *out = calloc(1, sizeof **out);
     if (!*out) return error_memory(err, sizeof **out);
-    tokenizer_decode(handle->owner->t, session_tokens(handle->s) + skip, (size_t)(n - skip), true, &end, NULL);
+    tokenizer_decode(m->t, prompt + skip, n_prompt - skip, true, &end, NULL);
     reasoning_begin(&(*out)->r, buffer_view(&end), callback, context);
     buffer_free(&end);
     return WF_OK;

@@ -84,9 +84,10 @@ exchange *exchange_create(server *s, struct MHD_Connection *connection)
 void exchange_free(exchange *x)
 {
     if (!x) return;
+    server_remove(x->s, x); // only engines know it from here on
     for (size_t i = 0; i < x->n_choices; i++) wf_request_free(x->choices[i].request);
-    server_remove(x->s, x); // nobody else knows it from here on
     for (size_t i = 0; i < x->n_choices; i++) {
+        wf_splitter_finish(x->choices[i].splitter, NULL);
         buffer_free(&x->choices[i].text[0]);
         buffer_free(&x->choices[i].text[1]);
         json_decref(x->choices[i].logprobs);
@@ -103,11 +104,29 @@ void exchange_free(exchange *x)
     free(x);
 }
 
+static void add_part(void *context, wf_part part, const char *text, size_t bytes)
+{
+    choice *c = context;
+    buffer_append(&c->text[part], text, bytes);
+}
+
+static const ask_prompt *prompt_of(const exchange *x, size_t i) { return &x->ask.prompts[i / (size_t)x->ask.n]; }
+
+static bool begin_choice(exchange *x, size_t i, wf_error *err)
+{
+    choice *c = &x->choices[i];
+    const ask_prompt *p = prompt_of(x, i);
+    c->owner = x;
+    c->index = i;
+    if (x->ask.logprobs && !(c->logprobs = json_array())) return error_memory(err, 0) == WF_OK;
+    return !x->ask.split || !wf_splitter_create(x->model->model, p->ids, p->n_ids, add_part, c, &c->splitter, err);
+}
+
 static bool submit_choice(exchange *x, size_t i, wf_error *err)
 {
     const ask *a = &x->ask;
     choice *c = &x->choices[i];
-    const ask_prompt *prompt = &a->prompts[i / (size_t)a->n];
+    const ask_prompt *prompt = prompt_of(x, i);
     wf_sampler_options sampler = a->sampler;
     if (sampler.seed != WF_SEED_RANDOM) sampler.seed += i % (size_t)a->n; // n answers that differ
     const wf_request_options options = {.prompt = prompt->ids,
@@ -135,15 +154,11 @@ bool exchange_submit(exchange *x, api_error *err)
     size_t n = x->ask.n_prompts * (size_t)x->ask.n;
     x->choices = calloc(n, sizeof *x->choices);
     if (!x->choices) return api_fail(err, 503, NULL, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        x->choices[i].owner = x;
-        x->choices[i].index = i;
-        if (x->ask.logprobs && !(x->choices[i].logprobs = json_array()))
-            return api_fail(err, 503, NULL, "out of memory");
-    }
     pthread_mutex_lock(&x->lock);
     x->n_choices = n;
     pthread_mutex_unlock(&x->lock);
+    for (size_t i = 0; i < n; i++)
+        if (!begin_choice(x, i, &error)) return api_fail_status(err, NULL, &error);
     for (size_t i = 0; i < n; i++)
         if (!submit_choice(x, i, &error)) return api_fail_status(err, "messages", &error);
     x->state = EXCHANGE_GENERATING;
@@ -252,9 +267,16 @@ static void add_logprob(const exchange *x, choice *c, const event *e)
 void exchange_take(exchange *x, const event *e)
 {
     choice *c = &x->choices[e->choice];
-    buffer_append(&c->text[WF_PART_ANSWER], e->text, e->bytes);
+    if (c->splitter)
+        wf_splitter_feed(c->splitter, e->text, e->bytes);
+    else
+        add_part(c, WF_PART_ANSWER, e->text, e->bytes);
     if (c->logprobs && e->token >= 0) add_logprob(x, c, e);
-    if (e->last) c->ended = true, x->n_ended++;
+    if (!e->last) return;
+    if (wf_splitter_finish(c->splitter, NULL) != WF_OK) c->text[WF_PART_ANSWER].failed = true;
+    c->splitter = NULL;
+    c->ended = true;
+    x->n_ended++;
 }
 
 void choice_clear(choice *c)

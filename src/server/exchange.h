@@ -42,11 +42,12 @@ typedef struct choice {
     struct exchange *owner;
     size_t index;
     wf_request *request;
-    buffer text[2];   // by wf_part
-    json_t *logprobs; // [{"token", "logprob", "bytes", "top_logprobs": [{...}, ...]}, ...]; NULL: not asked for
-    bool ended;       // the HTTP thread has seen its last event
-    bool began;       // the flavour's: something of it has been written
-    size_t n_chars;   // the flavour's
+    wf_splitter *splitter; // NULL: reasoning is not told apart
+    buffer text[2];        // by wf_part
+    json_t *logprobs;      // [{"token", "logprob", "bytes", "top_logprobs": [{...}, ...]}, ...]; NULL: not asked for
+    bool ended;            // the HTTP thread has seen its last event
+    bool began;            // the flavour's: something of it has been written
+    size_t n_chars;        // the flavour's
     // written by the engine's thread, before the last event
     wf_generation result;
     wf_error error;

@@ -17,7 +17,8 @@ struct flavour {
     void (*stream_fail)(const api_error *err, buffer *out); // an error in the middle of a stream
 };
 
-extern const flavour flavour_openai_chat, flavour_openai_completion;
+extern const flavour flavour_openai_chat, flavour_openai_completion, flavour_anthropic, flavour_ollama_chat,
+    flavour_ollama_generate;
 
 // OpenAI's, which serves all paths that belong to no flavour.
 void openai_fail(const api_error *err, buffer *out);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 
 enum {
@@ -51,6 +52,7 @@ static enum MHD_Result reply(exchange *x, unsigned status, const char *type, buf
 static enum MHD_Result reply_error(exchange *x, const api_error *err)
 {
     buffer out = {0};
+    x->s->metrics.n_refused++;
     if (x->route && x->route->flavour)
         x->route->flavour->fail(err, &out);
     else
@@ -58,11 +60,19 @@ static enum MHD_Result reply_error(exchange *x, const api_error *err)
     return reply(x, (unsigned)err->http_status, "application/json", &out);
 }
 
+// All choices have ended.
+static void note_end(exchange *x)
+{
+    double now = clock_seconds();
+    for (size_t i = 0; i < x->n_choices; i++) metrics_add(&x->s->metrics, &x->choices[i].result, now - x->started);
+}
+
 static enum MHD_Result reply_whole(exchange *x)
 {
     event e;
     buffer out = {0};
     while (exchange_next(x, &e)) exchange_take(x, &e);
+    note_end(x);
     if (x->gone) return MHD_NO;
     const char *failure = exchange_failure(x);
     if (failure) {
@@ -99,7 +109,10 @@ static void format_events(exchange *x, size_t enough)
         exchange_take(x, &e);
         x->route->flavour->write(x, c, &x->out);
         choice_clear(c);
-        if (x->n_ended == x->n_choices) end_stream(x);
+        if (x->n_ended == x->n_choices) {
+            note_end(x);
+            end_stream(x);
+        }
     }
     if (x->lost && !x->closed) end_stream(x);
 }
@@ -207,12 +220,22 @@ static bool generate(exchange *x, api_error *err)
     if (!x->route->flavour->read(x, &f, err) || err->http_status) return false;
     if ((int64_t)x->ask.n_prompts * x->ask.n > ASK_MAX_CHOICES)
         return api_fail(err, 400, "n", "n: more than %d answers", ASK_MAX_CHOICES);
+    if (!x->ask.n_prompts) return true;
     if (!check_queue(x, err) || !exchange_submit(x, err)) return false;
     server_watch(x->s, x);
     return true;
 }
 
-static enum MHD_Result go_on(exchange *x, models_answer answer, api_error *err)
+static enum MHD_Result reply_answer(exchange *x, const char *path, api_error *err)
+{
+    buffer out = {0};
+    const char *type = x->route->answer(x, path, &out, err);
+    if (type) return reply(x, 200, type, &out);
+    buffer_free(&out);
+    return reply_error(x, err);
+}
+
+static enum MHD_Result go_on(exchange *x, const char *path, models_answer answer, api_error *err)
 {
     if (answer == MODELS_NONE) return reply_error(x, err);
     if (answer == MODELS_LOADING) {
@@ -226,9 +249,21 @@ static enum MHD_Result go_on(exchange *x, models_answer answer, api_error *err)
         if (models_poll(x->s->models, x->model, err) != MODELS_LOADING) exchange_wake(x);
         return MHD_YES;
     }
+    if (x->route->answer) return reply_answer(x, path, err);
     if (!generate(x, err)) return reply_error(x, err);
+    if (!x->ask.n_prompts) return reply_whole(x); // it was asked to open the model, no more
     if (x->ask.stream) return reply_stream(x);
     return exchange_sleep(x) ? MHD_YES : reply_whole(x);
+}
+
+// From the body, which is read into x->json, or the address.
+static const char *find_model_name(exchange *x, const char *method, api_error *err)
+{
+    if (strcmp(method, "POST")) return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "model");
+    x->json = body_parse(buffer_view(&x->body), err);
+    const fields f = {x->json, "", err};
+    const char *name = x->json ? field_string(&f, "model", NULL) : NULL;
+    return name || !x->json ? name : field_string(&f, "name", NULL); // ollama's older word
 }
 
 static enum MHD_Result start(exchange *x, const char *method, const char *path, bool other_method)
@@ -237,30 +272,22 @@ static enum MHD_Result start(exchange *x, const char *method, const char *path, 
     if (!strcmp(method, "OPTIONS") && header(x, "Origin") && guard_allows_origin(&x->s->guard, header(x, "Origin")))
         return reply_preflight(x);
     if (!check_request(x, method, path, other_method, &err)) return reply_error(x, &err);
-    if (x->route->answer) {
-        buffer out = {0};
-        const char *type = x->route->answer(x, path, &out, &err);
-        if (type) return reply(x, 200, type, &out);
-        buffer_free(&out);
-        return reply_error(x, &err);
-    }
+    if (x->route->answer && !x->route->needs_model) return reply_answer(x, path, &err);
     if (x->s->draining) {
         api_fail(&err, 503, NULL, "the server is about to stop");
         return reply_error(x, &err);
     }
-    x->json = body_parse(buffer_view(&x->body), &err);
-    const fields f = {x->json, "", &err};
-    const char *name = x->json ? field_string(&f, "model", NULL) : NULL;
+    const char *name = find_model_name(x, method, &err);
     if (err.http_status) return reply_error(x, &err);
-    return go_on(x, models_acquire(x->s->models, name, &x->model, &err), &err);
+    return go_on(x, path, models_acquire(x->s->models, name, &x->model, &err), &err);
 }
 
 // Called again when a connection has been woken.
-static enum MHD_Result resume(exchange *x)
+static enum MHD_Result resume(exchange *x, const char *path)
 {
     api_error err = {0};
     if (x->gone) return MHD_NO;
-    if (x->state == EXCHANGE_WAITING) return go_on(x, models_poll(x->s->models, x->model, &err), &err);
+    if (x->state == EXCHANGE_WAITING) return go_on(x, path, models_poll(x->s->models, x->model, &err), &err);
     return exchange_sleep(x) ? MHD_YES : reply_whole(x);
 }
 
@@ -284,7 +311,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     exchange *x = *request;
     bool other_method = false;
     if (x && *bytes) return receive(x, data, bytes);
-    if (x && x->state != EXCHANGE_RECEIVING) return resume(x);
+    if (x && x->state != EXCHANGE_RECEIVING) return resume(x, path);
     const route *to = route_find(method, path, &other_method);
     if (x) return start(x, method, path, other_method);
     x = *request = exchange_create(s, connection);
@@ -302,7 +329,9 @@ static void complete(void *context, struct MHD_Connection *connection, void **re
     (void)context;
     (void)connection;
     (void)why;
-    exchange_free(*request);
+    exchange *x = *request;
+    if (x && x->n_ended < x->n_choices) x->s->metrics.by_finish[WF_FINISH_CALLBACK] += x->n_choices; // the client left
+    exchange_free(x);
     *request = NULL;
 }
 

@@ -250,6 +250,14 @@ served_state models_state(models *all, const served_model *m, double *left)
     return state;
 }
 
+void models_each_ready(models *all, void (*visit)(void *context, const served_model *m), void *context)
+{
+    pthread_mutex_lock(&all->lock);
+    for (const served_model *m = all->first; m; m = m->next)
+        if (m->state == SERVED_READY) visit(context, m);
+    pthread_mutex_unlock(&all->lock);
+}
+
 // ---- all of them
 
 wf_status models_create(const server_options *o, void (*changed)(void *context), void *context, models **out,

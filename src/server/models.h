@@ -59,4 +59,7 @@ bool models_ready(models *all, bool *failed, wf_error *err);
 bool models_are_listed(const models *all);
 served_state models_state(models *all, const served_model *m, double *expires_in);
 
+// Calls `visit` with each model that is READY, under the lock.
+void models_each_ready(models *all, void (*visit)(void *context, const served_model *m), void *context);
+
 #endif

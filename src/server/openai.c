@@ -30,6 +30,10 @@ static bool read_chat(exchange *x, const fields *f, api_error *err)
 {
     ask *a = &x->ask;
     read_common(x, f);
+    const char *reasoning = field_string(f, "reasoning_format", "auto");
+    a->split = strcmp(reasoning, "none") != 0;
+    if (a->split && strcmp(reasoning, "auto") && strcmp(reasoning, "deepseek"))
+        field_fail(f, "reasoning_format", "neither none, auto nor deepseek");
     a->logprobs = field_bool(f, "logprobs", false);
     a->n_top = (size_t)field_integer(f, "top_logprobs", 0, WF_MAX_TOP, 0);
     if (a->n_top && !a->logprobs) field_fail(f, "top_logprobs", "only with logprobs");

@@ -3,70 +3,35 @@
 
 #include "server/http.h"
 
-static const char JSON[] = "application/json";
-
-static const char *answer_health(exchange *x, const char *path, buffer *out, api_error *err)
-{
-    (void)path;
-    wf_error error;
-    bool failed;
-    if (models_ready(x->s->models, &failed, &error)) {
-        buffer_printf(out, "{\"status\":\"ok\"}");
-        return JSON;
-    }
-    if (failed)
-        api_fail(err, 503, NULL, "%s", error.message);
-    else
-        api_fail(err, 503, NULL, "Loading model");
-    return NULL;
-}
-
-static json_t *describe_model(const served_model *m)
-{
-    json_t *model = json_pack("{s:s, s:s, s:I, s:s}", "id", m->name, "object", "model", "created",
-                              (json_int_t)m->created, "owned_by", "welford");
-    return model;
-}
-
-static const char *answer_models(exchange *x, const char *path, buffer *out, api_error *err)
-{
-    wf_error error;
-    served_model **list;
-    size_t n;
-    const char *wanted = strstr(path, "/models/");
-    wanted = wanted ? wanted + strlen("/models/") : NULL;
-    if (models_list(x->s->models, &list, &n, &error) != WF_OK) {
-        api_fail_status(err, NULL, &error);
-        return NULL;
-    }
-    json_t *data = json_array(), *found = NULL;
-    for (size_t i = 0; i < n; i++) {
-        json_t *model = describe_model(list[i]);
-        if (wanted && !strcmp(wanted, list[i]->name)) found = json_incref(model);
-        json_array_append_new(data, model);
-    }
-    free(list);
-    if (wanted) {
-        json_decref(data);
-        if (found)
-            json_take(out, found);
-        else
-            api_fail(err, 404, "model", "there is no model '%.200s' here", wanted);
-        return found ? JSON : NULL;
-    }
-    json_take(out, json_pack("{s:s, s:o}", "object", "list", "data", data));
-    return JSON;
-}
+const char TYPE_JSON[] = "application/json";
 
 static const route ROUTES[] = {
     {"GET", "/health", .open = true, .answer = answer_health},
     {"GET", "/v1/health", .open = true, .answer = answer_health},
+    {"GET", "/metrics", .answer = answer_metrics},
+    {"GET", "/props", .needs_model = true, .answer = answer_props},
+    // OpenAI's
     {"GET", "/v1/models", .answer = answer_models},
     {"GET", "/v1/models/*", .answer = answer_models},
     {"GET", "/models", .answer = answer_models},
     {"POST", "/v1/chat/completions", .flavour = &flavour_openai_chat},
     {"POST", "/chat/completions", .flavour = &flavour_openai_chat},
     {"POST", "/v1/completions", .flavour = &flavour_openai_completion},
+    // Anthropic's
+    {"POST", "/v1/messages", .flavour = &flavour_anthropic},
+    {"POST", "/v1/messages/count_tokens", .needs_model = true, .flavour = &flavour_anthropic,
+     .answer = answer_count_tokens},
+    // ollama's
+    {"POST", "/api/chat", .flavour = &flavour_ollama_chat},
+    {"POST", "/api/generate", .flavour = &flavour_ollama_generate},
+    {"GET", "/api/tags", .flavour = &flavour_ollama_chat, .answer = answer_ollama_tags},
+    {"GET", "/api/ps", .flavour = &flavour_ollama_chat, .answer = answer_ollama_ps},
+    {"GET", "/api/version", .flavour = &flavour_ollama_chat, .answer = answer_ollama_version},
+    {"POST", "/api/show", .needs_model = true, .flavour = &flavour_ollama_chat, .answer = answer_ollama_show},
+    // llama-server's
+    {"POST", "/tokenize", .needs_model = true, .answer = answer_tokenize},
+    {"POST", "/detokenize", .needs_model = true, .answer = answer_detokenize},
+    {"POST", "/apply-template", .needs_model = true, .answer = answer_template},
 };
 
 static bool matches(const route *r, const char *path)

@@ -8,6 +8,7 @@
 
 #include "server/exchange.h"
 #include "server/guard.h"
+#include "server/metrics.h"
 #include "server/models.h"
 #include "server/server.h"
 
@@ -16,7 +17,8 @@ struct server {
     guard guard;
     models *models;
     struct MHD_Daemon *http;
-    int listening; // socket; -1: none
+    metrics metrics; // the HTTP thread's
+    int listening;   // socket; -1: none
     int port;
     int watch;            // epoll: sockets of clients who wait for an answer, and signals
     atomic_bool draining; // no new requests

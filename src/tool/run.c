@@ -141,7 +141,7 @@ static bool show_token(void *context, int32_t token, const char *text, size_t by
     if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
     if (token >= 0 && !r->began) {
         // the session holds the prompt, and nothing more
-        if (answer_begin(&r->out, r->s, NULL) != WF_OK) return false;
+        if (answer_begin(&r->out, r->m, r->s, NULL) != WF_OK) return false;
         r->began = true;
     }
     if (bytes) answer_write(&r->out, text, bytes);

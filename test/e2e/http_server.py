@@ -115,6 +115,23 @@ class Server:
         finally:
             c.close()
 
+    def lines(self, path, body) -> list:
+        """The objects of a stream with one a line."""
+        answer = self.post(path, body).ok()
+        assert answer.headers["content-type"] == "application/x-ndjson" and answer.body.endswith(b"\n")
+        return [json.loads(line) for line in answer.body.splitlines()]
+
+    def named_events(self, path, body) -> list:
+        """The objects of a stream whose events have names, which are the objects' types."""
+        answer = self.post(path, body).ok()
+        assert answer.headers["content-type"] == "text/event-stream"
+        events = []
+        for event in answer.body.decode().removesuffix("\n\n").split("\n\n"):
+            name, data = event.split("\n")
+            events.append(json.loads(data.removeprefix("data: ")))
+            assert name == f"event: {events[-1]['type']}"
+        return events
+
     def raw(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
