@@ -136,7 +136,8 @@ static void let_go(scheduler *s, request *r)
 static void stop_running(scheduler *s, const request *r)
 {
     int64_t i = 0;
-    while (s->running[i] != r) i++;
+    while (i < s->n_running && s->running[i] != r) i++;
+    if (i == s->n_running) return; // it has not begun
     s->n_running--;
     memmove(s->running + i, s->running + i + 1, (size_t)(s->n_running - i) * sizeof(request *));
 }
@@ -240,8 +241,7 @@ static void admit(scheduler *s)
         bool begins = try_to_begin(s, r, &err, &status);
         if (status == WF_OK && !begins) return; // those behind it wait with it
         take_first(s);
-        if (status == WF_OK) status = prepare_guesses(s, r, &err);
-        begin(s, r);
+        if (status == WF_OK) begin(s, r), status = prepare_guesses(s, r, &err);
         if (status != WF_OK) fail(s, r, &err);
     }
 }
