@@ -70,7 +70,7 @@ if(TARGET welford_compiler)
         set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
     endforeach()
     add_dependencies(thread_tests welford_compiler)
-    set_property(TEST unit/engine/concurrent unit/engine/api_function APPEND PROPERTY ENVIRONMENT
+    set_property(TEST unit/engine/concurrent unit/engine/api_function unit/engine/same_bytes APPEND PROPERTY ENVIRONMENT
         "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
 endif()
 

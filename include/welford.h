@@ -97,9 +97,11 @@ typedef struct wf_model wf_model;
 typedef struct wf_model_options { // {0} is the default
     int n_threads;                // 0: the cores that this process may use
     wf_pool *pool;                // threads that are shared with others; NULL: its own n_threads
-    bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
-    bool no_cache;                // neither read nor write the cache folder
-    const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
+    const char
+        *kv; // "f16", "f32", "q8": the type of the KV cache; NULL: f16. f32 takes twice the memory and is nearer to
+             // exact, q8 (8-bit blocks of 32) 9/16 of it
+    bool no_cache;              // neither read nor write the cache folder
+    const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; for measurements
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr
@@ -235,6 +237,11 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
 
+// Keeps the keys and values of prompts and answers in a folder, in blocks of 64 tokens, and finds those there that
+// wf_generate would have to compute: whoever has evaluated a beginning before, with this model and this version of
+// welford. Damaged files are ignored, and any may be removed. NULL: no more. WF_ERROR_IO: there can be no such folder.
+wf_status wf_session_keep_prompts(wf_session *session, const char *folder, wf_error *err);
+
 // How unlikely next[i] was after the token of row i of the logits: nll[i] = -log softmax(row i)[next[i]], in f64.
 // WF_ERROR_USAGE: fewer rows than n, or an id outside the vocabulary.
 wf_status wf_session_score(const wf_session *session, const int32_t *next, int64_t n, double *nll, wf_error *err);
@@ -351,6 +358,7 @@ typedef struct wf_engine_options { // {0} is the default
                         // tokens take, but at most a quarter of all memory. Requests that find it full are put aside,
                         // the newest first, and computed again later.
     bool speculate;     // guess tokens from what a request's text says already (as wf_session_speculate)
+    const char *prefix_cache; // a folder for keys and values of finished requests (wf_session_keep_prompts); NULL: none
 } wf_engine_options;
 
 // Loads the model. `options` may be NULL. Beside an engine, nothing else may evaluate on the model while it steps.
@@ -424,10 +432,11 @@ typedef struct wf_engine_counts {
     int64_t n_steps;
     int64_t n_prompt, n_reused, n_generated; // tokens of prompts evaluated, of prompts found in the cache, of answers
     int64_t n_guesses, n_right;              // of speculation
-    int64_t n_blocks, n_blocks_used,
-        n_blocks_kept;    // of the cache: all, those of running requests, those of finished ones
-    int64_t block_tokens; // that may be found again
-    double busy_seconds;  // that steps took
+    // blocks of the cache: all, those of running requests, those of finished ones that may be found again
+    int64_t n_blocks, n_blocks_used, n_blocks_kept;
+    int64_t block_tokens;                    // of each
+    int64_t n_blocks_read, n_blocks_written; // of the folder prefix_cache
+    double busy_seconds;                     // that steps took
 } wf_engine_counts;
 
 wf_engine_counts wf_engine_count(const wf_engine *engine); // from any thread
@@ -525,6 +534,15 @@ bool wf_shape_bytes(const wf_shape *shape, size_t *bytes);
 // As MLIR writes it: "f32", "i1".
 const char *wf_dtype_name(wf_dtype type);
 
+// A weight in memory: an argument that no call brings, since it is the same for all of them.
+typedef struct wf_weight {
+    const char *name; // of the argument (wf_array.name in wf_function_argument of a function without weights, which is
+                      // the attribute wf.name in the file), or of a wf.weight in the graph; NULL: that of `index`
+    size_t index;     // of the argument in the file
+    const void *data; // contiguous
+    wf_shape shape;
+} wf_weight;
+
 typedef struct wf_function_options { // {0} is the default
     int n_threads;                   // 0: the cores that this process may use
     wf_pool *pool;                   // threads that are shared with others; NULL: its own n_threads
@@ -535,6 +553,15 @@ typedef struct wf_function_options { // {0} is the default
     const char *print_ir_after;      // names of steps or "all": the graph after them goes to `print`
     void (*print)(void *context, const char *text, size_t bytes); // while it is opened or called; NULL: to stderr
     void *print_context;
+    const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
+    // Weights: arguments that are given here once, and by no call. They, and the constants of the file, are packed as a
+    // checkpoint's are, into the cache or from it, once for all sizes of arguments.
+    const char *params; // a safetensors file; each tensor has the name of an argument, or its number in the file
+    // In the caller's memory, which must stay as it is until the function is closed, or wf_function_renew. What matrix
+    // products read is packed; what is read as it is (a table of embeddings, gains of norms) is not copied, where it lies
+    // at a multiple of 64.
+    const wf_weight *lent;
+    size_t n_lent;
     // Arrays like those of the first call, of which `data` is not looked at: what the function does not take is refused
     // before anything is compiled. NULL: not known.
     const wf_array *arguments;
@@ -550,8 +577,13 @@ wf_status wf_function_open_bytes(const void *data, size_t bytes, const char *nam
                                  wf_function **function, wf_error *err);
 void wf_function_close(wf_function *function);
 
+// A lent weight has other values now, or lies elsewhere, in the same shape: it is packed again, into memory of the
+// function's own, and calls see the new values. Not while a call runs. WF_ERROR_USAGE: nothing was lent under this name
+// or index, or not in this shape.
+wf_status wf_function_renew(wf_function *function, const wf_weight *weight, wf_error *err);
+
 const char *wf_function_name(const wf_function *function);
-size_t wf_function_arguments(const wf_function *function); // how many
+size_t wf_function_arguments(const wf_function *function); // how many a call brings: weights are not counted
 size_t wf_function_results(const wf_function *function);
 
 // Argument or result `index`: its name ("argument0" where the file has none; owned by the function), type and sizes.
@@ -582,7 +614,7 @@ bool wf_function_fusion(const wf_function *function, size_t index, wf_fusion *fu
 // Writes a .wf file for this CPU, as `welford compile` does: for any sizes where the function was opened without
 // `arguments` and its ops allow it, else for those of the program that was called last, or will be. WF_ERROR_USAGE: the
 // function is of a .wf file.
-wf_status wf_function_save(const wf_function *function, const char *path, wf_error *err);
+wf_status wf_function_save(wf_function *function, const char *path, wf_error *err);
 
 #ifdef __cplusplus
 }

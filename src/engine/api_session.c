@@ -13,7 +13,8 @@
 
 struct wf_session {
     session *s;
-    speculation *ahead; // NULL: wf_session_speculate was not asked for
+    speculation *ahead;  // NULL: wf_session_speculate was not asked for
+    prefix_store *store; // NULL: none
     const wf_model *owner;
 };
 
@@ -44,6 +45,7 @@ void wf_session_free(wf_session *handle)
     if (!handle) return;
     speculation_free(handle->ahead);
     session_free(handle->s);
+    prefix_store_close(handle->store);
     free(handle);
 }
 
@@ -63,6 +65,16 @@ wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
 {
     if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
     if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
+    return WF_OK;
+}
+
+wf_status wf_session_keep_prompts(wf_session *handle, const char *folder, wf_error *err)
+{
+    prefix_store *store = NULL;
+    if (folder) TRY(model_open_prefixes(handle->owner, folder, &store, err));
+    session_set_store(handle->s, store);
+    prefix_store_close(handle->store);
+    handle->store = store;
     return WF_OK;
 }
 

@@ -32,7 +32,7 @@ static view header_view(const checkpoint *file)
 static bool make_program_id(const checkpoint *file, const compile_options *o, cache_id *id)
 {
     buffer options = {0};
-    buffer_printf(&options, "kv_f32=%d fuse=%s no_fuse=%s weights=%s", o->kv_f32, o->fuse ? o->fuse : "*",
+    buffer_printf(&options, "kv=%s fuse=%s no_fuse=%s weights=%s", kv_type_name(o->kv), o->fuse ? o->fuse : "*",
                   o->no_fuse ? o->no_fuse : "", o->weights ? o->weights : "");
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
@@ -43,29 +43,13 @@ static bool make_program_id(const checkpoint *file, const compile_options *o, ca
     return !options.failed;
 }
 
-enum { SAMPLES = 64, SAMPLE_BYTES = 4096 };
-
-// Pages spread evenly over a file, first and last included; a small file whole.
-static void append_part_sample(view part, buffer *out)
-{
-    if (part.len <= SAMPLES * SAMPLE_BYTES) {
-        buffer_append_view(out, part);
-        return;
-    }
-    size_t room = part.len - SAMPLE_BYTES;
-    for (size_t i = 0; i < SAMPLES; i++) {
-        size_t at = room / (SAMPLES - 1) * i + room % (SAMPLES - 1) * i / (SAMPLES - 1);
-        buffer_append(out, part.data + at, SAMPLE_BYTES);
-    }
-}
-
 // What tells this checkpoint from others: size, time of modification, a sample of the data.
 static void append_content(const checkpoint *file, buffer *out)
 {
     size_t bytes, header_bytes;
     checkpoint_bytes(file, &bytes, &header_bytes);
     buffer_printf(out, "%zu %" PRId64 "\n", bytes, checkpoint_mtime_ns(file));
-    for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
+    for (size_t i = 0; i < checkpoint_part_count(file); i++) pack_key_append_sample(checkpoint_part(file, i), out);
 }
 
 // The checkpoint and `more`.
@@ -96,7 +80,7 @@ bool compiled_model_identity(const compiled_model *m, char identity[CACHE_KEY_CH
     const char *weights = m->options.weights;
     buffer types = {0};
     buffer_printf(&types, "compiler=%s weights=%s kv=%s", WELFORD_COMPILER_VERSION, weights ? weights : "",
-                  kv_type_name(&m->sizes.kv));
+                  kv_type_name(m->sizes.kv.type));
     bool good = make_content_key(m->file, &types, identity);
     buffer_free(&types);
     return good;
@@ -109,7 +93,7 @@ static compile_options compile_options_of(const compiled_model *m)
     const wf_model_options *o = &m->options;
     return (compile_options){.cpu = m->cpu,
                              .n_threads = 1,
-                             .kv_f32 = o->kv_f32,
+                             .kv = m->kv,
                              .fuse = o->fuse,
                              .no_fuse = o->no_fuse,
                              .print_ir_after = o->print_ir_after,
@@ -242,7 +226,10 @@ wf_status compiled_model_open(const char *path, const wf_model_options *options,
     compiled_model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
     m->options = *options;
-    wf_status status;
+    wf_status status = WF_OK;
+    if (options->kv && !kv_type_parse(options->kv, &m->kv))
+        status = error_set(err, WF_ERROR_USAGE, "a KV cache of type '%s': there are f16, f32 and q8", options->kv);
+    if (status != WF_OK) goto failed;
     TRY_GOTO(cpu_detect(&m->cpu, err), failed);
     if (bundle_is(path)) {
         TRY_GOTO(compiled_model_open_bundle(path, m, err), failed);

@@ -175,6 +175,7 @@ static void print_weights(const program *p, buffer *out)
         for (uint32_t s = 0; s < w->n_sources; s++) {
             if (s) buffer_printf(out, w->interleave ? " | " : ", ");
             print_text(out, w->sources[s]);
+            if (w->transposed[s]) buffer_printf(out, "^T");
         }
         buffer_printf(out, "%s\n", w->plus_one ? " + 1" : "");
     }
@@ -224,7 +225,7 @@ void program_print(const program *p, buffer *out)
         buffer_printf(out, "%-10s ", a->name);
         affine_print(&a->bytes, p->dims, out);
         buffer_printf(out, " bytes");
-        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", kv_type_name(&p->kv));
+        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", kv_type_name(p->kv.type));
         buffer_append_char(out, '\n');
     }
     buffer_append_char(out, '\n');
