@@ -23,6 +23,7 @@ enum {
     OPTION_ALIAS,
     OPTION_CHAT_TEMPLATE,
     OPTION_CACHE_MEMORY,
+    OPTION_PREFIX_CACHE,
     OPTION_SPECULATE,
     OPTION_QUEUE,
     OPTION_MAX_BODY,
@@ -51,6 +52,7 @@ static const char HELP[] =
     "  -np, --parallel N       requests computed at the same time (default 16)\n"
     "  -b, --batch N           tokens of a step (default 512)\n"
     "      --cache-memory MB   memory for keys and values (default: what the requests take, at most a quarter of all)\n"
+    "      --prefix-cache DIR  keep keys and values of answered requests in DIR, for the next start\n"
     "      --speculate         guess from what was said before: the same answers, sooner where text is copied\n"
     "      --chat-template FILE\n"
     "                          a Jinja template in place of the model's own\n"
@@ -79,6 +81,7 @@ static const struct option LONG[] = {MODEL_LONG_OPTIONS,
                                      {"batch", required_argument, NULL, 'b'},
                                      {"batch-size", required_argument, NULL, 'b'},
                                      {"cache-memory", required_argument, NULL, OPTION_CACHE_MEMORY},
+                                     {"prefix-cache", required_argument, NULL, OPTION_PREFIX_CACHE},
                                      {"speculate", no_argument, NULL, OPTION_SPECULATE},
                                      {"chat-template", required_argument, NULL, OPTION_CHAT_TEMPLATE},
                                      {"queue", required_argument, NULL, OPTION_QUEUE},
@@ -110,6 +113,7 @@ static bool take_option(const char *verb, int option, const char *value, server_
         if (!tool_parse_int(verb, "--cache-memory", value, 1, INT32_MAX, &number)) return false;
         o->engine.cache_bytes = (size_t)number * 1000000;
         return true;
+    case OPTION_PREFIX_CACHE: o->engine.prefix_cache = value; return true;
     case OPTION_SPECULATE: o->engine.speculate = true; return true;
     case OPTION_CHAT_TEMPLATE: o->model.chat_template = value; return true;
     case OPTION_QUEUE: return tool_parse_int(verb, "--queue", value, 0, INT32_MAX, &o->n_queue);

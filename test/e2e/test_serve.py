@@ -73,6 +73,17 @@ def test_prompts_that_begin_alike_are_found_in_the_cache(server):
     assert again["choices"] == first["choices"]
 
 
+def test_the_next_start_finds_prompts_on_disk(welford, tiny, tmp_path):
+    long, answers = "abcdefgh " * 30, []
+    for _ in range(2):
+        with Server(welford, tiny, "-c", 512, "--prefix-cache", tmp_path / "prefixes") as s:
+            answers.append(s.post(CHAT, ask(long)).ok().json)
+    first, again = answers
+    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= 64
+    assert again["choices"] == first["choices"]
+
+
 def test_usage_in_a_stream(server):
     events = server.stream(CHAT, ask(stream=True, stream_options={"include_usage": True}))
     last = json.loads(events[-2])
