@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -173,6 +174,21 @@ def test_prefix_cache(welford, smollm2, tmp_path):
     third = run(LONG, "--prefix-cache", folder)
     assert third["tokens"] == plain["tokens"] and third["stats"]["n_reused"] == 0
     assert run(LONG, "--prefix-cache", folder, "--kv", "q8")["stats"]["n_reused"] == 0  # other keys and values
+
+
+def test_prefix_cache_after_kills(welford, smollm2, tmp_path):
+    """Whenever a run is killed: what the next one finds is good, and what it says the same."""
+    folder = tmp_path / "prefixes"
+    args = ["run", smollm2, "--raw", "--temp", 0, "-n", 4, "--json", "-p", LONG]
+    plain = json.loads(welford.run(*args).ok().stdout)
+    for i in range(6):
+        killed = subprocess.Popen([welford.path, *map(str, args), "--prefix-cache", folder], stdout=subprocess.DEVNULL)
+        time.sleep(0.1 + 0.15 * i)
+        killed.kill()
+        killed.wait()
+        done = json.loads(welford.run(*args, "--prefix-cache", folder).ok().stdout) if i % 2 else plain
+        assert done["tokens"] == plain["tokens"]
+    assert json.loads(welford.run(*args, "--prefix-cache", folder).ok().stdout)["stats"]["n_reused"] > 64
 
 
 def test_prefix_caches_that_cannot_be_written(welford, smollm2, tmp_path):
