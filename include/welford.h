@@ -212,6 +212,10 @@ typedef struct wf_message {
 // WF_ERROR_UNSUPPORTED when it has none. *ids: free with wf_free.
 wf_status wf_chat_apply(const wf_model *model, const wf_message *messages, size_t n_messages, int32_t **ids,
                         size_t *n_ids, wf_error *err);
+// The same of JSON: `messages`, an array of objects with all that the template may read (role, content, tool_calls, ...),
+// and `tools`, an array of functions as OpenAI writes them, or NULL. WF_ERROR_FORMAT: no such JSON.
+wf_status wf_chat_apply_json(const wf_model *model, const char *messages, const char *tools, int32_t **ids,
+                             size_t *n_ids, wf_error *err);
 
 // ---- sessions: one sequence of tokens and its KV cache
 

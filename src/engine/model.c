@@ -215,15 +215,16 @@ wf_status model_check_chat(const wf_model *m, wf_error *err)
     return m->chat ? WF_OK : error_set(err, m->chat_error.status, "%s", m->chat_error.message);
 }
 
-wf_status model_encode_chat(const wf_model *m, const json_t *messages, token_list *out, bool *text_lost, wf_error *err)
+wf_status model_encode_chat(const wf_model *m, const json_t *messages, const json_t *tools, token_list *out,
+                            bool *text_lost, wf_error *err)
 {
     TRY(model_check_chat(m, err));
     buffer prompt = {0};
     size_t *blocked = NULL, n_blocked = 0;
     wf_status status;
-    TRY_GOTO(
-        chat_template_apply(m->chat, messages, true, m->specials, m->n_specials, &prompt, &blocked, &n_blocked, err),
-        done);
+    TRY_GOTO(chat_template_apply(m->chat, messages, tools, true, m->specials, m->n_specials, &prompt, &blocked,
+                                 &n_blocked, err),
+             done);
     if (text_lost) *text_lost = chat_prompt_lacks_text(buffer_view(&prompt), messages);
     TRY_GOTO(encode_with_bos(m, buffer_view(&prompt), true, blocked, n_blocked, out, err), done);
 done:

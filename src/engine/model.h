@@ -54,7 +54,8 @@ wf_status model_check_chat(const wf_model *m, wf_error *err);
 // Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
 // WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used. *text_lost (may
 // be NULL): chat_prompt_lacks_text.
-wf_status model_encode_chat(const wf_model *m, const json_t *messages, token_list *out, bool *text_lost, wf_error *err);
+wf_status model_encode_chat(const wf_model *m, const json_t *messages, const json_t *tools, token_list *out,
+                            bool *text_lost, wf_error *err);
 
 // A message {"role", "content"} for such an array; ill-formed UTF-8 in the text is repaired. NULL: out of memory.
 json_t *chat_message(const char *role, view content);
