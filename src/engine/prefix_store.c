@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/versions.h"
 
@@ -24,12 +26,14 @@ enum {
     TOKENS_BYTES = KV_BLOCK * (int)sizeof(int32_t),
     DATA = TOKENS + TOKENS_BYTES,
     ABANDONED_SECONDS = 3600, // after which a file that is still under its temporary name will not get another
+    LOOK_EVERY = 64,          // writes: whether there are too many
 };
 
 struct prefix_store {
     char folder[PATH_MAX]; // of this identity
     size_t block_bytes;
     unsigned char *file; // [DATA + block_bytes] with identity: what is written next
+    uint64_t limit;      // bytes; 0: half of the room
     prefix_store_counts counts;
 };
 
@@ -53,6 +57,70 @@ static void remove_abandoned(const char *folder)
     closedir(entries);
 }
 
+// ---- the limit
+
+typedef struct entry {
+    char name[2 * sizeof(prefix_key) + 1];
+    int64_t used; // ns since the epoch
+    uint64_t bytes;
+} entry;
+
+static int compare_entries(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    return (x->used > y->used) - (x->used < y->used);
+}
+
+// The files of the folder; where memory is out, not all.
+static entry *list_entries(DIR *folder, size_t *n, uint64_t *bytes)
+{
+    entry *entries = NULL;
+    size_t capacity = 0;
+    *n = 0;
+    *bytes = 0;
+    for (const struct dirent *found; (found = readdir(folder));) {
+        struct stat st;
+        if (strlen(found->d_name) != sizeof entries->name - 1 || strchr(found->d_name, '.')) continue;
+        if (fstatat(dirfd(folder), found->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) continue;
+        entry *moved = array_grow(entries, *n, &capacity, sizeof *entries);
+        if (!moved) break;
+        entries = moved;
+        entry *e = &entries[(*n)++];
+        memcpy(e->name, found->d_name, sizeof e->name);
+        e->used = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+        e->bytes = (uint64_t)st.st_size;
+        *bytes += e->bytes;
+    }
+    return entries;
+}
+
+// Removes the longest unused, down to nine tenths of the limit, if there are more.
+static void keep_limit(const prefix_store *s)
+{
+    size_t n;
+    uint64_t bytes, limit = s->limit;
+    struct statvfs disk;
+    DIR *folder = opendir(s->folder);
+    if (!folder) return;
+    entry *entries = list_entries(folder, &n, &bytes);
+    if (!limit && !fstatvfs(dirfd(folder), &disk)) limit = ((uint64_t)disk.f_bavail * disk.f_frsize + bytes) / 2;
+    if (bytes > limit) {
+        qsort(entries, n, sizeof *entries, compare_entries);
+        for (size_t i = 0; i < n && bytes > limit / 10 * 9; i++)
+            if (!unlinkat(dirfd(folder), entries[i].name, 0)) bytes -= entries[i].bytes;
+    }
+    free(entries);
+    closedir(folder);
+}
+
+void prefix_store_limit(prefix_store *s, uint64_t bytes)
+{
+    s->limit = bytes;
+    keep_limit(s);
+}
+
+// ---- opening
+
 wf_status prefix_store_open(const char *folder, const char *identity, size_t block_bytes, prefix_store **out,
                             wf_error *err)
 {
@@ -72,6 +140,7 @@ wf_status prefix_store_open(const char *folder, const char *identity, size_t blo
     memcpy(s->file, PREFIX_MAGIC, MAGIC_BYTES);
     memcpy(s->file + IDENTITY, identity, strnlen(identity, IDENTITY_CHARS));
     remove_abandoned(s->folder);
+    keep_limit(s);
     *out = s;
     return WF_OK;
 }
@@ -125,6 +194,7 @@ bool prefix_store_read(prefix_store *s, prefix_key behind, const int32_t *tokens
     write_head(s, behind, tokens);
     bool good = is_good(s, &map);
     if (good) memcpy(block, map.data + DATA, s->block_bytes);
+    if (good) utimensat(AT_FDCWD, path, NULL, 0); // it was used
     file_map_close(&map);
     *(good ? &s->counts.n_read : &s->counts.n_failed) += 1;
     return good;
@@ -140,7 +210,7 @@ bool prefix_store_write(prefix_store *s, prefix_key behind, const int32_t *token
     uint64_t checksum = XXH3_64bits(s->file + HASHED, bytes - HASHED);
     memcpy(s->file + CHECKSUM, &checksum, sizeof checksum);
     if (file_path(s, prefix_key_next(behind, tokens), path) && file_write(path, s->file, bytes, &err) == WF_OK) {
-        s->counts.n_written++;
+        if (++s->counts.n_written % LOOK_EVERY == 0) keep_limit(s);
         return true;
     }
     if (s->counts.n_failed++ == 0) fprintf(stderr, "warning: prompts are not kept: %s\n", err.message);

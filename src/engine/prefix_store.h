@@ -11,7 +11,7 @@
 //
 // A key is XXH3-128 of the key before it and the block's tokens: it stands for all tokens up to there. Files are written
 // whole or not at all; one that is damaged, or not what its name says, is as good as none. Any of them may be removed at
-// any time.
+// any time. Those of a store take half of the room that the disk would have without them: then the longest unused go.
 #ifndef WELFORD_ENGINE_PREFIX_STORE_H
 #define WELFORD_ENGINE_PREFIX_STORE_H
 
@@ -38,6 +38,9 @@ bool prefix_store_has(const prefix_store *s, prefix_key behind, const int32_t *t
 bool prefix_store_read(prefix_store *s, prefix_key behind, const int32_t *tokens, unsigned char *block);
 // Writes it. False: it could not be; stderr is told the first time.
 bool prefix_store_write(prefix_store *s, prefix_key behind, const int32_t *tokens, const unsigned char *block);
+
+// Another limit, in bytes; 0: half of the room again.
+void prefix_store_limit(prefix_store *s, uint64_t bytes);
 
 typedef struct prefix_store_counts {
     int64_t n_read, n_written, n_failed; // blocks; files that were no good or could not be written

@@ -143,14 +143,30 @@ static void abandoned_files_go(void **state)
     prefix_store_close(again);
 }
 
+// Those that were read last stay.
+static void the_longest_unused_go(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        char path[PATH_MAX];
+        assert_true(prefix_store_write(s, keys[i], tokens[i], blocks[i]));
+        path_of(i, path);
+        assert_int_equal(utime(path, &(struct utimbuf){1000 + i, 1000 + i}), 0);
+    }
+    prefix_store_limit(s, N * (HEAD + BYTES)); // as many as there are
+    assert_true(reads(s, 0));
+    prefix_store_limit(s, 3 * (HEAD + BYTES) + (HEAD + BYTES) / 2);
+    for (int i = 0; i < N; i++) assert_int_equal(prefix_store_has(s, keys[i], tokens[i]), i == 0 || i >= 3);
+    prefix_store_limit(s, 0);
+    for (int i = 0; i < N; i++) assert_int_equal(prefix_store_has(s, keys[i], tokens[i]), i == 0 || i >= 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(written_is_read),
-        TEST(damage_is_ignored),
-        TEST(folders_that_fail),
-        TEST(abandoned_files_go),
+        TEST(written_is_read),    TEST(damage_is_ignored),     TEST(folders_that_fail),
+        TEST(abandoned_files_go), TEST(the_longest_unused_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
