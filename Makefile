@@ -13,7 +13,7 @@ configure = test -f $(1)/CMakeCache.txt || cmake --preset $(2) -B $(1) $(WELFORD
 ctest = models=$$(scripts/get-model smollm2 deepseek-header) && { scripts/get-model gemma-3-270m >/dev/null || true; } && \
 	WELFORD_MODELS=$$(dirname "$$(echo "$$models" | head -n 1)") ctest --test-dir $(1) --output-on-failure --no-tests=error -j $(JOBS) $(CTEST_FLAGS)
 
-.PHONY: build run test asan-test tsan-test fuzz lint format format-check install clean help
+.PHONY: build run test test-python asan-test tsan-test fuzz lint format format-check install clean help
 .DEFAULT_GOAL := build
 
 build: ## install what is missing and build build/welford
@@ -43,6 +43,10 @@ tsan-test: ## what threads share, under ThreadSanitizer
 	@cmake --build $(BUILD)-tsan -j $(JOBS) --target thread_tests
 	@ctest --test-dir $(BUILD)-tsan --output-on-failure --no-tests=error -L threads $(CTEST_FLAGS)
 
+test-python: ## the Python package, in an environment of its own with PyTorch: several GB, kept in the cache folder
+	@scripts/setup build python
+	@scripts/test-python $(PYTEST_FLAGS)
+
 fuzz: ## every fuzzer, FUZZ_SECONDS (60) in all
 	@scripts/setup build dev
 	@$(call configure,$(BUILD)-fuzz,fuzz)
@@ -65,7 +69,7 @@ install: build ## install to PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove the build folders
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz build-python
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile

@@ -147,6 +147,21 @@ wf_model_facts wf_model_describe(const wf_model *model);
 // What had to be guessed about its file, a line each; NULL: there are no more. Owned by the model.
 const char *wf_model_warning(const wf_model *model, size_t index);
 
+// ---- models by name
+
+typedef struct wf_find_options { // {0} is the default
+    // Called now and then during a download, in bytes of all files that are wanted.
+    void (*progress)(void *context, const char *what, size_t done, size_t all);
+    // A line for people: what the cache has is used, since the hub could not be asked; another process is waited for.
+    void (*notice)(void *context, const char *text);
+    void *context;
+} wf_find_options;
+
+// The path of a model: `name` itself where that is a file or folder, or looks like the path of one; else what the name,
+// owner/name, stands for on the Hugging Face hub, downloaded where it is missing. *path: free with wf_free. `options` may
+// be NULL.
+wf_status wf_model_find(const char *name, const wf_find_options *options, char **path, wf_error *err);
+
 // ---- printing
 
 typedef enum wf_print {
@@ -156,6 +171,16 @@ typedef enum wf_print {
 
 // A table for people, of a model that is loaded. *text: zero-terminated; free with wf_free.
 wf_status wf_model_print(const wf_model *model, wf_print what, char **text, wf_error *err);
+
+// A row of the report.
+typedef struct wf_fusion {
+    const char *name;
+    uint32_t found, fused; // places that it looked at, and those where it took effect
+    const char *why_not;   // for the others: "30 weights of different types; 1 .."; "" when there are none
+} wf_fusion;
+
+// Row `index`, in the order of the passes; false: there are no more. Texts are the model's.
+bool wf_model_fusion(const wf_model *model, size_t index, wf_fusion *fusion);
 
 // ---- text
 
@@ -512,7 +537,9 @@ typedef struct wf_function_options { // {0} is the default
     const char *entry;               // the function's name; NULL: the only public one, else "main" or "forward"
     const char *fuse, *no_fuse;      // comma-separated names of fusions: only these, all but these; for measurements
     bool no_raise;                   // everything through upstream's lowering: no wf ops; for measurements
-    const char *print_ir_after;      // names of steps or "all": the graph after them goes to stderr
+    const char *print_ir_after;      // names of steps or "all": the graph after them goes to `print`
+    void (*print)(void *context, const char *text, size_t bytes); // while it is opened or called; NULL: to stderr
+    void *print_context;
     const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
     // Weights: arguments that are given here once, and by no call. They, and the constants of the file, are packed as a
     // checkpoint's are, into the cache or from it, once for all sizes of arguments.
@@ -567,6 +594,14 @@ bool wf_function_cached(const wf_function *function);
 
 // As wf_model_print, of the program that was called last, or will be.
 wf_status wf_function_print(const wf_function *function, wf_print what, char **text, wf_error *err);
+
+// As wf_model_fusion, of that program; texts are valid until the next call.
+bool wf_function_fusion(const wf_function *function, size_t index, wf_fusion *fusion);
+
+// Writes a .wf file for this CPU, as `welford compile` does: for any sizes where the function was opened without
+// `arguments` and its ops allow it, else for those of the program that was called last, or will be. WF_ERROR_USAGE: the
+// function is of a .wf file.
+wf_status wf_function_save(const wf_function *function, const char *path, wf_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 //
 //   read, choose the entry, inline what it calls      graph_file_read
 //   scalar arguments and buffers to tensors           scalars.h, buffers.h
+//   integers with a sign, complex numbers             unsigned.h, complex_pairs.h
 //   which arguments are weights                       arguments.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
 //   raise to wf ops                                   raise/
@@ -26,11 +27,13 @@
 #include "compiler/frontend/mlir/bind.h"
 #include "compiler/frontend/mlir/buffers.h"
 #include "compiler/frontend/mlir/calls.h"
+#include "compiler/frontend/mlir/complex_pairs.h"
 #include "compiler/frontend/mlir/graph_file.h"
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
 #include "compiler/frontend/mlir/scalars.h"
 #include "compiler/fuse/refer.h"
+#include "compiler/frontend/mlir/unsigned.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
 #include "compiler/mlir/text.h"
@@ -388,6 +391,8 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = calls_inline(r.module, function, err);
     if (status == WF_OK) scalars_to_tensors(function);
     if (status == WF_OK) status = buffers_to_tensors(&c, r.module, function, err);
+    if (status == WF_OK) status = unsigned_to_signless(function, err);
+    if (status == WF_OK) status = complex_to_pairs(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
     if (status == WF_OK) status = arguments_read(function, o, &memory, &s.arguments, &s.n_all, err);
     if (status == WF_OK) status = compile(&r, function, &s, n_arguments, arguments, argument_names, image, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/engine.h"
+#include "engine/fusion_row.h"
 #include "engine/model.h"
 #include "text/unicode/utf8.h"
 
@@ -65,6 +66,11 @@ wf_status wf_model_print(const wf_model *m, wf_print what, char **text, wf_error
     if (!out.failed) *text = out.data;
     if (out.failed) buffer_free(&out);
     return *text ? WF_OK : error_memory(err, out.len);
+}
+
+bool wf_model_fusion(const wf_model *m, size_t index, wf_fusion *fusion)
+{
+    return m->loaded && fusion_of_program(&m->compiled->executable.program, index, fusion);
 }
 
 wf_model_facts wf_model_describe(const wf_model *m)

@@ -16,9 +16,11 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/versions.h"
+#include "runtime/bundle_make.h"
 #include "runtime/bundle_program.h"
 #include "runtime/cache/cache.h"
 #include "runtime/function.h"
+#include "engine/fusion_row.h"
 
 enum { MAX_MADE = 8, ALIGNMENT = 64 };
 
@@ -32,10 +34,12 @@ struct wf_function {
     executable exe; // in it
     pack pack;      // in it
     function_source source;
-    function_weights *weights; // of a graph file
-    function *declared;        // NULL when it was opened for the sizes of arguments
-    function *made[MAX_MADE];  // the newest first
-    function *current;         // one of these
+    function_weights *weights;                                    // of a graph file
+    function *declared;                                           // NULL when it was opened for the sizes of arguments
+    function *made[MAX_MADE];                                     // the newest first
+    function *current;                                            // one of these
+    void (*print)(void *context, const char *text, size_t bytes); // NULL: to stderr
+    void *print_context;
     void **pointers, **copies; // of a call: [arguments + results]
 };
 
@@ -47,9 +51,10 @@ static wf_status refuse(const wf_function *f, const char *reason, wf_error *err)
 // ---- opening
 
 // What the compiler printed.
-static void show_notes(buffer *notes)
+static void show_notes(const wf_function *f, buffer *notes)
 {
-    if (notes->len) fwrite(notes->data, 1, notes->len, stderr);
+    if (notes->len && f->print) f->print(f->print_context, notes->data, notes->len);
+    if (notes->len && !f->print) fwrite(notes->data, 1, notes->len, stderr);
     buffer_free(notes);
 }
 
@@ -68,21 +73,24 @@ static void let_text_go(wf_function *f)
     f->source.text = NULL;
 }
 
-static wf_status read_again(wf_function *f, wf_error *err)
+// The file's text, for the caller to free.
+static wf_status read_again(const wf_function *f, char **text, wf_error *err)
 {
-    char *text, key[CACHE_KEY_CHARS];
-    if (f->data) return WF_OK;
-    TRY(file_read(f->name, &text, &f->source.bytes, err));
-    f->source.text = f->data = text;
-    make_key(text, f->source.bytes, key);
-    return strcmp(key, f->key) ? refuse(f, "the file has changed since it was opened", err) : WF_OK;
+    char key[CACHE_KEY_CHARS];
+    size_t bytes;
+    TRY(file_read(f->name, text, &bytes, err));
+    make_key(*text, bytes, key);
+    if (bytes == f->source.bytes && !strcmp(key, f->key)) return WF_OK;
+    free(*text);
+    *text = NULL;
+    return refuse(f, "the file has changed since it was opened", err);
 }
 
 static wf_status open_source(const wf_function *f, const function_source *source, function **out, wf_error *err)
 {
     buffer notes = {0};
     wf_status status = function_open(source, f->pool, &notes, out, err);
-    show_notes(&notes);
+    show_notes(f, &notes);
     return status;
 }
 
@@ -223,6 +231,8 @@ static wf_status open_function(wf_function *f, const wf_function_options *o, wf_
 {
     TRY(cpu_detect(&f->source.options.cpu, err));
     if (o->arguments) TRY(check_arrays(f, "argument", o->arguments, o->n_arguments, err));
+    f->print = o->print;
+    f->print_context = o->print_context;
     f->pool = o->pool;
     f->owns_pool = !o->pool;
     if (!o->pool) TRY(wf_pool_create(o->n_threads, &f->pool, err));
@@ -386,21 +396,66 @@ wf_status wf_function_print(const wf_function *f, wf_print what, char **text, wf
     return WF_OK;
 }
 
+bool wf_function_fusion(const wf_function *f, size_t index, wf_fusion *fusion)
+{
+    return fusion_of_program(function_plan(f->current), index, fusion);
+}
+
+// ---- saving
+
+static wf_status save_source(const wf_function *f, const char *path, const function_source *source, wf_error *err)
+{
+    buffer notes = {0};
+    const bundle_options options = {.output = path, .cpus = &source->options.cpu, .n_cpus = 1};
+    function_source own = *source;
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
+    if (text) own.text = text;
+    own.packs_all = true;
+    wf_status status = bundle_make_function(&own, NULL, 0, &options, f->pool, &notes, err);
+    show_notes(f, &notes);
+    free(text);
+    return status;
+}
+
+wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err)
+{
+    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
+    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
+    if (function_is_signature(f->current))
+        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
+                      err);
+    function_source source = f->source;
+    if (f->current == f->declared) return save_source(f, path, &source, err);
+    const uint32_t n = function_count_arguments(f->current);
+    array_shape *shapes = calloc(n + 1, sizeof *shapes);
+    if (!shapes) return error_memory(err, n * sizeof *shapes);
+    for (uint32_t i = 0; i < n; i++) function_shape(f->current, function_argument(f->current, i), &shapes[i]);
+    source.n_arguments = n;
+    source.arguments = shapes;
+    source.options.as_declared = source.options.or_signature = false;
+    wf_status status = save_source(f, path, &source, err);
+    free(shapes);
+    return status;
+}
+
 // ---- calling
 
 static wf_status make_for_sizes(wf_function *f, size_t n, const argument_list *list, wf_error *err)
 {
     function *made;
     if (f->declared) TRY(function_check(f->declared, (uint32_t)n, list->shapes, list->names, err));
-    TRY(read_again(f, err));
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
     function_source source = f->source;
+    if (text) source.text = text;
     source.options.as_declared = f->declared != NULL; // it is known that no program is for any sizes
     source.options.or_signature = false;
     source.n_arguments = (uint32_t)n;
     source.arguments = list->shapes;
     source.argument_names = list->names;
     wf_status status = open_source(f, &source, &made, err);
-    let_text_go(f);
+    free(text);
     TRY(status);
     function_close(f->made[MAX_MADE - 1]);
     memmove(f->made + 1, f->made, (MAX_MADE - 1) * sizeof *f->made);

@@ -24,6 +24,12 @@ static const char EACH[] =
     "  %s = tosa.const_shape {values = dense<[-1, 2]> : tensor<2xindex>} : () -> !tosa.shape<2>\n"
     "  %0 = tosa.reshape %a, %s : (tensor<?x?xf32>, !tosa.shape<2>) -> tensor<?x2xf32>\n"
     "  return %0 : tensor<?x2xf32>\n}\n";
+// One program is for any sizes.
+static const char OPEN[] =
+    "func.func @main(%a: tensor<?x8xf32>, %b: tensor<?x8xf32>) -> tensor<?x8xf32> {\n"
+    "  %0 = linalg.add ins(%a, %b : tensor<?x8xf32>, tensor<?x8xf32>) outs(%a : tensor<?x8xf32>) -> tensor<?x8xf32>\n"
+    "  return %0 : tensor<?x8xf32>\n}\n";
+
 static wf_function *open_text(const char *text, const wf_function_options *options)
 {
     wf_function *f;
@@ -135,6 +141,80 @@ static void test_refusals(void **state)
     assert_string_equal(err.message, "test.mlir: there is no function 'other'");
     assert_int_equal(wf_function_open("/nowhere.mlir", NULL, &f, &err), WF_ERROR_IO);
     assert_int_equal(wf_function_open_bytes("WFFILE01", 8, "short.wf", NULL, &f, &err), WF_ERROR_FORMAT);
+}
+
+// ---- what the compiler prints, and what it found
+
+static void count_prints(void *context, const char *text, size_t bytes)
+{
+    size_t *count = context;
+    assert_non_null(memmem(text, bytes, "linalg.", 7));
+    ++*count;
+}
+
+static void test_print(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    const wf_function_options options = {
+        .print_ir_after = "bind", .print = count_prints, .print_context = &count, .no_cache = true};
+    wf_function_close(open_text(OPEN, &options));
+    assert_int_equal(count, 1);
+}
+
+static void test_fusions(void **state)
+{
+    (void)state;
+    wf_function *f = open_text(OPEN, NULL);
+    wf_fusion row;
+    char *text;
+    size_t n = 0;
+    assert_int_equal(wf_function_print(f, WF_PRINT_REPORT, &text, NULL), WF_OK);
+    for (const char *at = text; wf_function_fusion(f, n, &row); n++) { // in the order of the table
+        assert_true(row.fused <= row.found && row.why_not);
+        at = strstr(at, row.name);
+        assert_non_null(at);
+    }
+    assert_true(n > 0);
+    assert_false(wf_function_fusion(f, n, &row));
+    wf_free(text);
+    wf_function_close(f);
+}
+
+// ---- saving
+
+static void test_save(void **state)
+{
+    _Alignas(64) float a[64];
+    wf_error err = {0};
+    char path[64];
+    snprintf(path, sizeof path, "%s/saved.wf", (const char *)*state);
+    for (int i = 0; i < 64; i++) a[i] = (float)i;
+    for (int any = 0; any < 2; any++) {
+        wf_function *f = open_text(any ? OPEN : EACH, NULL), *saved;
+        const wf_array arguments[] = {matrix(a, 3, 8), matrix(a, 3, 8)}, other[] = {matrix(a, 5, 8), matrix(a, 5, 8)};
+        const size_t n = any ? 2 : 1;
+        wf_array y = {0}, z = {0};
+        if (!any) { // for which sizes?
+            assert_int_equal(wf_function_save(f, path, &err), WF_ERROR_USAGE);
+            assert_non_null(strstr(err.message, "call the function first"));
+        }
+        assert_int_equal(wf_function_call(f, arguments, n, &y, 1, NULL), WF_OK);
+        if (wf_function_save(f, path, &err)) fail_msg("%s", err.message);
+        if (wf_function_open(path, NULL, &saved, &err)) fail_msg("%s", err.message);
+        assert_int_equal(wf_function_call(saved, arguments, n, &z, 1, NULL), WF_OK);
+        assert_memory_equal(y.data, z.data, 24 * sizeof(float));
+        wf_free(z.data);
+        z.data = NULL;
+        assert_int_equal(wf_function_call(saved, other, n, &z, 1, NULL), any ? WF_OK : WF_ERROR_USAGE);
+        assert_int_equal(wf_function_save(saved, path, &err), WF_ERROR_USAGE);
+        assert_non_null(strstr(err.message, "a .wf file already"));
+        wf_free(y.data);
+        wf_free(z.data);
+        wf_function_close(saved);
+        assert_int_equal(wf_function_save(f, "/nowhere/f.wf", &err), WF_ERROR_IO);
+        wf_function_close(f);
+    }
 }
 
 // ---- threads
@@ -331,6 +411,16 @@ static void test_lent_weights(void **state)
         wrong.shape.dims[0] = OUT;
         assert_int_equal(wf_function_renew(f, &wrong, &err), WF_ERROR_USAGE);
         wf_function_close(changed);
+        char *folder = getenv("WELFORD_CACHE"), path[128];
+        snprintf(path, sizeof path, "%s/lent.wf", folder);
+        if (wf_function_save(f, path, &err)) fail_msg("%s", err.message);
+        wf_function *saved; // with all weights, as they are now
+        if (wf_function_open(path, NULL, &saved, &err)) fail_msg("%s", err.message);
+        assert_int_equal(wf_function_arguments(saved), 1);
+        fill(l->gain, IN, 8);
+        call_layer(saved, l, y);
+        assert_memory_equal(y, other, sizeof y);
+        wf_function_close(saved);
         wf_function_close(f);
         fill((float *)l, sizeof *l / sizeof(float), 1);
         call_layer(constants, l, l->y);
@@ -377,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_size),     cmocka_unit_test(test_each_size),     cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_lent_weights), cmocka_unit_test(test_lent_refusals), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_print),        cmocka_unit_test(test_fusions),       cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

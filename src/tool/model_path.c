@@ -1,6 +1,7 @@
 #include "tool/model_path.h"
 
-#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hub/hub.h"
@@ -23,11 +24,17 @@ static void show_notice(void *context, const char *text)
     fprintf(stderr, "%s: %s\n", f->verb, text);
 }
 
+static wf_find_options finder_options(finder *f)
+{
+    return (wf_find_options){
+        .progress = isatty(STDERR_FILENO) ? show_progress : NULL, .notice = show_notice, .context = f};
+}
+
 wf_status model_path_fetch(const char *verb, const char *name, char path[PATH_MAX], wf_error *err)
 {
     finder f = {.verb = verb};
-    hub_options options = {
-        .progress = isatty(STDERR_FILENO) ? show_progress : NULL, .notice = show_notice, .context = &f};
+    const wf_find_options o = finder_options(&f);
+    const hub_options options = {.progress = o.progress, .notice = o.notice, .context = o.context};
     wf_status status = hub_find(name, &options, path, err);
     model_progress_end(&f.bar);
     return status;
@@ -36,15 +43,17 @@ wf_status model_path_fetch(const char *verb, const char *name, char path[PATH_MA
 int model_path_find(const char *verb, const char **model, char path[PATH_MAX])
 {
     wf_error err;
-    if (access(*model, F_OK) == 0) return -1;
-    if (!hub_is_name(*model)) {
-        if (errno != ENOENT || strchr(*model, '/') || hub_ends_with(*model, ".gguf")) return -1; // opening it says why
-        error_set(&err, WF_ERROR_IO, "%s: No such file or directory, nor a model's name, which has the form owner/name",
-                  *model);
-        return tool_fail(verb, &err);
+    char *found;
+    finder f = {.verb = verb};
+    const wf_find_options options = finder_options(&f);
+    wf_status status = wf_model_find(*model, &options, &found, &err);
+    model_progress_end(&f.bar);
+    if (status != WF_OK) return tool_fail(verb, &err);
+    if (strcmp(found, *model)) {
+        snprintf(path, PATH_MAX, "%s", found);
+        *model = path;
     }
-    if (model_path_fetch(verb, *model, path, &err) != WF_OK) return tool_fail(verb, &err);
-    *model = path;
+    wf_free(found);
     return -1;
 }
 

@@ -166,3 +166,72 @@ class Shapes(Builder):
         for b in range(x.shape[0]):
             lo[b, i[b]], hi[b, i[b]] = y.lo[b], y.hi[b]
         self.add(x.element, lo, hi, f"{{y}} = tosa.scatter {x.name}, {name}, {y.name} : ({x.type}, {t}, {y.type}) -> {{T}}", x.exact and y.exact)
+
+    # ---- rows at places from data
+
+    def rows_for(self, x, axis, n):
+        shape = (*x.shape[:axis], n, *x.shape[axis + 1:])
+        if self.random.random() < 0.3:
+            try:
+                return self.pick(lambda v: v.element == x.element and v.shape == shape and not any(v.dynamic))
+            except Unfit:
+                pass
+        c = self.numbers(x.element, shape)
+        if c.size < 2 or x.element == "i1":
+            raise Unfit
+        return self.add(x.element, c, c, f'{{y}} = arith.constant dense<"0x{stored(x.element, c).tobytes().hex().upper()}"> : {{T}}', True)
+
+    def pick_rows(self):
+        x = self.pick(lambda v: v.rank > 1 and v.lo.size and not any(v.dynamic))
+        return x, self.random.randrange(x.rank - 1)
+
+    def op_insert_at(self):
+        """Rows that follow each other from a computed one on."""
+        x, axis = self.pick_rows()
+        n = self.random.randint(1, x.shape[axis])
+        part, first = self.rows_for(x, axis, n), self.random.randint(0, x.shape[axis] - n)
+        zero, read, at = self.name(), self.name(), self.name()
+        self.lines += [f"{zero} = arith.constant dense<{first}> : tensor<1xi64>", f"{read} = tensor.extract {zero}[{self.index(0)}] : tensor<1xi64>",
+                       f"{at} = arith.index_cast {read} : i64 to index"]
+        offsets = ", ".join(at if d == axis else "0" for d in range(x.rank))
+        where = tuple(slice(first, first + n) if d == axis else slice(None) for d in range(x.rank))
+        lo, hi = x.lo.copy(), x.hi.copy()
+        lo[where], hi[where] = part.lo, part.hi
+        self.add(x.element, lo, hi, f"{{y}} = tensor.insert_slice {part.name} into {x.name}[{offsets}] {list(part.shape)} {[1] * x.rank} : {part.type} into {{T}}",
+                 x.exact and part.exact)
+
+    def op_store(self):
+        """A loop for each axis up to the rows', over rows at places of a list: as often as not for all that is in front."""
+        x, axis = self.pick_rows()
+        n = self.random.randint(1, 4)
+        rows = self.rows_for(x, axis, n)
+        lead = x.shape[:axis] if self.random.random() < 0.5 else ()
+        i, at, t = self.indices((*lead, n), x.shape[axis])
+        loops, text, carried = [], "", x.name
+        bounds = [*x.shape[:axis], n]
+        zero, one, ends = self.index(0), self.index(1), [self.index(size) for size in bounds]
+        y, element = self.name(), x.element
+        for d in range(axis + 1):
+            loops.append((self.name(), self.name()))
+            result = y if d == 0 else f"{y}_{d}"
+            text += f"{result} = scf.for {loops[d][0]} = {zero} to {ends[d]} step {one} iter_args({loops[d][1]} = {carried}) -> ({x.type}) {{\n"
+            carried = loops[d][1]
+        index = [iv for iv, _ in loops]
+        offsets = ["0"] * (x.rank - axis - 1)
+        sizes, ones = [1] * (axis + 1) + list(x.shape[axis + 1:]), [1] * x.rank
+        piece = type_of(sizes, element)
+        places = ", ".join(index if lead else index[-1:])
+        text += (f"%p{y[1:]} = tensor.extract {at}[{places}] : {t}\n%q{y[1:]} = arith.index_cast %p{y[1:]} : i32 to index\n"
+                 f"%r{y[1:]} = tensor.extract_slice {rows.name}[{', '.join(index + offsets)}] {sizes} {ones} : {rows.type} to {piece}\n"
+                 f"%s{y[1:]} = tensor.insert_slice %r{y[1:]} into {carried}[{', '.join([*index[:-1], f'%q{y[1:]}', *offsets])}] {sizes} {ones} : {piece} into {x.type}\n"
+                 f"scf.yield %s{y[1:]} : {x.type}\n}}")
+        for d in range(axis, 0, -1):
+            text += f"\nscf.yield {y}_{d} : {x.type}\n}}"
+        lo, hi = x.lo.copy(), x.hi.copy()
+        each = np.broadcast_to(i, bounds)
+        for lead_index in np.ndindex(*x.shape[:axis]):
+            for w in range(n):
+                to = (*lead_index, each[(*lead_index, w)])
+                lo[to], hi[to] = rows.lo[(*lead_index, w)], rows.hi[(*lead_index, w)]
+        self.lines.append(text)
+        self.add(x.element, lo, hi, "", x.exact and rows.exact).name = y

@@ -49,6 +49,35 @@ class Structured(Builder):
             bias = self.constant_or(to, lambda v: v.shape == (1, w.shape[0]), (1, w.shape[0]))
             self.add(to, product.lo + bias.lo, product.hi + bias.hi, f"{{y}} = tosa.add {product.name}, {bias.name} : ({product.type}, {bias.type}) -> {{T}}", False, dynamic)
 
+    def op_quantised(self):
+        """x W^T with weights of integers, a scale for each group of a row, and a zero point now and then."""
+        x = self.pick_float(elements=("f32",), rank=2)
+        k, n = x.shape[1] if x.rank else 0, self.random.choice([3, 16, 20])
+        if not all(x.shape) or x.dynamic[1]:
+            raise Unfit
+        size = self.random.choice([g for g in (1, 2, 4, 8, 16, 32, k) if k % g == 0])
+        groups, bits, zero = k // size, self.random.choice([4, 8]), self.random.choice([0.0, 3.0])
+        q = self.rng.integers(-2 ** (bits - 1), 2 ** (bits - 1), (n, groups, size))
+        scale = (self.rng.random((n, groups)) * 0.02 + 0.001).astype(np.float16 if self.random.random() < 0.7 else np.float32).astype(np.float32)
+        names = [self.name() for _ in range(5)]
+        t, ts = f"tensor<{n}x{groups}x{size}x", f"tensor<{n}x{groups}xf32>"
+        text = f'dense<"0x{scale.tobytes().hex().upper()}">' if scale.size > 1 else f"dense<{float(scale.flat[0]):.17e}>"
+        maps = [affine_map(3, dims(m)) for m in ([0, 1, 2], [0, 1], [0, 1, 2])]
+        self.lines += [f"{names[0]} = arith.constant dense<{q.tolist()}> : {t}i{bits}>", f"{names[1]} = arith.constant {text} : {ts}",
+                       f"{names[2]} = tensor.empty() : {t}f32>",
+                       f'{names[3]} = linalg.generic {{indexing_maps = [{", ".join(maps)}], iterator_types = ["parallel", "parallel", "parallel"]}} '
+                       f"ins({names[0]}, {names[1]} : {t}i{bits}>, {ts}) outs({names[2]} : {t}f32>) {{\n^bb0(%i: i{bits}, %s: f32, %o: f32):\n"
+                       f"  %z = arith.constant {zero} : f32\n  %f = arith.sitofp %i : i{bits} to f32\n  %g = arith.subf %f, %z : f32\n"
+                       f"  %h = arith.mulf %g, %s : f32\n  linalg.yield %h : f32\n}} -> {t}f32>",
+                       f"{names[4]} = tensor.collapse_shape {names[3]} [[0], [1, 2]] : {t}f32> into tensor<{n}x{k}xf32>"]
+        w = ((q - zero) * scale[..., None].astype(np.float64)).reshape(n, k)
+        full, out, dynamic = self.filled((x.shape[0], n), "f32", [(x, 0), None], 0)
+        products = [affine_map(3, dims([0, 2])), affine_map(3, dims([1, 2])), affine_map(3, dims([0, 1]))]
+        self.add("f32", x.lo @ w.T.astype(np.float32), x.hi @ w.T,
+                 f'{{y}} = linalg.generic {{indexing_maps = [{", ".join(products)}], iterator_types = ["parallel", "parallel", "reduction"]}} '
+                 f"ins({x.name}, {names[4]} : {x.type}, tensor<{n}x{k}xf32>) outs({full} : {out}) {{\n^bb0(%a: f32, %b: f32, %o: f32):\n"
+                 f"  %p = arith.mulf %a, %b : f32\n  %s = arith.addf %o, %p : f32\n  linalg.yield %s : f32\n}} -> {out}", False, dynamic)
+
     # ---- generics
 
     def op_generic(self):

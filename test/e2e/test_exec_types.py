@@ -50,9 +50,29 @@ def test_weights_of_four_bits(mlir):  # noqa: F811
     assert np.abs(f(x)[0] - x @ w.T).max() < 1e-4
 
 
-@pytest.mark.parametrize("element", ["complex<f32>", "ui8"])
-def test_other_types_are_named(mlir, element):  # noqa: F811
+def test_unsigned(mlir):  # noqa: F811
+    """ui8: arrays of int8 have its bits. Casts count from 0 to 255, and moves and sums do not ask."""
+    f = mlir("""func.func @main(%x: tensor<2x6xui8>, %f: tensor<2x6xf32>) -> (tensor<6x2xf32>, tensor<2x6xui8>, tensor<2x6xi32>) {
+      %c = "tosa.const"() <{values = dense<[[200, 100, 50, 1, 0, 255]]> : tensor<1x6xui8>}> : () -> tensor<1x6xui8>
+      %t = tosa.transpose %x {perms = array<i32: 1, 0>} : (tensor<2x6xui8>) -> tensor<6x2xui8>
+      %y = tosa.cast %t : (tensor<6x2xui8>) -> tensor<6x2xf32>
+      %u = tosa.cast %f : (tensor<2x6xf32>) -> tensor<2x6xui8>
+      %w = tosa.cast %x : (tensor<2x6xui8>) -> tensor<2x6xi32>
+      %v = tosa.cast %c : (tensor<1x6xui8>) -> tensor<1x6xi32>
+      %z = tosa.add %w, %v : (tensor<2x6xi32>, tensor<1x6xi32>) -> tensor<2x6xi32>
+      return %y, %u, %z : tensor<6x2xf32>, tensor<2x6xui8>, tensor<2x6xi32>
+    }""")
+    x = np.array([[0, 1, 127, 128, 200, 255], [5, 250, 130, 3, 2, 1]], "u1")
+    v = np.array([[-3, 0.4, 127.6, 254.6, 300, 99], [1.5, 2.5, 255.4, 128, 1e9, -1e9]], "f4")
+    y, u, z = f(x.view("i1"), v, n_results=3)
+    assert np.array_equal(y, x.T) and np.array_equal(u.view("u1"), np.clip(np.rint(v), 0, 255))
+    assert np.array_equal(z, x.astype("i4") + [200, 100, 50, 1, 0, 255])
+
+
+@pytest.mark.parametrize("element, reason", [("f8E4M3FN", "has elements of type f8E4M3FN"), ("ui8", "tosa.maximum on integers that have a sign")])
+def test_other_types_are_named(mlir, element, reason):  # noqa: F811
     f = mlir(f"""func.func @main(%x: tensor<4x{element}>) -> tensor<4x{element}> {{
-      return %x : tensor<4x{element}>
+      %y = tosa.maximum %x, %x : (tensor<4x{element}>, tensor<4x{element}>) -> tensor<4x{element}>
+      return %y : tensor<4x{element}>
     }}""")
-    assert f"tensor<4x{element}>" in f.run(np.zeros(4, "f4")).failed().stderr
+    assert reason in f.run(np.zeros(4, "f4")).failed().stderr

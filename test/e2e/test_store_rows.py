@@ -66,7 +66,43 @@ SCATTER = """%y = tm_tensor.scatter {dimension_map = array<i64: 0>} unique_indic
   BODY
 } -> tensor<6x5xf32>"""
 
+
+
+def coordinates():
+    """Of each element all of them, as torch-mlir writes index_copy and index_put: columns of 30 numbers, side by side."""
+    text, columns = "", []
+    for d, (name, size) in enumerate((("b", 2), ("w", 3), ("c", 5))):
+        given = "%at" if name == "w" else f"%n{name}"
+        if name != "w":
+            text += f"""%e{name} = tensor.empty() : tensor<{size}xi64>
+%n{name} = linalg.generic {{indexing_maps = [affine_map<(a) -> (a)>], iterator_types = ["parallel"]}} outs(%e{name} : tensor<{size}xi64>) {{
+^bb0(%o: i64):
+  %i = linalg.index 0 : index
+  %j = arith.index_cast %i : index to i64
+  linalg.yield %j : i64
+}} -> tensor<{size}xi64>
+"""
+        text += f"""%f{name} = tensor.empty() : tensor<2x3x5xi64>
+%g{name} = linalg.generic {{indexing_maps = [affine_map<(b, w, c) -> ({name})>, affine_map<(b, w, c) -> (b, w, c)>], iterator_types = ["parallel", "parallel", "parallel"]}}
+    ins({given} : tensor<{size}xi64>) outs(%f{name} : tensor<2x3x5xi64>) {{
+^bb0(%p: i64, %o: i64):
+  linalg.yield %p : i64
+}} -> tensor<2x3x5xi64>
+%h{name} = tensor.collapse_shape %g{name} [[0, 1, 2]] : tensor<2x3x5xi64> into tensor<30xi64>
+%k{name} = tensor.expand_shape %h{name} [[0, 1]] output_shape [30, 1] : tensor<30xi64> into tensor<30x1xi64>
+"""
+        columns.append(f"%k{name}")
+    return text + f"""%list = tensor.concat dim(1) {", ".join(columns)} : (tensor<30x1xi64>, tensor<30x1xi64>, tensor<30x1xi64>) -> tensor<30x3xi64>
+%flat = tensor.collapse_shape %r [[0, 1, 2]] : {RT} into tensor<30xf32>
+%single = tensor.expand_shape %flat [[0, 1, 2, 3]] output_shape [30, 1, 1, 1] : tensor<30xf32> into tensor<30x1x1x1xf32>
+%y = tm_tensor.scatter {{dimension_map = array<i64: 0, 1, 2>}} unique_indices(false) ins(%single, %list : tensor<30x1x1x1xf32>, tensor<30x3xi64>) outs(%x : {XT}) {{
+^bb0(%a: f32, %b: f32):
+  tm_tensor.yield %a : f32
+}} -> {XT}"""
+
+
 FOUND = {
+    "coordinates": (XT, RT, "tensor<3xi64>", coordinates(), X, ROWS, AT, stored(X, ROWS, AT)),
     "slices": (XT, RT, "tensor<3xi64>", loops(slices(READ)), X, ROWS, AT, stored(X, ROWS, AT)),
     "a list for each": (XT, RT, "tensor<2x3xi64>", loops(slices(READ_EACH)), X, ROWS, EACH, stored(X, ROWS, EACH)),
     "elements": (XT, RT, "tensor<3xi64>", loops(SINGLE), X, ROWS, AT, stored(X, ROWS, AT)),

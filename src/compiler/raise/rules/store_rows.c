@@ -2,15 +2,18 @@
 //
 //          for b.. { for w { y[b.., at[b.., w], ..] = rows[b.., w, ..] } }
 //
-//      a row at once (tensor.insert_slice), by one more loop over its elements (tensor.insert), or as tm_tensor.scatter;
+//      a row at once (tensor.insert_slice), by one more loop over its elements (tensor.insert), or as tm_tensor.scatter,
+//      whose list may have all coordinates of each element, as torch-mlir writes it;
 //      or a tensor.insert_slice of rows that follow each other from a computed one on. It is how new keys and values come
 //      into a cache
 // Out: wf.store_rows y, rows, at, of tensors whose axes behind that of the rows are one
 #include <mlir-c/AffineMap.h>
 
 #include "compiler/dialect/definition/definition.h"
+#include "compiler/raise/normal/constant.h"
 #include "compiler/raise/normal/layout.h"
 #include "compiler/raise/normal/steps.h"
+#include "compiler/raise/normal/strided.h"
 #include "compiler/raise/raise.h"
 
 enum { MAX_LOOPS = 8 };
@@ -104,8 +107,8 @@ typedef struct spot {
     int64_t size[MAX_AXES];
 } spot;
 
-// tensor.extract(_slice), or tensor.insert(_slice) (`n` operands in front of the places).
-static bool read_spot(MlirOperation op, bool slice, intptr_t n, spot *s)
+// tensor.extract, tensor.insert or, where `whole`, their ops on slices (`n` operands in front of the places).
+static bool read_spot(MlirOperation op, bool whole, intptr_t n, spot *s)
 {
     s->of = mlirOperationGetOperand(op, n - 1);
     int rank = rank_of(s->of);
@@ -115,12 +118,12 @@ static bool read_spot(MlirOperation op, bool slice, intptr_t n, spot *s)
     for (int d = 0; d < rank; d++) {
         s->at[d] = (MlirValue){0};
         s->size[d] = 1;
-        int64_t offset = slice ? mlirDenseI64ArrayGetElement(offsets, d) : INT64_MIN;
+        int64_t offset = whole ? mlirDenseI64ArrayGetElement(offsets, d) : INT64_MIN;
         if (offset == INT64_MIN)
             s->at[d] = mlirOperationGetOperand(op, n++);
         else if (offset)
             return false;
-        if (!slice) continue;
+        if (!whole) continue;
         s->size[d] = mlirDenseI64ArrayGetElement(sizes, d);
         if (s->size[d] < 1 || mlirDenseI64ArrayGetElement(strides, d) != 1) return false;
     }
@@ -158,14 +161,14 @@ static bool read_places(nest *n, MlirValue place, const int *loops, int axis, in
 static bool read_update(nest *n, store *s)
 {
     MlirOperation write = defining_op(n->yielded), read;
-    bool slice = op_is(write, "tensor.insert_slice");
+    bool whole = op_is(write, "tensor.insert_slice");
     int loops[MAX_AXES], by = -1, other;
     spot to, from;
-    if ((!slice && !op_is(write, "tensor.insert")) || !mlirValueEqual(mlirOperationGetOperand(write, 1), n->carried))
+    if ((!whole && !op_is(write, "tensor.insert")) || !mlirValueEqual(mlirOperationGetOperand(write, 1), n->carried))
         return false;
     read = defining_op(mlirOperationGetOperand(write, 0));
-    if (!op_is(read, slice ? "tensor.extract_slice" : "tensor.extract")) return false;
-    if (!read_spot(write, slice, 2, &to) || !read_spot(read, slice, 1, &from)) return false;
+    if (!op_is(read, whole ? "tensor.extract_slice" : "tensor.extract")) return false;
+    if (!read_spot(write, whole, 2, &to) || !read_spot(read, whole, 1, &from)) return false;
     int rank = rank_of(to.of);
     *s = (store){n->init, from.of, {0}, -1};
     if (rank_of(from.of) != rank || mlirValueEqual(from.of, n->carried)) return false;
@@ -208,19 +211,83 @@ static bool read_tosa_scatter(MlirOperation op, store *s)
     return is_static(s->y) && is_static(s->rows) && is_static(s->at);
 }
 
-// Whole rows along the first axis that replace what was there: updates [w, ..], indices [w, 1].
-static bool read_scatter(MlirOperation op, store *s)
+// The list of `size` numbers that a column [n, 1] of coordinates repeats, each for `weight` elements; null value: there is
+// none.
+static MlirValue list_of_column(matcher *m, MlirValue column, int64_t size, int64_t weight)
+{
+    enum { MAX_STEPS = 16 };
+    strided s;
+    bool known = rank_of(column) == 2 && dim_of(column, 1) == 1 && strided_start(&s, column);
+    for (int step = 0; known && step < MAX_STEPS; step++) {
+        const digits *at = &s.at[0];
+        if (rank_of(s.v) == 1 && dim_of(s.v, 0) == size &&
+            (size == 1 ? at->n == 0
+                       : at->n == 1 && at->d[0].axis == 0 && at->d[0].size == size && at->d[0].weight == weight))
+            return s.v;
+        known = strided_step(&m->r, &s, false);
+    }
+    return (MlirValue){0};
+}
+
+static bool counts_up(MlirValue list)
+{
+    evaluator e = evaluator_start();
+    const const_tensor *t = evaluate(&e, list);
+    bool counts = t != NULL;
+    for (int64_t i = 0; counts && i < t->count; i++) counts = t->data[i] == (double)i;
+    evaluator_free(&e);
+    return counts;
+}
+
+// Elements one by one: updates [n, 1, ..] are the rows, indices [n, rank] their coordinates in y, one of which comes from
+// a list and the others count up.
+static bool read_coordinates(matcher *m, MlirOperation op, store *s)
+{
+    MlirValue rows = mlirOperationGetOperand(op, 0), y = mlirOperationGetOperand(op, 2);
+    MlirOperation columns = defining_op(mlirOperationGetOperand(op, 1));
+    int rank = rank_of(y);
+    int64_t weight = 1;
+    while (reshape_input(rows).ptr && rank_of(rows) != rank) rows = reshape_input(rows);
+    *s = (store){.y = y, .rows = rows, .axis = -1};
+    if (!op_is(columns, "tensor.concat") || op_int(columns, "dim", -1) != 1 ||
+        mlirOperationGetNumOperands(columns) != rank || !is_static(rows) || rank_of(rows) != rank)
+        return false;
+    for (int d = rank; d-- > 0;) {
+        int64_t size = dim_of(rows, d);
+        MlirValue list = list_of_column(m, mlirOperationGetOperand(columns, d), size, weight);
+        weight *= size;
+        if (!list.ptr || size < 1) return false;
+        if (size == dim_of(y, d) && counts_up(list)) continue;
+        if (s->axis >= 0) return false;
+        s->axis = d;
+        s->at = list;
+    }
+    return s->axis >= 0 && s->axis + 1 < rank && mlirTypeIsAInteger(element_type_of(s->at)) &&
+           weight == dim_of(mlirOperationGetOperand(op, 1), 0);
+}
+
+static bool maps_in_order(MlirAttribute map, int n)
+{
+    if (!map.ptr || !mlirAttributeIsADenseI64Array(map) || mlirDenseArrayGetNumElements(map) != n) return false;
+    for (int d = 0; d < n; d++)
+        if (mlirDenseI64ArrayGetElement(map, d) != d) return false;
+    return true;
+}
+
+// Rows that replace what was there: of the first axis, updates [w, ..], indices [w, 1]; or by all coordinates.
+static bool read_scatter(matcher *m, MlirOperation op, store *s)
 {
     MlirAttribute map = op_attribute(op, "dimension_map");
-    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1 || !map.ptr ||
-        !mlirAttributeIsADenseI64Array(map) || mlirDenseArrayGetNumElements(map) != 1 ||
-        mlirDenseI64ArrayGetElement(map, 0) != 0)
-        return false;
+    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1) return false;
     MlirValue rows = mlirOperationGetOperand(op, 0), at = mlirOperationGetOperand(op, 1),
               y = mlirOperationGetOperand(op, 2);
     MlirBlock body = function_body(op);
     MlirOperation first = mlirBlockGetFirstOperation(body);
-    int rank = rank_of(y);
+    int rank = is_static(y) ? rank_of(y) : 0;
+    if (rank > 1 && op_is(first, "tm_tensor.yield") && maps_in_order(map, rank) &&
+        mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0)))
+        return read_coordinates(m, op, s);
+    if (!maps_in_order(map, 1)) return false;
     if (!is_static(rows) || !is_static(at) || !is_static(y) || rank < 2 || rank_of(rows) != rank || rank_of(at) != 2 ||
         dim_of(at, 1) != 1 || dim_of(at, 0) != dim_of(rows, 0) || dim_of(rows, 0) < 1 ||
         !op_is(first, "tm_tensor.yield") ||
@@ -279,7 +346,7 @@ bool raise_store_rows(matcher *m, MlirOperation op)
     store s = {0};
     bool found = op_is(op, "scf.for")               ? read_loop_store(m, op, &s)
                  : op_is(op, "tosa.scatter")        ? read_tosa_scatter(op, &s)
-                 : op_is(op, "tm_tensor.scatter")   ? read_scatter(op, &s)
+                 : op_is(op, "tm_tensor.scatter")   ? read_scatter(m, op, &s)
                  : op_is(op, "tensor.insert_slice") ? read_insertion(op, &s)
                                                     : false;
     if (found) write_store(op, &s);

@@ -1,0 +1,49 @@
+"""welford: transformers on CPUs, compiled through MLIR and LLVM.
+
+    import welford
+    model = welford.load("model.gguf")                 # or owner/name on the Hugging Face hub
+    print(model.chat("What is the capital of France?", temperature=0))
+
+    f = welford.compile("graph.mlir")                  # TOSA, linalg and their company
+    y = f(x)                                           # arrays of numpy, torch, ...
+
+`load` makes a Model, `compile` a Function. What goes wrong is a welford.Error with one line of reason.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from . import errors
+from ._common import Fusion, Report
+from ._core import Array
+from ._core import version as _version
+from .errors import (CompileError, Error, FileError, FormatError, LimitError, OutOfMemoryError, UnsupportedError,
+                     UsageError)
+from .function import ArrayType, Function, compile_graph
+from .model import Generation, Model, Stream, load
+
+__version__: str = _version()
+__all__ = ["Array", "ArrayType", "CompileError", "Error", "FileError", "FormatError", "Function", "Fusion", "Generation",
+           "LimitError", "Model", "OutOfMemoryError", "Report", "Stream", "UnsupportedError", "UsageError", "compile",
+           "errors", "load"]
+
+
+def compile(obj: Any, *example_inputs: Any, entry: str | None = None, name: str | None = None,
+            fuse: str | Iterable[str] | None = None, no_fuse: str | Iterable[str] | None = None,
+            no_raise: bool = False, threads: int | None = None, cache: bool = True) -> Function:
+    """Compiles a function for this CPU, or finds it in the cache.
+
+    obj             MLIR as text or bytecode; the path of a file of either, or of a .wf file
+    example_inputs  arrays as the first call will have them: sizes that the graph leaves open are theirs, and what it
+                    does not take is refused before anything is compiled. Without them open sizes stay open, where the
+                    graph's ops allow it, and one program serves all.
+    entry           the function's name; None: the only public one, else "main" or "forward"
+    name            stands for the file in messages, where obj is no path
+    fuse, no_fuse   names of fusions, and of raising rules in no_fuse: only these, all but these; for measurements
+    no_raise        everything through upstream's lowering, no wf ops; for measurements
+    threads         that compute; None: the cores that this process may use
+    cache           whether to use the cache folder
+    """
+    return compile_graph(obj, *example_inputs, entry=entry, name=name, fuse=fuse, no_fuse=no_fuse, no_raise=no_raise,
+                         threads=threads, cache=cache)
