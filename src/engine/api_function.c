@@ -35,6 +35,8 @@ struct wf_function {
     pack pack;      // in it
     function_source source;
     function_weights *weights;                                    // of a graph file
+    donation *donations;                                          // [source.options.n_donations]
+    char (*donors)[24];                                           // numbers of those that are given by index
     function *declared;                                           // NULL when it was opened for the sizes of arguments
     function *made[MAX_MADE];                                     // the newest first
     function *current;                                            // one of these
@@ -162,9 +164,25 @@ static wf_status give_weights(wf_function *f, const wf_function_options *o, wf_e
     return WF_OK;
 }
 
+static wf_status list_donations(wf_function *f, const wf_function_options *o, wf_error *err)
+{
+    if (o->n_donated > PROGRAM_MAX_AREAS) return refuse(f, "that many donations no function takes", err);
+    f->donations = calloc(o->n_donated + 1, sizeof *f->donations);
+    f->donors = calloc(o->n_donated + 1, sizeof *f->donors);
+    if (!f->donations || !f->donors) return error_memory(err, o->n_donated * sizeof *f->donations);
+    for (size_t i = 0; i < o->n_donated; i++) {
+        const wf_donation *d = &o->donated[i];
+        if (d->result > PROGRAM_MAX_AREAS) return refuse(f, "a donation is to a result that no function has", err);
+        snprintf(f->donors[i], sizeof f->donors[i], "%zu", d->index);
+        f->donations[i] = (donation){d->name ? d->name : f->donors[i], (uint32_t)d->result};
+    }
+    return WF_OK;
+}
+
 static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_error *err)
 {
     function_source *s = &f->source;
+    TRY(list_donations(f, o, err));
     TRY(give_weights(f, o, err));
     s->options = (function_options){.cpu = s->options.cpu,
                                     .name = f->name,
@@ -174,6 +192,8 @@ static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_err
                                     .no_fuse = o->no_fuse,
                                     .print_ir_after = o->print_ir_after,
                                     .packed_as = o->weights,
+                                    .donations = f->donations,
+                                    .n_donations = (uint32_t)o->n_donated,
                                     .as_declared = !o->arguments,
                                     .or_signature = !o->arguments};
     s->no_cache = o->no_cache;
@@ -198,6 +218,7 @@ static wf_status check_ahead(const wf_function *f, const wf_function_options *o,
                          : o->weights        ? "--weights"
                          : o->params         ? "--params"
                          : o->n_lent         ? "a weight from memory"
+                         : o->n_donated      ? "--donate"
                                              : NULL;
     if (!option) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already", f->name,
@@ -315,6 +336,8 @@ void wf_function_close(wf_function *f)
     function_close(f->declared);
     for (int i = 0; i < MAX_MADE; i++) function_close(f->made[i]);
     function_weights_free(f->weights);
+    free(f->donations);
+    free(f->donors);
     executable_free(&f->exe);
     bundle_close(&f->ahead);
     if (f->owns_pool && f->pool) thread_pool_free(f->pool);
@@ -352,6 +375,17 @@ wf_array wf_function_result(const wf_function *f, size_t index)
 {
     const program *p = declaration(f);
     return index < p->n_results ? describe(p, p->n_arguments + index) : (wf_array){0};
+}
+
+size_t wf_function_donor(const wf_function *f, size_t result)
+{
+    const function *of = f->current;
+    const program *p = function_plan(of);
+    uint32_t donor = result < p->n_results ? p->arrays[p->n_arguments + result].donor : 0,
+             n = function_count_arguments(of);
+    for (uint32_t i = 0; i < n && donor; i++)
+        if (function_argument(of, i) == donor - 1) return i;
+    return n;
 }
 
 bool wf_function_cached(const wf_function *f) { return f->ahead.n_sections || function_was_cached(f->current); }

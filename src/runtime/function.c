@@ -71,6 +71,8 @@ static bool make_id(const function_source *s, const char *file, bool declared, c
     }
     buffer_append_char(&facts, '\n');
     function_weights_describe(s->weights, &facts);
+    for (uint32_t i = 0; i < o->n_donations; i++)
+        buffer_printf(&facts, "%s=%" PRIu32 "\n", o->donations[i].argument, o->donations[i].result);
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
     const view parts[] = {view_of(file), view_of(compiler), buffer_view(&facts)};
@@ -417,6 +419,20 @@ void function_observe(function *f, execute_observer *observer, void *context)
     executor_observe(f->executor, observer, context);
 }
 
+// A result that has a donor starts with its values: where the caller has not given the same memory for both, a copy.
+static void give_donations(const function *f, unsigned char *const *areas)
+{
+    const program *p = &f->exe->program;
+    for (uint32_t i = 0; i < p->n_results; i++) {
+        array_shape shape;
+        size_t bytes;
+        uint32_t from = p->arrays[p->n_arguments + i].donor, to = p->n_arguments + i;
+        if (!from || areas[from - 1] == areas[to]) continue;
+        function_shape(f, to, &shape);
+        if (array_shape_bytes(&shape, &bytes) && bytes) memcpy(areas[to], areas[from - 1], bytes);
+    }
+}
+
 wf_status function_call(function *f, void *const *arrays, wf_error *err)
 {
     const program *p = &f->exe->program;
@@ -427,6 +443,7 @@ wf_status function_call(function *f, void *const *arrays, wf_error *err)
         if (lent && !areas[i]) return error_memory(err, 0);
     }
     for (uint32_t i = 0; i < p->n_results; i++) areas[p->n_arguments + i] = *arrays++;
+    give_donations(f, areas);
     // Read-only; after function_weights_renew it lies elsewhere.
     if (f->pack) f->areas[FUNCTION_WEIGHTS] = (unsigned char *)(uintptr_t)f->pack->data;
     return executor_run(f->executor, f->areas, f->dims, err);

@@ -58,7 +58,8 @@ array_shape function_declared_shape(const program *p, uint32_t index);
 // The shape of one of the program's arguments, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);
 
-// Computes once: arrays[i] for the arguments of a call (read only) and the results, aligned to 64 bytes. A check that fails while running
+// Computes once: arrays[i] for the arguments of a call (read only) and the results, aligned to 64 bytes. A result may lie
+// where the argument lies that is donated to it. A check that fails while running
 // (an index out of range) is WF_ERROR_USAGE; results are then unspecified.
 wf_status function_call(function *f, void *const *arrays, wf_error *err);
 
