@@ -283,13 +283,7 @@ static wf_status read_donated(lowering *l, uint32_t i, tensor *x, bool *there)
     if (!same) return lowering_refuse(l, "has a result of another shape than the argument that is donated to it");
     TRY(note_array(l, x, &l->arrays[l->n_arguments + i]));
     l->arrays[l->n_arguments + i].donor = d->index + 1;
-    bool whole = x->place == PLACE_MEMORY && !x->offset && tensor_is_contiguous(x);
-    *there = whole && x->root == d->root;
-    if (whole && l->roots[x->root].area == BASE_ARENA && l->roots[d->root].first < 0 &&
-        same_form(&l->roots[x->root].bytes, &l->roots[d->root].bytes)) { // nobody reads what was donated
-        l->roots[x->root].area = l->roots[d->root].area;
-        *there = true;
-    }
+    *there = x->place == PLACE_MEMORY && x->root == d->root && !x->offset && tensor_is_contiguous(x);
     bool elsewhere = x->place == PLACE_MEMORY && !*there;
     for (uint32_t r = 0; r < l->n_results && elsewhere; r++) {
         if (l->donors[r].root != x->root) continue;
@@ -299,6 +293,21 @@ static wf_status read_donated(lowering *l, uint32_t i, tensor *x, bool *there)
         break;
     }
     return WF_OK;
+}
+
+// What is a whole piece of the arena moves to donated memory that nobody has read; else it is copied there.
+static wf_status fill_donated(lowering *l, uint32_t i, const tensor *x)
+{
+    root *to = &l->roots[l->donors[i].root], *from = x->place == PLACE_MEMORY ? &l->roots[x->root] : NULL;
+    tensor y;
+    if (x->place == PLACE_EMPTY) return WF_OK;
+    if (from && from->area == BASE_ARENA && !x->offset && tensor_is_contiguous(x) && to->first < 0 &&
+        same_form(&from->bytes, &to->bytes)) {
+        from->area = to->area;
+        return WF_OK;
+    }
+    TRY(lowering_read_tensor(l, l->donors[i].argument, &y));
+    return lowering_copy(l, x, &y);
 }
 
 // Donated memory last: until then it may hold what others are copied from.
@@ -317,10 +326,7 @@ static wf_status place_results(lowering *l, MlirOperation end)
     for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++)
         if (l->donors[i].root >= 0) status = read_donated(l, i, &donated[i], &there[i]);
     for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++) {
-        tensor y;
-        if (l->donors[i].root < 0 || there[i] || donated[i].place == PLACE_EMPTY) continue;
-        status = lowering_read_tensor(l, l->donors[i].argument, &y);
-        if (status == WF_OK) status = lowering_copy(l, &donated[i], &y);
+        if (l->donors[i].root >= 0 && !there[i]) status = fill_donated(l, i, &donated[i]);
     }
     free(donated);
     free(there);
