@@ -26,7 +26,15 @@ from .model import Generation, Model, Stream, load
 __version__: str = _version()
 __all__ = ["Array", "ArrayType", "CompileError", "Error", "FileError", "FormatError", "Function", "Fusion", "Generation",
            "LimitError", "Model", "OutOfMemoryError", "Report", "Stream", "UnsupportedError", "UsageError", "compile",
-           "errors", "load"]
+           "errors", "explain", "load"]
+
+
+def explain(model: Any, *inputs: Any, options: dict[str, Any] | None = None, **keywords: Any) -> Any:
+    """What torch.compile(model, backend="welford") makes of a model of PyTorch: compiles it for these inputs and calls it
+    once. Printed, the result names what stays with PyTorch, and what was fused; see welford.torch.Explanation."""
+    from .torch import explain as explain_model
+
+    return explain_model(model, *inputs, options=options, **keywords)
 
 
 def compile(obj: Any, *example_inputs: Any, entry: str | None = None, name: str | None = None,

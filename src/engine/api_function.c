@@ -452,13 +452,9 @@ static wf_status save_source(const wf_function *f, const char *path, const funct
     return status;
 }
 
-wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err)
+// Of the program that was called last: for any sizes, or for those of that call.
+static wf_status save_current(const wf_function *f, const char *path, wf_error *err)
 {
-    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
-    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
-    if (function_is_signature(f->current))
-        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
-                      err);
     function_source source = f->source;
     if (f->current == f->declared) return save_source(f, path, &source, err);
     const uint32_t n = function_count_arguments(f->current);
@@ -471,6 +467,16 @@ wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err
     wf_status status = save_source(f, path, &source, err);
     free(shapes);
     return status;
+}
+
+wf_status wf_function_save(wf_function *f, const char *path, wf_error *err)
+{
+    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
+    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
+    if (function_is_signature(f->current))
+        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
+                      err);
+    return save_current(f, path, err);
 }
 
 // ---- calling
