@@ -340,7 +340,7 @@ static void get_weight(reader *r, program_weight *w)
     w->bytes = get_number(r, 8);
     for (uint32_t s = 0; s < w->n_sources; s++) {
         w->sources[s] = get_text(r);
-        w->transposed[s] = flags & FLAG_TRANSPOSED << s;
+        w->transposed[s] = flags & (uint32_t)FLAG_TRANSPOSED << s;
         w->types[s] = get_u32(r);
         w->rows[s] = get_i64(r);
     }
