@@ -212,6 +212,10 @@ typedef struct wf_message {
 // WF_ERROR_UNSUPPORTED when it has none. *ids: free with wf_free.
 wf_status wf_chat_apply(const wf_model *model, const wf_message *messages, size_t n_messages, int32_t **ids,
                         size_t *n_ids, wf_error *err);
+// The same of JSON: `messages`, an array of objects with all that the template may read (role, content, tool_calls, ...),
+// and `tools`, an array of functions as OpenAI writes them, or NULL. WF_ERROR_FORMAT: no such JSON.
+wf_status wf_chat_apply_json(const wf_model *model, const char *messages, const char *tools, int32_t **ids,
+                             size_t *n_ids, wf_error *err);
 
 // ---- sessions: one sequence of tokens and its KV cache
 
@@ -236,6 +240,13 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // Whether wf_generate guesses tokens from what the sequence says already and evaluates several at once where that pays
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
+
+// Lets wf_generate guess what a smaller model with the same tokens says, where prompt lookup finds nothing and where that
+// pays; turns speculation on. The model must outlive the session, and computes in its calls. WF_ERROR_UNSUPPORTED: the
+// tokens differ.
+wf_status wf_session_draft(wf_session *session, wf_model *draft, wf_error *err);
+// What that would refuse, before the models are loaded.
+wf_status wf_session_check_draft(const wf_model *model, const wf_model *draft, wf_error *err);
 
 // Keeps the keys and values of prompts and answers in a folder, in blocks of 64 tokens, and finds those there that
 // wf_generate would have to compute: whoever has evaluated a beginning before, with this model and this version of

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/fusion_row.h"
 #include "engine/model.h"
+#include "format/json_read.h"
 #include "text/unicode/utf8.h"
 
 #ifndef WELFORD_VERSION
@@ -181,7 +182,20 @@ wf_status wf_chat_apply(const wf_model *m, const wf_message *messages, size_t n_
     token_list list = {0};
     json_t *array = json_array();
     wf_status status = array ? build_messages(messages, n_messages, array, err) : error_memory(err, sizeof *array);
-    if (status == WF_OK) status = model_encode_chat(m, array, &list, NULL, err);
+    if (status == WF_OK) status = model_encode_chat(m, array, NULL, &list, NULL, err);
     json_decref(array);
+    return give_ids(status, &list, ids, n_ids, err);
+}
+
+wf_status wf_chat_apply_json(const wf_model *m, const char *messages, const char *tools, int32_t **ids, size_t *n_ids,
+                             wf_error *err)
+{
+    token_list list = {0};
+    json_t *conversation = NULL, *functions = NULL;
+    wf_status status = json_read(view_of(messages), "messages", JSON_RULES_PYTHON, &conversation, err);
+    if (status == WF_OK && tools) status = json_read(view_of(tools), "tools", JSON_RULES_PYTHON, &functions, err);
+    if (status == WF_OK) status = model_encode_chat(m, conversation, functions, &list, NULL, err);
+    json_decref(conversation);
+    json_decref(functions);
     return give_ids(status, &list, ids, n_ids, err);
 }

@@ -34,10 +34,10 @@ struct wf_function {
     executable exe; // in it
     pack pack;      // in it
     function_source source;
-    function_weights *weights; // of a graph file
-    function *declared;        // NULL when it was opened for the sizes of arguments
-    function *made[MAX_MADE];  // the newest first
-    function *current;         // one of these
+    function_weights *weights;                                    // of a graph file
+    function *declared;                                           // NULL when it was opened for the sizes of arguments
+    function *made[MAX_MADE];                                     // the newest first
+    function *current;                                            // one of these
     void (*print)(void *context, const char *text, size_t bytes); // NULL: to stderr
     void *print_context;
     void **pointers, **copies; // of a call: [arguments + results]

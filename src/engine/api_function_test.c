@@ -455,15 +455,9 @@ static void test_lent_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_size),
-        cmocka_unit_test(test_each_size),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_fusions),
-        cmocka_unit_test(test_save),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_lent_weights),
-        cmocka_unit_test(test_lent_refusals),
+        cmocka_unit_test(test_any_size), cmocka_unit_test(test_each_size),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_print),    cmocka_unit_test(test_fusions),      cmocka_unit_test(test_save),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_lent_weights), cmocka_unit_test(test_lent_refusals),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -34,7 +34,7 @@ static wf_status encode_turn(conversation *c, const conversation_turn *turn, tok
     c->text_lost = false;
     if (turn->raw) return model_encode(c->model, turn->text, true, prompt, err);
     if (!c->model->has_chat) return model_encode(c->model, turn->text, false, prompt, err);
-    return model_encode_chat(c->model, c->messages, prompt, &c->text_lost, err);
+    return model_encode_chat(c->model, c->messages, NULL, prompt, &c->text_lost, err);
 }
 
 static wf_status add_answer(conversation *c, const token_list *answer, wf_error *err)

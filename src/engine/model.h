@@ -34,6 +34,9 @@ void model_close(wf_model *m);                    // NULL is fine
 // The model's blocks of the KV cache in a folder.
 wf_status model_open_prefixes(const wf_model *m, const char *folder, prefix_store **store, wf_error *err);
 
+// WF_ERROR_UNSUPPORTED: a token of one is none, or another, of the other.
+wf_status model_check_same_tokens(const wf_model *m, const wf_model *other, wf_error *err);
+
 // n_threads <= 0: the usable cores.
 wf_status model_create_pool(int n_threads, thread_pool **pool, wf_error *err);
 int64_t model_count_parameters(const checkpoint *file);
@@ -51,7 +54,8 @@ wf_status model_check_chat(const wf_model *m, wf_error *err);
 // Appends the ids of the prompt for `messages` by the chat template; special tokens that a message spells stay text.
 // WF_ERROR_UNSUPPORTED when the model has no template, or the reason why its template cannot be used. *text_lost (may
 // be NULL): chat_prompt_lacks_text.
-wf_status model_encode_chat(const wf_model *m, const json_t *messages, token_list *out, bool *text_lost, wf_error *err);
+wf_status model_encode_chat(const wf_model *m, const json_t *messages, const json_t *tools, token_list *out,
+                            bool *text_lost, wf_error *err);
 
 // A message {"role", "content"} for such an array; ill-formed UTF-8 in the text is repaired. NULL: out of memory.
 json_t *chat_message(const char *role, view content);

@@ -5,34 +5,17 @@
 #include <string.h>
 
 #include "server/http.h"
+#include "server/messages.h"
 
 // ---- requests
 
-// A text, or [{"type": "text", "text"}, ...]. False: `err` says why not.
-static bool read_system(const fields *f, buffer *out)
-{
-    const json_t *system = field_find(f, "system"), *part;
-    size_t i;
-    if (json_is_string(system)) buffer_append(out, json_string_value(system), json_string_length(system));
-    if (!system || json_is_string(system)) return !out->failed;
-    if (!json_is_array(system)) return field_fail(f, "system", "neither a string nor an array of parts");
-    json_array_foreach(system, i, part)
-    {
-        const json_t *text = json_object_get(part, "text");
-        if (!json_is_string(text)) return field_fail(f, "system", "welford reads parts of type \"text\" alone");
-        buffer_append(out, json_string_value(text), json_string_length(text));
-    }
-    return !out->failed;
-}
-
 static bool read_prompt(exchange *x, const fields *f, api_error *err)
 {
-    buffer system = {0};
-    field_refuse(f, "tools");
+    if (!tools_read_anthropic(&x->ask, f)) return false;
     const json_t *messages = field_array(f, "messages");
-    bool ok = !err->http_status && read_system(f, &system) && ask_reserve(&x->ask, 1, err) &&
-              ask_add_messages(&x->ask, x->model->model, system.len ? system.data : NULL, messages, err);
-    buffer_free(&system);
+    json_t *conversation = err->http_status ? NULL : messages_read_anthropic(field_find(f, "system"), messages, err);
+    bool ok = conversation && ask_reserve(&x->ask, 1, err) && ask_add_chat(&x->ask, x->model->model, conversation, err);
+    json_decref(conversation);
     return ok;
 }
 
@@ -70,6 +53,7 @@ static json_t *describe_usage(const exchange *x)
 
 static const char *stop_reason(const choice *c)
 {
+    if (c->n_calls && c->result.finish == WF_FINISH_STOP) return "tool_use";
     return c->result.finish == WF_FINISH_LENGTH || c->result.finish == WF_FINISH_CONTEXT ? "max_tokens" : "end_turn";
 }
 
@@ -93,28 +77,54 @@ static void begin(exchange *x, buffer *out)
     write_event("message_start", json_pack("{s:o}", "message", describe_message(x, json_array(), json_null())), out);
 }
 
-// Blocks are numbered; c->n_chars: of the one that is open, plus 1; c->began: it is the text's.
+// Blocks are numbered: c->n_chars of them were begun; c->open: the last is not closed yet; c->began: it is the text's.
 static void close_block(choice *c, buffer *out)
 {
     write_event("content_block_stop", json_pack("{s:I}", "index", (json_int_t)c->n_chars - 1), out);
+    c->open = false;
 }
 
 static void open_block(choice *c, wf_part part, buffer *out)
 {
-    if (c->n_chars) close_block(c, out);
+    if (c->open) close_block(c, out);
     json_t *block = part == WF_PART_ANSWER
                         ? json_pack("{s:s, s:s}", "type", "text", "text", "")
                         : json_pack("{s:s, s:s, s:s}", "type", "thinking", "thinking", "", "signature", "");
     write_event("content_block_start", json_pack("{s:I, s:o}", "index", (json_int_t)c->n_chars, "content_block", block),
                 out);
     c->n_chars++;
+    c->open = true;
     c->began = part == WF_PART_ANSWER;
+}
+
+// Each call is a block, whose input comes in one piece.
+static void write_calls(choice *c, buffer *out)
+{
+    const json_t *call;
+    size_t i;
+    json_array_foreach(c->calls, i, call)
+    {
+        buffer input = {0};
+        if (c->open) close_block(c, out);
+        json_t *block = json_pack("{s:s, s:O, s:O, s:{}}", "type", "tool_use", "id", json_object_get(call, "id"),
+                                  "name", json_object_get(call, "name"), "input");
+        write_event("content_block_start",
+                    json_pack("{s:I, s:o}", "index", (json_int_t)c->n_chars, "content_block", block), out);
+        c->n_chars++;
+        json_take(&input, json_incref(json_object_get(call, "arguments")));
+        json_t *delta =
+            json_pack("{s:s, s:o}", "type", "input_json_delta", "partial_json", json_text_of(buffer_view(&input)));
+        write_event("content_block_delta", json_pack("{s:I, s:o}", "index", (json_int_t)c->n_chars - 1, "delta", delta),
+                    out);
+        buffer_free(&input);
+        close_block(c, out);
+    }
 }
 
 static void write_part(choice *c, wf_part part, buffer *out)
 {
     if (!c->text[part].len) return;
-    if (!c->n_chars || c->began != (part == WF_PART_ANSWER)) open_block(c, part, out);
+    if (!c->open || c->began != (part == WF_PART_ANSWER)) open_block(c, part, out);
     json_t *text = json_text_of(buffer_view(&c->text[part]));
     json_t *delta = part == WF_PART_ANSWER ? json_pack("{s:s, s:o}", "type", "text_delta", "text", text)
                                            : json_pack("{s:s, s:o}", "type", "thinking_delta", "thinking", text);
@@ -126,9 +136,10 @@ static void write_message(exchange *x, choice *c, buffer *out)
 {
     write_part(c, WF_PART_REASONING, out);
     write_part(c, WF_PART_ANSWER, out);
+    write_calls(c, out);
     if (!c->ended) return;
     if (!c->n_chars) open_block(c, WF_PART_ANSWER, out); // an answer without text
-    close_block(c, out);
+    if (c->open) close_block(c, out);
     json_t *delta = json_pack("{s:s, s:n}", "stop_reason", stop_reason(c), "stop_sequence");
     write_event("message_delta", json_pack("{s:o, s:o}", "delta", delta, "usage", describe_usage(x)), out);
 }
@@ -143,12 +154,18 @@ static void whole(exchange *x, buffer *out)
 {
     const choice *c = &x->choices[0];
     json_t *content = json_array();
+    const json_t *call;
+    size_t i;
     if (c->text[WF_PART_REASONING].len)
         json_array_append_new(content,
                               json_pack("{s:s, s:o, s:s}", "type", "thinking", "thinking",
                                         json_text_of(buffer_view(&c->text[WF_PART_REASONING])), "signature", ""));
-    json_array_append_new(
-        content, json_pack("{s:s, s:o}", "type", "text", "text", json_text_of(buffer_view(&c->text[WF_PART_ANSWER]))));
+    if (c->text[WF_PART_ANSWER].len || !c->n_calls)
+        json_array_append_new(content, json_pack("{s:s, s:o}", "type", "text", "text",
+                                                 json_text_of(buffer_view(&c->text[WF_PART_ANSWER]))));
+    json_array_foreach(c->calls, i, call) json_array_append_new(
+        content, json_pack("{s:s, s:O, s:O, s:O}", "type", "tool_use", "id", json_object_get(call, "id"), "name",
+                           json_object_get(call, "name"), "input", json_object_get(call, "arguments")));
     json_t *message = describe_message(x, content, json_string(stop_reason(c)));
     json_take(out, message);
 }

@@ -17,6 +17,7 @@ void ask_free(ask *a)
 {
     for (size_t i = 0; i < a->n_prompts; i++) wf_free(a->prompts[i].ids);
     free(a->prompts);
+    json_decref(a->tools);
     *a = (ask){0};
 }
 
@@ -93,76 +94,37 @@ bool ask_add_ids(ask *a, const wf_model *m, const char *field, const json_t *ids
     return true;
 }
 
-// ---- messages
-
-typedef struct message_list {
-    wf_message *items; // [count]
-    buffer *joined;    // [count] contents that came in parts
-    size_t count;
-} message_list;
-
-static bool fail_message(api_error *err, size_t i, const char *what, const char *message)
+bool ask_add_chat(ask *a, const wf_model *m, const json_t *messages, api_error *err)
 {
-    char field[64];
-    snprintf(field, sizeof field, "messages[%zu]%s", i, what);
-    return api_fail(err, 400, field, "%s: %s", field, message);
-}
-
-// [{"type": "text", "text": TEXT}, ...], joined.
-static bool join_parts(const json_t *parts, size_t at, buffer *out, api_error *err)
-{
-    const json_t *part;
-    size_t i;
-    json_array_foreach(parts, i, part)
-    {
-        const char *type = json_string_value(json_object_get(part, "type"));
-        const json_t *text = json_object_get(part, "text");
-        if (!type || (strcmp(type, "text") && strcmp(type, "input_text")) || !json_is_string(text))
-            return fail_message(err, at, ".content", "welford reads parts of type \"text\" alone");
-        buffer_append(out, json_string_value(text), json_string_length(text));
-    }
-    return !out->failed || api_fail(err, 503, NULL, "out of memory");
-}
-
-static bool read_message(message_list *list, size_t at, const json_t *message, api_error *err)
-{
-    const char *role = json_string_value(json_object_get(message, "role"));
-    const json_t *content = json_object_get(message, "content");
-    wf_message *m = &list->items[list->count];
-    buffer *joined = &list->joined[list->count];
-    if (!role) return fail_message(err, at, ".role", "a role is needed");
-    if (!strcmp(role, "developer")) role = "system";
-    if (strcmp(role, "system") && strcmp(role, "user") && strcmp(role, "assistant"))
-        return fail_message(err, at, ".role", "neither system, developer, user nor assistant");
-    list->count++;
-    *m = (wf_message){role, json_string_value(content)};
-    if (m->content) return true;
-    if (!json_is_array(content)) return fail_message(err, at, ".content", "neither a string nor an array of parts");
-    if (!join_parts(content, at, joined, err)) return false;
-    m->content = joined->data ? joined->data : "";
-    return true;
-}
-
-bool ask_add_messages(ask *a, const wf_model *m, const char *system, const json_t *messages, api_error *err)
-{
-    size_t n = json_array_size(messages), i;
-    const json_t *message;
     wf_error error;
-    if (!n) return api_fail(err, 400, "messages", "messages: at least one message is needed");
-    message_list list = {calloc(n + 1, sizeof *list.items), calloc(n + 1, sizeof *list.joined), 0};
-    bool ok = (list.items && list.joined) || api_fail(err, 503, NULL, "out of memory");
-    if (ok && system) list.items[list.count++] = (wf_message){"system", system};
-    json_array_foreach(messages, i, message)
-    {
-        if (ok) ok = read_message(&list, i, message, err);
-    }
-    ask_prompt *p = ok ? &a->prompts[a->n_prompts] : NULL;
-    if (ok)
-        ok = !wf_chat_apply(m, list.items, list.count, &p->ids, &p->n_ids, &error) ||
-             api_fail_status(err, "messages", &error);
-    if (ok) a->n_prompts++;
-    for (size_t k = 0; list.joined && k < list.count; k++) buffer_free(&list.joined[k]);
-    free(list.items);
-    free(list.joined);
+    ask_prompt *p = &a->prompts[a->n_prompts];
+    char *text = json_dumps(messages, JSON_COMPACT), *tools = a->tools ? json_dumps(a->tools, JSON_COMPACT) : NULL;
+    bool ok = text && (tools || !a->tools);
+    if (!ok) api_fail(err, 503, NULL, "out of memory");
+    if (ok && wf_chat_apply_json(m, text, tools, &p->ids, &p->n_ids, &error) != WF_OK)
+        ok = api_fail_status(err, "messages", &error);
+    else if (ok)
+        a->n_prompts++;
+    free(text);
+    free(tools);
     return ok;
+}
+
+bool ask_append_text(ask *a, const wf_model *m, view text, api_error *err)
+{
+    wf_error error;
+    ask_prompt *p = &a->prompts[a->n_prompts - 1];
+    int32_t *ids, *joined;
+    size_t n;
+    if (wf_tokenize(m, text.data, text.len, true, &ids, &n, &error) != WF_OK) return api_fail_status(err, NULL, &error);
+    const wf_model_facts facts = wf_model_describe(m);
+    size_t skip = facts.add_bos && n && ids[0] == facts.bos;
+    joined = realloc(p->ids, (p->n_ids + n) * sizeof *joined);
+    if (joined) {
+        memcpy(joined + p->n_ids, ids + skip, (n - skip) * sizeof *ids);
+        p->ids = joined;
+        p->n_ids += n - skip;
+    }
+    wf_free(ids);
+    return joined || api_fail(err, 503, NULL, "out of memory");
 }

@@ -10,6 +10,8 @@ enum {
     ASK_MAX_CHOICES = 128, // prompts times n
 };
 
+typedef enum tool_choice { TOOLS_AUTO, TOOLS_REQUIRED, TOOLS_NAMED } tool_choice;
+
 typedef struct ask_prompt {
     int32_t *ids; // owned (wf_free)
     size_t n_ids;
@@ -25,8 +27,12 @@ typedef struct ask {
     size_t n_top; // of logprobs
     ask_prompt *prompts;
     size_t n_prompts;
-    int64_t n; // answers to each prompt
-    bool echo; // the prompt's text comes before the answer
+    int64_t n;            // answers to each prompt
+    bool echo;            // the prompt's text comes before the answer
+    json_t *tools;        // owned: functions as OpenAI writes them; NULL: none
+    bool one_tool;        // at most one call
+    tool_choice choice;   // of tools
+    const char *function; // its name, with TOOLS_NAMED
 } ask;
 
 // Room for n_prompts prompts. False: memory is out, or they are too many.
@@ -44,8 +50,9 @@ void ask_read_stops(ask *a, const fields *f, const char *name);
 bool ask_add_text(ask *a, const wf_model *m, const char *field, view text, api_error *err);
 bool ask_add_ids(ask *a, const wf_model *m, const char *field, const json_t *ids, api_error *err);
 
-// Messages as OpenAI, ollama and Anthropic write them: [{"role", "content": TEXT or [{"type": "text", "text"}, ...]}, ...].
-// `system` comes first, where it is not NULL.
-bool ask_add_messages(ask *a, const wf_model *m, const char *system, const json_t *messages, api_error *err);
+// A conversation (messages.h), with a->tools.
+bool ask_add_chat(ask *a, const wf_model *m, const json_t *messages, api_error *err);
+// Adds text to the end of the last prompt: the answer's beginning, which is given.
+bool ask_append_text(ask *a, const wf_model *m, view text, api_error *err);
 
 #endif

@@ -52,12 +52,13 @@ static bool take_piece(void *context, const wf_piece *piece)
     if (piece->error) c->error = *piece->error;
     pthread_mutex_lock(&x->lock);
     x->lost |= x->events.len > EXCHANGE_MAX_BYTES;
-    if (!x->lost && (piece->bytes || x->ask.logprobs || last)) append_event(&x->events, &e);
+    bool wanted = piece->bytes || x->ask.logprobs || x->ask.tools || last;
+    if (!x->lost && wanted) append_event(&x->events, &e);
     x->lost |= x->events.failed;
     x->n_done += last;
     bool go_on = !x->lost && !x->gone;
     // a whole answer is written when all of it is there
-    if (x->ask.stream ? piece->bytes || x->ask.logprobs || last : x->n_done == x->n_choices) wake(x);
+    if (x->ask.stream ? wanted : x->n_done == x->n_choices) wake(x);
     pthread_mutex_unlock(&x->lock);
     return go_on;
 }
@@ -90,13 +91,16 @@ void exchange_free(exchange *x)
         wf_splitter_finish(x->choices[i].splitter, NULL);
         buffer_free(&x->choices[i].text[0]);
         buffer_free(&x->choices[i].text[1]);
+        buffer_free(&x->choices[i].parser.held);
         json_decref(x->choices[i].logprobs);
+        json_decref(x->choices[i].calls);
     }
     free(x->choices);
     models_release(x->s->models, x->model, x->keep_alive);
     ask_free(&x->ask);
     json_decref(x->json);
     buffer_free(&x->body);
+    buffer_free(&x->begun);
     buffer_free(&x->events);
     buffer_free(&x->taken);
     buffer_free(&x->out);
@@ -104,10 +108,46 @@ void exchange_free(exchange *x)
     free(x);
 }
 
+static void add_answer(void *context, const char *text, size_t bytes)
+{
+    choice *c = context;
+    buffer_append(&c->text[WF_PART_ANSWER], text, bytes);
+}
+
+static void add_call(void *context, const char *name, json_t *arguments)
+{
+    choice *c = context;
+    json_t *id = json_sprintf("call_%s%zu_%zu", c->owner->id + 16, c->index, c->n_calls++);
+    json_array_append_new(c->calls, json_pack("{s:o, s:s, s:o}", "id", id, "name", name, "arguments", arguments));
+}
+
 static void add_part(void *context, wf_part part, const char *text, size_t bytes)
 {
     choice *c = context;
-    buffer_append(&c->text[part], text, bytes);
+    if (part == WF_PART_ANSWER && c->parser.format)
+        tool_parser_feed(&c->parser, text, bytes);
+    else
+        buffer_append(&c->text[part], text, bytes);
+}
+
+static void add_text(choice *c, const char *text, size_t bytes)
+{
+    if (c->splitter)
+        wf_splitter_feed(c->splitter, text, bytes);
+    else
+        add_part(c, WF_PART_ANSWER, text, bytes);
+}
+
+// What opens a call may be a special token, which gives no text.
+static void add_opening(choice *c, int32_t token)
+{
+    char *text = NULL;
+    size_t bytes;
+    if (!c->parser.format || token < 0) return;
+    if (wf_token_text(c->owner->model->model, token, &text, &bytes, NULL) == WF_OK && bytes &&
+        (!strncmp(c->parser.format->open, text, bytes) || !strcmp(c->parser.format->close, text)))
+        add_text(c, text, bytes);
+    wf_free(text);
 }
 
 static const ask_prompt *prompt_of(const exchange *x, size_t i) { return &x->ask.prompts[i / (size_t)x->ask.n]; }
@@ -119,6 +159,12 @@ static bool begin_choice(exchange *x, size_t i, wf_error *err)
     c->owner = x;
     c->index = i;
     if (x->ask.logprobs && !(c->logprobs = json_array())) return error_memory(err, 0) == WF_OK;
+    if (x->ask.tools) {
+        c->calls = json_array();
+        c->parser = (tool_parser){
+            .format = &x->format, .tools = x->ask.tools, .to = {add_answer, add_call, c}, .one = x->ask.one_tool};
+        tool_parser_feed(&c->parser, buffer_view(&x->begun).data, x->begun.len);
+    }
     return !x->ask.split || !wf_splitter_create(x->model->model, p->ids, p->n_ids, add_part, c, &c->splitter, err);
 }
 
@@ -148,8 +194,20 @@ static bool submit_choice(exchange *x, size_t i, wf_error *err)
     return true;
 }
 
+// The template tells how calls are written; a tool that must be called is begun in the prompt.
+static bool begin_tools(exchange *x, api_error *err)
+{
+    ask *a = &x->ask;
+    if (!a->tools) return true;
+    if (!tool_format_find(&x->format, x->model->model, err)) return false;
+    if (a->choice == TOOLS_AUTO) return true;
+    tool_format_begin(&x->format, a->function, &x->begun);
+    return ask_append_text(a, x->model->model, buffer_view(&x->begun), err);
+}
+
 bool exchange_submit(exchange *x, api_error *err)
 {
+    if (!begin_tools(x, err)) return false;
     wf_error error;
     size_t n = x->ask.n_prompts * (size_t)x->ask.n;
     x->choices = calloc(n, sizeof *x->choices);
@@ -267,14 +325,15 @@ static void add_logprob(const exchange *x, choice *c, const event *e)
 void exchange_take(exchange *x, const event *e)
 {
     choice *c = &x->choices[e->choice];
-    if (c->splitter)
-        wf_splitter_feed(c->splitter, e->text, e->bytes);
+    if (e->bytes)
+        add_text(c, e->text, e->bytes);
     else
-        add_part(c, WF_PART_ANSWER, e->text, e->bytes);
+        add_opening(c, e->token);
     if (c->logprobs && e->token >= 0) add_logprob(x, c, e);
     if (!e->last) return;
     if (wf_splitter_finish(c->splitter, NULL) != WF_OK) c->text[WF_PART_ANSWER].failed = true;
     c->splitter = NULL;
+    if (c->parser.format && !tool_parser_finish(&c->parser)) c->text[WF_PART_ANSWER].failed = true;
     c->ended = true;
     x->n_ended++;
 }
@@ -284,6 +343,7 @@ void choice_clear(choice *c)
     buffer_clear(&c->text[0]);
     buffer_clear(&c->text[1]);
     if (c->logprobs) json_array_clear(c->logprobs);
+    if (c->calls) json_array_clear(c->calls);
 }
 
 // ---- sums

@@ -15,6 +15,7 @@
 
 #include "server/ask.h"
 #include "server/models.h"
+#include "server/tool_calls.h"
 
 enum { EXCHANGE_MAX_BYTES = 16 << 20 }; // of events that nobody has taken
 
@@ -43,10 +44,13 @@ typedef struct choice {
     size_t index;
     wf_request *request;
     wf_splitter *splitter; // NULL: reasoning is not told apart
+    tool_parser parser;    // of the answer beside the reasoning; without a format: there are no tools
+    json_t *calls;         // new ones: [{"id", "name", "arguments": {...}}, ...]
+    size_t n_calls;        // all of them
     buffer text[2];        // by wf_part
     json_t *logprobs;      // [{"token", "logprob", "bytes", "top_logprobs": [{...}, ...]}, ...]; NULL: not asked for
     bool ended;            // the HTTP thread has seen its last event
-    bool began;            // the flavour's: something of it has been written
+    bool began, open;      // the flavour's: something of it has been written, and is not finished
     size_t n_chars;        // the flavour's
     // written by the engine's thread, before the last event
     wf_generation result;
@@ -74,7 +78,9 @@ typedef struct exchange {
     served_model *model;
     double keep_alive; // after it, of its model; negative: as before
     ask ask;
-    choice *choices; // [n_choices]: n of the first prompt, n of the second, ...
+    tool_format format; // where the ask has tools
+    buffer begun;       // the beginning of the answer, which tool_choice gave
+    choice *choices;    // [n_choices]: n of the first prompt, n of the second, ...
     size_t n_choices, n_ended;
 
     pthread_mutex_t lock;

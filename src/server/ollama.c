@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "server/http.h"
+#include "server/messages.h"
 
 // ---- requests
 
@@ -62,10 +63,13 @@ static void read_common(exchange *x, const fields *f)
 static bool read_chat(exchange *x, const fields *f, api_error *err)
 {
     read_common(x, f);
-    field_refuse(f, "tools");
+    tools_read(&x->ask, f);
     const json_t *messages = field_array(f, "messages");
     if (err->http_status || !json_array_size(messages)) return !err->http_status;
-    return ask_reserve(&x->ask, 1, err) && ask_add_messages(&x->ask, x->model->model, NULL, messages, err);
+    json_t *conversation = messages_read(messages, err);
+    bool ok = conversation && ask_reserve(&x->ask, 1, err) && ask_add_chat(&x->ask, x->model->model, conversation, err);
+    json_decref(conversation);
+    return ok;
 }
 
 static bool read_generate(exchange *x, const fields *f, api_error *err)
@@ -81,7 +85,9 @@ static bool read_generate(exchange *x, const fields *f, api_error *err)
     if (!ask_reserve(&x->ask, 1, err)) return false;
     if (raw) return ask_add_text(&x->ask, x->model->model, "prompt", view_of(prompt), err);
     json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", prompt);
-    bool ok = ask_add_messages(&x->ask, x->model->model, system && *system ? system : NULL, messages, err);
+    if (system && *system)
+        json_array_insert_new(messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", system));
+    bool ok = ask_add_chat(&x->ask, x->model->model, messages, err);
     json_decref(messages);
     return ok;
 }
@@ -116,6 +122,18 @@ static void add_counts(const exchange *x, json_t *object)
     json_object_set_new(object, "eval_duration", json_integer(nanoseconds(c->result.decode_seconds)));
 }
 
+// [{"function": {"name", "arguments": {...}}}, ...]
+static json_t *describe_calls(const choice *c)
+{
+    const json_t *call;
+    size_t i;
+    json_t *list = json_array();
+    json_array_foreach(c->calls, i, call) json_array_append_new(
+        list, json_pack("{s:O, s:{s:O, s:O}}", "id", json_object_get(call, "id"), "function", "name",
+                        json_object_get(call, "name"), "arguments", json_object_get(call, "arguments")));
+    return list;
+}
+
 // `c` NULL: no text.
 static json_t *describe(const exchange *x, const choice *c, bool done)
 {
@@ -130,6 +148,7 @@ static json_t *describe(const exchange *x, const choice *c, bool done)
     if (c && c->text[WF_PART_REASONING].len)
         json_object_set_new(chat ? message : object, "thinking",
                             json_text_of(buffer_view(&c->text[WF_PART_REASONING])));
+    if (chat && c && json_array_size(c->calls)) json_object_set_new(message, "tool_calls", describe_calls(c));
     json_object_set_new(object, "done", json_boolean(done));
     if (done) add_counts(x, object);
     return object;
@@ -143,7 +162,7 @@ static void write_line(json_t *object, buffer *out)
 
 static void write_text(exchange *x, choice *c, buffer *out)
 {
-    if (c->text[0].len || c->text[1].len) write_line(describe(x, c, false), out);
+    if (c->text[0].len || c->text[1].len || json_array_size(c->calls)) write_line(describe(x, c, false), out);
 }
 
 static void end(exchange *x, buffer *out) { write_line(describe(x, NULL, true), out); }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/flavour.h"
+#include "server/messages.h"
 
 // ---- requests
 
@@ -37,13 +38,16 @@ static bool read_chat(exchange *x, const fields *f, api_error *err)
     a->logprobs = field_bool(f, "logprobs", false);
     a->n_top = (size_t)field_integer(f, "top_logprobs", 0, WF_MAX_TOP, 0);
     if (a->n_top && !a->logprobs) field_fail(f, "top_logprobs", "only with logprobs");
-    field_refuse(f, "tools");
+    tools_read(a, f);
     field_refuse(f, "functions");
     const json_t *format = field_object(f, "response_format");
     const char *type = format ? json_string_value(json_object_get(format, "type")) : NULL;
     if (format && (!type || strcmp(type, "text"))) field_fail(f, "response_format", "only of type \"text\"");
     const json_t *messages = field_array(f, "messages");
-    return !err->http_status && ask_reserve(a, 1, err) && ask_add_messages(a, x->model->model, NULL, messages, err);
+    json_t *conversation = err->http_status ? NULL : messages_read(messages, err);
+    bool ok = conversation && ask_reserve(a, 1, err) && ask_add_chat(a, x->model->model, conversation, err);
+    json_decref(conversation);
+    return ok;
 }
 
 // "text", ["text", ...], [1, 2, ...] or [[1, 2, ...], ...]
@@ -112,6 +116,7 @@ static json_t *describe_usage(const exchange *x)
 
 static const char *finish_reason(const choice *c)
 {
+    if (c->n_calls && c->result.finish == WF_FINISH_STOP) return "tool_calls";
     return c->result.finish == WF_FINISH_LENGTH || c->result.finish == WF_FINISH_CONTEXT ? "length" : "stop";
 }
 
@@ -182,6 +187,25 @@ static void write_delta(exchange *x, const choice *c, json_t *delta, json_t *log
     write_chunk(chunk, out);
 }
 
+// [{"index", "id", "type", "function": {"name", "arguments": TEXT}}, ...]
+static json_t *describe_calls(const choice *c)
+{
+    const json_t *call;
+    size_t i, first = c->n_calls - json_array_size(c->calls);
+    json_t *list = json_array();
+    json_array_foreach(c->calls, i, call)
+    {
+        buffer arguments = {0};
+        json_take(&arguments, json_incref(json_object_get(call, "arguments")));
+        json_array_append_new(list, json_pack("{s:I, s:O, s:s, s:{s:O, s:o}}", "index", (json_int_t)(first + i), "id",
+                                              json_object_get(call, "id"), "type", "function", "function", "name",
+                                              json_object_get(call, "name"), "arguments",
+                                              json_text_of(buffer_view(&arguments))));
+        buffer_free(&arguments);
+    }
+    return list;
+}
+
 static void write_chat(exchange *x, choice *c, buffer *out)
 {
     bool has_logprobs = c->logprobs && json_array_size(c->logprobs);
@@ -192,6 +216,8 @@ static void write_chat(exchange *x, choice *c, buffer *out)
     if (c->text[WF_PART_ANSWER].len || has_logprobs)
         write_delta(x, c, json_pack("{s:o}", "content", text_of(c, WF_PART_ANSWER)),
                     has_logprobs ? chat_logprobs(c) : NULL, false, out);
+    if (json_array_size(c->calls))
+        write_delta(x, c, json_pack("{s:o}", "tool_calls", describe_calls(c)), NULL, false, out);
     if (c->ended) write_delta(x, c, json_object(), NULL, true, out);
 }
 
@@ -205,6 +231,10 @@ static void whole_chat(exchange *x, buffer *out)
         json_t *message = json_pack("{s:s, s:o}", "role", "assistant", "content", text_of(c, WF_PART_ANSWER));
         if (c->text[WF_PART_REASONING].len)
             json_object_set_new(message, "reasoning_content", text_of(c, WF_PART_REASONING));
+        if (json_array_size(c->calls)) {
+            json_object_set_new(message, "tool_calls", describe_calls(c));
+            if (!c->text[WF_PART_ANSWER].len) json_object_set_new(message, "content", json_null());
+        }
         json_array_append_new(choices,
                               json_pack("{s:I, s:o, s:o, s:o}", "index", (json_int_t)i, "message", message, "logprobs",
                                         c->logprobs ? chat_logprobs(c) : json_null(), "finish_reason", finish_of(c)));

@@ -1,5 +1,6 @@
 // Texts, tokens and templates of a model, without computing anything.
 #include "server/http.h"
+#include "server/messages.h"
 
 static const char *fail(api_error *err, const wf_error *error)
 {
@@ -64,8 +65,10 @@ const char *answer_template(exchange *x, const char *path, buffer *out, api_erro
 {
     (void)path;
     const fields f = {x->json, "", err};
+    tools_read(&x->ask, &f);
     const json_t *messages = field_array(&f, "messages");
-    bool ok = !err->http_status && ask_reserve(&x->ask, 1, err) &&
-              ask_add_messages(&x->ask, x->model->model, NULL, messages, err);
+    json_t *conversation = err->http_status ? NULL : messages_read(messages, err);
+    bool ok = conversation && ask_reserve(&x->ask, 1, err) && ask_add_chat(&x->ask, x->model->model, conversation, err);
+    json_decref(conversation);
     return ok ? give_text(x->model->model, &x->ask.prompts[0], "prompt", out, err) : NULL;
 }

@@ -43,11 +43,13 @@ wf_status chat_variables(const checkpoint *file, json_t **variables, wf_error *e
     return status;
 }
 
-static json_t *make_context(const chat_template *t, const json_t *messages, bool add_generation_prompt)
+static json_t *make_context(const chat_template *t, const json_t *messages, const json_t *tools,
+                            bool add_generation_prompt)
 {
     // Counting a reference writes to the value, but not to what a caller can see of it.
-    json_t *context = json_pack("{s:O, s:b, s:n, s:n}", "messages", (json_t *)(uintptr_t)messages,
-                                "add_generation_prompt", (int)add_generation_prompt, "tools", "documents");
+    json_t *context = json_pack("{s:O, s:b, s:o, s:n}", "messages", (json_t *)(uintptr_t)messages,
+                                "add_generation_prompt", (int)add_generation_prompt, "tools",
+                                tools ? json_incref((json_t *)(uintptr_t)tools) : json_null(), "documents");
     if (context && json_add_missing(context, t->variables)) return context;
     json_decref(context);
     return NULL;
@@ -105,7 +107,7 @@ static wf_status try_text(const chat_template *t, bool parts, bool *prints, wf_e
     static const char TEXT[] = "<the user's text>";
     json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", TEXT);
     json_t *shaped = parts && messages ? messages_in_parts(messages) : json_incref(messages);
-    json_t *context = shaped ? make_context(t, shaped, false) : NULL;
+    json_t *context = shaped ? make_context(t, shaped, NULL, false) : NULL;
     buffer out = {0};
     wf_error refusal;
     wf_status status = context ? jinja_render(t->jinja, context, &out, &refusal) : WF_ERROR_MEMORY;
@@ -227,18 +229,18 @@ static wf_status find_blocked(const special_index *index, view text, const char 
     return WF_OK;
 }
 
-wf_status chat_template_apply(const chat_template *t, const json_t *messages, bool add_generation_prompt,
-                              const view *specials, size_t n_specials, buffer *out, size_t **blocked, size_t *n_blocked,
-                              wf_error *err)
+wf_status chat_template_apply(const chat_template *t, const json_t *messages, const json_t *tools,
+                              bool add_generation_prompt, const view *specials, size_t n_specials, buffer *out,
+                              size_t **blocked, size_t *n_blocked, wf_error *err)
 {
-    static const char *const foreign[] = {"messages", NULL};
+    static const char *const foreign[] = {"messages", "tools", NULL};
     bool search = specials && blocked && n_blocked;
     if (blocked) *blocked = NULL;
     if (n_blocked) *n_blocked = 0;
     if (!json_is_array(messages)) return error_set(err, WF_ERROR_FORMAT, "the messages are not a JSON array");
     json_t *parts = t->wants_parts ? messages_in_parts(messages) : NULL;
     if (t->wants_parts && !parts) return error_memory(err, 0);
-    json_t *context = make_context(t, parts ? parts : messages, add_generation_prompt);
+    json_t *context = make_context(t, parts ? parts : messages, tools, add_generation_prompt);
     json_decref(parts);
     if (!context) return error_memory(err, 0);
     buffer text = {0}, origin = {0};

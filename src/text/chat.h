@@ -21,7 +21,8 @@ wf_status chat_template_create(view source, const char *name, json_t *variables,
 void chat_template_free(chat_template *t);
 
 // Appends the prompt for `messages`, an array of {"role", "content", ...}, to `out`. The template sees its
-// variables, messages, add_generation_prompt, tools and documents (both none). Content that is a string goes to a
+// variables, messages, add_generation_prompt, tools (an array of functions as OpenAI writes them; NULL: none) and
+// documents (none). What follows of messages holds of tools too. Content that is a string goes to a
 // template that prints only lists of parts, as those of models that see images do, as a list of one part of type
 // "text".
 //
@@ -33,9 +34,9 @@ void chat_template_free(chat_template *t);
 // one that reaches into a message begins there too.
 //
 // NULL specials or NULL blocked: no search. On failure `out` is as it was and *blocked is NULL.
-wf_status chat_template_apply(const chat_template *t, const json_t *messages, bool add_generation_prompt,
-                              const view *specials, size_t n_specials, buffer *out, size_t **blocked, size_t *n_blocked,
-                              wf_error *err);
+wf_status chat_template_apply(const chat_template *t, const json_t *messages, const json_t *tools,
+                              bool add_generation_prompt, const view *specials, size_t n_specials, buffer *out,
+                              size_t **blocked, size_t *n_blocked, wf_error *err);
 
 // Whether the last message is a user's and its text, without the white space around it, does not stand in the prompt: a
 // template that leaves it out or changes it.

@@ -39,7 +39,7 @@ static void expect_prompt(const char *source, const char *message, const char *e
     json_t *messages = json_pack("[o]", json_loads(message, 0, NULL));
     buffer out = {0};
     wf_error err;
-    assert_int_equal(chat_template_apply(t, messages, false, NULL, 0, &out, NULL, NULL, &err), WF_OK);
+    assert_int_equal(chat_template_apply(t, messages, NULL, false, NULL, 0, &out, NULL, NULL, &err), WF_OK);
     assert_string_equal(buffer_view(&out).data, expected);
     buffer_free(&out);
     json_decref(messages);
@@ -92,8 +92,8 @@ static void expect_blocked(const char *source, const char *content, const char *
     size_t *blocked, n_blocked, next = 0;
     wf_error err;
     buffer_append_view(&out, VIEW_LITERAL("before")); // offsets count from the start of the buffer
-    assert_int_equal(chat_template_apply(t, messages, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
-                     WF_OK);
+    assert_int_equal(
+        chat_template_apply(t, messages, NULL, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err), WF_OK);
     for (size_t i = 6; i < out.len; i++) {
         if (next < n_blocked && blocked[next] == i) {
             buffer_append_char(&shown, '`');
@@ -119,8 +119,8 @@ static void test_prompt(void **state)
     buffer out = {0};
     size_t *blocked, n_blocked;
     wf_error err;
-    assert_int_equal(chat_template_apply(t, messages, true, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
-                     WF_OK);
+    assert_int_equal(
+        chat_template_apply(t, messages, NULL, true, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err), WF_OK);
     assert_string_equal(
         out.data, "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
     assert_int_equal(n_blocked, 0); // the template's own are meant
@@ -139,7 +139,7 @@ static void test_context(void **state)
     json_t *messages = json_array();
     buffer out = {0};
     wf_error err;
-    assert_int_equal(chat_template_apply(t, messages, false, NULL, 0, &out, NULL, NULL, &err), WF_OK);
+    assert_int_equal(chat_template_apply(t, messages, NULL, false, NULL, 0, &out, NULL, NULL, &err), WF_OK);
     assert_string_equal(out.data, "<s>FalseTrueFalse");
     buffer_free(&out);
     json_decref(messages);
@@ -221,12 +221,14 @@ static void test_bad_input(void **state)
     buffer out = {0};
     size_t *blocked, n_blocked;
     wf_error err;
-    assert_int_equal(chat_template_apply(t, messages, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
-                     WF_ERROR_FORMAT);
+    assert_int_equal(
+        chat_template_apply(t, messages, NULL, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
+        WF_ERROR_FORMAT);
     assert_string_equal(err.message, "test: line 1: the template refuses: no");
     assert_null(blocked);
-    assert_int_equal(chat_template_apply(t, object, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
-                     WF_ERROR_FORMAT);
+    assert_int_equal(
+        chat_template_apply(t, object, NULL, false, SPECIALS, N_SPECIALS, &out, &blocked, &n_blocked, &err),
+        WF_ERROR_FORMAT);
     assert_int_equal(out.len, 0);
     chat_template_free(t);
     assert_int_equal(chat_template_create(VIEW_LITERAL("{{"), "test", object, &t, &err), WF_ERROR_FORMAT);

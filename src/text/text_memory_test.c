@@ -145,7 +145,7 @@ static wf_status apply_chat(void *context, wf_error *err)
     TRY(chat_variables(c->file, &variables, err));
     json_decref(variables);
     TRY(chat_template_create(view_of(SOURCE), "test", c->variables, &t, err));
-    wf_status status = chat_template_apply(t, c->messages, true, SPECIALS, 2, &out, &blocked, &n_blocked, err);
+    wf_status status = chat_template_apply(t, c->messages, NULL, true, SPECIALS, 2, &out, &blocked, &n_blocked, err);
     if (status != WF_OK) assert_null(blocked);
     free(blocked);
     buffer_free(&out);

@@ -91,7 +91,7 @@ static wf_status encode_prompt(const wf_model *m, view prompt, const logits_opti
     json_t *messages = json_pack("[o]", chat_message("user", prompt));
     if (!messages) return error_memory(err, prompt.len);
     bool text_lost;
-    wf_status status = model_encode_chat(m, messages, ids, &text_lost, err);
+    wf_status status = model_encode_chat(m, messages, NULL, ids, &text_lost, err);
     if (status == WF_OK && text_lost) fputs("welford logits: " CHAT_TEXT_LOST "\n", stderr);
     json_decref(messages);
     return status;
