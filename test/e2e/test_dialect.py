@@ -32,6 +32,16 @@ def attention(heads=HEADS, mask=None):
     return ATTENTION.format(h=heads, s=1 if mask else 0, m=", %m" if mask else "", n=f", {mask}" if mask else "", t=mask or G)
 
 
+def store_rows(x, rows, at):
+    return (f"%x = tensor.empty() : {x} %r = tensor.empty() : {rows} %i = tensor.empty() : {at}\n"
+            f'%y = "wf.store_rows"(%x, %r, %i) : ({x}, {rows}, {at}) -> {T}')
+
+
+def blocks(q, d, w):
+    return (f"%q = tensor.empty() : tensor<{q}> %d = tensor.empty() : tensor<{d}> %y = tensor.empty() : {T}\n"
+            f'%b = "wf.blocks"(%q, %d) : (tensor<{q}>, tensor<{d}>) -> tensor<{w}>')
+
+
 MALFORMED = {
     norm(""): 'wf.rms_norm: has no attribute "eps"',
     norm("eps = 1 : i64"): "wf.rms_norm: eps is no floating-point number",
@@ -63,6 +73,17 @@ MALFORMED = {
     LINEAR.format(o="%a, %w", s="1, 1, 0, 0, 0, 0, 0, 0", more=', glu = "silu"', t=f"{T}, {W}"): "glu goes with two weights",
     LINEAR.format(o="%a, %w, %g", s="1, 1, 0, 0, 0, 0, 0, 1", more="", t=f"{T}, {W}, {G}"): "residual has not as many elements",
     LINEAR.format(o="%a, %g", s="1, 1, 0, 0, 0, 0, 0, 0", more="", t=f"{T}, {G}"): "wf.linear: w0 is no matrix",
+    store_rows(T, G, "tensor<4xi64>"): "wf.store_rows: x has 2 dimensions, rows has 1",
+    store_rows(T, "tensor<2x4xf32>", "tensor<2xi64>"): "wf.store_rows: dimension 1 is 8 in x, 4 in rows",
+    store_rows(T, "tensor<2x8xf32>", "tensor<3xi64>"): "wf.store_rows: at has not one integer for each row",
+    store_rows(T, "tensor<2x8xf32>", "tensor<2xf32>"): "wf.store_rows: at has not one integer for each row",
+    store_rows(T, "tensor<2x8xf16>", "tensor<2xi64>"): "wf.store_rows: x, rows and y are of different types",
+    store_rows(W, "tensor<2x8xf32>", "tensor<2xi64>"): "wf.store_rows: dimension 0 is 8 in x, 4 in y",
+    blocks("4x64xi8", "4x2xf16", "4x64xf32"): "wf.blocks: w is neither of !wf.q8_0 nor of !wf.q4_0",
+    blocks("4x64xf32", "4x2xf16", "4x64x!wf.q4_0"): "wf.blocks: q is no matrix of i8",
+    blocks("4x64xi8", "4x2xf32", "4x64x!wf.q4_0"): "wf.blocks: d is no matrix of f16",
+    blocks("4x64xi8", "4x1xf16", "4x64x!wf.q8_0"): "wf.blocks: d has not one scale for each 32 of a row of q",
+    blocks("4x64xi8", "4x2xf16", "8x64x!wf.q8_0"): "wf.blocks: dimension 0 is 4 in q, 8 in w",
 }
 
 

@@ -122,3 +122,12 @@ def test_refused_by_name(mlir):  # noqa: F811
   return %s : {T}
 }}""")
     assert "tensor.pad on complex numbers cannot be compiled" in f.run(np.zeros((3, 4, 2), "f4")).failed().stderr
+
+
+def test_unknown_rank(mlir):  # noqa: F811
+    f = mlir(f"""func.func @main(%x: {T}) -> {T} {{
+  %y = tensor.cast %x : {T} to tensor<*xcomplex<f32>>
+  %z = tensor.cast %y : tensor<*xcomplex<f32>> to {T}
+  return %z : {T}
+}}""")
+    assert "unknown rank" in f.run(np.zeros((3, 4, 2), "f4")).failed().stderr

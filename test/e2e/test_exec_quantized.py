@@ -137,3 +137,16 @@ def test_static_activations(mlir):  # noqa: F811
     wanted = rounded @ q.T.astype("f8")
     for options in ([], ["--no-raise"]):
         assert np.abs(f(x, options=options)[0] - wanted).max() <= 2e-6 * np.abs(wanted).max()
+
+
+def test_blocks_of_arguments(mlir):  # noqa: F811
+    """No constants: they are multiplied out where the program runs."""
+    f = mlir(f"""func.func @main(%x: tensor<{M}x64xf32>, %q: tensor<{N}x64xi8>, %d: tensor<{N}x2xf16>) -> tensor<{M}x{N}xf32> {{
+  %w = "wf.blocks"(%q, %d) : (tensor<{N}x64xi8>, tensor<{N}x2xf16>) -> tensor<{N}x64x!wf.q8_0>
+  %y = "wf.linear"(%x, %w) {{operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0>}} : (tensor<{M}x64xf32>, tensor<{N}x64x!wf.q8_0>) -> tensor<{M}x{N}xf32>
+  return %y : tensor<{M}x{N}xf32>
+}}""")
+    q, d = RNG.integers(-128, 128, (N, 64)).astype("i1"), (RNG.random((N, 2)) * 0.1).astype("f2")
+    wanted = X[:, :64] @ (q * np.repeat(d.astype("f8"), 32, 1)).T
+    for options in ([], ["--no-fuse=kernels"]):
+        assert np.abs(f(X[:, :64].copy(), q, d, options=options)[0] - wanted).max() <= 2e-6 * np.abs(wanted).max()

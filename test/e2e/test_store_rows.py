@@ -196,3 +196,14 @@ def test_one_after_the_other(mlir):  # noqa: F811
     inputs = (X, ROWS, AT.astype("i4"), each.astype("i4"))
     assert np.array_equal(f(*inputs)[0], wanted)
     assert f.run(*inputs, options=["--print-plan"]).ok().stderr.count("nest_") == 1
+
+
+@pytest.mark.parametrize("text", [
+    '%y = "tm_tensor.scatter"(%r, %at, %x) {dimension_map = array<i64: 0>, operandSegmentSizes = array<i32: 2, 1>} : '
+    '(tensor<3x5xf32>, tensor<3x1xi32>, tensor<6x5xf32>) -> tensor<6x5xf32>',
+    SCATTER.replace("BODY", "%c = arith.addf %a, %b : f32").replace("^bb0(%a: f32, %b: f32):", "").replace("%c = arith.addf %a, %b : f32", '"tm_tensor.yield"() : () -> ()'),
+])
+def test_damaged_scatters(welford, mlir, text):  # noqa: F811
+    f = make(mlir, *FIRST, "tensor<3x1xi32>", text)
+    assert f.run(X[0], ROWS[0], AT[:, None].astype("i4")).failed().stderr
+    assert welford.run("opt", f.path).exit in (0, 1)

@@ -123,6 +123,7 @@ const char *why_not_blocks(MlirOperation op, graph_kind kind)
     blocks_op blocks;
     if (!blocks_read(op, &blocks) || kind == GRAPH_OF_SEQUENCE)
         return "weights of a checkpoint have their blocks in a file";
+    if (!is_blocks(blocks.w.value)) return "its numbers are no constants";
     MlirOpOperand use = mlirValueGetFirstUse(blocks.w.value);
     for (; !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use))
         if (lower_why_not(mlirOpOperandGetOwner(use), kind)) return "an op that reads them has no kernel";

@@ -28,7 +28,8 @@ bool is_constant_value(MlirValue v)
 bool is_blocks(MlirValue v)
 {
     blocks_op blocks;
-    return blocks_read(defining_op(v), &blocks);
+    return blocks_read(defining_op(v), &blocks) && constant_attribute_of(defining_op(blocks.q)).ptr &&
+           constant_attribute_of(defining_op(blocks.d)).ptr;
 }
 
 // ---- in the pack

@@ -236,9 +236,25 @@ static void pair_generic(pairing *p, MlirOperation op)
 
 // ---- op by op
 
+static bool has_known_rank(MlirValue v)
+{
+    MlirType t = mlirValueGetType(v);
+    return !mlirTypeIsAShaped(t) || (mlirShapedTypeHasRank(t) && mlirShapedTypeGetRank(t) <= MAX_RANK);
+}
+
+static bool has_known_ranks(MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); i++)
+        if (!has_known_rank(mlirOperationGetResult(op, i))) return false;
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); i++)
+        if (!has_known_rank(mlirOperationGetOperand(op, i))) return false;
+    return true;
+}
+
 static void pair_op(pairing *p, MlirOperation op)
 {
-    if (!has_complex(op) || op_is(op, "func.return") || op_is(op, "linalg.yield")) return;
+    if (has_complex(op) && !has_known_ranks(op)) refuse(p, op, "on complex numbers of unknown rank cannot be compiled");
+    if (p->status != WF_OK || !has_complex(op) || op_is(op, "func.return") || op_is(op, "linalg.yield")) return;
     if (op_is(op, "complex.constant"))
         pair_scalar_constant(p, op);
     else if (op_is(op, "arith.constant"))

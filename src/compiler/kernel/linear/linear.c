@@ -11,12 +11,14 @@ int64_t linear_tile_features(const linear_kernel *k) { return k->q8_features ? 2
 enum {
     CHUNK_BYTES = 8 * 1024,   // of a panel; with 6 rows of x about half of the first-level cache
     CHUNK_COLUMNS = 256,      // chunks are multiples of this
-    BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
-    BLOCK_ROWS_MAX = 96,
-    PAIR_ROWS = 3, // most rows of which two chunks are summed side by side
+    BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache, which beside AVX-512 is twice as large
+    BLOCK_ROWS_MAX = 96,      // in 512 bits half as many again
+    PAIR_ROWS = 3,            // most rows of which two chunks are summed side by side
     PAIR_COLUMNS = 2 * CHUNK_COLUMNS,
     UNROLL = 16,                 // floats beyond a multiple of it come one by one
     ROUNDED_BYTES_MAX = 1 << 20, // of rounded rows on the stack: above it, FMA
+    WAYS = 8,
+    SAME_SET = 4096, // of the first-level cache: rows so far apart fall into one set
 };
 
 typedef struct cut {
@@ -57,8 +59,8 @@ static cut choose_cut(const linear *l)
     int64_t n_chunks = (k->cols + fitting - 1) / fitting;
     c.chunk = round_up((k->cols + n_chunks - 1) / n_chunks, CHUNK_COLUMNS);
 
-    int64_t rows = BLOCK_BYTES / l->x_bytes;
-    rows = rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : rows < 2 * most ? 2 * most : rows;
+    int64_t rows = BLOCK_BYTES * (wide ? 2 : 1) / l->x_bytes, rows_max = wide ? BLOCK_ROWS_MAX * 3 / 2 : BLOCK_ROWS_MAX;
+    rows = rows > rows_max ? rows_max : rows < 2 * most ? 2 * most : rows;
     c.block = rows / most * most;
     return c;
 }
@@ -286,8 +288,8 @@ static void build_tile(linear *l, const cut *c, value tile, value first, value n
     loop_end(b, &rows, NULL);
 }
 
-// All rows; `rounded` has room for a block of them where they are to be rounded.
-static void build_rows(linear *l, const cut *c, value n_rows, value sums, value rounded)
+// All rows; `rounded` has room for a block of them where they are to be rounded, `moved` where they are to be apart.
+static void build_rows(linear *l, const cut *c, value n_rows, value sums, value rounded, value moved)
 {
     builder *b = l->b;
     int64_t x_bytes = l->x_bytes;
@@ -300,6 +302,10 @@ static void build_rows(linear *l, const cut *c, value n_rows, value sums, value 
         linear_round_rows(l, x, n, rounded);
         x = rounded;
         l->x_bytes = linear_rounded_bytes(l->k->cols);
+    } else if (moved.ptr) {
+        linear_move_rows(l, x, n, moved);
+        x = moved;
+        l->x_bytes = linear_moved_bytes(l->k->cols);
     }
     loop_begin(b, &tiles, b->begin, b->end, 1, 0, NULL);
     build_tile(l, c, tiles.iv, blocks.iv, n, x, sums);
@@ -326,9 +332,12 @@ static void build(linear *l)
     int64_t rounded_bytes = c.block * linear_rounded_bytes(k->cols);
     bool rounds =
         l->weights->activation == ACTIVATION_BF16 && b->target.vdpbf16ps && rounded_bytes <= ROUNDED_BYTES_MAX;
-    value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0};
+    bool collides = !l->quant && !rounds && c.tiles[0] > WAYS && l->x_bytes % SAME_SET == 0;
+    int64_t moved_bytes = c.block * linear_moved_bytes(k->cols);
+    value sums = scratch(b, panels_of_tile(k) * c.block * PANEL_ROWS * 4), rounded = {0}, moved = {0};
     if (rounds) rounded = scratch(b, rounded_bytes);
-    build_rows(l, &c, n_rows, sums, rounded);
+    if (collides && moved_bytes <= ROUNDED_BYTES_MAX) moved = scratch(b, moved_bytes);
+    build_rows(l, &c, n_rows, sums, rounded, moved);
 }
 
 static void build_linear(builder *b, const void *params, const char *name)

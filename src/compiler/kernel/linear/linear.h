@@ -20,6 +20,9 @@
 // One to three rows have too few sums in flight for the latency of a multiply-add: they take two chunks of floats side
 // by side, which changes no sum and reads two streams.
 //
+// Rows of floats that are a multiple of 4 KiB apart are copied to others that are not, a block at a time, where 12 of them
+// make a tile: they would share the 8 ways of their sets (GPT-2's product of 3072 columns: 89 to 109 GFLOP/s of 117).
+//
 // Cost a tile and row: 2 * 16 * cols operations, one panel of bytes for all rows together, whose second tile finds it
 // in the first-level cache. Measured on one thread of a shared Zen 3 (AVX2, 3.2 GHz), 1536 columns, by linear_bench;
 // ceilings (kernel/ceiling.h): f32 multiply-adds 104 GFLOP/s, vpmaddubsw and vpmaddwd 207 GOP/s, a loop that reads

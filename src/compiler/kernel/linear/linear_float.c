@@ -51,6 +51,21 @@ void linear_round_rows(linear *l, value x, value n_rows, value rounded)
     loop_end(b, &rows, NULL);
 }
 
+void linear_move_rows(linear *l, value x, value n_rows, value moved)
+{
+    builder *b = l->b;
+    int64_t n = b->target.lanes, cols = l->k->cols;
+    loop rows, columns;
+    loop_begin(b, &rows, const_i(b, 0), n_rows, 1, 0, NULL);
+    value from = at(b, x, mul_i(b, rows.iv, cols * 4), 0),
+          to = at(b, moved, mul_i(b, rows.iv, linear_moved_bytes(cols)), 0);
+    loop_begin(b, &columns, const_i(b, 0), const_i(b, cols), n, 0, NULL); // a multiple of n
+    value offset = mul_i(b, columns.iv, 4);
+    store(b, load(b, from, offset, 0, l->vf), to, offset, 0);
+    loop_end(b, &columns, NULL);
+    loop_end(b, &rows, NULL);
+}
+
 static void add_columns(linear *l, int rows, value x_row, value column, int step, value panel, value *sums)
 {
     builder *b = l->b;

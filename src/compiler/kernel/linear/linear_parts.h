@@ -55,6 +55,11 @@ value linear_load_group(builder *b, const quant_format *f, value block, value of
 static inline int64_t linear_rounded_bytes(int64_t cols) { return (cols + 31) / 32 * 64 | 64; }
 void linear_round_rows(linear *l, value x, value n_rows, value rounded);
 
+// Rows of f32 as they are, apart from each other in the same way: where their own distance is a multiple of 4 KiB, the 12
+// rows of a tile would share the 8 ways of their sets.
+static inline int64_t linear_moved_bytes(int64_t cols) { return ((cols * 4 + 63) / 64 | 1) * 64; }
+void linear_move_rows(linear *l, value x, value n_rows, value moved);
+
 // Floats: columns column .. column + step - 1, in this order.
 void linear_float_columns(linear *l, int rows, value x_row, value column, int step, value panel, const value *sums,
                           value *next);

@@ -269,6 +269,7 @@ static void test_long_rows(void **state)
     static const linear_kernel kernels[] = {
         {.layout = LAYOUT_F32_X16, .cols = 777},
         {.layout = LAYOUT_F32_X16, .cols = 5},
+        {.layout = LAYOUT_F32_X16, .cols = 1024}, // rows that share sets of the first-level cache
         {.layout = LAYOUT_BF16_X16, .cols = 1153},
         {.layout = LAYOUT_F16_X16, .cols = 5000},
         {.layout = LAYOUT_Q8_0_X16, .cols = 4128},
@@ -353,7 +354,7 @@ static void test_same_bits(void **state)
     // one chunk of columns; an odd number of chunks, and columns that come one by one
     static const int64_t cols[][2] = {{40, 777}, {256, 1280}};
     for (size_t c = 0; c < sizeof cpus / sizeof *cpus; c++) {
-        enum { N_EXACT = 2 * (LAYOUT_COUNT - LAYOUT_F32_X16), N = N_EXACT + 2 };
+        enum { N_EXACT = 2 * (LAYOUT_COUNT - LAYOUT_F32_X16), N = N_EXACT + 3 };
         linear_kernel kernels[N];
         const char *names[N];
         kernel_fn functions[N];
@@ -363,6 +364,7 @@ static void test_same_bits(void **state)
         for (int i = 0; i < 2; i++)
             kernels[N_EXACT + i] = (linear_kernel){
                 .layout = i ? LAYOUT_Q8_0_X16 : LAYOUT_Q4_0_X16, .cols = cols[1][i], .tail = 5, .wide = true};
+        kernels[N_EXACT + 2] = (linear_kernel){.layout = LAYOUT_F16_X16, .cols = 1024, .tail = 5};
         for (int i = 0; i < N_EXACT; i++) {
             weight_layout layout = (weight_layout)(LAYOUT_F32_X16 + i / 2);
             kernels[i] =

@@ -274,24 +274,28 @@ static bool maps_in_order(MlirAttribute map, int n)
     return true;
 }
 
+// Whether the region of a tm_tensor.scatter gives back its first argument: what is new.
+static bool yields_update(MlirOperation op)
+{
+    MlirBlock body = mlirOperationGetNumRegions(op) == 1 ? function_body(op) : (MlirBlock){0};
+    MlirOperation first = body.ptr ? mlirBlockGetFirstOperation(body) : (MlirOperation){0};
+    return op_is(first, "tm_tensor.yield") && mlirOperationGetNumOperands(first) == 1 &&
+           mlirBlockGetNumArguments(body) > 0 &&
+           mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0));
+}
+
 // Rows that replace what was there: of the first axis, updates [w, ..], indices [w, 1]; or by all coordinates.
 static bool read_scatter(matcher *m, MlirOperation op, store *s)
 {
     MlirAttribute map = op_attribute(op, "dimension_map");
-    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1) return false;
+    if (mlirOperationGetNumOperands(op) != 3 || mlirOperationGetNumResults(op) != 1 || !yields_update(op)) return false;
     MlirValue rows = mlirOperationGetOperand(op, 0), at = mlirOperationGetOperand(op, 1),
               y = mlirOperationGetOperand(op, 2);
-    MlirBlock body = function_body(op);
-    MlirOperation first = mlirBlockGetFirstOperation(body);
     int rank = is_static(y) ? rank_of(y) : 0;
-    if (rank > 1 && op_is(first, "tm_tensor.yield") && maps_in_order(map, rank) &&
-        mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0)))
-        return read_coordinates(m, op, s);
+    if (rank > 1 && maps_in_order(map, rank)) return read_coordinates(m, op, s);
     if (!maps_in_order(map, 1)) return false;
     if (!is_static(rows) || !is_static(at) || !is_static(y) || rank < 2 || rank_of(rows) != rank || rank_of(at) != 2 ||
-        dim_of(at, 1) != 1 || dim_of(at, 0) != dim_of(rows, 0) || dim_of(rows, 0) < 1 ||
-        !op_is(first, "tm_tensor.yield") ||
-        !mlirValueEqual(mlirOperationGetOperand(first, 0), mlirBlockGetArgument(body, 0)))
+        dim_of(at, 1) != 1 || dim_of(at, 0) != dim_of(rows, 0) || dim_of(rows, 0) < 1)
         return false;
     for (int d = 1; d < rank; d++)
         if (dim_of(rows, d) != dim_of(y, d) || dim_of(y, d) < 1) return false;
@@ -349,6 +353,7 @@ bool raise_store_rows(matcher *m, MlirOperation op)
                  : op_is(op, "tm_tensor.scatter")   ? read_scatter(m, op, &s)
                  : op_is(op, "tensor.insert_slice") ? read_insertion(op, &s)
                                                     : false;
+    found = found && mlirTypeEqual(element_type_of(s.y), element_type_of(s.rows));
     if (found) write_store(op, &s);
     return found;
 }
