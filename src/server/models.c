@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/threads.h"
 
 struct models {
     const server_options *options;
