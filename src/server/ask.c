@@ -1,6 +1,5 @@
 #include "server/ask.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

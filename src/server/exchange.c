@@ -291,14 +291,22 @@ bool exchange_next(exchange *x, event *e)
 }
 
 // A token's text as OpenAI writes what is no whole character: "bytes:\\xe2\\x80".
-static json_t *describe_bytes(const char *text, size_t n)
+static json_t *describe_bytes(view text)
 {
     buffer out = {0};
     buffer_append(&out, "bytes:", 6);
-    for (size_t i = 0; i < n; i++) buffer_printf(&out, "\\x%02x", (unsigned char)text[i]);
+    for (size_t i = 0; i < text.len; i++) buffer_printf(&out, "\\x%02x", (unsigned char)text.data[i]);
     json_t *value = json_text_of(buffer_view(&out));
     buffer_free(&out);
     return value;
+}
+
+static json_t *describe_text(view text, double logprob)
+{
+    json_t *bytes = json_array(), *name = json_stringn(text.data, text.len);
+    for (size_t i = 0; i < text.len; i++) json_array_append_new(bytes, json_integer((unsigned char)text.data[i]));
+    if (!name) name = describe_bytes(text);
+    return json_pack("{s:o, s:f, s:o}", "token", name, "logprob", logprob > -9999 ? logprob : -9999.0, "bytes", bytes);
 }
 
 static json_t *describe_token(const wf_model *m, int32_t token, double logprob)
@@ -306,11 +314,9 @@ static json_t *describe_token(const wf_model *m, int32_t token, double logprob)
     char *text = NULL;
     size_t n = 0;
     wf_token_text(m, token, &text, &n, NULL); // what fails has no text
-    json_t *bytes = json_array(), *name = json_stringn(text ? text : "", n);
-    for (size_t i = 0; i < n; i++) json_array_append_new(bytes, json_integer((unsigned char)text[i]));
-    if (!name) name = describe_bytes(text, n);
+    json_t *entry = describe_text(text ? (view){text, n} : (view){"", 0}, logprob);
     wf_free(text);
-    return json_pack("{s:o, s:f, s:o}", "token", name, "logprob", logprob > -9999 ? logprob : -9999.0, "bytes", bytes);
+    return entry;
 }
 
 static void add_logprob(const exchange *x, choice *c, const event *e)

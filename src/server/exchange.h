@@ -66,7 +66,8 @@ typedef struct exchange {
     struct MHD_Connection *connection;
     uint64_t serial;
     struct exchange *newer, *older; // of all there are; the server's lock
-    const route *route;
+    const route *route;             // NULL: there is none
+    const flavour *flavour;         // of its answer; NULL: none of its own
     buffer body;
     bool too_large;
     exchange_state state;

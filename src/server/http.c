@@ -59,8 +59,8 @@ static enum MHD_Result reply_error(exchange *x, const api_error *err)
 {
     buffer out = {0};
     x->s->metrics.n_refused++;
-    if (x->route && x->route->flavour)
-        x->route->flavour->fail(err, &out);
+    if (x->flavour)
+        x->flavour->fail(err, &out);
     else
         openai_fail(err, &out);
     return reply(x, (unsigned)err->http_status, "application/json", &out);
@@ -86,7 +86,7 @@ static enum MHD_Result reply_whole(exchange *x)
         api_fail(&err, 500, NULL, "%s", failure);
         return reply_error(x, &err);
     }
-    x->route->flavour->whole(x, &out);
+    x->flavour->whole(x, &out);
     return reply(x, 200, "application/json", &out);
 }
 
@@ -94,7 +94,7 @@ static enum MHD_Result reply_whole(exchange *x)
 
 static void end_stream(exchange *x)
 {
-    const flavour *f = x->route->flavour;
+    const flavour *f = x->flavour;
     const char *failure = exchange_failure(x);
     if (failure) {
         api_error err = {0};
@@ -113,7 +113,7 @@ static void format_events(exchange *x, size_t enough)
     while (x->out.len - x->out_at < enough && !x->closed && exchange_next(x, &e)) {
         choice *c = &x->choices[e.choice];
         exchange_take(x, &e);
-        x->route->flavour->write(x, c, &x->out);
+        x->flavour->write(x, c, &x->out);
         choice_clear(c);
         if (x->n_ended == x->n_choices) {
             note_end(x);
@@ -145,8 +145,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *data, size_t 
     bool ping = take_ping(x);
     format_events(x, max);
     if (x->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (ping && !x->out.len && x->route->flavour->ping)
-        buffer_append(&x->out, x->route->flavour->ping, strlen(x->route->flavour->ping));
+    if (ping && !x->out.len && x->flavour->ping) buffer_append(&x->out, x->flavour->ping, strlen(x->flavour->ping));
     size_t n = x->out.len - x->out_at;
     if (n == 0) {
         if (x->closed) return MHD_CONTENT_READER_END_OF_STREAM;
@@ -162,7 +161,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *data, size_t 
 
 static enum MHD_Result reply_stream(exchange *x)
 {
-    const flavour *f = x->route->flavour;
+    const flavour *f = x->flavour;
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_stream, x, NULL);
     if (!r) return MHD_NO;
     if (f->begin) f->begin(x, &x->out);
@@ -223,7 +222,7 @@ static bool generate(exchange *x, api_error *err)
 {
     const fields f = {x->json, "", err};
     if (!ask_begin(&x->ask, x->model->model, err)) return false;
-    if (!x->route->flavour->read(x, &f, err) || err->http_status) return false;
+    if (!x->flavour->read(x, &f, err) || err->http_status) return false;
     if ((int64_t)x->ask.n_prompts * x->ask.n > ASK_MAX_CHOICES)
         return api_fail(err, 400, "n", "n: more than %d answers", ASK_MAX_CHOICES);
     if (!x->ask.n_prompts) return true;
@@ -277,7 +276,7 @@ static enum MHD_Result start(exchange *x, const char *method, const char *path, 
     api_error err = {0};
     if (!strcmp(method, "OPTIONS") && header(x, "Origin") && guard_allows_origin(&x->s->guard, header(x, "Origin")))
         return reply_preflight(x);
-    if (!check_request(x, method, path, other_method, &err)) return reply_error(x, &err);
+    if (!check_request(x, method, path, other_method, &err) || !x->route) return reply_error(x, &err);
     if (x->route->answer && !x->route->needs_model) return reply_answer(x, path, &err);
     if (x->s->draining) {
         api_fail(&err, 503, NULL, "the server is about to stop");
@@ -323,6 +322,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     x = *request = exchange_create(s, connection);
     if (!x) return MHD_NO;
     x->route = to;
+    x->flavour = to ? to->flavour : NULL;
     const char *length = header(x, "Content-Length");
     if (!length || strtoull(length, NULL, 10) <= (unsigned long long)s->options->max_body) return MHD_YES;
     x->too_large = true; // told at once, without reading it

@@ -137,11 +137,9 @@ static bool read_blocks(const char *role, const json_t *blocks, json_t *list)
     bool ok = json_is_array(blocks), has_text = false, has_results = false;
     json_array_foreach(blocks, i, block)
     {
-        const char *type = json_string_value(json_object_get(block, "type"));
+        const char *name = json_string_value(json_object_get(block, "type")), *type = name ? name : "";
         const json_t *part = json_object_get(block, "text");
-        if (!type) {
-            ok = false;
-        } else if (!strcmp(type, "text") && json_is_string(part)) {
+        if (!strcmp(type, "text") && json_is_string(part)) {
             buffer_append(&text, json_string_value(part), json_string_length(part));
             has_text = true;
         } else if (!strcmp(type, "tool_use")) {

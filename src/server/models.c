@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/threads.h"
 
 struct models {
     const server_options *options;
@@ -53,16 +52,19 @@ static void load(models *all, served_model *m)
     m->load_seconds = clock_seconds() - started;
     if (status == WF_OK) {
         for (size_t i = 0; (line = wf_model_warning(m->model, i)); i++) fprintf(stderr, "%s: %s\n", program, line);
-        fprintf(stderr, "%s: %s is ready after %.2f s\n", program, m->name, m->load_seconds);
     } else {
         close_model(m);
-        fprintf(stderr, "%s: %s\n", program, err.message);
     }
     pthread_mutex_lock(&all->lock);
     m->state = status == WF_OK ? SERVED_READY : SERVED_FAILED;
     m->error = err;
+    if (status == WF_OK) m->bytes = wf_model_describe(m->model).file_bytes;
     m->unused_since = clock_seconds();
     pthread_mutex_unlock(&all->lock);
+    if (status == WF_OK)
+        fprintf(stderr, "%s: %s is ready after %.2f s\n", program, m->name, m->load_seconds);
+    else if (models_are_listed(all)) // one alone ends the server, which says why
+        fprintf(stderr, "%s: %s\n", program, err.message);
     all->changed(all->context);
 }
 

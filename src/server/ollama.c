@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "server/http.h"
+#include "server/flavour.h"
 #include "server/messages.h"
 
 // ---- requests
@@ -137,7 +137,7 @@ static json_t *describe_calls(const choice *c)
 // `c` NULL: no text.
 static json_t *describe(const exchange *x, const choice *c, bool done)
 {
-    bool chat = x->route->flavour == &flavour_ollama_chat;
+    bool chat = x->flavour == &flavour_ollama_chat;
     json_t *object = json_pack("{s:s, s:o}", "model", x->model->name, "created_at", describe_time());
     json_t *text = c ? json_text_of(buffer_view(&c->text[WF_PART_ANSWER])) : json_string("");
     json_t *message = chat ? json_pack("{s:s, s:o}", "role", "assistant", "content", text) : NULL;

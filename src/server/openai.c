@@ -127,7 +127,7 @@ static json_t *text_of(const choice *c, wf_part part) { return json_text_of(buff
 // {"id", "object", "created", "model", "choices"}
 static json_t *begin_object(const exchange *x, const char *object, json_t *choices)
 {
-    bool chat = x->route && strstr(object, "chat");
+    bool chat = strstr(object, "chat");
     return json_pack("{s:o, s:s, s:I, s:s, s:o}", "id", json_sprintf("%s-%s", chat ? "chatcmpl" : "cmpl", x->id),
                      "object", object, "created", (json_int_t)x->created, "model", x->model->name, "choices", choices);
 }
@@ -197,10 +197,10 @@ static json_t *describe_calls(const choice *c)
     {
         buffer arguments = {0};
         json_take(&arguments, json_incref(json_object_get(call, "arguments")));
-        json_array_append_new(list, json_pack("{s:I, s:O, s:s, s:{s:O, s:o}}", "index", (json_int_t)(first + i), "id",
-                                              json_object_get(call, "id"), "type", "function", "function", "name",
-                                              json_object_get(call, "name"), "arguments",
-                                              json_text_of(buffer_view(&arguments))));
+        json_array_append_new(list, json_pack("{s:I, s:O, s:s, s:{s:O, s:o}}", "index",
+                                              (json_int_t)first + (json_int_t)i, "id", json_object_get(call, "id"),
+                                              "type", "function", "function", "name", json_object_get(call, "name"),
+                                              "arguments", json_text_of(buffer_view(&arguments))));
         buffer_free(&arguments);
     }
     return list;

@@ -116,7 +116,7 @@ static int listen_at(const struct addrinfo *a, int *port)
     int yes = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t length = sizeof bound;
     if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, SOMAXCONN) &&
         !getsockname(fd, (struct sockaddr *)&bound, &length)) {

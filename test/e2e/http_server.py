@@ -82,7 +82,7 @@ class Server:
         if exception[0] is None:
             assert self.process.returncode == 0, (self.process.returncode, "".join(self.said))
 
-    def connect(self, timeout=120) -> http.client.HTTPConnection:
+    def connect(self, timeout=600) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None) -> Answer:

@@ -235,4 +235,5 @@ def test_a_model_that_cannot_be_opened_ends_the_server(welford, tmp_path):
     path = tmp_path / "bad.gguf"
     path.write_bytes(b"GGUF, or so it says")
     done = welford.run("serve", path, "--port", 0)
-    assert done.exit == 1 and "bad.gguf" in done.stderr.splitlines()[-1]
+    listening, reason = done.stderr.splitlines()
+    assert done.exit == 1 and "listening" in listening and "bad.gguf" in reason
