@@ -261,6 +261,7 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
     from torch.fx.passes.operator_support import OperatorSupportBase
 
     record.graphs += 1
+    module.graph.eliminate_dead_code()
     reasons = {n: unsupported(n) for n in module.graph.nodes if n.op == "call_function"}
     for node, reason in reasons.items():  # a tuple's parts go where the tuple does
         if node.target is operator.getitem and reasons.get(node.args[0], "left"):
@@ -281,7 +282,38 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
             record.parts.append(part)
             setattr(fused, name, Caller(part))
     fused.recompile()
-    return fused
+    return shortcut(fused) or fused
+
+
+def shortcut(module: GraphModule) -> Callable[..., Any] | None:
+    """A graph that is one Part, without the module around it; None: it is more."""
+    inputs = [n for n in module.graph.nodes if n.op == "placeholder"]
+    calls = [n for n in module.graph.nodes if n.op in ("call_module", "call_function", "call_method", "get_attr")
+             and n.target is not operator.getitem]
+    output = next(n for n in module.graph.nodes if n.op == "output").args[0]
+    if len(calls) != 1 or calls[0].op != "call_module" or not isinstance(output, (list, tuple)):
+        return None
+    child = getattr(module, str(calls[0].target))
+    if not isinstance(child, Caller):
+        return None
+    part = child.part
+    taken = [inputs.index(n) for n in calls[0].args]
+
+    def result(n: Any) -> tuple[bool, int] | None:
+        """Whether it is the Part's, and its number; a placeholder's otherwise."""
+        if n is None:
+            return None
+        if n is calls[0]:
+            return True, 0
+        return (True, n.args[1]) if n.target is operator.getitem else (False, inputs.index(n))
+    given = [result(n) for n in output]
+
+    def call(*tensors: Any) -> Any:
+        results = part(*[tensors[i] for i in taken])
+        if part.single:
+            results = (results,)
+        return [None if g is None else results[g[1]] if g[0] else tensors[g[1]] for g in given]
+    return call
 
 
 class Caller(torch.nn.Module):

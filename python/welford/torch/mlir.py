@@ -217,6 +217,8 @@ class Builder:
     def generic(self, ins: Sequence[Value], maps: Sequence[str], init: Value, init_map: str, iterators: Sequence[str],
                 dtype: torch.dtype, body: Body) -> Value:
         """linalg.generic with one result; body(scalars of `dtype`, elements of `ins`, element of `init`)."""
+        if 0 in init.shape:
+            return init
         result = Value(self.new_name(), init.dtype, init.shape)
         values = [*ins, init]
         all_maps = ", ".join([*maps, init_map])
