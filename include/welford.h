@@ -521,6 +521,15 @@ bool wf_shape_bytes(const wf_shape *shape, size_t *bytes);
 // As MLIR writes it: "f32", "i1".
 const char *wf_dtype_name(wf_dtype type);
 
+// A weight in memory: an argument that no call brings, since it is the same for all of them.
+typedef struct wf_weight {
+    const char *name; // of the argument (wf_array.name in wf_function_argument of a function without weights, which is
+                      // the attribute wf.name in the file), or of a wf.weight in the graph; NULL: that of `index`
+    size_t index;     // of the argument in the file
+    const void *data; // contiguous
+    wf_shape shape;
+} wf_weight;
+
 typedef struct wf_function_options { // {0} is the default
     int n_threads;                   // 0: the cores that this process may use
     wf_pool *pool;                   // threads that are shared with others; NULL: its own n_threads
@@ -531,6 +540,15 @@ typedef struct wf_function_options { // {0} is the default
     const char *print_ir_after;      // names of steps or "all": the graph after them goes to `print`
     void (*print)(void *context, const char *text, size_t bytes); // while it is opened or called; NULL: to stderr
     void *print_context;
+    const char *weights; // "f32", "bf16", "q8_0", "q4_0": the type that float matrices are packed in; NULL: as stored
+    // Weights: arguments that are given here once, and by no call. They, and the constants of the file, are packed as a
+    // checkpoint's are, into the cache or from it, once for all sizes of arguments.
+    const char *params; // a safetensors file; each tensor has the name of an argument, or its number in the file
+    // In the caller's memory, which must stay as it is until the function is closed, or wf_function_renew. What matrix
+    // products read is packed; what is read as it is (a table of embeddings, gains of norms) is not copied, where it lies
+    // at a multiple of 64.
+    const wf_weight *lent;
+    size_t n_lent;
     // Arrays like those of the first call, of which `data` is not looked at: what the function does not take is refused
     // before anything is compiled. NULL: not known.
     const wf_array *arguments;
@@ -546,8 +564,13 @@ wf_status wf_function_open_bytes(const void *data, size_t bytes, const char *nam
                                  wf_function **function, wf_error *err);
 void wf_function_close(wf_function *function);
 
+// A lent weight has other values now, or lies elsewhere, in the same shape: it is packed again, into memory of the
+// function's own, and calls see the new values. Not while a call runs. WF_ERROR_USAGE: nothing was lent under this name
+// or index, or not in this shape.
+wf_status wf_function_renew(wf_function *function, const wf_weight *weight, wf_error *err);
+
 const char *wf_function_name(const wf_function *function);
-size_t wf_function_arguments(const wf_function *function); // how many
+size_t wf_function_arguments(const wf_function *function); // how many a call brings: weights are not counted
 size_t wf_function_results(const wf_function *function);
 
 // Argument or result `index`: its name ("argument0" where the file has none; owned by the function), type and sizes.

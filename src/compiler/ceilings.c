@@ -22,6 +22,7 @@ static const program_area AREAS[FUNCTION_ARRAYS] = {
     {"constants", AREA_CONSTANTS, {{0}}},
     {"math", AREA_MATH, {{8}}},
     {"fault", AREA_FAULT, {{8}}},
+    {"weights", AREA_WEIGHTS, {{0}}},
 };
 static const program_dim ONE = {.name = "1"};
 

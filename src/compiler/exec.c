@@ -3,8 +3,11 @@
 //   read, choose the entry, inline what it calls      graph_file_read
 //   scalar arguments and buffers to tensors           scalars.h, buffers.h
 //   integers with a sign, complex numbers             unsigned.h, complex_pairs.h
+//   which arguments are weights                       arguments.h
 //   bind the shapes, flatten branches                 bind.h, regions.h
-//   raise to wf ops, fuse them                        raise/, fuse/
+//   raise to wf ops                                   raise/
+//   refer to weights: constants, arguments            fuse/refer.h
+//   fuse                                              fuse/
 //   take apart what no kernel takes                   decompose.h; unfuse.h: ops that came fused in the file
 //   TOSA to linalg, fuse elementwise ops              upstream
 //   kernels and calls                                 lower/lower.h
@@ -20,6 +23,7 @@
 #include "compiler/dialect/definition/decompose.h"
 #include "compiler/export.h"
 #include "compiler/frontend/mlir/admit.h"
+#include "compiler/frontend/mlir/arguments.h"
 #include "compiler/frontend/mlir/bind.h"
 #include "compiler/frontend/mlir/buffers.h"
 #include "compiler/frontend/mlir/calls.h"
@@ -28,6 +32,7 @@
 #include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
 #include "compiler/frontend/mlir/scalars.h"
+#include "compiler/fuse/refer.h"
 #include "compiler/frontend/mlir/unsigned.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
@@ -99,7 +104,7 @@ static bool is_switch(view name) { return is_fusion(name) || rule_find(name.data
 
 static bool is_step(view name)
 {
-    static const char *const STEPS[] = {"bind", "raise", "linalg", "lower", "kernels", "all"};
+    static const char *const STEPS[] = {"bind", "raise", "refer", "linalg", "lower", "kernels", "all"};
     for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++)
         if (view_is(name, STEPS[i])) return true;
     return pass_find(name.data, name.len) || rule_find(name.data, name.len);
@@ -130,17 +135,30 @@ static wf_status fuse_elementwise(const runner *r, MlirOperation function, wf_er
     return cuts_end(&c, err);
 }
 
-static wf_status lower(const runner *r, MlirOperation function, bool raise, program *out, wf_error *err)
+// What is compiled, beside the module.
+typedef struct setting {
+    const function_options *o;
+    const weight_type *packed_as;
+    checkpoint *weights;
+    graph_argument *arguments; // [n_all]: of the function, weights among them
+    uint32_t n_all;
+} setting;
+
+static wf_status lower(const runner *r, MlirOperation function, const setting *s, program *out, wf_error *err)
 {
+    const refer_options references = {
+        .arguments = s->arguments, .weights = s->weights, .packed_as = s->packed_as, .back_end = r->back_end};
     TRY(bind_propagate(r->c, r->module, function, err));
     // before its loops are written out
-    if (raise && !list_has(r->no_fuse, "store_rows")) TRY(runner_run_rule(r, rule_find("store_rows", 10), err));
+    if (!s->o->no_raise && !list_has(r->no_fuse, "store_rows"))
+        TRY(runner_run_rule(r, rule_find("store_rows", 10), err));
     TRY(regions_flatten(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "bind", err));
-    if (raise) {
-        TRY(runner_raise(r, err));
-        TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
-    }
+    TRY(refer_arguments(function, &references, err));
+    if (!s->o->no_raise) TRY(runner_raise(r, err));
+    TRY(refer_weights(function, &references, err));
+    TRY(runner_finish_step(r, "refer", err));
+    if (!s->o->no_raise) TRY(runner_run_passes(r, &out->memory, &out->fusions, &out->n_fusions, err));
     bool (*keep)(MlirOperation op) = runner_has(r, "kernels") ? has_kernel : NULL;
     unfuse_function(function, keep); // what came fused in the file
     TRY(decompose_function(r->c, function, keep, err));
@@ -187,13 +205,18 @@ static void name_places(program *p, const char *name)
 
 typedef enum size_mode { SIZES_FIXED, SIZES_ANY, SIZES_DECLARED } size_mode; // declared: the signature alone
 
-static wf_status emit(const runner *r, MlirOperation function, const cpu_features *cpu, size_mode mode, program *p,
+static wf_status emit(const runner *r, MlirOperation function, const setting *s, size_mode mode, program *p,
                       buffer *image, wf_error *err)
 {
+    const cpu_features *cpu = &s->o->cpu;
     builder kernels;
     buffer constants = {0};
-    const lower_options options = {
-        .chain = runner_has(r, "chain"), .any_size = mode != SIZES_FIXED, .signature = mode == SIZES_DECLARED};
+    const lower_options options = {.chain = runner_has(r, "chain"),
+                                   .any_size = mode != SIZES_FIXED,
+                                   .signature = mode == SIZES_DECLARED,
+                                   .arguments = s->arguments,
+                                   .weights = s->weights,
+                                   .packed_as = s->packed_as};
     builder_init(&kernels, r->c->mlir, cpu);
     wf_status status = lower_function(function, &options, &kernels, p, &constants, err);
     runner_print(r, "kernels", mlirModuleGetOperation(kernels.module));
@@ -207,7 +230,7 @@ static wf_status emit(const runner *r, MlirOperation function, const cpu_feature
 
 // Sizes that the file leaves open stay open, where all ops allow it: one program for all sizes. What keeps it from that
 // goes to `reason`; image and notes are as before then.
-static bool compile_for_any_size(const runner *r, const function_options *o, buffer *image, buffer *reason)
+static bool compile_for_any_size(const runner *r, const setting *s, buffer *image, buffer *reason)
 {
     runner own = *r;
     program p = {0};
@@ -216,37 +239,37 @@ static bool compile_for_any_size(const runner *r, const function_options *o, buf
     own.module = mlirModuleFromOperation(mlirOperationClone(mlirModuleGetOperation(r->module)));
     MlirOperation function = mlirBlockGetFirstOperation(mlirModuleGetBody(own.module));
     while (function.ptr && !op_is(function, "func.func")) function = mlirOperationGetNextInBlock(function);
-    wf_status status = lower(&own, function, !o->no_raise, &p, &err);
-    if (status == WF_OK) status = emit(&own, function, &o->cpu, SIZES_ANY, &p, image, &err);
+    wf_status status = lower(&own, function, s, &p, &err);
+    if (status == WF_OK) status = emit(&own, function, s, SIZES_ANY, &p, image, &err);
     mlirModuleDestroy(own.module);
     program_free(&p);
     if (status == WF_OK) return true;
-    name_place(o->name, &err);
+    name_place(r->file, &err);
     buffer_printf(reason, "%s", err.message);
     image->len = image_bytes;
     r->notes->len = notes_bytes;
     return false;
 }
 
-static wf_status compile_for_sizes(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
-                                   const array_shape *shapes, const char *const *names, const buffer *reason,
-                                   buffer *image, wf_error *err)
+static wf_status compile_for_sizes(const runner *r, MlirOperation function, const setting *s, const array_shape *shapes,
+                                   const char *const *names, const buffer *reason, buffer *image, wf_error *err)
 {
     program p = {0};
     p.fixed = arena_strdup(&p.memory, buffer_view(reason));
-    wf_status status = p.fixed ? bind_arguments(function, n, shapes, names, err) : error_memory(err, reason->len);
-    if (status == WF_OK) status = lower(r, function, !o->no_raise, &p, err);
-    if (status == WF_OK) status = emit(r, function, &o->cpu, SIZES_FIXED, &p, image, err);
+    wf_status status =
+        p.fixed ? bind_arguments(function, s->n_all, shapes, names, err) : error_memory(err, reason->len);
+    if (status == WF_OK) status = lower(r, function, s, &p, err);
+    if (status == WF_OK) status = emit(r, function, s, SIZES_FIXED, &p, image, err);
     program_free(&p);
     return status;
 }
 
-static wf_status write_signature(const runner *r, MlirOperation function, const function_options *o,
-                                 const buffer *reason, buffer *image, wf_error *err)
+static wf_status write_signature(const runner *r, MlirOperation function, const setting *s, const buffer *reason,
+                                 buffer *image, wf_error *err)
 {
     program p = {0};
     p.fixed = arena_strdup(&p.memory, buffer_view(reason));
-    wf_status status = p.fixed ? emit(r, function, &o->cpu, SIZES_DECLARED, &p, image, err) : error_memory(err, 0);
+    wf_status status = p.fixed ? emit(r, function, s, SIZES_DECLARED, &p, image, err) : error_memory(err, 0);
     program_free(&p);
     return status;
 }
@@ -259,47 +282,100 @@ static bool has_open_shape(const array_shape *shapes, uint32_t n)
     return false;
 }
 
+// Shapes of all arguments: of those that calls bring as they are given, of weights as they are.
+typedef struct argument_list {
+    array_shape *shapes; // [n_all], owned
+    const char **names;  // [n_all], owned: for messages
+} argument_list;
+
+static void free_list(argument_list *list)
+{
+    free(list->shapes);
+    free(list->names);
+}
+
+static wf_status list_arguments(MlirOperation function, const setting *s, uint32_t n, const array_shape *shapes,
+                                const char *const *names, argument_list *list, wf_error *err)
+{
+    uint32_t next = 0, of_call = 0;
+    list->shapes = calloc((size_t)s->n_all + 1, sizeof *list->shapes);
+    list->names = calloc((size_t)s->n_all + 1, sizeof *list->names);
+    if (!list->shapes || !list->names) return error_memory(err, s->n_all * sizeof *list->shapes);
+    for (uint32_t i = 0; i < s->n_all; i++) {
+        bool given = s->arguments[i].kind == ARGUMENT_OF_CALL;
+        of_call += given;
+        if (!given) list->shapes[i] = bind_shape(function, i);
+        if (!given && s->o->counts_weights) next++;
+        if (!given || next >= n) continue;
+        list->shapes[i] = shapes[next];
+        list->names[i] = names ? names[next] : NULL;
+        next++;
+    }
+    for (; s->o->as_declared && next < n; next++)
+        if (shapes[next].n_dims)
+            return error_set(err, WF_ERROR_USAGE, "--shape %u: the function takes %u argument%s", next, s->n_all,
+                             s->n_all == 1 ? "" : "s");
+    if (s->o->as_declared || n == of_call) return WF_OK;
+    return error_set(err, WF_ERROR_USAGE, "the function takes %u argument%s, %u %s given", of_call,
+                     of_call == 1 ? "" : "s", n, n == 1 ? "is" : "are");
+}
+
 // Ahead of time: sizes that neither the file nor `given` fixes stay open where all ops allow it.
-static wf_status compile_as_declared(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
+static wf_status compile_as_declared(const runner *r, MlirOperation function, const setting *s,
                                      const array_shape *given, buffer *image, buffer *reason, wf_error *err)
 {
-    MlirBlock entry = function_body(function);
-    uint32_t n_all = (uint32_t)mlirBlockGetNumArguments(entry);
-    array_shape *all = calloc((size_t)n_all + 1, sizeof *all);
+    array_shape *all = calloc((size_t)s->n_all + 1, sizeof *all);
     bool open = bind_has_open_sizes(function);
-    if (!all) return error_memory(err, n_all * sizeof *all);
-    wf_status status = bind_declared(function, n, given, n_all, all, err);
-    for (uint32_t i = 0; i < n && i < n_all; i++) open = open && !given[i].n_dims; // given: for these sizes
-    if (status == WF_OK && !(open && compile_for_any_size(r, o, image, reason))) {
-        if (o->or_signature && has_open_shape(all, n_all)) {
-            status = write_signature(r, function, o, reason, image, err);
+    if (!all) return error_memory(err, s->n_all * sizeof *all);
+    wf_status status = bind_declared(function, given, s->n_all, all, err);
+    for (uint32_t i = 0; i < s->n_all; i++) // given: for these sizes
+        open = open && !(given[i].n_dims && s->arguments[i].kind == ARGUMENT_OF_CALL);
+    if (status == WF_OK && !(open && compile_for_any_size(r, s, image, reason))) {
+        if (s->o->or_signature && has_open_shape(all, s->n_all)) {
+            status = write_signature(r, function, s, reason, image, err);
             free(all);
             return status;
         }
-        status = bind_check_fixed(n_all, all, reason, err);
-        if (status == WF_OK) status = compile_for_sizes(r, function, o, n_all, all, NULL, reason, image, err);
+        status = bind_check_fixed(s->n_all, all, reason, err);
+        if (status == WF_OK) status = compile_for_sizes(r, function, s, all, NULL, reason, image, err);
     }
     free(all);
     return status;
 }
 
-static wf_status compile_for_arrays(const runner *r, MlirOperation function, const function_options *o, uint32_t n,
-                                    const array_shape *shapes, const char *const *names, buffer *image, buffer *reason,
-                                    wf_error *err)
+static wf_status compile_for_arrays(const runner *r, MlirOperation function, const setting *s,
+                                    const argument_list *list, buffer *image, buffer *reason, wf_error *err)
 {
-    TRY(bind_check_arguments(function, n, shapes, names, err));
-    if (bind_has_open_sizes(function) && compile_for_any_size(r, o, image, reason)) return WF_OK;
-    return compile_for_sizes(r, function, o, n, shapes, names, reason, image, err);
+    TRY(bind_check_arguments(function, s->n_all, list->shapes, list->names, err));
+    if (bind_has_open_sizes(function) && compile_for_any_size(r, s, image, reason)) return WF_OK;
+    return compile_for_sizes(r, function, s, list->shapes, list->names, reason, image, err);
+}
+
+static wf_status compile(const runner *r, MlirOperation function, const setting *s, uint32_t n,
+                         const array_shape *shapes, const char *const *names, buffer *image, wf_error *err)
+{
+    argument_list list = {0};
+    buffer reason = {0};
+    wf_status status = list_arguments(function, s, n, shapes, names, &list, err);
+    if (status == WF_OK && s->o->as_declared)
+        status = compile_as_declared(r, function, s, list.shapes, image, &reason, err);
+    else if (status == WF_OK)
+        status = compile_for_arrays(r, function, s, &list, image, &reason, err);
+    free_list(&list);
+    buffer_free(&reason);
+    return status;
 }
 
 WF_EXPORT compile_function_fn welford_compile_function;
 
 wf_status welford_compile_function(const char *text, size_t bytes, const function_options *o, uint32_t n_arguments,
-                                   const array_shape *arguments, const char *const *argument_names, buffer *image,
-                                   buffer *notes, wf_error *err)
+                                   const array_shape *arguments, const char *const *argument_names, checkpoint *weights,
+                                   buffer *image, buffer *notes, wf_error *err)
 {
     TRY(check_options(o, err));
+    setting s = {.o = o, .weights = weights};
     compiler_context c;
+    TRY(weight_type_parse(o->packed_as, &s.packed_as, err));
     TRY(compiler_context_create(&c, err));
     runner r = {.c = &c,
                 .file = o->name,
@@ -308,7 +384,7 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
                 .print_ir_after = o->print_ir_after,
                 .notes = notes};
     r.back_end = runner_has(&r, "kernels") ? why_no_kernel : why_switched_off;
-    buffer reason = {0};
+    arena memory = {0};
     MlirOperation function;
     wf_status status = graph_file_read(&c, text, bytes, o->name, &r.module, err);
     if (status == WF_OK) status = find_entry(r.module, o, &function, err);
@@ -318,13 +394,11 @@ wf_status welford_compile_function(const char *text, size_t bytes, const functio
     if (status == WF_OK) status = unsigned_to_signless(function, err);
     if (status == WF_OK) status = complex_to_pairs(&c, r.module, function, err);
     if (status == WF_OK) status = admit_function(function, err);
-    if (status == WF_OK && o->as_declared)
-        status = compile_as_declared(&r, function, o, n_arguments, arguments, image, &reason, err);
-    else if (status == WF_OK)
-        status = compile_for_arrays(&r, function, o, n_arguments, arguments, argument_names, image, &reason, err);
+    if (status == WF_OK) status = arguments_read(function, o, &memory, &s.arguments, &s.n_all, err);
+    if (status == WF_OK) status = compile(&r, function, &s, n_arguments, arguments, argument_names, image, err);
+    arena_free(&memory);
     if (r.module.ptr) mlirModuleDestroy(r.module);
     compiler_context_destroy(&c);
-    buffer_free(&reason);
     if (status != WF_OK) name_place(o->name, err);
     return status;
 }

@@ -4,9 +4,11 @@
 //              only says what the function takes: then there is
 //   made       a program for each set of sizes that was called, the last few of them
 //
-// A .wf file has one program, which is `declared`.
+// A .wf file has one program, which is `declared`. All programs share the weights; the file's text is let go once there is
+// a program, and read again where another is to be made.
 #include "engine/api_function.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 #include "base/versions.h"
 #include "runtime/bundle_make.h"
 #include "runtime/bundle_program.h"
+#include "runtime/cache/cache.h"
 #include "runtime/function.h"
 #include "engine/fusion_row.h"
 
@@ -24,11 +27,14 @@ enum { MAX_MADE = 8, ALIGNMENT = 64 };
 struct wf_function {
     thread_pool *pool;
     bool owns_pool;
-    char *name; // of the file
-    void *data; // its bytes, aligned to 64; NULL: in `file`
+    char *name;                // of the file
+    void *data;                // its bytes, aligned to 64; NULL: in `ahead`, or to be read again
+    char key[CACHE_KEY_CHARS]; // of a graph file that is read again
     bundle ahead;
     executable exe; // in it
+    pack pack;      // in it
     function_source source;
+    function_weights *weights;                                    // of a graph file
     function *declared;                                           // NULL when it was opened for the sizes of arguments
     function *made[MAX_MADE];                                     // the newest first
     function *current;                                            // one of these
@@ -50,6 +56,34 @@ static void show_notes(const wf_function *f, buffer *notes)
     if (notes->len && f->print) f->print(f->print_context, notes->data, notes->len);
     if (notes->len && !f->print) fwrite(notes->data, 1, notes->len, stderr);
     buffer_free(notes);
+}
+
+static void make_key(const void *text, size_t bytes, char key[CACHE_KEY_CHARS])
+{
+    const view all = {text, bytes};
+    cache_key(&all, 1, key);
+}
+
+// A text may be as long as the weights in it: only a file that cannot be read again is kept.
+static void let_text_go(wf_function *f)
+{
+    if (!*f->key) return;
+    free(f->data);
+    f->data = NULL;
+    f->source.text = NULL;
+}
+
+// The file's text, for the caller to free.
+static wf_status read_again(const wf_function *f, char **text, wf_error *err)
+{
+    char key[CACHE_KEY_CHARS];
+    size_t bytes;
+    TRY(file_read(f->name, text, &bytes, err));
+    make_key(*text, bytes, key);
+    if (bytes == f->source.bytes && !strcmp(key, f->key)) return WF_OK;
+    free(*text);
+    *text = NULL;
+    return refuse(f, "the file has changed since it was opened", err);
 }
 
 static wf_status open_source(const wf_function *f, const function_source *source, function **out, wf_error *err)
@@ -100,9 +134,38 @@ static wf_status check_arrays(const wf_function *f, const char *kind, const wf_a
     return WF_OK;
 }
 
+// The name that a weight is given by: "3" for the argument of that number.
+static const char *weight_name(const wf_weight *weight, char number[24])
+{
+    if (weight->name) return weight->name;
+    snprintf(number, 24, "%zu", weight->index);
+    return number;
+}
+
+static wf_status check_weight(const wf_function *f, const wf_weight *weight, wf_error *err)
+{
+    const wf_array array = {.shape = weight->shape};
+    return check_arrays(f, "the shape of a weight", &array, 1, err);
+}
+
+static wf_status give_weights(wf_function *f, const wf_function_options *o, wf_error *err)
+{
+    TRY(function_weights_create(f->name, !o->no_cache, &f->weights, err));
+    f->source.weights = f->weights;
+    if (o->params) TRY(function_weights_add_file(f->weights, o->params, err));
+    for (size_t i = 0; i < o->n_lent; i++) {
+        char number[24];
+        const wf_weight *weight = &o->lent[i];
+        TRY(check_weight(f, weight, err));
+        TRY(function_weights_lend(f->weights, weight_name(weight, number), &weight->shape, weight->data, err));
+    }
+    return WF_OK;
+}
+
 static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_error *err)
 {
     function_source *s = &f->source;
+    TRY(give_weights(f, o, err));
     s->options = (function_options){.cpu = s->options.cpu,
                                     .name = f->name,
                                     .entry = o->entry,
@@ -110,6 +173,7 @@ static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_err
                                     .fuse = o->fuse,
                                     .no_fuse = o->no_fuse,
                                     .print_ir_after = o->print_ir_after,
+                                    .packed_as = o->weights,
                                     .as_declared = !o->arguments,
                                     .or_signature = !o->arguments};
     s->no_cache = o->no_cache;
@@ -131,6 +195,9 @@ static wf_status check_ahead(const wf_function *f, const wf_function_options *o,
                          : o->fuse           ? "--fuse"
                          : o->no_fuse        ? "--no-fuse"
                          : o->print_ir_after ? "--print-ir-after"
+                         : o->weights        ? "--weights"
+                         : o->params         ? "--params"
+                         : o->n_lent         ? "a weight from memory"
                                              : NULL;
     if (!option) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already", f->name,
@@ -148,7 +215,9 @@ static wf_status open_ahead(wf_function *f, const wf_function_options *o, wf_err
     const char *name = f->exe.program.name;
     if (o->entry && strcmp(o->entry, name))
         return error_set(err, WF_ERROR_USAGE, "%s: there is no function '%s', but '%s'", f->name, o->entry, name);
-    TRY(function_of_program(&f->exe, f->pool, &f->declared, err));
+    const bundle_section *packed = bundle_program_pack(&f->ahead, index, &f->source.options.cpu);
+    if (packed) TRY(pack_lend(packed->bytes, packed->checksum, &f->exe.program, f->name, f->pool, &f->pack, err));
+    TRY(function_of_program(&f->exe, packed ? &f->pack : NULL, f->pool, &f->declared, err));
     if (!o->arguments) return WF_OK;
     argument_list list;
     TRY(list_arguments(o->arguments, o->n_arguments, &list, err));
@@ -169,6 +238,7 @@ static wf_status open_function(wf_function *f, const wf_function_options *o, wf_
     if (!o->pool) TRY(wf_pool_create(o->n_threads, &f->pool, err));
     TRY(f->ahead.n_sections ? open_ahead(f, o, err) : open_graph(f, o, err));
     f->current = f->declared ? f->declared : f->made[0];
+    let_text_go(f);
     const program *p = function_plan(f->current);
     f->pointers = calloc(p->n_arguments + p->n_results + 1, sizeof *f->pointers);
     f->copies = calloc(p->n_arguments + p->n_results + 1, sizeof *f->copies);
@@ -207,7 +277,10 @@ wf_status wf_function_open(const char *path, const wf_function_options *o, wf_fu
     if (bundle_is(path)) return finish(bundle_open(f->name, &f->ahead, err), f, o, out, err);
     char *text;
     wf_status status = file_read(path, &text, &f->source.bytes, err);
-    if (status == WF_OK) f->source.text = f->data = text;
+    if (status == WF_OK) {
+        f->source.text = f->data = text;
+        if (strcmp(path, "-")) make_key(text, f->source.bytes, f->key);
+    }
     return finish(status, f, o, out, err);
 }
 
@@ -241,6 +314,7 @@ void wf_function_close(wf_function *f)
     if (!f) return;
     function_close(f->declared);
     for (int i = 0; i < MAX_MADE; i++) function_close(f->made[i]);
+    function_weights_free(f->weights);
     executable_free(&f->exe);
     bundle_close(&f->ahead);
     if (f->owns_pool && f->pool) thread_pool_free(f->pool);
@@ -254,13 +328,11 @@ void wf_function_close(wf_function *f)
 // ---- describing
 
 // What the file declares is in `declared`, where it was opened as such.
-static const program *declaration(const wf_function *f)
-{
-    return function_plan(f->declared ? f->declared : f->current);
-}
+static const function *declared_function(const wf_function *f) { return f->declared ? f->declared : f->current; }
+static const program *declaration(const wf_function *f) { return function_plan(declared_function(f)); }
 
 const char *wf_function_name(const wf_function *f) { return declaration(f)->name; }
-size_t wf_function_arguments(const wf_function *f) { return declaration(f)->n_arguments; }
+size_t wf_function_arguments(const wf_function *f) { return function_count_arguments(declared_function(f)); }
 size_t wf_function_results(const wf_function *f) { return declaration(f)->n_results; }
 
 static wf_array describe(const program *p, size_t index)
@@ -271,8 +343,9 @@ static wf_array describe(const program *p, size_t index)
 
 wf_array wf_function_argument(const wf_function *f, size_t index)
 {
-    const program *p = declaration(f);
-    return index < p->n_arguments ? describe(p, index) : (wf_array){0};
+    uint32_t i =
+        index < wf_function_arguments(f) ? function_argument(declared_function(f), (uint32_t)index) : UINT32_MAX;
+    return i < UINT32_MAX ? describe(declaration(f), i) : (wf_array){0};
 }
 
 wf_array wf_function_result(const wf_function *f, size_t index)
@@ -298,6 +371,12 @@ static void print_report(const wf_function *f, buffer *text)
     program_print_fusions(p->fusions, p->n_fusions, text);
     if (p->n_dims > 1 && !fixed) buffer_printf(text, "sizes            any\n");
     if (fixed) buffer_printf(text, "sizes            those of these arrays: %s\n", fixed);
+    if (!p->n_weights) return;
+    bool cached = !f->weights || function_weights_cached(f->weights);
+    buffer_printf(text, "weights          %zu bytes, %s\n", program_fixed_bytes(p, AREA_WEIGHTS),
+                  f->ahead.n_sections ? "in the file"
+                  : cached            ? "from the cache"
+                                      : "packed now");
 }
 
 wf_status wf_function_print(const wf_function *f, wf_print what, char **text, wf_error *err)
@@ -328,8 +407,14 @@ static wf_status save_source(const wf_function *f, const char *path, const funct
 {
     buffer notes = {0};
     const bundle_options options = {.output = path, .cpus = &source->options.cpu, .n_cpus = 1};
-    wf_status status = bundle_make_function(source, NULL, 0, &options, &notes, err);
+    function_source own = *source;
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
+    if (text) own.text = text;
+    own.packs_all = true;
+    wf_status status = bundle_make_function(&own, NULL, 0, &options, f->pool, &notes, err);
     show_notes(f, &notes);
+    free(text);
     return status;
 }
 
@@ -342,10 +427,10 @@ wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err
                       err);
     function_source source = f->source;
     if (f->current == f->declared) return save_source(f, path, &source, err);
-    const uint32_t n = function_plan(f->current)->n_arguments;
+    const uint32_t n = function_count_arguments(f->current);
     array_shape *shapes = calloc(n + 1, sizeof *shapes);
     if (!shapes) return error_memory(err, n * sizeof *shapes);
-    for (uint32_t i = 0; i < n; i++) function_shape(f->current, i, &shapes[i]);
+    for (uint32_t i = 0; i < n; i++) function_shape(f->current, function_argument(f->current, i), &shapes[i]);
     source.n_arguments = n;
     source.arguments = shapes;
     source.options.as_declared = source.options.or_signature = false;
@@ -358,15 +443,20 @@ wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err
 
 static wf_status make_for_sizes(wf_function *f, size_t n, const argument_list *list, wf_error *err)
 {
-    function_source source = f->source;
     function *made;
     if (f->declared) TRY(function_check(f->declared, (uint32_t)n, list->shapes, list->names, err));
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
+    function_source source = f->source;
+    if (text) source.text = text;
     source.options.as_declared = f->declared != NULL; // it is known that no program is for any sizes
     source.options.or_signature = false;
     source.n_arguments = (uint32_t)n;
     source.arguments = list->shapes;
     source.argument_names = list->names;
-    TRY(open_source(f, &source, &made, err));
+    wf_status status = open_source(f, &source, &made, err);
+    free(text);
+    TRY(status);
     function_close(f->made[MAX_MADE - 1]);
     memmove(f->made + 1, f->made, (MAX_MADE - 1) * sizeof *f->made);
     f->made[0] = f->current = made;
@@ -443,11 +533,11 @@ static wf_status check_result(const wf_function *f, size_t i, const wf_shape *gi
 // Memory for results that have none is theirs when all has gone well: until then it is among the copies.
 static wf_status place_results(wf_function *f, const wf_array *results, size_t n, wf_error *err)
 {
-    const uint32_t first = function_plan(f->current)->n_arguments;
+    const uint32_t first = function_count_arguments(f->current), of = function_plan(f->current)->n_arguments;
     for (size_t i = 0; i < n; i++) {
         wf_shape shape;
         size_t bytes;
-        function_shape(f->current, first + (uint32_t)i, &shape);
+        function_shape(f->current, of + (uint32_t)i, &shape);
         if (!array_shape_bytes(&shape, &bytes)) return error_memory(err, SIZE_MAX);
         if (results[i].data) TRY(check_result(f, i, &results[i].shape, &shape, err));
         f->pointers[first + i] = results[i].data;
@@ -461,11 +551,11 @@ static wf_status place_results(wf_function *f, const wf_array *results, size_t n
 
 static void take_results(wf_function *f, wf_array *results, size_t n)
 {
-    const uint32_t first = function_plan(f->current)->n_arguments;
+    const uint32_t first = function_count_arguments(f->current), of = function_plan(f->current)->n_arguments;
     for (size_t i = 0; i < n; i++) {
         size_t bytes = 0;
         void **copy = &f->copies[first + i];
-        function_shape(f->current, first + (uint32_t)i, &results[i].shape);
+        function_shape(f->current, of + (uint32_t)i, &results[i].shape);
         if (!*copy) continue;
         array_shape_bytes(&results[i].shape, &bytes);
         if (results[i].data) {
@@ -494,6 +584,14 @@ wf_status wf_function_call(wf_function *f, const wf_array *arguments, size_t n_a
         f->copies[i] = NULL;
     }
     return status;
+}
+
+wf_status wf_function_renew(wf_function *f, const wf_weight *weight, wf_error *err)
+{
+    char number[24];
+    if (!f->weights) return refuse(f, "a file that is compiled already has its weights", err);
+    TRY(check_weight(f, weight, err));
+    return function_weights_renew(f->weights, weight_name(weight, number), &weight->shape, weight->data, err);
 }
 
 void observe_function(wf_function *f, execute_observer *observer, void *context)

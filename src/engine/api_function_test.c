@@ -285,12 +285,189 @@ static int tear_down(void **state)
     return system(command);
 }
 
+// ---- weights
+
+enum { ROWS = 3, IN = 64, OUT = 32 };
+
+typedef struct layer {
+    _Alignas(64) float x[ROWS * IN], gain[IN], w[IN * OUT], v[OUT * OUT], bias[OUT], y[ROWS * OUT];
+} layer;
+
+// Gain, a matrix [in, out] with a bias, and one [out, in]; as arguments or as constants.
+static void write_layer(const layer *l, bool constants, char *text, size_t bytes)
+{
+    static const char BODY[] =
+        "  %n = \"wf.rms_norm\"(%x, %gain) {eps = 1.0e-5 : f64} : (tensor<?x64xf32>, tensor<64xf32>) -> "
+        "tensor<?x64xf32>\n"
+        "  %i = tensor.empty() : tensor<32x64xf32>\n"
+        "  %t = linalg.transpose ins(%w : tensor<64x32xf32>) outs(%i : tensor<32x64xf32>) permutation = [1, 0]\n"
+        "  %m = \"wf.linear\"(%n, %t, %bias) {operandSegmentSizes = array<i32: 1, 1, 0, 0, 1, 0, 0, 0>} : "
+        "(tensor<?x64xf32>, tensor<32x64xf32>, tensor<32xf32>) -> tensor<?x32xf32>\n"
+        "  %y = \"wf.linear\"(%m, %v) {operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0>} : "
+        "(tensor<?x32xf32>, tensor<32x32xf32>) -> tensor<?x32xf32>\n"
+        "  return %y : tensor<?x32xf32>\n}\n";
+    const struct {
+        const char *name, *type;
+        const float *values;
+        size_t count;
+    } parts[] = {{"gain", "tensor<64xf32>", l->gain, IN},
+                 {"w", "tensor<64x32xf32>", l->w, (size_t)IN * OUT},
+                 {"bias", "tensor<32xf32>", l->bias, OUT},
+                 {"v", "tensor<32x32xf32>", l->v, (size_t)OUT * OUT}};
+    size_t at = (size_t)snprintf(text, bytes, "func.func @main(%%x: tensor<?x64xf32>");
+    for (int i = 0; i < 4 && !constants; i++)
+        at += (size_t)snprintf(text + at, bytes - at, ", %%%s: %s%s", parts[i].name, parts[i].type,
+                               i == 3 ? " {wf.name = \"v\"}" : "");
+    at += (size_t)snprintf(text + at, bytes - at, ") -> tensor<?x32xf32> {\n");
+    for (int i = 0; i < 4 && constants; i++) {
+        at += (size_t)snprintf(text + at, bytes - at, "  %%%s = arith.constant dense<\"0x", parts[i].name);
+        const unsigned char *p = (const unsigned char *)parts[i].values;
+        for (size_t k = 0; k < 4 * parts[i].count; k++) at += (size_t)snprintf(text + at, bytes - at, "%02X", p[k]);
+        at += (size_t)snprintf(text + at, bytes - at, "\"> : %s\n", parts[i].type);
+    }
+    at += (size_t)snprintf(text + at, bytes - at, "%s", BODY);
+    assert_true(at < bytes);
+}
+
+static void fill(float *x, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        x[i] = (float)(seed >> 8) * 0x1p-23f - 1;
+    }
+}
+
+static void call_layer(wf_function *f, layer *l, float *y)
+{
+    wf_error err;
+    const wf_array x = matrix(l->x, ROWS, IN);
+    wf_array out = matrix(y, ROWS, OUT);
+    if (wf_function_call(f, &x, 1, &out, 1, &err)) fail_msg("%s", err.message);
+}
+
+static char *report_of(const wf_function *f, wf_print what)
+{
+    char *text;
+    assert_int_equal(wf_function_print(f, what, &text, NULL), WF_OK);
+    return text;
+}
+
+static void assert_origin(const wf_function *f, const char *origin)
+{
+    char *text = report_of(f, WF_PRINT_REPORT);
+    if (!strstr(text, origin)) fail_msg("'%s' is not in %s", origin, text);
+    wf_free(text);
+}
+
+// Lent weights give the bits that constants give; what is packed follows by wf_function_renew, what is read as it is at
+// once; the second function finds the pack in the cache.
+static void test_lent_weights(void **state)
+{
+    (void)state;
+    layer *l = aligned_alloc(64, sizeof *l);
+    enum { BYTES = 100000 };
+    char *text = malloc(BYTES);
+    assert_true(l && text);
+    fill((float *)l, sizeof *l / sizeof(float), 1);
+    write_layer(l, true, text, BYTES);
+    wf_function *constants = open_text(text, NULL);
+    call_layer(constants, l, l->y);
+    write_layer(l, false, text, BYTES);
+    float askew[IN + 1];
+    memcpy(askew + 1, l->gain, sizeof l->gain);
+    for (int round = 0; round < 4; round++) {
+        const wf_weight lent[] = {
+            {.index = 1, .data = round % 2 ? askew + 1 : l->gain, .shape = {WF_F32, 1, {IN}}},
+            {.name = "argument2", .data = l->w, .shape = {WF_F32, 2, {IN, OUT}}},
+            {.name = "v", .data = l->v, .shape = {WF_F32, 2, {OUT, OUT}}},
+            {.name = "3", .data = l->bias, .shape = {WF_F32, 1, {OUT}}},
+        };
+        float y[ROWS * OUT], other[ROWS * OUT];
+        const wf_function_options options = {.lent = lent, .n_lent = 4, .no_cache = round == 3};
+        wf_function *f = open_text(text, &options);
+        assert_int_equal(wf_function_arguments(f), 1);
+        assert_string_equal(wf_function_argument(f, 0).name, "argument0");
+        assert_null(wf_function_argument(f, 1).name);
+        assert_origin(f, round == 0 || round == 3 ? "packed now" : "from the cache");
+        call_layer(f, l, y);
+        assert_memory_equal(y, l->y, sizeof y);
+        char *plan = report_of(f, WF_PRINT_PLAN);
+        assert_non_null(strstr(plan, "argument0, argument1 -> arena")); // the gain, where it lies
+        wf_free(plan);
+
+        fill(l->v, (size_t)OUT * OUT, 7);
+        write_layer(l, true, text, BYTES);
+        wf_function *changed = open_text(text, NULL);
+        call_layer(changed, l, other);
+        call_layer(f, l, y);
+        assert_memory_equal(y, l->y, sizeof y); // packed
+        wf_error err;
+        if (wf_function_renew(f, &lent[2], &err)) fail_msg("%s", err.message);
+        call_layer(f, l, y);
+        assert_memory_equal(y, other, sizeof y);
+        assert_int_equal(wf_function_renew(f, &(wf_weight){.name = "w"}, &err), WF_ERROR_USAGE);
+        assert_string_equal(err.message, "test.mlir: no weight 'w' was given from memory");
+        wf_weight wrong = lent[1];
+        wrong.shape.dims[0] = OUT;
+        assert_int_equal(wf_function_renew(f, &wrong, &err), WF_ERROR_USAGE);
+        wf_function_close(changed);
+        char *folder = getenv("WELFORD_CACHE"), path[128];
+        snprintf(path, sizeof path, "%s/lent.wf", folder);
+        if (wf_function_save(f, path, &err)) fail_msg("%s", err.message);
+        wf_function *saved; // with all weights, as they are now
+        if (wf_function_open(path, NULL, &saved, &err)) fail_msg("%s", err.message);
+        assert_int_equal(wf_function_arguments(saved), 1);
+        fill(l->gain, IN, 8);
+        call_layer(saved, l, y);
+        assert_memory_equal(y, other, sizeof y);
+        wf_function_close(saved);
+        wf_function_close(f);
+        fill((float *)l, sizeof *l / sizeof(float), 1);
+        call_layer(constants, l, l->y);
+        write_layer(l, false, text, BYTES);
+    }
+    wf_function_close(constants);
+    free(text);
+    free(l);
+}
+
+static void test_lent_refusals(void **state)
+{
+    (void)state;
+    static const float data[64] = {0};
+    static const struct {
+        wf_weight weight;
+        const char *message;
+    } CASES[] = {
+        {{.index = 7, .data = data, .shape = {WF_F32, 1, {8}}},
+         "test.mlir: no argument of the function is called 'argument7'"},
+        {{.name = "x", .data = data, .shape = {WF_F32, 1, {8}}},
+         "test.mlir: no argument of the function is called 'x'"},
+        {{.index = 1, .data = data, .shape = {WF_F16, 2, {1, 8}}},
+         "argument 1 (argument1): wrong type: it is 1x8xf16, the function takes ?x8xf32"},
+        {{.index = 1, .data = data, .shape = {WF_F32, 2, {8, 1}}},
+         "argument 1 (argument1): wrong size: it is 8x1xf32, the function takes ?x8xf32"},
+        {{.index = 1, .shape = {WF_F32, 2, {1, 8}}}, "test.mlir: weight 'argument1' has no data"},
+        {{.index = 1, .data = data, .shape = {WF_F32, 2, {0, 8}}}, "test.mlir: weight 'argument1' has no elements"},
+        {{.index = 1, .data = data, .shape = {WF_F32, 2, {-1, 8}}},
+         "test.mlir: the shape of a weight 0: its type, rank or a size makes no sense"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        wf_function *f;
+        wf_error err = {0};
+        const wf_function_options options = {.lent = &CASES[i].weight, .n_lent = 1};
+        assert_int_equal(wf_function_open_bytes(ANY, sizeof ANY - 1, "test.mlir", &options, &f, &err), WF_ERROR_USAGE);
+        assert_string_equal(err.message, CASES[i].message);
+        assert_null(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_size), cmocka_unit_test(test_each_size), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_print),    cmocka_unit_test(test_fusions),   cmocka_unit_test(test_save),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_any_size),     cmocka_unit_test(test_each_size),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_lent_weights), cmocka_unit_test(test_lent_refusals), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_print),        cmocka_unit_test(test_fusions),       cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -123,10 +123,12 @@ static wf_status run_function(function_task *t, wf_error *err)
     TRY(cpu_detect(&source.options.cpu, err));
     TRY(thread_pool_create(2, &pool, err));
     pthread_barrier_wait(&start);
-    wf_status status = function_open(&source, pool, &notes, &f, err);
+    wf_status status = function_weights_create("f.mlir", true, &source.weights, err);
+    if (status == WF_OK) status = function_open(&source, pool, &notes, &f, err);
     if (status == WF_OK) status = function_call(f, (void *const[]){in, out}, err);
     memcpy(t->out, out, sizeof out);
     function_close(f);
+    function_weights_free(source.weights);
     buffer_free(&notes);
     thread_pool_free(pool);
     return status;

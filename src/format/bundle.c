@@ -27,6 +27,7 @@ enum {
     AT_SUM = 24,
     AT_SETS = 32,
     AT_CPU = 40,
+    AT_PACK = AT_CPU + BUNDLE_CPU_CHARS,
     // Packs begin one header behind a multiple of a huge page, as in the cache: their pieces are huge pages then.
     PIECE_BYTES = 2 * 1024 * 1024,
 };
@@ -67,6 +68,7 @@ static wf_status read_section(view file, const unsigned char *entry, const char 
                           .checksum = load_u64(entry + AT_SUM),
                           .cpu_sets = load_u64(entry + AT_SETS),
                           .function = load_u32(entry + AT_FUNCTION),
+                          .pack = load_u32(entry + AT_PACK),
                           .cpu = (const char *)entry + AT_CPU};
     *end = offset + bytes;
     if (is_summed(s->kind) && s->checksum != XXH3_64bits(s->bytes.data, bytes))
@@ -93,13 +95,27 @@ static bool functions_fit(const bundle *b, int n_tables)
     return seen == (UINT64_C(1) << n) - 1;
 }
 
+// Of a model there is one pack at most, which is not counted; of functions each is read by a program behind it.
+static bool packs_fit(const bundle *b)
+{
+    bool model = bundle_find(b, BUNDLE_METADATA);
+    uint32_t n = 0;
+    uint64_t seen = 0; // a bit a pack that a program reads
+    for (uint32_t i = 0; i < b->n_sections; i++) {
+        const bundle_section *s = &b->sections[i];
+        n += s->kind == BUNDLE_PACK;
+        if (s->pack > (model || s->kind != BUNDLE_PROGRAM ? 0 : n)) return false;
+        if (s->pack) seen |= UINT64_C(1) << (s->pack - 1);
+    }
+    return model ? n <= 1 : seen == (UINT64_C(1) << n) - 1;
+}
+
 static wf_status check_kinds(const bundle *b, wf_error *err)
 {
     int counts[BUNDLE_KIND_COUNT] = {0};
     for (uint32_t i = 0; i < b->n_sections; i++) counts[b->sections[i].kind]++;
     if (!counts[BUNDLE_PROGRAM]) return refuse(b->path, "it holds no program", err);
-    if (counts[BUNDLE_METADATA] > 1 || counts[BUNDLE_PACK] > 1 || (counts[BUNDLE_PACK] && !counts[BUNDLE_METADATA]))
-        return refuse(b->path, "its sections do not fit together", err);
+    if (counts[BUNDLE_METADATA] > 1 || !packs_fit(b)) return refuse(b->path, "its sections do not fit together", err);
     return functions_fit(b, counts[BUNDLE_FUNCTIONS]) ? WF_OK : refuse(b->path, "its functions make no sense", err);
 }
 
@@ -154,6 +170,14 @@ const bundle_section *bundle_find(const bundle *b, bundle_kind kind)
 {
     for (uint32_t i = 0; i < b->n_sections; i++)
         if (b->sections[i].kind == kind) return &b->sections[i];
+    return NULL;
+}
+
+const bundle_section *bundle_find_pack(const bundle *b, const bundle_section *program)
+{
+    uint32_t n = program->pack;
+    for (uint32_t i = 0; i < b->n_sections && n; i++)
+        if (b->sections[i].kind == BUNDLE_PACK && --n == 0) return &b->sections[i];
     return NULL;
 }
 
@@ -234,6 +258,7 @@ wf_status bundle_add(bundle_writer *w, const bundle_section *s, wf_error *err)
     unsigned char *entry = w->header + AT_TABLE + w->n_sections++ * ENTRY_BYTES;
     entry[AT_KIND] = (unsigned char)s->kind;
     entry[AT_FUNCTION] = (unsigned char)s->function; // below BUNDLE_MAX_SECTIONS
+    entry[AT_PACK] = (unsigned char)s->pack;         // too
     store_u64(entry + AT_OFFSET, at);
     store_u64(entry + AT_LENGTH, s->bytes.len);
     store_u64(entry + AT_SUM, is_summed(s->kind) ? XXH3_64bits(s->bytes.data, s->bytes.len) : s->checksum);

@@ -6,13 +6,15 @@
 //     24     u64 number of sections
 //     32     128 bytes for each section, in the order of their offsets:
 //                u32 kind, u32 function, u64 offset, u64 bytes, u64 checksum, u64 sets of instructions (base/cpu.h),
-//                the name of a CPU type, zero-terminated
+//                the name of a CPU type, zero-terminated; 64 bytes behind its beginning u32 pack, then zeros
 //     ...    zeros to 4096, then the sections, each from a multiple of 4096 on, with zeros between them
 //
 // A section is one of
 //
 //     metadata   of a checkpoint: the header of a GGUF file, its tensors' table included. checksum: XXH3-64 of it
-//     pack       its packed weights (runtime/pack/pack.h), which all programs share. checksum: pack_checksum
+//     pack       packed weights (runtime/pack/pack.h): of a checkpoint one, which all programs share; of functions one for
+//                each table of weights, before the programs that share it, whose `pack` counts it, from 1 (0: they have
+//                none). checksum: pack_checksum
 //     program    for one CPU type (runtime/program/executable.h), with a checksum of its own; checksum: 0
 //     functions  where there are several: their names, each zero-terminated. A program is of the one that `function`
 //                counts, from 0. checksum: XXH3-64 of them
@@ -41,6 +43,7 @@ typedef struct bundle_section {
     uint64_t checksum;
     uint64_t cpu_sets; // of a program
     uint32_t function; // of a program: which it is of
+    uint32_t pack;     // of a function's program: 1 + which of the packs it reads; 0: none
     const char *cpu;   // of a program: the name of its CPU type; else ""
 } bundle_section;
 
@@ -62,6 +65,8 @@ void bundle_close(bundle *b);
 
 // The first section of a kind; NULL: there is none.
 const bundle_section *bundle_find(const bundle *b, bundle_kind kind);
+// The pack that a function's program reads; NULL: none.
+const bundle_section *bundle_find_pack(const bundle *b, const bundle_section *program);
 
 // The name of the i-th function; NULL: there are not so many, or there is but one, which its program names.
 const char *bundle_function(const bundle *b, uint32_t i);
@@ -82,7 +87,8 @@ typedef struct bundle_writer {
 
 // `path` must outlive it.
 wf_status bundle_create(const char *path, bundle_writer *w, wf_error *err);
-// Of the section only kind, bytes, checksum (metadata, functions: found here), function, cpu and cpu_sets count.
+// Of the section only kind, bytes, checksum (metadata, functions: found here), function, pack, cpu and
+// cpu_sets count.
 wf_status bundle_add(bundle_writer *w, const bundle_section *section, wf_error *err);
 wf_status bundle_finish(bundle_writer *w, wf_error *err); // gives it its name
 void bundle_abandon(bundle_writer *w);                    // what is not finished is gone; fine after bundle_finish

@@ -15,6 +15,7 @@ typedef struct part {
     file_map map;     // data is NULL: memory of the caller, or of `file`
     checkpoint *file; // owned; NULL: none
     view bytes;
+    bool mapped; // the bytes are a file's map
 } part;
 
 struct checkpoint {
@@ -136,12 +137,18 @@ wf_status checkpoint_lend_part(checkpoint *file, view bytes, wf_error *err)
 
 wf_status checkpoint_take_map(checkpoint *file, file_map *map, wf_error *err)
 {
-    return add_part(file, (part){.map = *map, .bytes = map_view(map)}, err);
+    return add_part(file, (part){.map = *map, .bytes = map_view(map), .mapped = true}, err);
+}
+
+wf_status checkpoint_lend_map(checkpoint *file, const file_map *map, wf_error *err)
+{
+    return add_part(file, (part){.bytes = map_view(map), .mapped = true}, err);
 }
 
 wf_status checkpoint_take_part(checkpoint *file, checkpoint *other, wf_error *err)
 {
-    return add_part(file, (part){.file = other, .bytes = other->parts[0].bytes}, err);
+    const part *own = &other->parts[0];
+    return add_part(file, (part){.file = other, .bytes = own->bytes, .mapped = own->mapped}, err);
 }
 
 wf_status checkpoint_add_value(checkpoint *file, const metadata_value *value, wf_error *err)
@@ -196,6 +203,8 @@ const unsigned char *checkpoint_bytes(const checkpoint *file, size_t *bytes, siz
 size_t checkpoint_part_count(const checkpoint *file) { return file->n_parts; }
 
 view checkpoint_part(const checkpoint *file, size_t index) { return file->parts[index].bytes; }
+
+bool checkpoint_part_is_mapped(const checkpoint *file, size_t index) { return file->parts[index].mapped; }
 
 int64_t checkpoint_mtime_ns(const checkpoint *file)
 {

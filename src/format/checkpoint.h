@@ -36,6 +36,8 @@ const unsigned char *checkpoint_bytes(const checkpoint *file, size_t *bytes, siz
 // The mapped files, or the memory, in which the tensors' data lie.
 size_t checkpoint_part_count(const checkpoint *file);
 view checkpoint_part(const checkpoint *file, size_t index);
+// Whether that is a file's own map, not memory of somebody else.
+bool checkpoint_part_is_mapped(const checkpoint *file, size_t index);
 // Changes with that of each file; 0 where the memory is the caller's.
 int64_t checkpoint_mtime_ns(const checkpoint *file);
 
@@ -78,6 +80,8 @@ arena *checkpoint_memory(checkpoint *file);
 void checkpoint_set_gguf(checkpoint *file, uint32_t version, size_t alignment);
 // Memory of the caller, which must outlive the file.
 wf_status checkpoint_lend_part(checkpoint *file, view bytes, wf_error *err);
+// The same of a map that the caller keeps, whose pages may be let go.
+wf_status checkpoint_lend_map(checkpoint *file, const file_map *map, wf_error *err);
 // Takes over the map, or the file with its only part; on failure it is closed.
 wf_status checkpoint_take_map(checkpoint *file, file_map *map, wf_error *err);
 wf_status checkpoint_take_part(checkpoint *file, checkpoint *part, wf_error *err);

@@ -16,8 +16,9 @@ typedef struct bundle_options {
 wf_status bundle_make_model(const char *path, const wf_model_options *how, const bundle_options *options,
                             thread_pool *pool, wf_error *err);
 
-// Programs of the functions `entries` [n_entries] of a file; none: of the one that source->options chooses. Shapes of arguments that its file fixes need not be given: function_options.as_declared.
+// Programs of the functions `entries` [n_entries] of a file; none: of the one that source->options chooses; and the packs
+// that they read, each once. Shapes of arguments that its file fixes need not be given: function_options.as_declared.
 wf_status bundle_make_function(const function_source *source, const char *const *entries, uint32_t n_entries,
-                               const bundle_options *options, buffer *notes, wf_error *err);
+                               const bundle_options *options, thread_pool *pool, buffer *notes, wf_error *err);
 
 #endif

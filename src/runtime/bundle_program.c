@@ -35,6 +35,12 @@ wf_status bundle_program(const bundle *b, uint32_t function, const cpu_features 
     return executable_lend(section->bytes, b->path, exe, err);
 }
 
+const bundle_section *bundle_program_pack(const bundle *b, uint32_t function, const cpu_features *cpu)
+{
+    const bundle_section *section = choose(b, function, cpu->sets);
+    return section ? bundle_find_pack(b, section) : NULL;
+}
+
 wf_status bundle_choose_function(const bundle *b, const char *name, uint32_t *function, wf_error *err)
 {
     static const char *const USUAL[] = {"main", "forward"};

@@ -43,29 +43,13 @@ static bool make_program_id(const checkpoint *file, const compile_options *o, ca
     return !options.failed;
 }
 
-enum { SAMPLES = 64, SAMPLE_BYTES = 4096 };
-
-// Pages spread evenly over a file, first and last included; a small file whole.
-static void append_part_sample(view part, buffer *out)
-{
-    if (part.len <= SAMPLES * SAMPLE_BYTES) {
-        buffer_append_view(out, part);
-        return;
-    }
-    size_t room = part.len - SAMPLE_BYTES;
-    for (size_t i = 0; i < SAMPLES; i++) {
-        size_t at = room / (SAMPLES - 1) * i + room % (SAMPLES - 1) * i / (SAMPLES - 1);
-        buffer_append(out, part.data + at, SAMPLE_BYTES);
-    }
-}
-
 // What tells this checkpoint from others: size, time of modification, a sample of the data.
 static void append_content(const checkpoint *file, buffer *out)
 {
     size_t bytes, header_bytes;
     checkpoint_bytes(file, &bytes, &header_bytes);
     buffer_printf(out, "%zu %" PRId64 "\n", bytes, checkpoint_mtime_ns(file));
-    for (size_t i = 0; i < checkpoint_part_count(file); i++) append_part_sample(checkpoint_part(file, i), out);
+    for (size_t i = 0; i < checkpoint_part_count(file); i++) pack_key_append_sample(checkpoint_part(file, i), out);
 }
 
 // The checkpoint and `more`.

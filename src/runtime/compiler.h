@@ -56,6 +56,14 @@ typedef wf_status opt_fn(const char *text, size_t bytes, const opt_options *opti
 // Appends the tables of rules and passes, for people.
 typedef wf_status list_fn(buffer *out, wf_error *err);
 
+// A weight of a function: an argument that every call would bring, or a wf.weight of its graph.
+typedef struct weight_argument {
+    const char
+        *name; // of the argument, "argument3" where the file gives it none (attribute wf.name), or of the wf.weight
+    array_shape shape;
+    bool lent; // where it is read as it is, it stays an argument of the program, of this name
+} weight_argument;
+
 typedef struct function_options {
     cpu_features cpu;           // what kernels may use
     const char *name;           // of the graph file, for messages
@@ -64,19 +72,26 @@ typedef struct function_options {
     const char *fuse, *no_fuse; // comma-separated names of fusions, "elementwise", "chain", "kernels": only these, all
                                 // but these; no_fuse may name raising rules too
     bool as_declared;           // shapes without dims, and those that are missing, are the function's own; types too
+    bool counts_weights;        // shapes of arguments have places for the weights too, which are not looked at
     bool or_signature;          // as_declared, where sizes would have to be given: instead of failing a program without
                                 // calls, which says what the function takes and gives, and in `fixed` why
     const char *print_ir_after; // comma-separated: bind, raise, linalg, lower, kernels, names of rules and passes, all:
                                 // the IR after these goes to the notes
+    const weight_argument *weights; // [n_weights]: what calls do not bring, since it is known
+    uint32_t n_weights;
+    const char *packed_as; // the type that float matrices of constants and weights are packed in (weight_type.h); NULL:
+                           // as stored
 } function_options;
 
-// Compiles a function for arguments of the given shapes, which fix its dynamic sizes. `argument_names` (may be NULL)
-// stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of the wrong rank, type or size.
-// WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends the image of a program
-// (runtime/program/executable.h).
+// Compiles a function for arguments of the given shapes, weights not counted, which fix its dynamic sizes.
+// `argument_names` (may be NULL) stand for the arguments in messages. WF_ERROR_USAGE: no such function, an argument of
+// the wrong rank, type or size. WF_ERROR_UNSUPPORTED: an op that cannot be compiled, with its name and location. Appends
+// the image of a program (runtime/program/executable.h). `weights` has a tensor of one dimension for each of
+// options->weights, whose data are not looked at; constants that belong in the program's pack are added, with data.
 typedef wf_status compile_function_fn(const char *text, size_t bytes, const function_options *options,
                                       uint32_t n_arguments, const array_shape *arguments,
-                                      const char *const *argument_names, buffer *image, buffer *notes, wf_error *err);
+                                      const char *const *argument_names, checkpoint *weights, buffer *image,
+                                      buffer *notes, wf_error *err);
 
 // The calls of the ceilings' program, by index.
 typedef enum ceiling_kind {

@@ -27,7 +27,6 @@ static const char HELP[] =
     "by\n"
     "                          --weights-from\n"
     "      --kv f16|f32        type of the KV cache (default f16)\n"
-    "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
     "of a function:\n"
     "      --entry LIST        the function, or several, separated by commas, of which exec --entry chooses one "
     "(default:\n"
@@ -37,7 +36,11 @@ static const char HELP[] =
     "                          is compiled for any sizes without, if its ops allow that, and for these sizes alone "
     "with\n"
     "      --no-raise          no wf ops: everything through upstream's lowering\n"
+    "      --params FILE       arguments that are weights, by name or number: a safetensors file. They, and constants, "
+    "go\n"
+    "                          into the file, packed\n"
     "of both:\n"
+    "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
     "      --fuse LIST         only these fusions, separated by commas (welford opt --list shows them)\n"
     "      --no-fuse LIST      all fusions but these\n"
     "      --print-ir-after P  print the graph after pass P (or all) to stderr\n"
@@ -55,6 +58,7 @@ typedef struct compile_command {
     cpu_features cpus[MAX_CPUS];
     const char *entries[MAX_ENTRIES]; // each other
     uint32_t n_entries;
+    const char *params;
     bool no_raise, has_shapes;
     array_shape shapes[MAX_ARGUMENTS]; // without dims: not given
 } compile_command;
@@ -124,7 +128,7 @@ static bool parse_shape(const char *verb, const char *text, compile_command *c)
 // -1 when the verb shall go on, else the exit code.
 static int parse_options(int argc, char **argv, compile_command *c)
 {
-    enum { CPU = OPTION_OWN, NO_WEIGHTS, ENTRY, SHAPE, NO_RAISE };
+    enum { CPU = OPTION_OWN, NO_WEIGHTS, ENTRY, SHAPE, NO_RAISE, PARAMS };
     static const struct option OPTIONS[] = {
         MODEL_LONG_OPTIONS,
         {"output", required_argument, NULL, 'o'},
@@ -133,6 +137,7 @@ static int parse_options(int argc, char **argv, compile_command *c)
         {"entry", required_argument, NULL, ENTRY},
         {"shape", required_argument, NULL, SHAPE},
         {"no-raise", no_argument, NULL, NO_RAISE},
+        {"params", required_argument, NULL, PARAMS},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -147,6 +152,7 @@ static int parse_options(int argc, char **argv, compile_command *c)
             if (!parse_entries(argv[0], optarg, c)) return EXIT_USAGE;
             c->for_function = "--entry";
             break;
+        case PARAMS: c->params = optarg, c->for_function = "--params"; break;
         case NO_RAISE: c->no_raise = true, c->for_function = "--no-raise"; break;
         case SHAPE:
             if (!parse_shape(argv[0], optarg, c)) return EXIT_USAGE;
@@ -155,7 +161,6 @@ static int parse_options(int argc, char **argv, compile_command *c)
         default:
             if (!model_option_take(argv[0], o, optarg, &c->model)) return EXIT_USAGE;
             if (o == OPTION_KV) c->for_model = "--kv";
-            if (o == OPTION_WEIGHTS) c->for_model = "--weights";
         }
     }
     if (exit_code >= 0) return exit_code;
@@ -181,6 +186,17 @@ static bool is_graph(const char *path)
     return kind && kind->is_graph;
 }
 
+static wf_status compile_source(const compile_command *c, function_source *source, thread_pool *pool, wf_error *err)
+{
+    buffer notes = {0};
+    TRY(function_weights_create(c->path, !c->model.no_cache, &source->weights, err));
+    if (c->params) TRY(function_weights_add_file(source->weights, c->params, err));
+    wf_status status = bundle_make_function(source, c->entries, c->n_entries, &c->bundle, pool, &notes, err);
+    if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
+    buffer_free(&notes);
+    return status;
+}
+
 static wf_status compile_graph(const compile_command *c, wf_error *err)
 {
     function_source source = {.options = {.name = c->path,
@@ -188,16 +204,19 @@ static wf_status compile_graph(const compile_command *c, wf_error *err)
                                           .fuse = c->model.fuse,
                                           .no_fuse = c->model.no_fuse,
                                           .as_declared = true,
+                                          .counts_weights = true,
+                                          .packed_as = c->model.weights,
                                           .print_ir_after = c->model.print_ir_after},
                               .n_arguments = MAX_ARGUMENTS,
                               .arguments = c->shapes};
     char *text;
-    buffer notes = {0};
+    thread_pool *pool = NULL;
     TRY(file_read(c->path, &text, &source.bytes, err));
     source.text = text;
-    wf_status status = bundle_make_function(&source, c->entries, c->n_entries, &c->bundle, &notes, err);
-    if (notes.len) fwrite(notes.data, 1, notes.len, stderr);
-    buffer_free(&notes);
+    wf_status status = model_create_pool(c->model.n_threads, &pool, err);
+    if (status == WF_OK) status = compile_source(c, &source, pool, err);
+    function_weights_free(source.weights);
+    if (pool) thread_pool_free(pool);
     free(text);
     return status;
 }

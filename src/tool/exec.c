@@ -19,15 +19,20 @@ static const char HELP[] =
     "      --entry NAME          the function (default: the only public one, or main, or forward)\n"
     "  -i, --input FILE          the next argument\n"
     "  -o, --output FILE         where the next result goes\n"
+    "      --params FILE         arguments that are weights, by name or number: a safetensors file. They, and "
+    "constants, are\n"
+    "                            packed once, as a model's\n"
+    "      --weights TYPE        pack float matrices of both as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
     "      --time N              then runs N times and prints the least and the median time in microseconds\n"
     "      --profile FILE        then runs once more, step by step, and writes a Chrome trace (JSON)\n"
     "      --no-raise            no wf ops: everything through upstream's lowering\n"
     "      --fuse LIST           only these fusions: those of welford opt --list, and elementwise, chain, kernels\n"
     "      --no-fuse LIST        all but these; raising rules have names here too\n"
     "      --report              what each fusion found and did, and why not the rest, to stderr\n"
-    "      --print-ir-after LIST the IR after bind, a rule, raise, a pass, linalg, lower, kernels, or all, to stderr\n"
+    "      --print-ir-after LIST the IR after bind, a rule, raise, refer, a pass, linalg, lower, kernels, or all, to "
+    "stderr\n"
     "      --print-plan          the calls of kernels to stderr\n"
-    "      --no-cache            neither read nor write the cache of programs\n"
+    "      --no-cache            neither read nor write the cache of programs and packed weights\n"
     "  -t, --threads N           threads that compute (default: the cores this process may use)\n"
     "      --help                this text\n\n"
     "Types: float32, float64, float16, int8, int16, int32, int64, bool; bfloat16 as uint16, the upper half of a "
@@ -189,7 +194,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
 
 int tool_exec(int argc, char **argv)
 {
-    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE };
+    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE, PARAMS };
     static const struct option OPTIONS[] = {
         {"entry", required_argument, NULL, ENTRY},
         {"input", required_argument, NULL, 'i'},
@@ -200,6 +205,8 @@ int tool_exec(int argc, char **argv)
         {"fuse", required_argument, NULL, FUSE},
         {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
         {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},
+        {"params", required_argument, NULL, PARAMS},
+        {"weights", required_argument, NULL, OPTION_WEIGHTS},
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},
         {"report", no_argument, NULL, OPTION_REPORT},
@@ -227,6 +234,8 @@ int tool_exec(int argc, char **argv)
             if (!tool_parse_int(argv[0], "--threads", optarg, 1, MAX_THREADS, &command.n_threads)) return EXIT_USAGE;
             break;
         case PROFILE: command.profile = optarg; break;
+        case PARAMS: command.options.params = optarg; break;
+        case OPTION_WEIGHTS: command.options.weights = optarg; break;
         case NO_RAISE: command.options.no_raise = true; break;
         case FUSE: command.options.fuse = optarg; break;
         case OPTION_NO_CACHE: command.options.no_cache = true; break;

@@ -18,6 +18,19 @@ void print_scaled(uint64_t number, const char *unit)
     printf("%.*f %s%s", step ? 1 : 0, scaled, PREFIXES[step], unit);
 }
 
+// Of all packs together; *n: how many there are.
+static size_t sum_packs(const bundle *b, uint32_t *n)
+{
+    size_t bytes = 0;
+    *n = 0;
+    for (uint32_t i = 0; i < b->n_sections; i++) {
+        if (b->sections[i].kind != BUNDLE_PACK) continue;
+        bytes += b->sections[i].bytes.len;
+        ++*n;
+    }
+    return bytes;
+}
+
 // ---- text
 
 void print_bundle(const bundle *b)
@@ -37,11 +50,14 @@ void print_bundle(const bundle *b)
         buffer_free(&sets);
         label = "";
     }
-    if (!bundle_find(b, BUNDLE_METADATA)) return;
-    const bundle_section *pack = bundle_find(b, BUNDLE_PACK);
+    bool model = bundle_find(b, BUNDLE_METADATA);
+    uint32_t n;
+    size_t bytes = sum_packs(b, &n);
+    if (!n && !model) return;
     printf("%-15s ", "weights");
-    if (pack) print_scaled(pack->bytes.len, "B, packed");
-    puts(pack ? "" : "none: the checkpoint has them");
+    if (n) print_scaled(bytes, "B, packed");
+    if (n > 1) printf(", in %" PRIu32 " tables", n);
+    puts(n ? "" : "none: the checkpoint has them");
 }
 
 static void print_array(const char *kind, uint32_t index, const program *p, const program_array *array)
@@ -80,7 +96,7 @@ static void print_function(const program *p)
 
 void print_json_bundle(const bundle *b)
 {
-    const bundle_section *pack = bundle_find(b, BUNDLE_PACK);
+    uint32_t n_packs;
     const char *separator = "";
     fputs(", \"compiled\": {\"programs\": [", stdout);
     for (uint32_t i = 0; i < b->n_sections; i++) {
@@ -100,7 +116,7 @@ void print_json_bundle(const bundle *b)
         buffer_free(&sets);
         separator = ", ";
     }
-    printf("], \"weights_bytes\": %zu}", pack ? pack->bytes.len : 0);
+    printf("], \"weights_bytes\": %zu}", sum_packs(b, &n_packs));
 }
 
 static void print_json_arrays(const char *name, const program *p, const program_array *arrays, uint32_t n)

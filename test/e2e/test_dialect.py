@@ -77,7 +77,6 @@ def test_malformed(welford, tmp_path, op):
 
 
 NEEDS_A_CHECKPOINT = [
-    f'%y = "wf.weight"() {{name = "x"}} : () -> {T}',
     '%t:2 = "wf.rope_table"() {table = 0 : i64} : () -> (tensor<4x4xf32>, tensor<4x4xf32>)\n'
     f'%y = "wf.rope"(%a, %t#0, %t#1) {{n_heads = 1 : i64}} : ({T}, tensor<4x4xf32>, tensor<4x4xf32>) -> {T}',
     f'%y = "wf.rms_norm"(%a) {{eps = 1.0e-6 : f64, n_heads = 2 : i64}} : ({T}) -> {T}',

@@ -32,7 +32,8 @@ static wf_status compile(void (*build)(builder *b), int n_kernels, int n_threads
     static program_area areas[FUNCTION_ARRAYS] = {{"arena", AREA_ARENA, {{0}}},
                                                   {"constants", AREA_CONSTANTS, {{0}}},
                                                   {"math", AREA_MATH, {{8}}},
-                                                  {"fault", AREA_FAULT, {{8}}}};
+                                                  {"fault", AREA_FAULT, {{8}}},
+                                                  {"weights", AREA_WEIGHTS, {{0}}}};
     static char names[N_KERNELS][16];
     static const char *list[N_KERNELS];
     for (int i = 0; i < n_kernels; i++) {

@@ -4,6 +4,8 @@
 static const field WEIGHT[] = {
     FIELD(weight_op, w, "w", RESULT, REQUIRED),
     FIELD(weight_op, name, "name", TEXT, REQUIRED),
+    FIELD(weight_op, transposed, "transposed", BOOL, OPTIONAL),
+    FIELD(weight_op, wide, "wide", BOOL, OPTIONAL),
 };
 static const field EMBED[] = {
     FIELD(embed_op, ids, "ids", OPERAND, REQUIRED),
@@ -46,6 +48,7 @@ static wf_status verify_weight(const void *parts, wf_error *err)
 {
     const weight_op *weight = parts;
     if (!weight->name.length) REJECT("name is empty");
+    if (weight->transposed && rank_of(weight->w.value) != 2) REJECT("it is transposed, but no matrix");
     return WF_OK;
 }
 

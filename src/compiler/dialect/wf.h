@@ -138,7 +138,9 @@ MlirValue rope_store_write(op_builder *b, rope_store_op *store);
 // ---- rows (rows.c)
 
 typedef struct weight_op {
-    MlirStringRef name; // of the checkpoint's tensor
+    MlirStringRef name; // of the checkpoint's tensor; in a graph of what holds the values
+    bool transposed;    // the values lie there as [in, out]; of a graph
+    bool wide;          // quantised, but multiplied with activations as they are; of a graph
     op_result w;
 } weight_op;
 

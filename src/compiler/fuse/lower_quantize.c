@@ -8,7 +8,9 @@
 static bool takes_q8(MlirValue weights)
 {
     blocks_op blocks;
+    weight_op weight;
     if (blocks_read(defining_op(weights), &blocks)) return false;
+    if (weight_read(defining_op(weights), &weight) && weight.wide) return false;
     const weight_type *t = wf_weight_type(element_type_of(weights));
     return t && t->activation == ACTIVATION_Q8;
 }
@@ -25,14 +27,17 @@ static void lower(MlirOperation op, void *context)
 {
     (void)context;
     linear_op linear;
-    if (!linear_read(op, &linear) || !takes_q8(linear.weights[0])) return;
+    enum { MAX_RANK = 16 };
+    if (!linear_read(op, &linear) || !takes_q8(linear.weights[0]) || rank_of(linear.x) > MAX_RANK) return;
     if (is_wf_type(element_type_of(linear.x), "q8")) return;
     MlirValue x = existing_quantize(linear.x), y = linear.y.value;
     if (!x.ptr) {
         // right after x, so that it stands before every linear that reads it
         MlirOperation producer = defining_op(linear.x);
         op_builder b = op_builder_before(producer.ptr ? mlirOperationGetNextInBlock(producer) : op);
-        quantize_op quantize = {.x = linear.x, .y = {.type = tensor2(-1, dim_of(linear.x, 1), wf_type(b.ctx, "q8"))}};
+        int64_t dims[MAX_RANK];
+        for (int d = 0; d < rank_of(linear.x); d++) dims[d] = dim_of(linear.x, d);
+        quantize_op quantize = {.x = linear.x, .y = {.type = tensor_of(rank_of(linear.x), dims, wf_type(b.ctx, "q8"))}};
         x = quantize_write(&b, &quantize);
     }
     op_builder b = op_builder_before(op);

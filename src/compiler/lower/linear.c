@@ -1,8 +1,8 @@
 // Matrix products (kernel/linear/linear.h), fused ones too: one call, one tile a panel of 16 output features.
 //
-// Of a checkpoint's weights, in any of its types, the kernel reads rows of f32 or of 8-bit blocks. Of a graph's it
-// computes in f32, even where the weights are quantised; 16-bit activations, biases and residuals are widened before it,
-// a 16-bit result is rounded after it.
+// The kernel reads rows of f32, or of 8-bit blocks where the weights are quantised, unless a graph says that its quantised
+// weights are multiplied with f32. In a graph, 16-bit activations and residuals are widened before it, a 16-bit result is
+// rounded after it.
 #include <stdio.h>
 
 #include "compiler/kernel/linear/linear.h"
@@ -10,12 +10,13 @@
 
 enum { ROWS_WORTH_PACKING = 8 };
 
-// f32, f16 or bf16.
-static bool is_small_float(MlirValue v)
+bool is_small_float(MlirValue v)
 {
     MlirType t = element_type_of(v);
     return mlirTypeIsAF32(t) || mlirTypeIsAF16(t) || mlirTypeIsABF16(t);
 }
+
+static bool is_q8(MlirValue v) { return is_wf_type(element_type_of(v), "q8"); }
 
 static bool is_f32(MlirValue v) { return mlirTypeIsAF32(element_type_of(v)); }
 
@@ -46,16 +47,22 @@ static const char TYPES[] = "no linear kernel has its types";
 static const char SIZES[] = "no linear kernel takes its sizes";
 static const char ERF[] = "no linear kernel has gelu by erf";
 
-// Weights that are packed while the program is compiled.
-static bool is_packed(MlirValue w) { return is_constant_value(w) || is_blocks(w); }
+// Whether it will be in the pack when the op is lowered (fuse/refer.h).
+static bool is_packed(MlirValue v) { return is_weight(v) || is_constant_value(v) || is_blocks(v); }
 
-// NULL, or why the kernel cannot take one weight, of so many output features. Several weights are constants that fill
-// panels.
+static bool is_quantised(MlirValue v)
+{
+    const weight_type *t = wf_weight_type(element_type_of(v));
+    return (is_weight(v) || is_blocks(v)) && t && weight_type_is_quantised(t);
+}
+
+// NULL, or why the kernel cannot take one weight, of so many output features. Several weights fill panels of the pack.
 static const char *read_weight(const linear_op *parts, int i, int64_t cols, int64_t *features)
 {
     MlirValue w = parts->weights[i];
     bool several = parts->n_weights > 1;
-    if (!(is_small_float(w) || is_blocks(w)) || !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0])))
+    if (!(is_small_float(w) || is_quantised(w)) ||
+        !mlirTypeEqual(element_type_of(w), element_type_of(parts->weights[0])))
         return TYPES;
     if (rank_of(w) != 2 || dim_of(w, 0) < 1 || dim_of(w, 0) >= 1 << 24 || dim_of(w, 1) != cols) return SIZES;
     if (several && !is_packed(w)) return "no linear kernel takes several weights that are no constants";
@@ -64,9 +71,7 @@ static const char *read_weight(const linear_op *parts, int i, int64_t cols, int6
     if (!parts->n_biases) return NULL;
     MlirValue bias = parts->biases[i];
     if (!is_small_float(bias) || count_elements(bias) != *features) return "no linear kernel takes its bias";
-    return several && !(is_f32(bias) && is_constant_value(bias))
-               ? "no linear kernel takes several biases that are no constants of f32"
-               : NULL;
+    return several && !is_packed(bias) ? "no linear kernel takes several biases that are no constants" : NULL;
 }
 
 // NULL, or why no kernel takes this product of a graph's values.
@@ -75,7 +80,8 @@ static const char *read_linear(MlirOperation op, linear_op *parts)
     if (!linear_read(op, parts)) return "it is no linear";
     if (parts->glu == GLU_GELU) return ERF;
     MlirValue x = parts->x, y = parts->y.value;
-    if (!is_small_float(x) || !is_small_float(y)) return TYPES;
+    if (!(is_small_float(x) || (is_q8(x) && is_quantised(parts->weights[0])))) return TYPES;
+    if (!(is_small_float(y) || (is_q8(y) && parts->glu))) return TYPES;
     if (rank_of(x) < 1 || rank_of(y) < 1) return SIZES;
     bool any_rows = has_unknown_rows(x);
     int64_t rows = any_rows ? INT64_MAX : count_rows(x), cols = dim_of(x, rank_of(x) - 1), features = 0;
@@ -124,22 +130,22 @@ const char *why_not_blocks(MlirOperation op, graph_kind kind)
 }
 
 // That of the weight's type. On a CPU with vdpbf16ps the kernel rounds f32 activations to bf16 for BF16 weights, which
-// the op of a graph does not say.
+// the op of a graph does not say unless that type was asked for.
 static weight_layout choose_layout(const lowering *l, const linear_op *parts)
 {
     MlirValue w = parts->weights[0];
     const weight_type *t = wf_weight_type(element_type_of(w));
-    if (is_checkpoint_weight(w) || is_blocks(w)) return t->layout;
-    bool exact =
-        t->activation != ACTIVATION_BF16 || mlirTypeIsABF16(element_type_of(parts->x)) || !l->b->target.vdpbf16ps;
-    return is_constant_value(w) && exact ? t->layout : LAYOUT_F32_X16;
+    if (is_sequence(l)) return t->layout;
+    bool exact = t->activation != ACTIVATION_BF16 || mlirTypeIsABF16(element_type_of(parts->x)) ||
+                 !l->b->target.vdpbf16ps || t == l->o.packed_as;
+    return is_weight(w) && exact ? t->layout : LAYOUT_F32_X16;
 }
 
 // The root of a value in f32; rows of 8-bit blocks stay.
 static wf_status bind_rows(lowering *l, MlirValue v, int *index, tensor *x)
 {
     tensor wide;
-    if (is_f32(v) || is_wf_type(element_type_of(v), "q8")) {
+    if (is_f32(v) || is_q8(v)) {
         TRY(lowering_to_root(l, v, x));
         *index = x->root;
         return WF_OK;
@@ -154,7 +160,7 @@ static wf_status bind_rows(lowering *l, MlirValue v, int *index, tensor *x)
 static wf_status bind_biases(lowering *l, const linear_op *parts, int *index)
 {
     tensor ignored;
-    if (parts->n_biases > 1 || is_checkpoint_weight(parts->biases[0]))
+    if (parts->n_biases > 1 || is_weight(parts->biases[0]))
         return lowering_bind_vector(l, parts->biases, parts->n_biases, false, index);
     return bind_rows(l, parts->biases[0], index, &ignored);
 }
@@ -189,7 +195,7 @@ static wf_status call_linear(lowering *l, const linear_kernel *k, const linear_o
                              int64_t features, int y)
 {
     char label[128] = "";
-    if (is_checkpoint_weight(parts->weights[0])) {
+    if (is_sequence(l)) {
         MlirStringRef weight = weight_label(parts->weights[0]);
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     }
@@ -219,10 +225,13 @@ wf_status lower_linear(lowering *l)
     linear_op parts;
     linear_roots roots = {0};
     const char *why = is_sequence(l) ? read_sequence_linear(l->op, &parts) : read_linear(l->op, &parts);
+    weight_op weight = {0};
+    if (!why) weight_read(defining_op(parts.weights[0]), &weight);
+    if (!why && is_quantised(parts.weights[0]) && is_q8(parts.x) == weight.wide) why = TYPES;
     if (why) return lowering_refuse_kernel(l, why);
     MlirValue result = parts.y.value;
     int64_t features = dim_of(result, rank_of(result) - 1);
-    bool out_q8 = is_wf_type(element_type_of(result), "q8");
+    bool out_q8 = is_q8(result);
     linear_kernel k = {.layout = choose_layout(l, &parts),
                        .cols = dim_of(parts.weights[0], 1),
                        .tail = parts.n_weights == 1 ? features % PANEL_ROWS : 0,
@@ -231,7 +240,7 @@ wf_status lower_linear(lowering *l)
                        .swiglu = parts.glu != GLU_NONE,
                        .gelu = parts.glu == GLU_GELU_TANH,
                        .q8_features = out_q8 ? features : 0,
-                       .wide = is_blocks(parts.weights[0])};
+                       .wide = weight.wide};
     tensor y, rounded;
     TRY(bind(l, &parts, k.layout, &roots));
     MlirType stored = mlirValueGetType(result);

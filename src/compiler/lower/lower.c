@@ -72,7 +72,7 @@ static const lower_rule RULES[] = {
     {"wf.cached_attention", lower_cached_attention, NULL},
     {"wf.glu", lower_glu, why_not_glu},
     {"wf.softcap", lower_softcap, NULL},
-    {"wf.quantize", lower_quantize, NULL},
+    {"wf.quantize", lower_quantize, why_not_quantize},
     {"arith.addf", lower_add, NULL},
     {"tensor.cast", lower_alias, NULL},
     {"tensor.expand_shape", lower_reshape, NULL},
@@ -114,10 +114,10 @@ static bool is_scalar_op(MlirOperation op)
 // Whether an op whose sizes are dims of the program can be lowered: what is missing here takes all sizes as numbers.
 static bool takes_any_size(MlirOperation op)
 {
-    static const char *const NAMES[] = {"wf.rms_norm", "wf.layer_norm",       "wf.residual_norm",
-                                        "wf.linear",   "tensor.expand_shape", "tensor.collapse_shape",
-                                        "tensor.cast", "tensor.empty",        "tensor.splat",
-                                        "linalg.fill", "linalg.generic",      "cf.assert"};
+    static const char *const NAMES[] = {
+        "wf.rms_norm",           "wf.layer_norm", "wf.residual_norm", "wf.linear",    "tensor.expand_shape",
+        "tensor.collapse_shape", "tensor.cast",   "tensor.empty",     "tensor.splat", "linalg.fill",
+        "linalg.generic",        "cf.assert",     "wf.quantize"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (op_is(op, NAMES[i])) return true;
     return false;
@@ -193,13 +193,35 @@ static wf_status note_array(lowering *l, const tensor *x, program_array *a)
     return WF_OK;
 }
 
+static wf_status add_argument(lowering *l, MlirValue v, const char *name)
+{
+    uint32_t i = l->n_arguments++;
+    tensor x;
+    affine bytes;
+    l->names[i] = name;
+    TRY(read_argument(l, v, i, &x));
+    TRY(note_array(l, &x, &l->arrays[i]));
+    if (l->o.signature) return WF_OK;
+    TRY(tensor_bytes(l, &x, &bytes));
+    x.place = PLACE_MEMORY;
+    x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
+    return x.root < 0 ? error_memory(l->err, sizeof *l->roots) : lowering_add_tensor(l, v, &x);
+}
+
+static wf_status add_packed(lowering *l, MlirValue v, const char *name)
+{
+    tensor x;
+    TRY(lowering_bind_plain(l, name, mlirValueGetType(v), &x));
+    return lowering_add_tensor(l, v, &x);
+}
+
 static wf_status read_arguments(lowering *l, MlirOperation end)
 {
     uint32_t n = (uint32_t)mlirBlockGetNumArguments(l->entry), m = (uint32_t)mlirOperationGetNumOperands(end);
     if (is_sequence(l) && (n != 2 || m != 1)) return lowering_refuse(l, "is no function from ids and rows to logits");
     l->arrays = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->arrays);
-    if (!l->arrays) return error_memory(l->err, (n + m) * sizeof *l->arrays);
-    l->n_arguments = n;
+    l->names = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->names);
+    if (!l->arrays || !l->names) return error_memory(l->err, (n + m) * sizeof *l->arrays);
     l->n_results = m;
     l->n_dims = is_sequence(l) ? N_SEQUENCE_DIMS : 1;
     for (uint32_t d = 0; d < DIM_COUNT; d++) l->same[d] = d;
@@ -207,16 +229,9 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
     l->op = end;
     for (uint32_t i = 0; i < n; i++) {
         MlirValue v = mlirBlockGetArgument(l->entry, i);
-        tensor x;
-        affine bytes;
-        TRY(read_argument(l, v, i, &x));
-        TRY(note_array(l, &x, &l->arrays[i]));
-        if (l->o.signature) continue;
-        TRY(tensor_bytes(l, &x, &bytes));
-        x.place = PLACE_MEMORY;
-        x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
-        if (x.root < 0) return error_memory(l->err, sizeof *l->roots);
-        TRY(lowering_add_tensor(l, v, &x));
+        const graph_argument *a = l->o.arguments ? &l->o.arguments[i] : &(graph_argument){NULL, ARGUMENT_OF_CALL};
+        if (a->kind != ARGUMENT_OF_CALL && (l->o.signature || has_no_use(v))) continue;
+        TRY(a->kind == ARGUMENT_PACKED ? add_packed(l, v, a->name) : add_argument(l, v, a->name));
     }
     l->math_root = lowering_add_root(l, FUNCTION_MATH, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));
     l->fault_root = lowering_add_root(l, FUNCTION_FAULT, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));

@@ -4,6 +4,7 @@
 #define WELFORD_COMPILER_LOWER_LOWER_H
 
 #include "compiler/frontend/checkpoint/facts.h"
+#include "compiler/frontend/mlir/arguments.h"
 #include "compiler/kernel/builder.h"
 #include "runtime/program/program.h"
 
@@ -12,6 +13,11 @@ typedef struct lower_options {
     bool signature; // no ops are lowered: a program without calls that has the declared arguments and results; open
                     // sizes are dims, the last of which stands for all that there are no more dims for
     bool chain;     // calls that allow it run tile by tile together (program_call.chained)
+    // of a graph on arrays
+    const graph_argument *arguments; // [of the function]; NULL: they have no names, and are all of the call
+    checkpoint *weights;             // what wf.weight ops and these arguments name; constants that are large are added,
+                                     // with their data. NULL: there are none, and all constants are the program's own
+    const weight_type *packed_as;    // the type that float matrices shall be packed in; NULL: as stored
     // of a checkpoint's function (ids [n_tokens], which [n_outputs]) -> logits; NULL: of a graph on arrays
     const checkpoint *file;
     const model_facts *facts;

@@ -101,11 +101,12 @@ typedef struct lowering {
     MlirAttribute *constants; // that are in the blob, with their roots
     int *constant_roots;
     size_t n_constants, max_constants;
-    buffer *blob; // the constants
+    buffer *blob; // the constants, but for those in the pack
     const char **checks;
     size_t n_checks, max_checks;
     uint32_t n_arguments, n_results;
     program_array *arrays; // of a function: [n_arguments + n_results]
+    const char **names;    // of its arguments; NULL: none
     program_dim dims[DIM_COUNT];
     uint32_t n_dims;
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
@@ -189,18 +190,20 @@ int lowering_add_check(void *context, const char *message, MlirLocation where);
 
 // ---- weight.c
 
-// The root of n weights (or of one vector) as the kernel of `layout` streams them: those of a checkpoint in the pack,
-// constants in the blob, packed here, a panel of each in turn with `interleave`; an argument in a copy before the call.
+// The root of n weights as the kernel of `layout` streams them: in the pack, a panel of each in turn with `interleave`;
+// one that is no weight in a copy before the call.
 wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
                                int *index);
 // A vector: f32 in the pack, `plus_one` added there; else where it lies.
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index);
-bool is_checkpoint_weight(MlirValue v);
+// A tensor of `weights` (lower_options) as it is, in the pack.
+wf_status lowering_bind_plain(lowering *l, const char *name, MlirType t, tensor *x);
+// What a wf.weight of a graph is where no kernel for weights reads it.
+wf_status lowering_read_weight(lowering *l, MlirValue v, tensor *x);
+bool is_weight(MlirValue v);             // of a checkpoint, or one that a graph refers to (fuse/refer.h)
 MlirStringRef weight_label(MlirValue v); // its name, empty for other values
 bool is_constant_value(MlirValue v);     // that is no splat
 bool is_blocks(MlirValue v);             // quantised weights of a graph
-// Appends `bytes` bytes of zeros to the constants, aligned, with a root; *data: valid until the next constant.
-wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data);
 
 // ---- nest_call.c
 
@@ -277,6 +280,8 @@ const char *why_not_blocks(MlirOperation op, graph_kind kind);
 const char *why_not_attention(MlirOperation op, graph_kind kind);
 const char *why_not_store_rows(MlirOperation op, graph_kind kind);
 const char *why_not_glu(MlirOperation op, graph_kind kind);
+const char *why_not_quantize(MlirOperation op, graph_kind kind);
+bool is_small_float(MlirValue v); // f32, f16 or bf16
 
 // K (part 0) or V (part 1) of a layer in the cache.
 int lowering_cache_root(lowering *l, int64_t layer, int part);

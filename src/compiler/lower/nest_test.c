@@ -37,7 +37,7 @@ static wf_status run_text(const char *cpu, const char *text, void *const *arrays
     TRY_GOTO(program_emit(&h.context, &p, h.builder.module, &h.cpu, 2, buffer_view(&constants), &image, err), done);
     TRY_GOTO(executable_load(image.data, image.len, "test", &exe, err), done);
     TRY_GOTO(thread_pool_create(3, &pool, err), done);
-    TRY_GOTO(function_of_program(&exe, pool, &f, err), done);
+    TRY_GOTO(function_of_program(&exe, NULL, pool, &f, err), done);
     status = function_call(f, arrays, err);
 done:
     function_close(f);

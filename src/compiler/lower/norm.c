@@ -45,8 +45,7 @@ static bool read_weight(norm_call *n, MlirValue v)
     tensor_type t = TENSOR_F32; // of all vectors in the pack
     int64_t count = 1;
     if (!v.ptr) return true;
-    if ((!is_checkpoint_weight(v) && !norm_type(element_type_of(v), &t)) || (n->n_weights && t != n->kernel.weight))
-        return false;
+    if ((!is_weight(v) && !norm_type(element_type_of(v), &t)) || (n->n_weights && t != n->kernel.weight)) return false;
     for (int d = 0; d < rank_of(v); d++) count *= dim_of(v, d);
     n->kernel.weight = t;
     n->weights[n->n_weights++] = v;
@@ -88,7 +87,7 @@ static const char *read_norm(MlirOperation op, norm_call *n)
     if (!read_rounding(n->op.rounded, k)) return "no norm kernel rounds so";
     if (!read_weight(n, n->op.gamma) || !read_weight(n, n->op.beta)) return "no norm kernel takes its gamma or beta";
     // in the pack it is added
-    k->plus_one = n->op.plus_one && n->n_weights && !is_checkpoint_weight(n->weights[0]);
+    k->plus_one = n->op.plus_one && n->n_weights && !is_weight(n->weights[0]);
     // f64 goes with f64 only
     bool wide = k->x == TENSOR_F64, same = !k->out_q8 && k->y == k->x && (!n->n_weights || k->weight == k->x);
     if (wide ? !same : k->y == TENSOR_F64 || k->weight == TENSOR_F64) return TYPES;
@@ -173,7 +172,7 @@ static call *add_call(lowering *l, const norm_call *n, const norm_kernel *k, aff
 {
     char label[128] = "";
     bool layer = n->op.kind == NORM_LAYER;
-    if (n->n_weights && is_checkpoint_weight(n->weights[0])) {
+    if (is_sequence(l) && n->n_weights && is_weight(n->weights[0])) {
         MlirStringRef weight = weight_label(n->weights[0]);
         snprintf(label, sizeof label, "%.*s", (int)weight.length, weight.data);
     } else if (is_sequence(l)) {

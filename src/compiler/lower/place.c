@@ -228,11 +228,12 @@ static bool write_function(lowering *l, MlirOperation function, affine arena_byt
     areas[FUNCTION_CONSTANTS] = (program_area){"constants", AREA_CONSTANTS, affine_of(DIM_ONE, (int64_t)l->blob->len)};
     areas[FUNCTION_MATH] = (program_area){"math", AREA_MATH, affine_of(DIM_ONE, 8)};
     areas[FUNCTION_FAULT] = (program_area){"fault", AREA_FAULT, affine_of(DIM_ONE, 8)};
+    areas[FUNCTION_WEIGHTS] = (program_area){"weights", AREA_WEIGHTS, affine_of(DIM_ONE, (int64_t)l->weights_bytes)};
     for (uint32_t i = 0; i < n_arrays; i++) {
         bool argument = i < l->n_arguments;
         char text[32];
         snprintf(text, sizeof text, "%s%" PRIu32, argument ? "argument" : "result", argument ? i : i - l->n_arguments);
-        const char *copy = arena_strdup(&p->memory, view_of(text));
+        const char *copy = arena_strdup(&p->memory, view_of(argument && l->names[i] ? l->names[i] : text));
         if (!copy) return false;
         areas[FUNCTION_ARRAYS + i] =
             (program_area){copy, argument ? AREA_ARGUMENT : AREA_RESULT, bytes_of_area(l, FUNCTION_ARRAYS + i)};

@@ -10,7 +10,7 @@ wf_status lower_embed(lowering *l)
     tensor ids, y;
     int w;
     embed_read(l->op, &op);
-    if (!is_checkpoint_weight(op.table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
+    if (!is_weight(op.table)) return lowering_refuse(l, "has a table that is no tensor of the checkpoint");
     embed_kernel k = {
         .layout = wf_weight_type(element_type_of(op.table))->layout, .cols = dim_of(op.table, 1), .scale = op.scale};
     TRY(lowering_read_tensor(l, op.ids, &ids));
@@ -87,12 +87,38 @@ wf_status lower_softcap(lowering *l)
     return lower_step(l, &step);
 }
 
+const char *why_not_quantize(MlirOperation op, graph_kind kind)
+{
+    quantize_op quantize;
+    if (!quantize_read(op, &quantize)) return "it is no quantize";
+    int64_t cols = dim_of(quantize.x, rank_of(quantize.x) - 1);
+    if (kind != GRAPH_OF_SEQUENCE && !is_small_float(quantize.x)) return "no kernel quantises its type";
+    return cols > 0 && cols % QUANT_BLOCK == 0 ? NULL : "its rows are no whole number of blocks of 32";
+}
+
 wf_status lower_quantize(lowering *l)
 {
     quantize_op op;
+    tensor x, wide, y;
+    size_code rows;
+    const char *why = why_not_quantize(l->op, is_sequence(l) ? GRAPH_OF_SEQUENCE : GRAPH_ON_ARRAYS);
+    if (why) return lowering_refuse_kernel(l, why);
     quantize_read(l->op, &op);
-    row_step step = {"quantize", ROWWISE_QUANTIZE, {op.x}, 0, op.y};
-    return lower_step(l, &step);
+    rowwise_kernel k = {.op = ROWWISE_QUANTIZE, .cols = dim_of(op.x, rank_of(op.x) - 1), .out_q8 = true};
+    TRY(lowering_to_root(l, op.x, &x));
+    if (!mlirTypeIsAF32(x.element)) {
+        TRY(lowering_new_tensor(l, type_with_f32(mlirValueGetType(op.x)), x.dims, &wide));
+        TRY(lowering_copy(l, &x, &wide));
+        x = wide;
+    }
+    if (!lowering_multiply(l, x.dims, x.rank - 1, &rows)) return lowering_refuse(l, "is too large");
+    TRY(lowering_new_tensor(l, op.y.type, x.dims, &y));
+    call *c = lowering_add_call(l, lowering_add_kernel(l, &ROWWISE_KERNELS[k.op], &k), "quantize");
+    if (!c) return error_memory(l->err, sizeof *c);
+    call_tiles(c, form_of(rows, 1));
+    call_reads(l, x.root, 0);
+    call_writes(l, y.root);
+    return lowering_add_tensor(l, op.y.value, &y);
 }
 
 wf_status lower_select_rows(lowering *l)

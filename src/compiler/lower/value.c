@@ -7,6 +7,7 @@
 #include "compiler/kernel/rows/q8.h"
 #include "compiler/lower/lowering.h"
 #include "compiler/mlir/constant.h"
+#include "compiler/mlir/constant_tensor.h"
 #include "compiler/mlir/text.h"
 
 // ---- tables
@@ -183,6 +184,40 @@ MlirAttribute constant_attribute_of(MlirOperation op)
     return (MlirAttribute){0};
 }
 
+static wf_status append_constant(lowering *l, MlirAttribute a, tensor *x)
+{
+    while (l->blob->len % 64) buffer_append_char(l->blob, 0);
+    size_t offset = l->blob->len;
+    wf_error inner = {0};
+    wf_status status = constant_append(a, l->blob, &inner);
+    if (status != WF_OK) {
+        lowering_refuse(l, inner.message);
+        return status;
+    }
+    x->root = lowering_add_root(l, FUNCTION_CONSTANTS, affine_of(DIM_ONE, (int64_t)offset),
+                                affine_of(DIM_ONE, (int64_t)(l->blob->len - offset)));
+    return WF_OK;
+}
+
+// What programs for several sizes, functions and CPUs would each have again.
+static bool is_large(const tensor *x)
+{
+    enum { LARGE_BYTES = 4096 };
+    return tensor_count(x) >= LARGE_BYTES / (int64_t)tensor_element_bytes(x);
+}
+
+static wf_status pack_constant(lowering *l, MlirAttribute a, tensor *x)
+{
+    const checkpoint_tensor *kept;
+    wf_error inner = {0};
+    wf_status status = constant_keep(a, l->o.weights, &kept, &inner);
+    if (status != WF_OK) {
+        lowering_refuse(l, inner.message);
+        return status;
+    }
+    return lowering_bind_plain(l, kept->name.data, mlirAttributeGetType(a), x);
+}
+
 static wf_status add_constant(lowering *l, MlirAttribute a, tensor *x)
 {
     TRY(lowering_read_type(l, mlirAttributeGetType(a), NULL, x));
@@ -194,16 +229,7 @@ static wf_status add_constant(lowering *l, MlirAttribute a, tensor *x)
         x->root = l->constant_roots[i];
         return WF_OK;
     }
-    while (l->blob->len % 64) buffer_append_char(l->blob, 0);
-    size_t offset = l->blob->len;
-    wf_error inner = {0};
-    wf_status status = constant_append(a, l->blob, &inner);
-    if (status != WF_OK) {
-        lowering_refuse(l, inner.message);
-        return status;
-    }
-    x->root = lowering_add_root(l, FUNCTION_CONSTANTS, affine_of(DIM_ONE, (int64_t)offset),
-                                affine_of(DIM_ONE, (int64_t)(l->blob->len - offset)));
+    TRY((l->o.weights && is_large(x) ? pack_constant : append_constant)(l, a, x));
     size_t more = l->max_constants;
     if (x->root < 0 || !lowering_grow((void **)&l->constant_roots, &more, l->n_constants, sizeof *l->constant_roots) ||
         !GROW(l, constants, constants))
@@ -225,8 +251,8 @@ wf_status lowering_read_tensor(lowering *l, MlirValue v, tensor *x)
         return WF_OK;
     }
     MlirAttribute a = constant_attribute_of(defining_op(v));
-    if (!a.ptr) return lowering_refuse(l, "uses a value that is not known here");
-    TRY(add_constant(l, a, x));
+    if (!a.ptr && !is_weight(v)) return lowering_refuse(l, "uses a value that is not known here");
+    TRY(a.ptr ? add_constant(l, a, x) : lowering_read_weight(l, v, x));
     return lowering_add_tensor(l, v, x);
 }
 

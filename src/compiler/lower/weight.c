@@ -1,13 +1,12 @@
-// Weights: tensors of a checkpoint go into the pack; constants are packed into the program's constants here; arguments
-// are packed by a copy before the call, which pays from some rows on.
+// Weights: tensors of a checkpoint, large constants of a graph, and arguments that were declared to be weights go into
+// the pack; other arguments are packed by a copy before the call, which pays from some rows on.
 #include <string.h>
 
 #include "base/checked.h"
 #include "compiler/lower/lowering.h"
 #include "compiler/mlir/constant.h"
-#include "runtime/weight/pack_panel.h"
 
-bool is_checkpoint_weight(MlirValue v)
+bool is_weight(MlirValue v)
 {
     weight_op weight;
     return weight_read(defining_op(v), &weight);
@@ -32,7 +31,7 @@ bool is_blocks(MlirValue v)
     return blocks_read(defining_op(v), &blocks);
 }
 
-// ---- of a checkpoint
+// ---- in the pack
 
 static const char *weight_name(lowering *l, MlirValue v)
 {
@@ -47,7 +46,7 @@ static const checkpoint_tensor *find_tensor(const lowering *l, MlirValue v)
     if (name.length >= sizeof text) return NULL;
     memcpy(text, name.data, name.length);
     text[name.length] = 0;
-    return checkpoint_find_tensor(l->o.file, text);
+    return checkpoint_find_tensor(l->o.file ? l->o.file : l->o.weights, text);
 }
 
 static int64_t common_divisor(int64_t a, int64_t b)
@@ -70,7 +69,8 @@ static bool same_weight(const program_weight *a, const program_weight *b)
         a->interleave != b->interleave || a->plus_one != b->plus_one)
         return false;
     for (uint32_t i = 0; i < a->n_sources; i++)
-        if (strcmp(a->sources[i], b->sources[i])) return false;
+        if (strcmp(a->sources[i], b->sources[i]) || a->rows[i] != b->rows[i] || a->transposed[i] != b->transposed[i])
+            return false;
     return true;
 }
 
@@ -89,7 +89,8 @@ static wf_status add_weight(lowering *l, program_weight *w, int *index)
         l->weights_bytes = end;
         l->weights[l->n_weights++] = *w;
     }
-    *index = lowering_add_root(l, BASE_WEIGHTS, affine_of(DIM_ONE, (int64_t)l->weights[i].offset),
+    *index = lowering_add_root(l, is_sequence(l) ? BASE_WEIGHTS : FUNCTION_WEIGHTS,
+                               affine_of(DIM_ONE, (int64_t)l->weights[i].offset),
                                affine_of(DIM_ONE, (int64_t)l->weights[i].bytes));
     return *index < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
 }
@@ -99,108 +100,51 @@ static wf_status bind_tensors(lowering *l, const MlirValue *sources, int n, weig
 {
     program_weight w = {.layout = layout, .n_sources = (uint32_t)n, .interleave = interleave, .plus_one = plus_one};
     for (int i = 0; i < n; i++) {
-        if (!is_checkpoint_weight(sources[i]))
+        weight_op weight;
+        const checkpoint_tensor *t = is_weight(sources[i]) ? find_tensor(l, sources[i]) : NULL;
+        if (!t || !weight_read(defining_op(sources[i]), &weight))
             return lowering_refuse(l, "has a weight that is no tensor of the checkpoint");
-        const checkpoint_tensor *t = find_tensor(l, sources[i]);
         w.sources[i] = weight_name(l, sources[i]);
         if (!w.sources[i]) return error_memory(l->err, 0);
         w.types[i] = t->type;
-        w.cols = t->dims[0];
-        w.rows[i] = layout == LAYOUT_VECTOR_F32 ? t->dims[0] : t->dims[1];
+        w.transposed[i] = weight.transposed;
+        bool vector = layout == LAYOUT_VECTOR_F32;
+        w.cols = vector ? 1 : dim_of(sources[i], 1);
+        w.rows[i] = vector ? 1 : dim_of(sources[i], 0);
+        for (int d = 0; vector && d < rank_of(sources[i]); d++) w.rows[i] *= dim_of(sources[i], d);
     }
     if (layout == LAYOUT_VECTOR_F32) cut_vectors(&w);
     return add_weight(l, &w, index);
 }
 
-// ---- constants
+// ---- plain
 
-wf_status lowering_new_constant(lowering *l, size_t bytes, int *index, unsigned char **data)
+wf_status lowering_bind_plain(lowering *l, const char *name, MlirType t, tensor *x)
 {
-    while (l->blob->len % 64) buffer_append_char(l->blob, 0);
-    size_t offset = l->blob->len;
-    if (!buffer_reserve(l->blob, bytes)) return error_memory(l->err, bytes);
-    memset(l->blob->data + offset, 0, bytes + 1);
-    l->blob->len += bytes;
-    *data = (unsigned char *)l->blob->data + offset;
-    *index = lowering_add_root(l, FUNCTION_CONSTANTS, affine_of(DIM_ONE, (int64_t)offset),
-                               affine_of(DIM_ONE, (int64_t)bytes));
-    return *index < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
+    const checkpoint_tensor *source = checkpoint_find_tensor(l->o.weights, name);
+    int64_t bytes;
+    TRY(lowering_read_type(l, t, NULL, x));
+    if (!source || __builtin_mul_overflow(tensor_count(x), (int64_t)tensor_element_bytes(x), &bytes) || bytes < 1)
+        return lowering_refuse(l, source ? "has a weight without elements" : "has a weight that nobody gives");
+    program_weight w = {.layout = LAYOUT_PLAIN, .n_sources = 1, .types = {source->type}, .rows = {1}, .cols = bytes};
+    w.sources[0] = arena_strdup(&l->out->memory, view_of(name));
+    x->place = PLACE_MEMORY;
+    return w.sources[0] ? add_weight(l, &w, &x->root) : error_memory(l->err, 0);
 }
 
-// A block as a checkpoint has it: its scale, then 32 bytes, or 16 of which each holds a number j and number j + 16, plus 8
-// (https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h).
-static void append_block(const char *q, const char *d, bool nibbles, buffer *out)
+wf_status lowering_read_weight(lowering *l, MlirValue v, tensor *x)
 {
-    buffer_append(out, d, 2);
-    if (!nibbles) buffer_append(out, q, QUANT_BLOCK);
-    for (int j = 0; j < QUANT_BLOCK / 2 && nibbles; j++)
-        buffer_append_char(out, (char)(((q[j] + 8) & 15) | (q[j + QUANT_BLOCK / 2] + 8) << 4));
-}
-
-static wf_status read_constant(lowering *l, MlirValue v, buffer *out);
-
-static wf_status read_blocks(lowering *l, const blocks_op *blocks, buffer *out)
-{
-    buffer q = {0}, d = {0};
-    bool nibbles = is_wf_type(element_type_of(blocks->w.value), "q4_0");
-    wf_status status = read_constant(l, blocks->q, &q);
-    if (status == WF_OK) status = read_constant(l, blocks->d, &d);
-    for (size_t i = 0; status == WF_OK && i < q.len / QUANT_BLOCK; i++)
-        append_block(q.data + i * QUANT_BLOCK, d.data + 2 * i, nibbles, out);
-    if (out->failed) status = error_memory(l->err, q.len);
-    buffer_free(&q);
-    buffer_free(&d);
-    return status;
-}
-
-// The bytes of a constant.
-static wf_status read_constant(lowering *l, MlirValue v, buffer *out)
-{
-    wf_error inner = {0};
-    blocks_op blocks;
-    if (blocks_read(defining_op(v), &blocks)) return read_blocks(l, &blocks, out);
-    wf_status status = constant_append(constant_attribute_of(defining_op(v)), out, &inner);
-    if (status != WF_OK) lowering_refuse(l, inner.message);
-    return status;
-}
-
-static wf_status pack_constants(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
-                                int *index)
-{
-    int64_t panels[PROGRAM_MAX_SOURCES], n_panels = 0, cols = dim_of(sources[0], 1), before = 0;
-    const weight_type *stored = wf_weight_type(element_type_of(sources[0]));
-    size_t panel_bytes, all, row_bytes = weight_type_file_bytes(stored, cols);
-    for (int i = 0; i < n; i++) n_panels += panels[i] = (dim_of(sources[i], 0) + PANEL_ROWS - 1) / PANEL_ROWS;
-    if (!layout_panel_bytes(layout, cols, &panel_bytes) || !checked_mul(panel_bytes, (size_t)n_panels, &all))
-        return error_memory(l->err, SIZE_MAX);
-    unsigned char *data;
-    TRY(lowering_new_constant(l, all, index, &data));
-    for (int i = 0; i < n; before += panels[i++]) {
-        buffer plain = {0};
-        wf_status status = read_constant(l, sources[i], &plain);
-        int64_t rows = dim_of(sources[i], 0);
-        for (int64_t panel = 0; panel < panels[i] && status == WF_OK; panel++) {
-            int64_t at = interleave ? panel * n + i : before + panel, first = panel * PANEL_ROWS;
-            panel_pack(layout, stored->tensor, (const unsigned char *)plain.data + (size_t)first * row_bytes, row_bytes,
-                       (size_t)(rows - first < PANEL_ROWS ? rows - first : PANEL_ROWS), cols,
-                       data + (size_t)at * panel_bytes);
-        }
-        buffer_free(&plain);
-        TRY(status);
-    }
+    weight_op weight;
+    const weight_type *t = wf_weight_type(element_type_of(v));
+    if (is_sequence(l) || !weight_read(defining_op(v), &weight) || (t && weight_type_is_quantised(t)))
+        return lowering_refuse(l, "uses a weight in its packed form");
+    const char *name = weight_name(l, v);
+    if (!name) return error_memory(l->err, 0);
+    TRY(lowering_bind_plain(l, name, mlirValueGetType(v), x));
+    if (!weight.transposed) return WF_OK;
+    x->strides[0] = 1;
+    x->strides[1] = x->dims[0];
     return WF_OK;
-}
-
-static wf_status join_vectors(lowering *l, const MlirValue *sources, int n, int *index)
-{
-    buffer all = {0};
-    unsigned char *data;
-    wf_status status = WF_OK;
-    for (int i = 0; i < n && status == WF_OK; i++) status = read_constant(l, sources[i], &all);
-    if (status == WF_OK) status = lowering_new_constant(l, all.len, index, &data);
-    if (status == WF_OK) memcpy(data, all.data, all.len);
-    buffer_free(&all);
-    return status;
 }
 
 // ---- arguments
@@ -240,16 +184,14 @@ static wf_status pack_value(lowering *l, MlirValue v, int *index)
 wf_status lowering_bind_matrix(lowering *l, const MlirValue *sources, int n, bool interleave, weight_layout layout,
                                int *index)
 {
-    if (is_checkpoint_weight(sources[0])) return bind_tensors(l, sources, n, layout, interleave, false, index);
-    return is_constant_value(sources[0]) || is_blocks(sources[0])
-               ? pack_constants(l, sources, n, interleave, layout, index)
-               : pack_value(l, sources[0], index);
+    if (is_weight(sources[0])) return bind_tensors(l, sources, n, layout, interleave, false, index);
+    return n == 1 ? pack_value(l, sources[0], index) : lowering_refuse(l, "has several weights that nobody refers to");
 }
 
 wf_status lowering_bind_vector(lowering *l, const MlirValue *sources, int n, bool plus_one, int *index)
 {
-    if (is_checkpoint_weight(sources[0])) return bind_tensors(l, sources, n, LAYOUT_VECTOR_F32, false, plus_one, index);
-    if (n > 1) return join_vectors(l, sources, n, index);
+    if (is_weight(sources[0])) return bind_tensors(l, sources, n, LAYOUT_VECTOR_F32, false, plus_one, index);
+    if (n > 1) return lowering_refuse(l, "has several biases that nobody refers to");
     tensor x;
     TRY(lowering_to_root(l, sources[0], &x));
     *index = x.root;

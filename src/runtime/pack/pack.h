@@ -1,4 +1,4 @@
-// The pack: a checkpoint's weights in the layouts that kernels stream (runtime/weight/layout.h), as program.weights
+// The pack: a checkpoint's or a function's weights in the layouts that kernels stream (runtime/weight/layout.h), as program.weights
 // says.
 #ifndef WELFORD_RUNTIME_PACK_PACK_H
 #define WELFORD_RUNTIME_PACK_PACK_H
@@ -30,6 +30,13 @@ wf_status pack_build(const checkpoint *file, const program *p, thread_pool *pool
 // An entry of the wrong size or checksum is rebuilt.
 wf_status pack_open(const checkpoint *file, const program *p, const cache_id *id, thread_pool *pool,
                     void (*progress)(void *, size_t, size_t), void *context, pack *out, wf_error *err);
+
+// The part of pack_open that only looks into the cache; false: no good pack is there.
+bool pack_find(const program *p, const cache_id *id, thread_pool *pool, pack *out);
+
+// Packs again what is made of the tensor `source`, whose values have changed since: into memory of the pack's own, for
+// others go on with the cache's. Nobody may read the pack meanwhile.
+wf_status pack_renew(const checkpoint *file, const program *p, const char *source, pack *k, wf_error *err);
 
 // A pack that somebody else has mapped, and who keeps it mapped; checked against the program and what pack_checksum
 // gave.

@@ -53,7 +53,7 @@ typedef struct samples {
 static uint64_t find_sample(samples *s, weight_layout layout, tensor_type type, bool plus_one)
 {
     const weight_type *from = weight_type_of(type);
-    if (!panel_takes(layout, type)) return 0; // packing will refuse it
+    if (!from || layout == LAYOUT_PLAIN || !panel_takes(layout, type)) return 0; // as it is, or packing will refuse it
     for (size_t i = 0; i < s->n; i++)
         if (s->known[i].layout == layout && s->known[i].from == from && s->known[i].plus_one == plus_one)
             return s->known[i].hash;
@@ -73,8 +73,24 @@ void pack_key_append(const program *p, buffer *out)
                       w->plus_one, w->offset, w->bytes, w->n_sources);
         for (uint32_t s = 0; s < w->n_sources; s++) {
             uint64_t packed = find_sample(&known, w->layout, (tensor_type)w->types[s], w->plus_one);
-            buffer_printf(out, " %" PRIu32 " %016" PRIx64 " %" PRId64 " ", w->types[s], packed, w->rows[s]);
+            buffer_printf(out, " %" PRIu32 " %016" PRIx64 " %" PRId64 "%s ", w->types[s], packed, w->rows[s],
+                          w->transposed[s] ? "^T" : "");
             buffer_append(out, w->sources[s], strlen(w->sources[s]) + 1);
         }
+    }
+}
+
+enum { SAMPLES = 64, SAMPLE_BYTES = 4096 };
+
+void pack_key_append_sample(view part, buffer *out)
+{
+    if (part.len <= SAMPLES * SAMPLE_BYTES) {
+        buffer_append_view(out, part);
+        return;
+    }
+    size_t room = part.len - SAMPLE_BYTES;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        size_t at = room / (SAMPLES - 1) * i + room % (SAMPLES - 1) * i / (SAMPLES - 1);
+        buffer_append(out, part.data + at, SAMPLE_BYTES);
     }
 }

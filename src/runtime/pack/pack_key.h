@@ -10,4 +10,7 @@
 // something else. A new type of weights does not touch the packs of others.
 void pack_key_append(const program *p, buffer *out);
 
+// Appends a sample of a file's data: pages spread evenly over it, first and last included; a small file whole.
+void pack_key_append_sample(view part, buffer *out);
+
 #endif

@@ -57,8 +57,8 @@ static void test_every_field_counts(void **state)
 static void test_every_type(void **state)
 {
     (void)state;
-    for (int l = 1; l < LAYOUT_COUNT; l++)
-        for (int m = 1; m < LAYOUT_COUNT; m++) {
+    for (int l = LAYOUT_F32_X16; l < LAYOUT_COUNT; l++)
+        for (int m = LAYOUT_F32_X16; m < LAYOUT_COUNT; m++) {
             program_weight a = matrix((weight_layout)l, weight_type_in((weight_layout)m)->tensor);
             program_weight b = a;
             b.layout = LAYOUT_VECTOR_F32;

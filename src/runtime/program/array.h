@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "format/tensor_type.h"
 
 // wf_dtype under the names that are used inside.
 typedef wf_dtype array_type;
@@ -20,6 +21,8 @@ typedef wf_dtype array_type;
 
 size_t array_type_bytes(array_type type);
 const char *array_type_name(array_type type); // as MLIR writes it: "f32", "i1"
+// The type of a tensor that holds the same bytes.
+tensor_type array_tensor_type(array_type type);
 
 enum { ARRAY_MAX_DIMS = WF_MAX_DIMS };
 

@@ -99,7 +99,7 @@ static wf_status call(void *context, wf_error *err)
     function *f;
     int n_runs = 0;
     static _Alignas(64) int32_t in[4] = {1, 2, 3, 4}, out[4];
-    TRY(function_of_program(&m->exe, m->pool, &f, err));
+    TRY(function_of_program(&m->exe, NULL, m->pool, &f, err));
     function_observe(f, count_runs, &n_runs);
     wf_status status = function_call(f, (void *const[]){in, out}, err);
     function_close(f);
@@ -111,9 +111,10 @@ static wf_status call(void *context, wf_error *err)
 static void test_function(void **state)
 {
     (void)state;
-    static const program_area AREAS[] = {{"arena", AREA_ARENA, {{64}}}, {"constants", AREA_CONSTANTS, {{0}}},
-                                         {"math", AREA_MATH, {{8}}},    {"fault", AREA_FAULT, {{8}}},
-                                         {"a", AREA_ARGUMENT, {{16}}},  {"b", AREA_RESULT, {{16}}}};
+    static const program_area AREAS[] = {{"arena", AREA_ARENA, {{64}}},    {"constants", AREA_CONSTANTS, {{0}}},
+                                         {"math", AREA_MATH, {{8}}},       {"fault", AREA_FAULT, {{8}}},
+                                         {"weights", AREA_WEIGHTS, {{0}}}, {"a", AREA_ARGUMENT, {{16}}},
+                                         {"b", AREA_RESULT, {{16}}}};
     static const program_array ARRAYS[] = {{ARRAY_I32, 1, {{{4}}}}, {ARRAY_I32, 1, {{{4}}}}};
     static const program_buffer BUFFERS[] = {{.area = FUNCTION_ARRAYS, .bytes = {{16}}},
                                              {.area = FUNCTION_ARRAYS + 1, .bytes = {{16}}, .written = true}};

@@ -246,7 +246,8 @@ static program make_function(size_t constants_bytes)
     static program_area areas[FUNCTION_ARRAYS] = {{"arena", AREA_ARENA, {{0}}},
                                                   {"constants", AREA_CONSTANTS, {{0}}},
                                                   {"math", AREA_MATH, {{8}}},
-                                                  {"fault", AREA_FAULT, {{8}}}};
+                                                  {"fault", AREA_FAULT, {{8}}},
+                                                  {"weights", AREA_WEIGHTS, {{0}}}};
     areas[FUNCTION_CONSTANTS].bytes = affine_of(DIM_ONE, (int64_t)constants_bytes);
     return (program){
         .name = "f", .n_dims = 1, .dims = program_sequence_dims, .n_areas = FUNCTION_ARRAYS, .areas = areas};

@@ -93,7 +93,7 @@ double program_call_bytes(const program *p, const program_call *call, const int6
 
 int64_t program_source_panels(const program_weight *w, uint32_t s)
 {
-    return w->layout == LAYOUT_VECTOR_F32 ? w->rows[s] : divide_up(w->rows[s], PANEL_ROWS);
+    return w->layout < LAYOUT_F32_X16 ? w->rows[s] : divide_up(w->rows[s], PANEL_ROWS);
 }
 
 bool program_weight_bytes(const program_weight *w, size_t *bytes)

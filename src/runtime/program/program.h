@@ -99,7 +99,7 @@ enum {
 };
 
 // The first areas of a function; its arguments follow, then its results.
-enum { FUNCTION_ARENA, FUNCTION_CONSTANTS, FUNCTION_MATH, FUNCTION_FAULT, FUNCTION_ARRAYS };
+enum { FUNCTION_ARENA, FUNCTION_CONSTANTS, FUNCTION_MATH, FUNCTION_FAULT, FUNCTION_WEIGHTS, FUNCTION_ARRAYS };
 
 enum { PROGRAM_MAX_AREAS = 1024 };
 
@@ -151,7 +151,8 @@ typedef struct program_call {
 
 // ---- weights
 
-// One weight in the pack: one or two or three checkpoint tensors in one layout.
+// One weight in the pack: one or two or three tensors in one layout, of the checkpoint; of a function large constants,
+// whose names say what they hold, and arguments that were declared to be weights, by their names.
 enum { PROGRAM_MAX_SOURCES = 3 };
 typedef struct program_weight {
     weight_layout layout;
@@ -160,13 +161,15 @@ typedef struct program_weight {
     uint32_t types[PROGRAM_MAX_SOURCES];      // their tensor_type (format/tensor_type.h), to check against the file
     int64_t
         rows[PROGRAM_MAX_SOURCES]; // of each source; a vector is cut into rows of `cols` values, 1 where it is alone
-    int64_t cols;
-    bool interleave;      // panels alternate between the (two) sources instead of following each other
-    bool plus_one;        // VECTOR_F32: 1 is added to every value ((1 + w) norms)
-    size_t offset, bytes; // in the pack; offset is a multiple of 64
+    bool transposed[PROGRAM_MAX_SOURCES]; // the source has this matrix's columns as its rows
+    int64_t cols;                         // of PLAIN: bytes
+    bool interleave;                      // panels alternate between the (two) sources instead of following each other
+    bool plus_one;                        // VECTOR_F32: 1 is added to every value ((1 + w) norms)
+    size_t offset, bytes;                 // in the pack; offset is a multiple of 64
 } program_weight;
 
-// Panels of source `s` in the pack: its rows in panels of 16, the last one padded. A vector is one panel.
+// Panels of source `s` in the pack: its rows in panels of 16, the last one padded. A vector is one panel, and so is what
+// is plain.
 int64_t program_source_panels(const program_weight *w, uint32_t s);
 // What w->bytes has to be, from layout, rows and cols; false on overflow or when cols does not suit the layout.
 bool program_weight_bytes(const program_weight *w, size_t *bytes);

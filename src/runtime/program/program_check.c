@@ -151,7 +151,7 @@ static wf_status check_facts(const checker *c)
 {
     const program *p = c->p;
     if (!p->name) return fail(c, "a name is missing");
-    if (!c->sequence) return p->n_ropes || p->n_weights ? fail(c, "a function with weights in a pack") : WF_OK;
+    if (!c->sequence) return p->n_ropes ? fail(c, "a function with rotation tables") : WF_OK;
     if (!kv_layout_is_valid(&p->kv)) return fail(c, "the sizes of the KV cache are out of range");
     const int64_t sizes[] = {p->n_vocab, p->n_ctx_train, p->n_embd};
     static const char *const NAMES[] = {"n_vocab", "n_ctx_train", "n_embd"};
@@ -216,7 +216,7 @@ static wf_status check_array(const checker *c, uint32_t i)
 
 static wf_status check_function_areas(const checker *c)
 {
-    static const area_kind FIRST[] = {AREA_ARENA, AREA_CONSTANTS, AREA_MATH, AREA_FAULT};
+    static const area_kind FIRST[] = {AREA_ARENA, AREA_CONSTANTS, AREA_MATH, AREA_FAULT, AREA_WEIGHTS};
     const program *p = c->p;
     if (p->n_arguments > PROGRAM_MAX_AREAS || p->n_results > PROGRAM_MAX_AREAS ||
         p->n_areas != FUNCTION_ARRAYS + p->n_arguments + p->n_results)
@@ -230,7 +230,7 @@ static wf_status check_function_areas(const checker *c)
         if (!coefficients_fit(&a->bytes) || uses_unknown_dims(c, &a->bytes))
             return fail(c, "the size of a memory area is out of range");
         if (wanted != AREA_ARENA && i < FUNCTION_ARRAYS && !only_in(&a->bytes, 1 << DIM_ONE))
-            return fail(c, "the size of the constants is not fixed");
+            return fail(c, "the size of the constants or the weights is not fixed");
         if (i >= FUNCTION_ARRAYS) TRY(check_array(c, i - FUNCTION_ARRAYS));
     }
     return WF_OK;
@@ -248,7 +248,11 @@ static const char *weight_fault(const checker *c, const program_weight *w, size_
     if (!program_weight_bytes(w, &bytes)) return "rows and columns out of range or not suited to the layout";
     if (bytes != w->bytes) return "size does not follow from rows and columns";
     bool is_vector = w->layout == LAYOUT_VECTOR_F32;
+    bool is_plain = w->layout == LAYOUT_PLAIN;
     if (w->plus_one && !is_vector) return "plus_one on a matrix";
+    if (is_plain && (w->n_sources != 1 || w->rows[0] != 1)) return "several plain sources";
+    for (uint32_t s = 0; s < w->n_sources; s++)
+        if (w->transposed[s] && (is_plain || is_vector)) return "a transposed source of no matrix";
     if (w->interleave && (w->n_sources != 2 || program_source_panels(w, 0) != program_source_panels(w, 1)))
         return "interleaved sources of different sizes";
     if (w->offset % ALIGNMENT) return "offset is no multiple of 64";

@@ -12,7 +12,8 @@
 //          u32 n_fusions, each: str name; u32 found, fused; str why
 //          u32 n_checks,  each: str message
 //          u32 n_kernels, each: str name
-//          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one); i64 cols; u64 offset, bytes;
+//          u32 n_weights, each: u32 layout, n_sources, flags (1 interleave, 2 plus_one; 4, 8, 16 transposed
+//                               sources); i64 cols; u64 offset, bytes;
 //                               n_sources of: str name, u32 type, i64 rows
 //          u32 n_calls,   each: u32 kernel; str label; u32 n_buffers, n_sizes, flags (1 chained, 2 otherwise);
 //                               i64 grain; affine flops; i64 pair_flops, window;
@@ -31,8 +32,9 @@
 #include "runtime/program/program.h"
 #include "runtime/program/program_check.h"
 
-enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 }; // of a form in the smallest program: c[DIM_ONE]
-enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2 };
+enum { HEADER_BYTES = 16, PADDING = 16, AFFINE_BYTES = 8 };           // of a form in the smallest program: c[DIM_ONE]
+enum { FLAG_INTERLEAVE = 1, FLAG_PLUS_ONE = 2, FLAG_TRANSPOSED = 4 }; // the last of the first source
+enum { WEIGHT_FLAGS = (FLAG_TRANSPOSED << PROGRAM_MAX_SOURCES) - 1 };
 enum { FLAG_CHAINED = 1, FLAG_OTHERWISE = 2 };
 enum { FLAG_WRITTEN = 1, FLAG_PARTLY = 2 };
 enum { // bytes
@@ -89,7 +91,9 @@ static void put_weight(buffer *out, const program_weight *w)
 {
     put_u32(out, (uint32_t)w->layout);
     put_u32(out, w->n_sources);
-    put_u32(out, (w->interleave ? FLAG_INTERLEAVE : 0) | (w->plus_one ? FLAG_PLUS_ONE : 0));
+    uint32_t flags = (w->interleave ? FLAG_INTERLEAVE : 0) | (w->plus_one ? FLAG_PLUS_ONE : 0);
+    for (uint32_t s = 0; s < w->n_sources; s++) flags |= w->transposed[s] ? FLAG_TRANSPOSED << s : 0;
+    put_u32(out, flags);
     put_i64(out, w->cols);
     put_number(out, w->offset, 8);
     put_number(out, w->bytes, 8);
@@ -326,7 +330,7 @@ static void get_weight(reader *r, program_weight *w)
 {
     w->layout = (weight_layout)get_u32_to(r, LAYOUT_COUNT - 1, "unknown layout of a weight");
     w->n_sources = get_u32_to(r, PROGRAM_MAX_SOURCES, "too many sources of a weight");
-    uint32_t flags = get_u32_to(r, FLAG_INTERLEAVE | FLAG_PLUS_ONE, "unknown flags of a weight");
+    uint32_t flags = get_u32_to(r, WEIGHT_FLAGS, "unknown flags of a weight");
     w->interleave = flags & FLAG_INTERLEAVE;
     w->plus_one = flags & FLAG_PLUS_ONE;
     w->cols = get_i64(r);
@@ -334,6 +338,7 @@ static void get_weight(reader *r, program_weight *w)
     w->bytes = get_number(r, 8);
     for (uint32_t s = 0; s < w->n_sources; s++) {
         w->sources[s] = get_text(r);
+        w->transposed[s] = flags & FLAG_TRANSPOSED << s;
         w->types[s] = get_u32(r);
         w->rows[s] = get_i64(r);
     }

@@ -175,6 +175,7 @@ static void print_weights(const program *p, buffer *out)
         for (uint32_t s = 0; s < w->n_sources; s++) {
             if (s) buffer_printf(out, w->interleave ? " | " : ", ");
             print_text(out, w->sources[s]);
+            if (w->transposed[s]) buffer_printf(out, "^T");
         }
         buffer_printf(out, "%s\n", w->plus_one ? " + 1" : "");
     }

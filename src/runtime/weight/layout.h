@@ -35,6 +35,7 @@
 // Formats: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h (block_q8_0, ...).
 //
 //   VECTOR_F32  [cols]  f32: norm weights and biases, converted from F32, F16 or BF16
+//   PLAIN       [cols]  bytes: any tensor as it is stored, which a graph reads otherwise than as the matrix of a linear
 #ifndef WELFORD_RUNTIME_WEIGHT_LAYOUT_H
 #define WELFORD_RUNTIME_WEIGHT_LAYOUT_H
 
@@ -45,6 +46,7 @@
 enum { PANEL_ROWS = 16, QUANT_BLOCK = 32, QUANT_LINE = 64 }; // a line: 4 bytes of each row
 
 typedef enum weight_layout {
+    LAYOUT_PLAIN,
     LAYOUT_VECTOR_F32,
     LAYOUT_F32_X16,
     LAYOUT_F16_X16,
@@ -63,7 +65,7 @@ typedef enum weight_layout {
 // "f32x16", "q4_1x16", ... ; NULL for a value out of range.
 const char *layout_name(weight_layout layout);
 
-// Bytes of one panel of `cols` columns (of the whole vector for VECTOR_F32); false on overflow or when cols is no
+// Bytes of one panel of `cols` columns (of the whole for VECTOR_F32 and PLAIN); false on overflow or when cols is no
 // multiple of the layout's block.
 bool layout_panel_bytes(weight_layout layout, int64_t cols, size_t *bytes);
 

@@ -283,6 +283,7 @@ void panel_pack_q6_k(const unsigned char *rows, size_t row_bytes, int64_t cols, 
 bool panel_takes(weight_layout layout, tensor_type type)
 {
     const weight_type *to = weight_type_in(layout), *from = weight_type_of(type);
+    if (layout == LAYOUT_PLAIN) return true;
     if (!from) return false;
     if (layout == LAYOUT_VECTOR_F32) return from->widen;
     return from == to || (to && to->narrow && from->widen);

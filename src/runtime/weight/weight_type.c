@@ -48,12 +48,12 @@ static const weight_type TYPES[] = {
 // clang-format on
 
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
-_Static_assert(LAYOUT_VECTOR_F32 == 0 && N_TYPES == LAYOUT_COUNT - 1,
+_Static_assert(LAYOUT_VECTOR_F32 < LAYOUT_F32_X16 && N_TYPES == LAYOUT_COUNT - LAYOUT_F32_X16,
                "a row for each layout of panels, in their order");
 
 const weight_type *weight_type_in(weight_layout layout)
 {
-    return layout > LAYOUT_VECTOR_F32 && layout < LAYOUT_COUNT ? &TYPES[layout - 1] : NULL;
+    return layout >= LAYOUT_F32_X16 && layout < LAYOUT_COUNT ? &TYPES[layout - LAYOUT_F32_X16] : NULL;
 }
 
 const weight_type *weight_type_of(tensor_type type)

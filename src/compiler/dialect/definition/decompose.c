@@ -1,6 +1,7 @@
 #include "compiler/dialect/definition/decompose.h"
 
 #include "compiler/dialect/definition/define.h"
+#include "compiler/dialect/wf.h"
 
 // The value with the dimensions of the op's result, whose open sizes are those of its first operand.
 static MlirValue reshape_result(MlirOperation op, MlirValue y)
@@ -42,7 +43,8 @@ static bool is_in_place(MlirOperation op)
 static void decompose(MlirOperation op, void *context)
 {
     run *r = context;
-    bool ours = op_name_starts_with(op, "wf.");
+    weight_op weight;
+    bool ours = op_name_starts_with(op, "wf.") && !weight_read(op, &weight); // those are read as they are
     define_op *define = find_definition(op);
     if (r->status != WF_OK || is_in_place(op) || (!ours && !define) || (r->keep && r->keep(op))) return;
     MlirModule library;

@@ -67,21 +67,17 @@ static wf_status check_argument(uint32_t i, const char *name, const array_shape 
     return WF_OK;
 }
 
-wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
-                        array_shape *all, wf_error *err)
+wf_status bind_declared(MlirOperation function, const array_shape *given, uint32_t n_all, array_shape *all,
+                        wf_error *err)
 {
     MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
     for (uint32_t i = 0; i < n_all; i++) {
         array_type type;
         MlirType declared = mlirValueGetType(mlirBlockGetArgument(entry, i));
         TRY(check_tensor(i, declared, &type, err));
-        all[i] = i < n_given && given[i].n_dims ? given[i] : declared_shape(declared);
+        all[i] = given[i].n_dims ? given[i] : declared_shape(declared);
         all[i].type = type;
     }
-    for (uint32_t i = n_all; i < n_given; i++)
-        if (given[i].n_dims)
-            return error_set(err, WF_ERROR_USAGE, "--shape %u: the function takes %u argument%s", i, n_all,
-                             n_all == 1 ? "" : "s");
     return WF_OK;
 }
 
@@ -130,22 +126,40 @@ wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_s
     return WF_OK;
 }
 
+static void set_shape(MlirOperation function, uint32_t i, const array_shape *shape)
+{
+    MlirBlock entry = function_body(function);
+    MlirOperation first = mlirBlockGetFirstOperation(entry);
+    MlirValue argument = mlirBlockGetArgument(entry, i);
+    MlirType declared = mlirValueGetType(argument);
+    mlirValueSetType(argument, tensor_of((int)shape->n_dims, shape->dims, element_type_of(argument)));
+    if (mlirTypeEqual(declared, mlirValueGetType(argument)) || !first.ptr) return;
+    // users keep the type that they were written for, until bind_propagate knows the sizes of all their operands
+    op_builder b = op_builder_before(first);
+    MlirValue cast = build_value(&b, "tensor.cast", declared, 1, &argument, 0, NULL);
+    mlirValueReplaceAllUsesExcept(argument, cast, 1, (MlirOperation[]){defining_op(cast)});
+}
+
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err)
 {
-    MlirBlock entry = mlirRegionGetFirstBlock(mlirOperationGetRegion(function, 0));
-    MlirOperation first = mlirBlockGetFirstOperation(entry);
     TRY(bind_check_arguments(function, n, shapes, names, err));
-    for (uint32_t i = 0; i < n; i++) {
-        MlirValue argument = mlirBlockGetArgument(entry, i);
-        MlirType declared = mlirValueGetType(argument);
-        mlirValueSetType(argument, tensor_of((int)shapes[i].n_dims, shapes[i].dims, element_type_of(argument)));
-        if (mlirTypeEqual(declared, mlirValueGetType(argument)) || !first.ptr) continue;
-        // users keep the type that they were written for, until bind_propagate knows the sizes of all their operands
-        op_builder b = op_builder_before(first);
-        MlirValue cast = build_value(&b, "tensor.cast", declared, 1, &argument, 0, NULL);
-        mlirValueReplaceAllUsesExcept(argument, cast, 1, (MlirOperation[]){defining_op(cast)});
-    }
+    for (uint32_t i = 0; i < n; i++) set_shape(function, i, &shapes[i]);
     update_function_type(function);
     return WF_OK;
+}
+
+wf_status bind_argument(MlirOperation function, uint32_t i, const array_shape *shape, const char *name, wf_error *err)
+{
+    TRY(check_argument(i, name, shape, mlirValueGetType(mlirBlockGetArgument(function_body(function), i)), err));
+    set_shape(function, i, shape);
+    update_function_type(function);
+    return WF_OK;
+}
+
+array_shape bind_shape(MlirOperation function, uint32_t i)
+{
+    MlirType t = mlirValueGetType(mlirBlockGetArgument(function_body(function), i));
+    bool ranked = mlirTypeIsATensor(t) && mlirShapedTypeHasRank(t) && mlirShapedTypeGetRank(t) <= ARRAY_MAX_DIMS;
+    return ranked ? declared_shape(t) : (array_shape){0};
 }

@@ -17,10 +17,15 @@ wf_status bind_check_arguments(MlirOperation function, uint32_t n, const array_s
 wf_status bind_arguments(MlirOperation function, uint32_t n, const array_shape *shapes, const char *const *names,
                          wf_error *err);
 
-// Shapes of all `n_all` arguments of the function: as given, or, where no dims are, as declared; open sizes are
+// The same of argument i alone.
+wf_status bind_argument(MlirOperation function, uint32_t i, const array_shape *shape, const char *name, wf_error *err);
+// The shape that argument i has now; open sizes are negative.
+array_shape bind_shape(MlirOperation function, uint32_t i);
+
+// Shapes of all `n_all` arguments of the function: as given, or, where no dims are given, as declared; open sizes are
 // negative.
-wf_status bind_declared(MlirOperation function, uint32_t n_given, const array_shape *given, uint32_t n_all,
-                        array_shape *all, wf_error *err);
+wf_status bind_declared(MlirOperation function, const array_shape *given, uint32_t n_all, array_shape *all,
+                        wf_error *err);
 
 // WF_ERROR_USAGE: an argument with an open size, which is needed for `reason` (may be empty).
 wf_status bind_check_fixed(uint32_t n, const array_shape *shapes, const buffer *reason, wf_error *err);

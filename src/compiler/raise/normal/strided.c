@@ -275,13 +275,17 @@ bool is_whole_axis(const digits *d, MlirValue view, int axis)
     return d->n == 1 && d->d[0].axis == axis && d->d[0].size == size && d->d[0].weight == 1;
 }
 
-bool is_in_order(const strided *s, MlirValue view)
+// The elements in the source as the view's axes in their order, or from the last to the first.
+static bool has_order(const strided *s, MlirValue view, bool backwards)
 {
     digits all = {0}, expected = {0};
+    int rank = rank_of(view);
     for (int i = 0; i < s->rank; i++)
         if (!add_digits(&all, &s->at[i])) return false;
-    for (int i = 0; i < rank_of(view); i++)
-        if (!add_digit(&expected, (digit){i, dim_of(view, i), 1})) return false;
+    for (int i = 0; i < rank; i++) {
+        int axis = backwards ? rank - 1 - i : i;
+        if (!add_digit(&expected, (digit){axis, dim_of(view, axis), 1})) return false;
+    }
     if (all.n != expected.n) return false;
     for (int i = 0; i < all.n; i++)
         if (all.d[i].axis != expected.d[i].axis || all.d[i].size != expected.d[i].size ||
@@ -289,6 +293,9 @@ bool is_in_order(const strided *s, MlirValue view)
             return false;
     return true;
 }
+
+bool is_in_order(const strided *s, MlirValue view) { return has_order(s, view, false); }
+bool is_flipped(const strided *s, MlirValue view) { return rank_of(view) == 2 && has_order(s, view, true); }
 
 // Rows lie one after the other: where the last sizes are the same, so are the last indices.
 bool keeps_last(MlirValue reshaped, int n)

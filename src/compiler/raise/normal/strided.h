@@ -44,6 +44,8 @@ bool strided_enter_slice(strided *s, const slice *cut);
 bool is_whole_axis(const digits *d, MlirValue view, int axis);
 // Whether the elements stand in the source in the view's order, each once: nothing but reshapes between.
 bool is_in_order(const strided *s, MlirValue view);
+// Whether they stand in the order of the view, a matrix, transposed.
+bool is_flipped(const strided *s, MlirValue view);
 // Whether a reshape leaves its last n dimensions, of known sizes, as its input has them.
 bool keeps_last(MlirValue reshaped, int n);
 // The value of v's own type whose elements stand in the same order, behind reshapes and transpositions; null value:

@@ -98,7 +98,9 @@ static void collect_loops(product *p, loop_kind kind, const view_axes *order, un
 
 static bool is_constant_op(MlirValue v)
 {
-    return op_is(defining_op(v), "tosa.const") || op_is(defining_op(v), "arith.constant");
+    weight_op weight;
+    return weight_read(defining_op(v), &weight) || op_is(defining_op(v), "tosa.const") ||
+           op_is(defining_op(v), "arith.constant");
 }
 
 // Loops of more than one step all have a kind; merged ones have sizes that are known.
