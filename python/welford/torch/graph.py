@@ -29,6 +29,7 @@ class Options:
     explain: bool = False
     check: bool = False
     cache: bool = True
+    weights: str | None = None
 
     @staticmethod
     def of(given: dict[str, Any] | None) -> Options:
@@ -164,6 +165,37 @@ def translate(module: GraphModule) -> str:
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
 
+def type_of(t: torch.Tensor) -> tuple[str, tuple[int, ...]]:
+    return ELEMENTS[t.dtype], tuple(t.shape)
+
+
+class Weights:
+    """Parameters, which are lent to a function and packed once. A change of one is seen at the next call by its address
+    or its version; what changes neither (a write through .data, or through another library's view) is not."""
+
+    def __init__(self, listed: Sequence[tuple[int, torch.Tensor]]):
+        self.listed = list(listed)  # place among the inputs, and the tensor, which stays alive
+        self.kept = [t.detach().contiguous() for _, t in listed]
+        self.marks = [self.mark(t) for _, t in listed]
+
+    @staticmethod
+    def mark(t: torch.Tensor) -> tuple[int, int]:
+        return t.data_ptr(), 0 if t.is_inference() else t._version
+
+    def lent(self) -> tuple[tuple[int, int, str, tuple[int, ...]], ...]:
+        return tuple((i, t.data_ptr(), *type_of(t)) for (i, _), t in zip(self.listed, self.kept))
+
+    def renew(self, function: _core.Function, tensors: Sequence[torch.Tensor]) -> None:
+        for k, (i, _) in enumerate(self.listed):
+            t = tensors[i]
+            mark = self.mark(t)
+            if mark == self.marks[k]:
+                continue
+            kept = t.detach().contiguous()
+            function.renew((i, kept.data_ptr(), *type_of(kept)))
+            self.listed[k], self.kept[k], self.marks[k] = (i, t), kept, mark
+
+
 def laid_out(result: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
     """A copy with the strides that PyTorch's own result would have; 0 where it is repeated."""
     kept = [n if s else 1 for n, s in zip(result.shape, strides)]
@@ -184,6 +216,8 @@ class Part:
         self.inputs = [n.meta["val"] for n in module.graph.nodes if n.op == "placeholder"]
         self.function: _core.Function | None = None
         self.call: _core.Call | None = None
+        self.weights = Weights([])
+        self.taken = list(range(len(self.inputs)))  # the inputs that a call brings: all but weights
         self.failure = ""  # why it runs in PyTorch after all
 
     def report(self) -> _common.Report:
@@ -204,12 +238,16 @@ class Part:
         o = self.options
         pool = _common.pool(o.threads or torch.get_num_threads())
         return _core.Function(self.text.encode(), "torch", pool, None, None, o.fuse, o.no_fuse, False, after,
-                              after is not None or not o.cache)
+                              after is not None or not o.cache, o.weights, None, self.weights.lent())
 
-    def compile(self) -> None:
+    def compile(self, tensors: Sequence[torch.Tensor]) -> None:
+        """For these parameters; the other tensors are as those of any call."""
+        places = [i for i, t in enumerate(tensors) if isinstance(t, torch.nn.Parameter) and t.numel()]
+        self.weights = Weights([(i, tensors[i]) for i in places])
+        self.taken = [i for i in range(len(tensors)) if i not in places]
         self.function = self._open(None)
-        self.call = _core.Call(self.function, tuple((ELEMENTS[t.dtype], tuple(t.shape)) for t in self.inputs),
-                               tuple((ELEMENTS[t.dtype], tuple(t.shape)) for t in self.outputs))
+        self.call = _core.Call(self.function, tuple(type_of(self.inputs[i]) for i in self.taken),
+                               tuple(type_of(t) for t in self.outputs))
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
         if self.call is None:
@@ -220,7 +258,7 @@ class Part:
         if self.failure:
             return self.module(*tensors)
         try:
-            self.compile()
+            self.compile(tensors)
         except Error as reason:
             self.failure = str(reason)
             warnings.warn(f"welford leaves a graph to PyTorch: {reason}", stacklevel=2)
@@ -231,9 +269,11 @@ class Part:
         return results
 
     def run(self, *tensors: torch.Tensor) -> Any:
-        assert self.call is not None
+        assert self.call is not None and self.function is not None
+        if self.weights.listed:
+            self.weights.renew(self.function, tensors)
         # `inputs` keeps those alive that had to be made contiguous
-        inputs = [t if t.is_contiguous() else t.contiguous() for t in tensors]
+        inputs = [t if (t := tensors[i]).is_contiguous() else t.contiguous() for i in self.taken]
         results = [torch.empty(t.shape, dtype=t.dtype) for t in self.outputs]
         self.call.run(*[t.data_ptr() for t in inputs], *[t.data_ptr() for t in results])
         for i, like in enumerate(self.outputs):
