@@ -13,7 +13,7 @@ configure = test -f $(1)/CMakeCache.txt || cmake --preset $(2) -B $(1) $(WELFORD
 ctest = models=$$(scripts/get-model smollm2 deepseek-header) && { scripts/get-model gemma-3-270m >/dev/null || true; } && \
 	WELFORD_MODELS=$$(dirname "$$(echo "$$models" | head -n 1)") ctest --test-dir $(1) --output-on-failure --no-tests=error -j $(JOBS) $(CTEST_FLAGS)
 
-.PHONY: build run test test-python asan-test tsan-test fuzz lint format format-check install clean help
+.PHONY: build run serve test test-python asan-test tsan-test fuzz lint format format-check install clean help
 .DEFAULT_GOAL := build
 
 build: ## install what is missing and build build/welford
@@ -23,6 +23,9 @@ build: ## install what is missing and build build/welford
 
 run: build ## ask SmolLM2 a question (MODEL=path, PROMPT=text)
 	@model=$$(scripts/get-model $(MODEL)) && $(BUILD)/welford run "$$model" --system "" --temp 0 --stats -p "$(PROMPT)"
+
+serve: build ## serve SmolLM2 on http://127.0.0.1:8080 (MODEL=path; WELFORD_PORT=... and the like)
+	@model=$$(scripts/get-model $(MODEL)) && exec $(BUILD)/welford serve "$$model"
 
 test: ## all tests
 	@scripts/setup build test

@@ -1,7 +1,8 @@
 # What `cmake --install` puts where:
 #
 #   bin/welford                  include/welford.h
-#   LIB/libwelford.so.0          LIB/welford/libwelford_compiler.so, libwelford_hub.so
+#   LIB/libwelford.so.0          LIB/welford/libwelford_compiler.so, libwelford_hub.so,
+#                                libwelford_server.so
 #   LIB/pkgconfig/welford.pc     LIB/cmake/welford/welford-config.cmake, target welford::welford
 include(CMakePackageConfigHelpers)
 
@@ -10,7 +11,7 @@ install(TARGETS welford_shared EXPORT welford-targets LIBRARY DESTINATION ${CMAK
 if(TARGET welford)
     install(TARGETS welford RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(TARGETS welford_hub LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/welford)
+install(TARGETS welford_hub welford_server LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/welford)
 if(TARGET welford_compiler)
     install(TARGETS welford_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/welford)
 endif()

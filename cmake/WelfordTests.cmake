@@ -48,6 +48,8 @@ foreach(source ${test_sources})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test/bin")
     if(relative MATCHES "^compiler/")
         target_link_libraries(${target} PRIVATE welford_compiler_static PkgConfig::CMOCKA)
+    elseif(relative MATCHES "^server/")
+        target_link_libraries(${target} PRIVATE welford_server_static PkgConfig::CMOCKA)
     elseif(relative MATCHES "^tool/")
         target_link_libraries(${target} PRIVATE welford_tool PkgConfig::CMOCKA)
     else()
@@ -68,7 +70,7 @@ if(TARGET welford_compiler)
         set_property(TEST unit/${name} APPEND PROPERTY LABELS threads)
     endforeach()
     add_dependencies(thread_tests welford_compiler)
-    set_property(TEST unit/engine/concurrent unit/engine/api_function APPEND PROPERTY ENVIRONMENT
+    set_property(TEST unit/engine/concurrent unit/engine/api_function unit/engine/same_bytes APPEND PROPERTY ENVIRONMENT
         "WELFORD_COMPILER=$<TARGET_FILE:welford_compiler>")
 endif()
 
@@ -103,7 +105,7 @@ endif()
 welford_add_test(layers lint 60 ${python} -B "${PROJECT_SOURCE_DIR}/test/layers/check_layers.py")
 welford_add_test(exports lint 60 sh "${PROJECT_SOURCE_DIR}/test/install/check_exports.sh"
     $<TARGET_FILE:welford_shared> wf_ "$<$<TARGET_EXISTS:welford_compiler>:${PROJECT_BINARY_DIR}/libwelford_compiler.so>" welford_
-    $<TARGET_FILE:welford_hub> welford_)
+    $<TARGET_FILE:welford_hub> welford_ $<TARGET_FILE:welford_server> welford_)
 if(TARGET welford)
     welford_add_test(install install 300 sh "${PROJECT_SOURCE_DIR}/test/install/check_install.sh"
         "${CMAKE_COMMAND}" "${PROJECT_BINARY_DIR}" "${CMAKE_C_COMPILER}" "${WELFORD_SANITIZE}")

@@ -97,9 +97,11 @@ typedef struct wf_model wf_model;
 typedef struct wf_model_options { // {0} is the default
     int n_threads;                // 0: the cores that this process may use
     wf_pool *pool;                // threads that are shared with others; NULL: its own n_threads
-    bool kv_f32;                  // KV cache in f32 instead of f16: twice the memory, nearer to exact
-    bool no_cache;                // neither read nor write the cache folder
-    const char *fuse, *no_fuse;   // comma-separated names of fusions: only these, all but these; for measurements
+    const char
+        *kv; // "f16", "f32", "q8": the type of the KV cache; NULL: f16. f32 takes twice the memory and is nearer to
+             // exact, q8 (8-bit blocks of 32) 9/16 of it
+    bool no_cache;              // neither read nor write the cache folder
+    const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; for measurements
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr (with a fresh compilation)
     bool print_plan;            // the plan as a table to stderr
     bool print_report;          // what every fusion did, as a table to stderr
@@ -194,6 +196,10 @@ wf_status wf_tokenize(const wf_model *model, const char *text, size_t bytes, boo
 wf_status wf_detokenize(const wf_model *model, const int32_t *ids, size_t n_ids, bool special, char **text,
                         size_t *bytes, wf_error *err);
 
+// The bytes of one token's text, a special one's too: at times a part of a character. Zero-terminated after *bytes; free
+// with wf_free. Empty for an id without text.
+wf_status wf_token_text(const wf_model *model, int32_t token, char **text, size_t *bytes, wf_error *err);
+
 // Whether a token ends an answer.
 bool wf_is_end(const wf_model *model, int32_t token);
 
@@ -230,6 +236,11 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // Whether wf_generate guesses tokens from what the sequence says already and evaluates several at once where that pays
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
+
+// Keeps the keys and values of prompts and answers in a folder, in blocks of 64 tokens, and finds those there that
+// wf_generate would have to compute: whoever has evaluated a beginning before, with this model and this version of
+// welford. Damaged files are ignored, and any may be removed. NULL: no more. WF_ERROR_IO: there can be no such folder.
+wf_status wf_session_keep_prompts(wf_session *session, const char *folder, wf_error *err);
 
 // How unlikely next[i] was after the token of row i of the logits: nll[i] = -log softmax(row i)[next[i]], in f64.
 // WF_ERROR_USAGE: fewer rows than n, or an id outside the vocabulary.
@@ -347,6 +358,7 @@ typedef struct wf_engine_options { // {0} is the default
                         // tokens take, but at most a quarter of all memory. Requests that find it full are put aside,
                         // the newest first, and computed again later.
     bool speculate;     // guess tokens from what a request's text says already (as wf_session_speculate)
+    const char *prefix_cache; // a folder for keys and values of finished requests (wf_session_keep_prompts); NULL: none
 } wf_engine_options;
 
 // Loads the model. `options` may be NULL. Beside an engine, nothing else may evaluate on the model while it steps.
@@ -420,10 +432,11 @@ typedef struct wf_engine_counts {
     int64_t n_steps;
     int64_t n_prompt, n_reused, n_generated; // tokens of prompts evaluated, of prompts found in the cache, of answers
     int64_t n_guesses, n_right;              // of speculation
-    int64_t n_blocks, n_blocks_used,
-        n_blocks_kept;    // of the cache: all, those of running requests, those of finished ones
-    int64_t block_tokens; // that may be found again
-    double busy_seconds;  // that steps took
+    // blocks of the cache: all, those of running requests, those of finished ones that may be found again
+    int64_t n_blocks, n_blocks_used, n_blocks_kept;
+    int64_t block_tokens;                    // of each
+    int64_t n_blocks_read, n_blocks_written; // of the folder prefix_cache
+    double busy_seconds;                     // that steps took
 } wf_engine_counts;
 
 wf_engine_counts wf_engine_count(const wf_engine *engine); // from any thread
@@ -471,10 +484,10 @@ typedef void wf_part_callback(void *context, wf_part part, const char *text, siz
 
 typedef struct wf_splitter wf_splitter;
 
-// Splits the answer that the session is about to generate: it holds the prompt, whose end may have opened the
-// reasoning. Tags, and white space around them, are in neither part.
-wf_status wf_splitter_create(const wf_session *session, wf_part_callback *callback, void *context,
-                             wf_splitter **splitter, wf_error *err);
+// Splits the answer to a prompt, whose end may have opened the reasoning. Tags, and white space around them, are in
+// neither part.
+wf_status wf_splitter_create(const wf_model *model, const int32_t *prompt, size_t n_prompt, wf_part_callback *callback,
+                             void *context, wf_splitter **splitter, wf_error *err);
 void wf_splitter_feed(wf_splitter *splitter, const char *text, size_t bytes);
 // Gives out what was held back since it might have become a tag, and frees the splitter (NULL is fine). WF_ERROR_MEMORY:
 // text was lost.
@@ -601,7 +614,7 @@ bool wf_function_fusion(const wf_function *function, size_t index, wf_fusion *fu
 // Writes a .wf file for this CPU, as `welford compile` does: for any sizes where the function was opened without
 // `arguments` and its ops allow it, else for those of the program that was called last, or will be. WF_ERROR_USAGE: the
 // function is of a .wf file.
-wf_status wf_function_save(const wf_function *function, const char *path, wf_error *err);
+wf_status wf_function_save(wf_function *function, const char *path, wf_error *err);
 
 #ifdef __cplusplus
 }

@@ -21,18 +21,18 @@ bool core_model_session(model_object *self)
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"path",    "pool",    "n_ctx",        "kv_f32",        "no_cache", "fuse",
-                            "no_fuse", "weights", "weights_from", "chat_template", NULL};
+    static char *names[] = {"path",    "pool",         "n_ctx",         "kv", "no_cache", "fuse", "no_fuse",
+                            "weights", "weights_from", "chat_template", NULL};
     PyObject *path = NULL, *pool;
     long long n_ctx;
-    int kv_f32, no_cache;
+    int no_cache;
     wf_model_options options = {0};
     wf_error err = {0};
     wf_status status;
     core_state *state = PyType_GetModuleState(type);
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O!Lppzzzzz:Model", names, PyUnicode_FSConverter, &path,
-                                     state->pool, &pool, &n_ctx, &kv_f32, &no_cache, &options.fuse, &options.no_fuse,
-                                     &options.weights, &options.weights_from, &options.chat_template))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O!Lzpzzzzz:Model", names, PyUnicode_FSConverter, &path,
+                                     state->pool, &pool, &n_ctx, &options.kv, &no_cache, &options.fuse,
+                                     &options.no_fuse, &options.weights, &options.weights_from, &options.chat_template))
         return NULL;
     model_object *self = (model_object *)PyType_GenericAlloc(type, 0);
     if (self) {
@@ -42,7 +42,6 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (!self || !self->texts || core_lock_init(&self->lock)) goto fail;
     options.pool = ((pool_object *)pool)->pool;
-    options.kv_f32 = kv_f32;
     options.no_cache = no_cache;
     Py_BEGIN_ALLOW_THREADS status = wf_model_open(PyBytes_AsString(path), &options, &self->model, &err);
     // what the context cannot be, before the first prompt

@@ -225,7 +225,7 @@ class Model:
 
 
 def load(path_or_name: str | os.PathLike[str], *, threads: int | None = None, context: int = 0,
-         kv: Literal["f16", "f32"] = "f16", weights: str | None = None,
+         kv: Literal["f16", "f32", "q8"] = "f16", weights: str | None = None,
          weights_from: str | os.PathLike[str] | None = None, fuse: str | Iterable[str] | None = None,
          no_fuse: str | Iterable[str] | None = None, chat_template: str | os.PathLike[str] | None = None,
          cache: bool = True) -> Model:
@@ -243,10 +243,10 @@ def load(path_or_name: str | os.PathLike[str], *, threads: int | None = None, co
     """
     from .errors import UsageError
 
-    if kv not in ("f16", "f32"):
-        raise UsageError(f"kv={kv!r} is neither 'f16' nor 'f32'")
+    if kv not in ("f16", "f32", "q8"):
+        raise UsageError(f"kv={kv!r} is none of 'f16', 'f32' and 'q8'")
     path = _core.find_model(os.fspath(path_or_name), lambda line: warnings.warn(line, stacklevel=2))
-    core = _core.Model(path, _common.pool(threads), context, kv == "f32", not cache, _common.names(fuse),
+    core = _core.Model(path, _common.pool(threads), context, kv, not cache, _common.names(fuse),
                        _common.names(no_fuse), weights, os.fspath(weights_from) if weights_from else None,
                        os.fspath(chat_template) if chat_template else None)
     for line in core.warnings():

@@ -30,7 +30,7 @@ static wf_status compile_graph(compiler_context *c, const checkpoint *file, cons
     builder kernels;
     program p = {0};
     buffer notes = {0}, constants = {0};
-    const lower_options lowered = {.file = file, .facts = facts, .kv_f32 = options->kv_f32};
+    const lower_options lowered = {.file = file, .facts = facts, .kv = options->kv};
     builder_init(&kernels, c->mlir, &options->cpu);
     const runner r = {.c = c,
                       .module = module,
@@ -66,7 +66,7 @@ wf_status welford_compile(const checkpoint *file, const compile_options *options
     MlirModule module;
     wf_status status = frontend_graph(file, options->weights, &c, &memory, &facts, &module, err);
     if (status == WF_OK) {
-        *sizes = (model_sizes){facts.n_vocab, facts.n_ctx_train, facts_kv_layout(&facts, options->kv_f32)};
+        *sizes = (model_sizes){facts.n_vocab, facts.n_ctx_train, facts_kv_layout(&facts, options->kv)};
         if (image) status = compile_graph(&c, file, &facts, module, options, image, err);
         mlirModuleDestroy(module);
     }

@@ -144,6 +144,23 @@ wf_status wf_detokenize(const wf_model *m, const int32_t *ids, size_t n_ids, boo
     return WF_OK;
 }
 
+wf_status wf_token_text(const wf_model *m, int32_t token, char **text, size_t *bytes, wf_error *err)
+{
+    buffer raw = {0};
+    wf_status status = WF_OK;
+    *text = NULL;
+    *bytes = 0;
+    if (token >= 0 && token < tokenizer_count(m->t)) status = tokenizer_decode_token(m->t, token, true, &raw, err);
+    if (status == WF_OK && !buffer_reserve(&raw, 0)) status = error_memory(err, raw.len);
+    if (status != WF_OK) {
+        buffer_free(&raw);
+        return status;
+    }
+    *text = raw.data;
+    *bytes = raw.len;
+    return WF_OK;
+}
+
 bool wf_is_end(const wf_model *m, int32_t token) { return tokenizer_is_eog(m->t, token); }
 
 static wf_status build_messages(const wf_message *messages, size_t n_messages, json_t *array, wf_error *err)

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/model.h"
@@ -32,6 +31,7 @@ struct wf_engine {
     wf_model *m;
     engine *e;
     scheduler *s;
+    prefix_store *store; // NULL: none
     pthread_t thread;
     bool started;
 
@@ -162,6 +162,9 @@ static void take_counts(wf_engine *e)
                                    .n_blocks_kept = blocks.n_kept,
                                    .block_tokens = KV_BLOCK,
                                    .busy_seconds = c.busy_seconds};
+    if (!e->store) return;
+    e->counts.n_blocks_read = prefix_store_count(e->store).n_read;
+    e->counts.n_blocks_written = prefix_store_count(e->store).n_written;
 }
 
 static void take_new(wf_engine *e)
@@ -248,6 +251,9 @@ wf_status wf_engine_create(wf_model *m, const wf_engine_options *options, wf_eng
                                           .finished = note_finished,
                                           .context = e};
     wf_status status = engine_create(m->compiled, m->pool, &sizes, &e->e, err);
+    if (status == WF_OK && options->prefix_cache)
+        status = model_open_prefixes(m, options->prefix_cache, &e->store, err);
+    if (status == WF_OK) engine_set_store(e->e, e->store);
     if (status == WF_OK) status = scheduler_create(e->e, &scheduling, &e->s, err);
     if (status != WF_OK) {
         wf_engine_free(e);
@@ -269,6 +275,7 @@ void wf_engine_free(wf_engine *e)
     for (wf_request *h = e->newest; h; h = h->older) h->owner = NULL; // what is left is the callers'
     scheduler_free(e->s);
     engine_free(e->e);
+    prefix_store_close(e->store);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->wake);
     pthread_cond_destroy(&e->changed);

@@ -34,10 +34,10 @@ struct wf_function {
     executable exe; // in it
     pack pack;      // in it
     function_source source;
-    function_weights *weights;                                    // of a graph file
-    function *declared;                                           // NULL when it was opened for the sizes of arguments
-    function *made[MAX_MADE];                                     // the newest first
-    function *current;                                            // one of these
+    function_weights *weights; // of a graph file
+    function *declared;        // NULL when it was opened for the sizes of arguments
+    function *made[MAX_MADE];  // the newest first
+    function *current;         // one of these
     void (*print)(void *context, const char *text, size_t bytes); // NULL: to stderr
     void *print_context;
     void **pointers, **copies; // of a call: [arguments + results]
@@ -73,17 +73,14 @@ static void let_text_go(wf_function *f)
     f->source.text = NULL;
 }
 
-// The file's text, for the caller to free.
-static wf_status read_again(const wf_function *f, char **text, wf_error *err)
+static wf_status read_again(wf_function *f, wf_error *err)
 {
-    char key[CACHE_KEY_CHARS];
-    size_t bytes;
-    TRY(file_read(f->name, text, &bytes, err));
-    make_key(*text, bytes, key);
-    if (bytes == f->source.bytes && !strcmp(key, f->key)) return WF_OK;
-    free(*text);
-    *text = NULL;
-    return refuse(f, "the file has changed since it was opened", err);
+    char *text, key[CACHE_KEY_CHARS];
+    if (f->data) return WF_OK;
+    TRY(file_read(f->name, &text, &f->source.bytes, err));
+    f->source.text = f->data = text;
+    make_key(text, f->source.bytes, key);
+    return strcmp(key, f->key) ? refuse(f, "the file has changed since it was opened", err) : WF_OK;
 }
 
 static wf_status open_source(const wf_function *f, const function_source *source, function **out, wf_error *err)
@@ -407,24 +404,14 @@ static wf_status save_source(const wf_function *f, const char *path, const funct
 {
     buffer notes = {0};
     const bundle_options options = {.output = path, .cpus = &source->options.cpu, .n_cpus = 1};
-    function_source own = *source;
-    char *text = NULL;
-    if (!f->data) TRY(read_again(f, &text, err));
-    if (text) own.text = text;
-    own.packs_all = true;
-    wf_status status = bundle_make_function(&own, NULL, 0, &options, f->pool, &notes, err);
+    wf_status status = bundle_make_function(source, NULL, 0, &options, f->pool, &notes, err);
     show_notes(f, &notes);
-    free(text);
     return status;
 }
 
-wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err)
+// Of the program that was called last: for any sizes, or for those of that call.
+static wf_status save_current(const wf_function *f, const char *path, wf_error *err)
 {
-    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
-    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
-    if (function_is_signature(f->current))
-        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
-                      err);
     function_source source = f->source;
     if (f->current == f->declared) return save_source(f, path, &source, err);
     const uint32_t n = function_count_arguments(f->current);
@@ -439,23 +426,34 @@ wf_status wf_function_save(const wf_function *f, const char *path, wf_error *err
     return status;
 }
 
+wf_status wf_function_save(wf_function *f, const char *path, wf_error *err)
+{
+    if (!path) return error_set(err, WF_ERROR_USAGE, "no path to save to");
+    if (f->ahead.n_sections) return refuse(f, "it is a .wf file already", err);
+    if (function_is_signature(f->current))
+        return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
+                      err);
+    TRY(read_again(f, err));
+    wf_status status = save_current(f, path, err);
+    let_text_go(f);
+    return status;
+}
+
 // ---- calling
 
 static wf_status make_for_sizes(wf_function *f, size_t n, const argument_list *list, wf_error *err)
 {
     function *made;
     if (f->declared) TRY(function_check(f->declared, (uint32_t)n, list->shapes, list->names, err));
-    char *text = NULL;
-    if (!f->data) TRY(read_again(f, &text, err));
+    TRY(read_again(f, err));
     function_source source = f->source;
-    if (text) source.text = text;
     source.options.as_declared = f->declared != NULL; // it is known that no program is for any sizes
     source.options.or_signature = false;
     source.n_arguments = (uint32_t)n;
     source.arguments = list->shapes;
     source.argument_names = list->names;
     wf_status status = open_source(f, &source, &made, err);
-    free(text);
+    let_text_go(f);
     TRY(status);
     function_close(f->made[MAX_MADE - 1]);
     memmove(f->made + 1, f->made, (MAX_MADE - 1) * sizeof *f->made);

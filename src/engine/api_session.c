@@ -13,7 +13,8 @@
 
 struct wf_session {
     session *s;
-    speculation *ahead; // NULL: wf_session_speculate was not asked for
+    speculation *ahead;  // NULL: wf_session_speculate was not asked for
+    prefix_store *store; // NULL: none
     const wf_model *owner;
 };
 
@@ -44,6 +45,7 @@ void wf_session_free(wf_session *handle)
     if (!handle) return;
     speculation_free(handle->ahead);
     session_free(handle->s);
+    prefix_store_close(handle->store);
     free(handle);
 }
 
@@ -63,6 +65,16 @@ wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
 {
     if (on && !handle->ahead) return speculation_create(handle->s, clock_seconds, &handle->ahead, err);
     if (!on) speculation_free(handle->ahead), handle->ahead = NULL;
+    return WF_OK;
+}
+
+wf_status wf_session_keep_prompts(wf_session *handle, const char *folder, wf_error *err)
+{
+    prefix_store *store = NULL;
+    if (folder) TRY(model_open_prefixes(handle->owner, folder, &store, err));
+    session_set_store(handle->s, store);
+    prefix_store_close(handle->store);
+    handle->store = store;
     return WF_OK;
 }
 
@@ -283,15 +295,15 @@ struct wf_splitter {
     reasoning r;
 };
 
-wf_status wf_splitter_create(const wf_session *handle, wf_part_callback *callback, void *context, wf_splitter **out,
-                             wf_error *err)
+wf_status wf_splitter_create(const wf_model *m, const int32_t *prompt, size_t n_prompt, wf_part_callback *callback,
+                             void *context, wf_splitter **out, wf_error *err)
 {
     enum { LAST = 8 }; // tokens; <think> may be several, where it is none of its own
-    int64_t n = session_past(handle->s), skip = n > LAST ? n - LAST : 0;
+    size_t skip = n_prompt > LAST ? n_prompt - LAST : 0;
     buffer end = {0};
     *out = calloc(1, sizeof **out);
     if (!*out) return error_memory(err, sizeof **out);
-    tokenizer_decode(handle->owner->t, session_tokens(handle->s) + skip, (size_t)(n - skip), true, &end, NULL);
+    tokenizer_decode(m->t, prompt + skip, n_prompt - skip, true, &end, NULL);
     reasoning_begin(&(*out)->r, buffer_view(&end), callback, context);
     buffer_free(&end);
     return WF_OK;

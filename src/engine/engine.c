@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "engine/engine_parts.h"
+#include "engine/engine_parts.h" // IWYU pragma: keep (engine, sequence)
 
 enum { ALIGNMENT = AREA_ALIGNMENT };
 
@@ -105,6 +105,8 @@ void engine_free(engine *e)
 
 int64_t engine_context(const engine *e) { return e->n_ctx; }
 int64_t engine_batch(const engine *e) { return e->n_batch; }
+void engine_set_store(engine *e, prefix_store *store) { e->store = store; }
+bool engine_has_store(const engine *e) { return e->store != NULL; }
 block_pool_counts engine_blocks(const engine *e) { return block_pool_count(e->blocks); }
 int64_t engine_vocabulary(const engine *e) { return program_of(e)->n_vocab; }
 

@@ -13,6 +13,7 @@
 #define WELFORD_ENGINE_ENGINE_H
 
 #include "engine/block_pool.h"
+#include "engine/prefix_store.h"
 #include "runtime/compiled_model.h"
 #include "runtime/execute.h"
 
@@ -53,8 +54,8 @@ wf_status sequence_truncate(sequence *q, int64_t n_past, wf_error *err);
 // How many of `tokens` equal the start of the sequence.
 int64_t sequence_common_prefix(const sequence *q, const int32_t *tokens, int64_t n);
 
-// Becomes the longest beginning of `tokens` that the cache holds, whichever sequence computed it: at least its own
-// common prefix, else whole blocks. Returns its length.
+// Becomes the longest beginning of `tokens` that the cache holds, in memory or in the engine's store, whoever computed it:
+// at least its own common prefix, else whole blocks. Returns its length.
 int64_t sequence_match(sequence *q, const int32_t *tokens, int64_t n);
 
 // Becomes the first n tokens of another sequence of the engine, whose blocks it shares. WF_ERROR_USAGE when it has fewer.
@@ -62,6 +63,10 @@ wf_status sequence_copy(sequence *q, const sequence *from, int64_t n, wf_error *
 
 int64_t sequence_past(const sequence *q);
 const int32_t *sequence_tokens(const sequence *q); // [n_past]
+
+// Puts the first whole block into the engine's store that is not there yet. False: there is none, or no store, or it could
+// not be written.
+bool sequence_store_next(sequence *q);
 
 // Takes what blocks n more tokens need, n within the context; false: there are not as many, and it has taken none. A step
 // does so itself.
@@ -103,5 +108,10 @@ int64_t engine_context(const engine *e); // tokens that fit into a sequence
 int64_t engine_batch(const engine *e);
 int64_t engine_vocabulary(const engine *e);
 block_pool_counts engine_blocks(const engine *e);
+
+// Where whole blocks are looked for that memory does not hold, and put by sequence_store_next; NULL: nowhere, as at first.
+// It must outlive the engine's sequences.
+void engine_set_store(engine *e, prefix_store *store);
+bool engine_has_store(const engine *e);
 
 #endif

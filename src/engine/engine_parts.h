@@ -10,8 +10,9 @@ struct engine {
     thread_pool *pool;
     executor *executor;
     block_pool *blocks;
-    int64_t n_ctx;      // what the caller may use
-    int64_t n_capacity; // kv_capacity(n_ctx): DIM_CONTEXT
+    prefix_store *store; // NULL: none
+    int64_t n_ctx;       // what the caller may use
+    int64_t n_capacity;  // kv_capacity(n_ctx): DIM_CONTEXT
     int64_t n_batch;
     int64_t n_rope;    // rows of the rotation tables that are filled
     int64_t n_outputs; // rows of logits
@@ -29,6 +30,7 @@ struct sequence {
     int64_t n_past;
     int64_t n_blocks;      // that it holds: of its tokens, and those reserved for more
     int64_t n_known;       // of these, whole ones that others can find: the first
+    int64_t n_stored;      // of these, in the store: the first
     int32_t *blocks;       // [n_blocks]
     unsigned char **table; // [n_blocks]: where they are; kernels may look at one entry more than there are
     int32_t *history;      // [n_past]: ids

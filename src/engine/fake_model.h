@@ -151,7 +151,7 @@ static inline void fake_model_create(fake_model *f, int n_threads)
         .n_vocab = FAKE_VOCAB,
         .n_ctx_train = FAKE_CTX,
         .n_embd = 8,
-        .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 1, .f32 = true},
+        .kv = {.n_layer = 1, .n_kv_heads = 1, .head_dim = 1, .type = KV_F32},
         .n_ropes = 1,
         .ropes = &f->rope,
         .n_kernels = FAKE_CALLS,

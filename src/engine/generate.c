@@ -165,6 +165,7 @@ wf_status generate(const generate_request *request, token_list *answer, wf_gener
     result->prefill_seconds = clock_seconds() - start;
     if (status == WF_OK && go_on) status = decode_ahead(&out, start, answer, result, err);
     if (status == WF_OK) status = send_rest(&out, err);
+    if (status == WF_OK) session_store(request->s);
     text_stream_free(&out.text);
     return status;
 }

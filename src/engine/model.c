@@ -5,6 +5,7 @@
 #include "base/cores.h"
 #include "base/file.h"
 #include "format/token.h"
+#include "runtime/cache/cache.h"
 #include "text/unicode/utf8.h"
 
 static bool is_special(const tokenizer *t, int32_t id)
@@ -134,6 +135,21 @@ wf_status model_load(wf_model *m, wf_error *err)
     TRY(compiled_model_load(m->compiled, m->pool, err));
     m->loaded = true;
     return WF_OK;
+}
+
+wf_status model_open_prefixes(const wf_model *m, const char *folder, prefix_store **store, wf_error *err)
+{
+    char model[CACHE_KEY_CHARS], identity[CACHE_KEY_CHARS];
+    size_t block_bytes;
+    const wf_model_options *o = &m->compiled->options;
+    *store = NULL;
+    if (!compiled_model_identity(m->compiled, model)) return error_memory(err, sizeof model);
+    // programs for other CPUs, and of other fusions, round otherwise
+    const view parts[] = {view_of(model), view_of(m->compiled->cpu.key), view_of(o->fuse ? o->fuse : "*"),
+                          view_of(o->no_fuse ? o->no_fuse : "")};
+    cache_key(parts, sizeof parts / sizeof *parts, identity);
+    if (!kv_block_bytes(&m->compiled->sizes.kv, &block_bytes)) return error_memory(err, SIZE_MAX);
+    return prefix_store_open(folder, identity, block_bytes, store, err);
 }
 
 void model_close(wf_model *m)

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "runtime/compiled_model.h"
 #include "text/chat.h"
@@ -29,6 +30,9 @@ struct wf_model {
 wf_status model_open(const char *path, const wf_model_options *options, wf_model **m, wf_error *err);
 wf_status model_load(wf_model *m, wf_error *err); // the dear part (compiled_model_load): before anything is evaluated
 void model_close(wf_model *m);                    // NULL is fine
+
+// The model's blocks of the KV cache in a folder.
+wf_status model_open_prefixes(const wf_model *m, const char *folder, prefix_store **store, wf_error *err);
 
 // n_threads <= 0: the usable cores.
 wf_status model_create_pool(int n_threads, thread_pool **pool, wf_error *err);

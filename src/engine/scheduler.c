@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "engine/pace.h"
 
 // A request's part in a step.
@@ -23,6 +24,8 @@ struct scheduler {
     share *shares;    // [n_sequences] of the step
     step_part *parts; // [n_sequences]
     int64_t n_shares;
+    sequence **leaving; // [n_leaving] of finished requests, on their way into the store
+    size_t n_leaving, n_leaving_capacity;
     pace pace;
     scheduler_counts counts;
 };
@@ -49,6 +52,8 @@ wf_status scheduler_create(engine *e, const scheduler_options *options, schedule
 void scheduler_free(scheduler *s)
 {
     if (!s) return;
+    for (size_t i = 0; i < s->n_leaving; i++) sequence_free(s->leaving[i]);
+    free(s->leaving);
     free(s->running);
     free(s->shares);
     free(s->parts);
@@ -97,9 +102,31 @@ void scheduler_add(scheduler *s, request *r)
 
 // ---- the end
 
+// Into the store, a block a step; where memory is out, or there is no store, the sequence goes at once.
+static void leave(scheduler *s, sequence *q)
+{
+    sequence **leaving = NULL;
+    if (q && engine_has_store(s->e))
+        leaving = array_grow(s->leaving, s->n_leaving, &s->n_leaving_capacity, sizeof(sequence *));
+    if (!leaving) {
+        sequence_free(q);
+        return;
+    }
+    s->leaving = leaving;
+    s->leaving[s->n_leaving++] = q;
+}
+
+static void store_next(scheduler *s)
+{
+    if (s->n_leaving == 0 || sequence_store_next(s->leaving[0])) return;
+    sequence_free(s->leaving[0]);
+    s->n_leaving--;
+    memmove(s->leaving, s->leaving + 1, s->n_leaving * sizeof(sequence *));
+}
+
 static void let_go(scheduler *s, request *r)
 {
-    sequence_free(r->q);
+    leave(s, r->q);
     r->q = NULL;
     s->counts.n_finished++;
     request_tell_end(r);
@@ -144,7 +171,11 @@ static void finish_cancelled(scheduler *s, bool all)
         if (all || atomic_load(&s->running[i]->cancelled)) finish(s, s->running[i], WF_FINISH_CALLBACK);
 }
 
-void scheduler_finish_all(scheduler *s) { finish_cancelled(s, true); }
+void scheduler_finish_all(scheduler *s)
+{
+    finish_cancelled(s, true);
+    while (s->n_leaving) store_next(s);
+}
 
 // ---- admission
 
@@ -235,6 +266,10 @@ static void put_aside(scheduler *s, request *r)
 static bool reserve(scheduler *s, const request *r, int64_t n)
 {
     while (!sequence_reserve(r->q, n)) {
+        if (s->n_leaving) { // is not kept then
+            sequence_free(s->leaving[--s->n_leaving]);
+            continue;
+        }
         request *newest = s->running[s->n_running - 1];
         put_aside(s, newest);
         if (newest == r) return false;
@@ -419,8 +454,9 @@ void scheduler_step(scheduler *s, bool *idle)
     double start = s->options.clock();
     finish_cancelled(s, false);
     admit(s);
-    *idle = s->n_running == 0;
-    if (*idle) return;
+    store_next(s);
+    *idle = s->n_running == 0 && s->n_leaving == 0;
+    if (s->n_running == 0) return;
     s->n_shares = 0;
     int64_t n_answers = take_answers(s), most = pace_share(&s->pace, count_streams(s), engine_batch(s->e) - n_answers);
     int64_t n_prompt = take_prompts(s, most), n_streams = count_streams(s), n_tokens = count_step(s);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/test_folder.h"
 #include "engine/fake_vocabulary.h"
 
 enum { N_REQUESTS = 40, N_CTX = 200, BLOCKS_A_CONTEXT = (N_CTX + KV_BLOCK - 1) / KV_BLOCK };
@@ -14,6 +15,7 @@ static test_vocabulary vocabulary;
 static wf_model m;
 static engine *e;
 static scheduler *s;
+static prefix_store *store; // NULL: none
 
 // A request, what came of it, and what should.
 typedef struct task {
@@ -118,6 +120,7 @@ static int set_up(const engine_options *sizes, int64_t n_sequences, bool specula
     m.t = fake_open_tokenizer(&fake, &vocabulary);
     fake.m.sizes = (model_sizes){FAKE_VOCAB, FAKE_CTX, fake.m.executable.program.kv};
     assert_int_equal(engine_create(&fake.m, fake.pool, sizes, &e, NULL), WF_OK);
+    engine_set_store(e, store);
     const scheduler_options options = {
         .n_sequences = n_sequences, .speculate = speculate, .clock = tick, .finished = let_go};
     assert_int_equal(scheduler_create(e, &options, &s, NULL), WF_OK);
@@ -192,11 +195,17 @@ static void answers_do_not_depend_on_others(void **state)
 {
     (void)state;
     int64_t n_put_aside = 0, n_reused = 0, n_right = 0;
+    size_t block_bytes;
+    assert_int_equal(make_root(), 0);
+    assert_true(kv_block_bytes(&(kv_layout){1, 1, 1, KV_F32}, &block_bytes));
+    prefix_store *kept;
+    assert_int_equal(prefix_store_open(root, "fake", block_bytes, &kept, NULL), WF_OK);
     for (int run = 0; run < 24; run++) {
         const engine_options sizes = {.n_ctx = N_CTX,
                                       .n_batch = 8 + run % 5 * 30,
                                       .n_sequences = 8,
                                       .n_blocks = run % 2 ? BLOCKS_A_CONTEXT + run % 3 * 2 : 0};
+        store = run % 4 == 3 ? kept : NULL;
         set_up(&sizes, 1 + run % 8, run % 3 == 0, 1 + run % 2);
         write_script(run % 4 < 2);
         srand((unsigned)run);
@@ -208,6 +217,11 @@ static void answers_do_not_depend_on_others(void **state)
     }
     assert_true(n_put_aside > 10); // the cases that this is about came up
     assert_true(n_reused > 1000);
+    prefix_store_counts counts = prefix_store_count(kept);
+    assert_true(counts.n_written > 10 && counts.n_read > 10 && counts.n_failed == 0);
+    prefix_store_close(kept);
+    store = NULL;
+    remove_root(NULL);
     assert_true(n_right > 10);
 }
 

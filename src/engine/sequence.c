@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine_parts.h"
+#include "engine/engine_parts.h" // IWYU pragma: keep (engine, sequence)
 
 static size_t round_up(size_t bytes) { return (bytes + AREA_ALIGNMENT - 1) / AREA_ALIGNMENT * AREA_ALIGNMENT; }
 
@@ -34,6 +34,7 @@ static void release_from(sequence *q, int64_t first)
 {
     while (q->n_blocks > first) block_pool_release(q->e->blocks, q->blocks[--q->n_blocks]);
     if (q->n_known > first) q->n_known = first;
+    if (q->n_stored > first) q->n_stored = first;
 }
 
 static void set_block(sequence *q, int64_t i, int32_t block)
@@ -109,6 +110,7 @@ static void cut(sequence *q, int64_t n)
     q->n_past = n;
     release_from(q, kv_blocks(n));
     if (q->n_known > n / KV_BLOCK) q->n_known = n / KV_BLOCK;
+    if (q->n_stored > n / KV_BLOCK) q->n_stored = n / KV_BLOCK;
 }
 
 wf_status sequence_truncate(sequence *q, int64_t n_past, wf_error *err)
@@ -127,26 +129,64 @@ int64_t sequence_common_prefix(const sequence *q, const int32_t *tokens, int64_t
     return i;
 }
 
+// The key of the first k blocks of tokens.
+static prefix_key key_of(const int32_t *tokens, int64_t k)
+{
+    prefix_key key = {0};
+    for (int64_t i = 0; i < k; i++) key = prefix_key_next(key, tokens + i * KV_BLOCK);
+    return key;
+}
+
+// Block k of tokens, from the store, held and known from now on; BLOCK_NONE: it is not there, or there is no place.
+static int32_t read_stored(const sequence *q, int64_t k, const int32_t *tokens)
+{
+    block_pool *pool = q->e->blocks;
+    const int32_t *own = tokens + k * KV_BLOCK;
+    if (!q->e->store) return BLOCK_NONE;
+    prefix_key behind = key_of(tokens, k);
+    if (!prefix_store_has(q->e->store, behind, own)) return BLOCK_NONE;
+    int32_t block = block_pool_take(pool);
+    if (block == BLOCK_NONE) return BLOCK_NONE;
+    if (prefix_store_read(q->e->store, behind, own, block_pool_data(pool, block)))
+        return block_pool_publish(pool, block, parent_of(q, k), own);
+    block_pool_release(pool, block);
+    return BLOCK_NONE;
+}
+
 int64_t sequence_match(sequence *q, const int32_t *tokens, int64_t n)
 {
     publish(q);
     int64_t common = sequence_common_prefix(q, tokens, n), first = common / KV_BLOCK;
     if (n > q->e->n_ctx) n = q->e->n_ctx;
-    int32_t block = BLOCK_NONE;
-    if ((first + 1) * KV_BLOCK <= n)
-        block = block_pool_find(q->e->blocks, parent_of(q, first), tokens + first * KV_BLOCK);
-    if (block == BLOCK_NONE) {
-        cut(q, common);
-        return common;
-    }
-    cut(q, first * KV_BLOCK);
-    while (block != BLOCK_NONE) {
-        memcpy(q->history + q->n_past, tokens + q->n_past, KV_BLOCK * sizeof *tokens);
-        set_block(q, q->n_known++, block);
+    for (int64_t k = first; (k + 1) * KV_BLOCK <= n; k++) {
+        const int32_t *own = tokens + k * KV_BLOCK;
+        int32_t block = block_pool_find(q->e->blocks, parent_of(q, k), own);
+        if (block == BLOCK_NONE) block = read_stored(q, k, tokens);
+        if (block == BLOCK_NONE) break;
+        if (k == first) cut(q, first * KV_BLOCK);
+        memcpy(q->history + q->n_past, own, KV_BLOCK * sizeof *own);
+        set_block(q, k, block);
+        q->n_known = k + 1;
         q->n_past += KV_BLOCK;
-        block = q->n_past + KV_BLOCK > n ? BLOCK_NONE : block_pool_find(q->e->blocks, block, tokens + q->n_past);
+        common = q->n_past;
     }
-    return q->n_past;
+    cut(q, common);
+    return common;
+}
+
+bool sequence_store_next(sequence *q)
+{
+    if (!q->e->store) return false;
+    publish(q);
+    for (; q->n_stored < q->n_known; q->n_stored++) {
+        const int32_t *own = q->history + q->n_stored * KV_BLOCK;
+        prefix_key behind = key_of(q->history, q->n_stored);
+        if (prefix_store_has(q->e->store, behind, own)) continue;
+        if (!prefix_store_write(q->e->store, behind, own, q->table[q->n_stored])) return false;
+        q->n_stored++;
+        return true;
+    }
+    return false;
 }
 
 wf_status sequence_copy(sequence *q, const sequence *from, int64_t n, wf_error *err)

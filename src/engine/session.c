@@ -78,6 +78,13 @@ int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n
     return sequence_common_prefix(s->q, tokens, n);
 }
 
+void session_set_store(session *s, prefix_store *store) { engine_set_store(s->e, store); }
+
+void session_store(session *s)
+{
+    while (sequence_store_next(s->q)) continue;
+}
+
 int64_t session_match(session *s, const int32_t *tokens, int64_t n) { return sequence_match(s->q, tokens, n); }
 
 int64_t session_past(const session *s) { return sequence_past(s->q); }

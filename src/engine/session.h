@@ -36,6 +36,10 @@ int64_t session_common_prefix(const session *s, const int32_t *tokens, int64_t n
 // Becomes the longest beginning of `tokens` that the cache holds (sequence_match); returns its length.
 int64_t session_match(session *s, const int32_t *tokens, int64_t n);
 
+// As engine_set_store. session_store puts there what is whole of the sequence.
+void session_set_store(session *s, prefix_store *store);
+void session_store(session *s);
+
 // `observer` is called after every walk over the program; NULL: no more.
 void session_observe(session *s, execute_observer *observer, void *context);
 

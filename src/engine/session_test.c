@@ -103,7 +103,7 @@ static void sizes_that_overflow_are_refused(void **state)
     (void)state;
     session *s;
     wf_error err = {0};
-    fake.m.executable.program.kv = (kv_layout){KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, true};
+    fake.m.executable.program.kv = (kv_layout){KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, KV_F32};
     assert_int_equal(session_create(&fake.m, fake.pool, 0, 0, &s, &err), WF_ERROR_MEMORY);
     assert_null(s);
 }
@@ -213,7 +213,7 @@ static void reserving_is_free(void **state)
 {
     (void)state;
     fake.m.executable.program.n_ctx_train = 1 << 20;
-    fake.m.executable.program.kv = (kv_layout){.n_layer = 512, .n_kv_heads = 1, .head_dim = 16, .f32 = true};
+    fake.m.executable.program.kv = (kv_layout){.n_layer = 512, .n_kv_heads = 1, .head_dim = 16, .type = KV_F32};
     session *s = create(1 << 20, 0);
     int32_t token = 7;
     assert_int_equal(session_eval(s, &token, 1, 0, NULL), WF_OK);

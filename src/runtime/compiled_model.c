@@ -32,7 +32,7 @@ static view header_view(const checkpoint *file)
 static bool make_program_id(const checkpoint *file, const compile_options *o, cache_id *id)
 {
     buffer options = {0};
-    buffer_printf(&options, "kv_f32=%d fuse=%s no_fuse=%s weights=%s", o->kv_f32, o->fuse ? o->fuse : "*",
+    buffer_printf(&options, "kv=%s fuse=%s no_fuse=%s weights=%s", kv_type_name(o->kv), o->fuse ? o->fuse : "*",
                   o->no_fuse ? o->no_fuse : "", o->weights ? o->weights : "");
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
@@ -80,7 +80,7 @@ bool compiled_model_identity(const compiled_model *m, char identity[CACHE_KEY_CH
     const char *weights = m->options.weights;
     buffer types = {0};
     buffer_printf(&types, "compiler=%s weights=%s kv=%s", WELFORD_COMPILER_VERSION, weights ? weights : "",
-                  kv_type_name(&m->sizes.kv));
+                  kv_type_name(m->sizes.kv.type));
     bool good = make_content_key(m->file, &types, identity);
     buffer_free(&types);
     return good;
@@ -93,7 +93,7 @@ static compile_options compile_options_of(const compiled_model *m)
     const wf_model_options *o = &m->options;
     return (compile_options){.cpu = m->cpu,
                              .n_threads = 1,
-                             .kv_f32 = o->kv_f32,
+                             .kv = m->kv,
                              .fuse = o->fuse,
                              .no_fuse = o->no_fuse,
                              .print_ir_after = o->print_ir_after,
@@ -226,7 +226,10 @@ wf_status compiled_model_open(const char *path, const wf_model_options *options,
     compiled_model *m = calloc(1, sizeof *m);
     if (!m) return error_memory(err, sizeof *m);
     m->options = *options;
-    wf_status status;
+    wf_status status = WF_OK;
+    if (options->kv && !kv_type_parse(options->kv, &m->kv))
+        status = error_set(err, WF_ERROR_USAGE, "a KV cache of type '%s': there are f16, f32 and q8", options->kv);
+    if (status != WF_OK) goto failed;
     TRY_GOTO(cpu_detect(&m->cpu, err), failed);
     if (bundle_is(path)) {
         TRY_GOTO(compiled_model_open_bundle(path, m, err), failed);

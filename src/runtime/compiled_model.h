@@ -13,6 +13,7 @@
 typedef struct compiled_model {
     // from compiled_model_open on
     wf_model_options options;
+    kv_type kv; // that was asked for
     cpu_features cpu;
     bundle ahead;       // of a .wf file, compiled ahead of time; else empty
     checkpoint *file;   // of a .wf file: metadata, and tensors without data

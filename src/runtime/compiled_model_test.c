@@ -199,7 +199,7 @@ static void test_what_keys_depend_on(void **state)
     open_model((wf_model_options){0}, 1);
     seen s = open_model((wf_model_options){.no_fuse = "norm"}, 1); // another program, the same pack
     assert_true(!s.program_cached && s.pack_cached);
-    s = open_model((wf_model_options){.kv_f32 = true}, 1);
+    s = open_model((wf_model_options){.kv = "f32"}, 1);
     assert_true(!s.program_cached && s.pack_cached);
     assert_int_equal(count_calls(), 3);
     cpu_features cpu;

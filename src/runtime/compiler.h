@@ -20,7 +20,7 @@
 
 typedef struct compile_options {
     cpu_features cpu;           // what kernels may use
-    bool kv_f32;                // KV cache in f32 instead of f16
+    kv_type kv;                 // of the KV cache
     int n_threads;              // that compile; the program is the same for any number
     const char *fuse, *no_fuse; // comma-separated names of fusions: only these, all but these; NULL: all
     const char *print_ir_after; // a pass's name or "all": the graph after it goes to stderr; NULL: nothing

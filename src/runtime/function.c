@@ -37,18 +37,10 @@ wf_status function_compile(const function_source *s, buffer *notes, buffer *imag
     *list = NULL;
     TRY(compiler_find("welford_compile_function", &address, err));
     TRY(function_weights_open_list(s->weights, list, err));
-    const weight_argument *given = function_weights_list(s->weights, &options.n_weights);
-    weight_argument *weights = calloc((size_t)options.n_weights + 1, sizeof *weights);
-    for (uint32_t i = 0; i < options.n_weights && weights; i++) {
-        weights[i] = given[i];
-        weights[i].lent = given[i].lent && !s->packs_all;
-    }
-    options.weights = weights;
+    options.weights = function_weights_list(s->weights, &options.n_weights);
     compile_function_fn *compile = (compile_function_fn *)(uintptr_t)address;
-    wf_status status = weights ? compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names,
-                                         *list, image, notes, err)
-                               : error_memory(err, options.n_weights * sizeof *weights);
-    free(weights);
+    wf_status status =
+        compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names, *list, image, notes, err);
     if (status == WF_OK) return WF_OK;
     checkpoint_close(*list);
     *list = NULL;

@@ -21,7 +21,6 @@ typedef struct function_source {
     const char *const *argument_names;
     function_weights *weights; // of all functions of this source, which it must outlive: options.weights are its list
     bool no_cache;
-    bool packs_all; // what is lent too: the program is for somebody else
 } function_source;
 
 // Compiles the function: appends the image of a program. *list has the constants that its pack is made of, and what was

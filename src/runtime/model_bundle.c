@@ -58,12 +58,14 @@ bool model_origin_identity(const checkpoint *file, char identity[CACHE_KEY_CHARS
 // What would have to be compiled anew.
 static wf_status check_options(const char *path, const wf_model_options *o, const program *p, wf_error *err)
 {
-    const char *option = o->fuse                   ? "--fuse"
-                         : o->no_fuse              ? "--no-fuse"
-                         : o->print_ir_after       ? "--print-ir-after"
-                         : o->weights              ? "--weights"
-                         : o->kv_f32 && !p->kv.f32 ? "--kv f32"
-                                                   : NULL;
+    char kv[16];
+    snprintf(kv, sizeof kv, "--kv %s", o->kv ? o->kv : "");
+    const char *option = o->fuse                                            ? "--fuse"
+                         : o->no_fuse                                       ? "--no-fuse"
+                         : o->print_ir_after                                ? "--print-ir-after"
+                         : o->weights                                       ? "--weights"
+                         : o->kv && strcmp(o->kv, kv_type_name(p->kv.type)) ? kv
+                                                                            : NULL;
     if (!option) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already", path,
                      option);

@@ -47,10 +47,10 @@ static void take_part(void *context, wf_part part, const char *text, size_t byte
 // Text goes through as it comes where nothing is to be taken out of it.
 static bool splits(const answer_printer *p) { return p->think != THINK_SHOW || (p->dims && !p->keeps); }
 
-wf_status answer_begin(answer_printer *p, const wf_session *s, wf_error *err)
+wf_status answer_begin(answer_printer *p, const wf_model *m, const wf_session *s, wf_error *err)
 {
     p->in_line = p->has_reasoning = false;
-    return wf_splitter_create(s, take_part, p, &p->split, err);
+    return wf_splitter_create(m, wf_session_tokens(s), (size_t)wf_session_past(s), take_part, p, &p->split, err);
 }
 
 void answer_write(answer_printer *p, const char *text, size_t bytes)

@@ -24,8 +24,8 @@ typedef struct answer_printer {
     bool has_reasoning; // some was printed, and no answer yet
 } answer_printer;
 
-// `s` holds the prompt, whose end tells whether the answer begins inside its reasoning.
-wf_status answer_begin(answer_printer *p, const wf_session *s, wf_error *err);
+// The end of the prompt, which the session holds, tells whether the answer begins inside its reasoning.
+wf_status answer_begin(answer_printer *p, const wf_model *m, const wf_session *s, wf_error *err);
 void answer_write(answer_printer *p, const char *text, size_t bytes);
 void answer_end(answer_printer *p); // closes the line
 void answer_free(answer_printer *p);

@@ -201,12 +201,12 @@ static void print_markdown(const bench_report *r, const bench_test *test)
 
 static void print_test(const bench_report *r, const bench_test *test)
 {
-    const char *kv_type = kv_type_name(&r->m->executable.program.kv);
+    const char *kv_name = kv_type_name(r->m->executable.program.kv.type);
     if (r->format == FORMAT_MD) {
         print_markdown(r, test);
     } else if (r->format == FORMAT_CSV) {
         printf("\"%s\",%zu,%" PRId64 ",%d,%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%.6f,%.6f\n", r->name, r->file_bytes,
-               r->n_parameters, test->n_threads, kv_type, test->n_prompt, test->n_gen, test->n_depth, test->mean,
+               r->n_parameters, test->n_threads, kv_name, test->n_prompt, test->n_gen, test->n_depth, test->mean,
                test->deviation);
     } else {
         json_t *samples = json_array();
@@ -214,7 +214,7 @@ static void print_test(const bench_report *r, const bench_test *test)
         json_array_append_new(
             r->tests, json_pack("{s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "model", r->name,
                                 "size_bytes", (json_int_t)r->file_bytes, "n_params", (json_int_t)r->n_parameters,
-                                "threads", test->n_threads, "kv_type", kv_type, "n_prompt", (json_int_t)test->n_prompt,
+                                "threads", test->n_threads, "kv_type", kv_name, "n_prompt", (json_int_t)test->n_prompt,
                                 "n_gen", (json_int_t)test->n_gen, "n_depth", (json_int_t)test->n_depth, "avg_ts",
                                 test->mean, "stddev_ts", test->deviation, "samples_ts", samples));
     }

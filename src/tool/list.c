@@ -10,6 +10,7 @@
 #include "hub/hub.h"
 #include "runtime/cache/cache_folder.h"
 #include "tool/json_table.h"
+#include "tool/list.h"
 #include "tool/tool.h"
 
 static const char HELP[] =
@@ -54,6 +55,20 @@ static void add_own(json_t *models)
     if (dir) closedir(dir);
 }
 
+wf_status list_models(json_t **models, wf_error *err)
+{
+    *models = json_array();
+    if (!*models) return error_memory(err, 0);
+    wf_status status = add_hub(*models, err);
+    if (status == WF_OK) {
+        add_own(*models);
+    } else {
+        json_decref(*models);
+        *models = NULL;
+    }
+    return status;
+}
+
 static void print_table(const json_t *models)
 {
     int name = json_width(models, "name", 4), revision = json_width(models, "revision", 8);
@@ -79,16 +94,13 @@ int tool_list(int argc, char **argv)
     while (tool_next_option(argc, argv, "", LONG, HELP, &exit_code) != -1) as_json = true;
     if (exit_code >= 0) return exit_code;
     if (optind != argc) return tool_fail_usage(argv[0], "unexpected argument '%s'", argv[optind]);
-    json_t *models = json_array();
-    wf_status status = models ? add_hub(models, &err) : error_memory(&err, 0);
-    if (status == WF_OK) {
-        add_own(models);
-        if (as_json) {
-            json_dumpf(models, stdout, JSON_INDENT(2));
-            putchar('\n');
-        } else {
-            print_table(models);
-        }
+    json_t *models;
+    wf_status status = list_models(&models, &err);
+    if (status == WF_OK && as_json) {
+        json_dumpf(models, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else if (status == WF_OK) {
+        print_table(models);
     }
     json_decref(models);
     return status == WF_OK ? EXIT_SUCCESS : tool_fail(argv[0], &err);

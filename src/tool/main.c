@@ -14,6 +14,7 @@ typedef struct verb {
 
 static const verb VERBS[] = {
     VERB(run, "answer a prompt, or chat"),
+    VERB(serve, "answer over HTTP, as OpenAI's, Anthropic's and ollama's interfaces do"),
     VERB(pull, "download a model from the Hugging Face hub"),
     VERB(list, "list the models that are here"),
     VERB(rm, "remove a downloaded model"),

@@ -18,9 +18,11 @@ bool model_option_take(const char *verb, int option, const char *value, wf_model
         options->n_threads = (int)number;
         return true;
     case OPTION_KV:
-        options->kv_f32 = !strcmp(value, "f32");
-        if (options->kv_f32 || !strcmp(value, "f16")) return true;
-        tool_fail_usage(verb, "--kv: '%s' is neither f16 nor f32", value);
+        if (!strcmp(value, "f16") || !strcmp(value, "f32") || !strcmp(value, "q8")) {
+            options->kv = value;
+            return true;
+        }
+        tool_fail_usage(verb, "--kv: '%s' is none of f16, f32 and q8", value);
         return false;
     case OPTION_WEIGHTS: {
         const weight_type *type;

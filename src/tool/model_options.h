@@ -37,7 +37,7 @@ enum { MAX_THREADS = 1024 };
 
 #define MODEL_OPTIONS_HELP                                                                                             \
     "  -t, --threads N         threads that compute (default: the cores this process may use)\n"                       \
-    "      --kv f16|f32        type of the KV cache (default f16)\n"                                                   \
+    "      --kv f16|f32|q8     type of the KV cache (default f16)\n"                                                   \
     "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"                   \
     "      --weights-from MODEL  the checkpoint of a .wf file without weights, by path or name (default: beside it)\n" \
     "      --no-cache          neither read nor write the cache of programs and packed weights\n"                      \

@@ -37,6 +37,7 @@ enum {
     OPTION_STATS,
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
+    OPTION_PREFIX_CACHE,
     OPTION_TRACE,
     OPTION_SPECULATE,
     MAX_STOPS = 16,
@@ -44,7 +45,7 @@ enum {
 };
 
 typedef struct run_options {
-    const char *path, *text, *file, *system, *prompt_cache, *trace;
+    const char *path, *text, *file, *system, *prompt_cache, *prefix_cache, *trace;
     int64_t n_max, n_ctx, n_batch;
     bool raw, json, stats, ignore_end, speculate;
     const char *stops[MAX_STOPS];
@@ -90,6 +91,7 @@ static const char HELP[] =
     "or\n"
     "                          json: --json with a field of its own for it\n"
     "      --prompt-cache FILE keep the session's tokens, keys and values in FILE, and go on from there the next time\n"
+    "      --prefix-cache DIR  keep keys and values in DIR, and find there what was evaluated before, by any run\n"
     "      --json              print one JSON object at the end: prompt_tokens (ids), text, tokens (ids), "
     "finish_reason\n"
     "                          (stop, length, context or interrupted), stats; reasoning with --think json\n"
@@ -136,7 +138,7 @@ static bool show_token(void *context, int32_t token, const char *text, size_t by
     if (token >= 0 && r->first_token == 0) r->first_token = clock_seconds();
     if (token >= 0 && !r->began) {
         // the session holds the prompt, and nothing more
-        if (answer_begin(&r->out, r->s, NULL) != WF_OK) return false;
+        if (answer_begin(&r->out, r->m, r->s, NULL) != WF_OK) return false;
         r->began = true;
     }
     if (bytes) answer_write(&r->out, text, bytes);
@@ -207,6 +209,7 @@ static wf_status check_run(run_state *r, const wf_model_options *how, const view
     TRY(wf_model_check_context(r->m, &r->n_ctx, o->n_batch, err));
     if (o->trace) TRY(file_check_output(o->trace, err));
     if (o->prompt_cache) TRY(file_check_output(o->prompt_cache, err));
+    if (o->prefix_cache) TRY(file_make_private_folder(o->prefix_cache, err));
     if (o->prompt_cache) TRY(wf_session_check_file(r->m, r->n_ctx, o->prompt_cache, err));
     if (prompt) return check_prompt(r, *prompt, err);
     return o->raw ? WF_OK : wf_conversation_check(r->m, o->system, NULL, r->n_ctx, err);
@@ -220,6 +223,7 @@ static wf_status load_run(run_state *r, wf_error *err)
     r->facts = wf_model_describe(r->m);
     TRY(wf_session_create(r->m, r->n_ctx, o->n_batch, &r->s, err));
     if (o->trace) trace_session(&r->events, r->s);
+    if (o->prefix_cache) TRY(wf_session_keep_prompts(r->s, o->prefix_cache, err));
     if (o->prompt_cache) TRY(wf_session_restore(r->s, o->prompt_cache, &restored, err));
     r->opened = true;
     if (o->speculate) TRY(wf_session_speculate(r->s, true, err));
@@ -485,6 +489,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_JSON: o->json = true; return true;
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
+    case OPTION_PREFIX_CACHE: o->prefix_cache = value; return true;
     case OPTION_TRACE: o->trace = value; return true;
     case OPTION_SPECULATE: o->speculate = true; return true;
     case OPTION_THINK:
@@ -530,6 +535,7 @@ int tool_run(int argc, char **argv)
         {"stats", no_argument, NULL, OPTION_STATS},
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
+        {"prefix-cache", required_argument, NULL, OPTION_PREFIX_CACHE},
         {"trace", required_argument, NULL, OPTION_TRACE},
         {"speculate", no_argument, NULL, OPTION_SPECULATE},
         {"help", no_argument, NULL, 'h'},

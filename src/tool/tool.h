@@ -30,6 +30,7 @@ tool_function tool_ppl;
 tool_function tool_pull;
 tool_function tool_rm;
 tool_function tool_run;
+tool_function tool_serve;
 tool_function tool_tokenize;
 tool_function tool_template;
 

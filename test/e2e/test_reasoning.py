@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -147,6 +148,43 @@ def test_prompt_cache(welford, smollm2, tmp_path):
                          "--stats", "--prompt-cache", cache).ok()  # another size of the context
     assert reused(longer)[1] > n // 2
     assert longer.stdout == welford.run("run", smollm2, *QUESTION[:-1], "What is the capital of France? And of Spain?").ok().stdout
+
+
+LONG = "A list of cities: " + ", ".join(f"city number {i}" for i in range(40))
+
+
+def test_prefix_cache(welford, smollm2, tmp_path):
+    """Blocks of 64 tokens, for any later run whose prompt begins alike; damaged ones are computed again."""
+    run = lambda text, *args: json.loads(welford.run("run", smollm2, "--raw", "--temp", 0, "-n", 20, "--json", "-p", text,
+                                                     *args).ok().stdout)
+    folder = tmp_path / "prefixes"
+    plain, first, second = run(LONG), run(LONG, "--prefix-cache", folder), run(LONG, "--prefix-cache", folder)
+    assert plain["tokens"] == first["tokens"] == second["tokens"]
+    n = len(plain["prompt_tokens"])
+    assert first["stats"]["n_reused"] == 0 and second["stats"]["n_reused"] == (n - 1) // 64 * 64 > 64
+    other = LONG + " and another city, far away from all of these"
+    assert run(other, "--prefix-cache", folder)["stats"]["n_reused"] == second["stats"]["n_reused"]
+    files = sorted(folder.glob("*/*"))
+    assert (folder.stat().st_mode & 0o777) == 0o700 and len(files) >= n // 64
+    for path in files:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    third = run(LONG, "--prefix-cache", folder)
+    assert third["tokens"] == plain["tokens"] and third["stats"]["n_reused"] == 0
+    assert run(LONG, "--prefix-cache", folder, "--kv", "q8")["stats"]["n_reused"] == 0  # other keys and values
+
+
+def test_prefix_caches_that_cannot_be_written(welford, smollm2, tmp_path):
+    (tmp_path / "file").touch()
+    done = welford.run("run", smollm2, "hi", "-n", 1, "--prefix-cache", tmp_path / "file").failed()
+    assert f"{tmp_path}/file" in done.stderr
+    folder = tmp_path / "prefixes"
+    command = f'ulimit -f 100; exec "{welford.path}" run "{smollm2}" --raw --temp 0 -n 4 -p "{LONG}" --prefix-cache "{folder}"'
+    full = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert full.returncode == 0 and full.stderr.startswith("warning: prompts are not kept: ") and full.stderr.count("\n") == 1
+    assert full.stdout == welford.run("run", smollm2, "--raw", "--temp", 0, "-n", 4, "-p", LONG).ok().stdout
+    assert not list(folder.glob("*/*"))
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3"])

@@ -174,7 +174,7 @@ def test_output_that_nobody_reads(welford, smollm2):
 @pytest.mark.parametrize("args", [
     [], ["a", "b", "c"], ["a", "b", "-p", "c"], ["-m", "a", "b", "c"], ["m", "--nonsense"], ["m", "-z"], ["m", "--json=1"],
     ["m", "--s"], ["m", "-n", "x"], ["m", "-n", "-2"], ["m", "-c", "-1"], ["m", "--seed", "-2"], ["m", "b", "-f", "y"], ["m", "-t", "0"],
-    ["m", "--temp", "-1"], ["m", "--temp", "nan"], ["m", "--top-p", "2"], ["m", "--min-p", "-0.1"], ["m", "--kv", "q8"],
+    ["m", "--temp", "-1"], ["m", "--temp", "nan"], ["m", "--top-p", "2"], ["m", "--min-p", "-0.1"], ["m", "--kv", "q9"],
     ["m", "--repeat-penalty", "0"], ["m", "-p", "x", "-f", "y"], ["m", "--raw", "--system", "x"], ["m", "-p"],
     ["m", "-r", ""], ["m", "--repeat-last-n", "-1"],
 ], ids=" ".join)

@@ -1,8 +1,8 @@
 """Checks which file includes which: a file may include only from its own or a lower layer of src/, and inside a layer
 only from its own or a lower room.
 
-Tools stand on the public header: of the rooms below it they may include base/, and what BELOW_THE_HEADER lists with a
-reason. Beside that, only src/compiler may include MLIR's and LLVM's C API, and the public header only C's own headers.
+Tools and the server stand on the public header: of the rooms below it they may include base/, and tools what
+BELOW_THE_HEADER lists with a reason. Beside that, only src/compiler may include MLIR's and LLVM's C API, and the public header only C's own headers.
 """
 import re
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # From low to high.
-LAYERS = ["base", "format", "runtime", "compiler", "text", "engine", "hub", "tool"]
+LAYERS = ["base", "format", "runtime", "compiler", "text", "engine", "hub", "server", "tool"]
 
 # The rooms inside a layer, from low to high; what lies in the layer's own folder is above them.
 ROOMS = {
@@ -47,6 +47,7 @@ BELOW_THE_HEADER = {
     "list.c": ("hub/hub.h runtime/cache/cache_folder.h", "the cache folders"),
     "model_options.c": ("runtime/weight/weight_type.h text/unicode/utf8.h", "names of types, and JSON"),
     "model_path.c": ("hub/hub.h", "models by name"),
+    "serve.c": ("hub/hub.h runtime/library.h server/server.h", "models by name, and the server, a library of its own"),
     "rm.c": ("hub/hub.h", "models by name"),
     "run.c": ("runtime/cache/cache_folder.h", "where the cache is, for a warning"),
     # what the header has no function for yet
@@ -101,6 +102,8 @@ def problems(path: str, text: str) -> list[str]:
                 found.append(f"includes {header}: {target} lies above {layer}")
             elif target == "compiler" and layer != "compiler":
                 found.append(f"includes {header}: the compiler is a library that is opened at run time")
+            elif layer == "server" and not is_test(path) and target not in ("base", "server"):
+                found.append(f"includes {header}: the server uses include/welford.h")
             elif layer == "tool" and not is_test(path) and not tool_may_include(path, header):
                 found.append(f"includes {header}: tools use include/welford.h, or give a reason in {Path(__file__).name}")
             elif target == layer and height(header) > height(path) and not is_test(path):
@@ -123,6 +126,8 @@ def self_test() -> None:
     assert problems("tool/x.c", '#include "run.h"\n')
     assert problems("tool/x.c", '#include "engine/model.h"\n')
     assert not problems("tool/x.c", '#include "base/status.h"\n#include "tool/tool.h"\n#include "welford.h"\n')
+    assert problems("server/x.c", '#include "engine/engine.h"\n')
+    assert not problems("server/x.c", '#include "base/buffer.h"\n#include "server/server.h"\n')
     assert not problems("tool/exec.c", '#include "format/npy.h"\n')
 
 

@@ -344,12 +344,12 @@ void store(builder *b, value x, value p, value offset, int64_t constant)
     make_op(b, "llvm.store", 0, NULL, 2, operands, 1, &a, 0, NULL);
 }
 
-void prefetch(builder *b, value p, value offset, int64_t constant)
+void prefetch(builder *b, value p, value offset, int64_t constant, int cache_level)
 {
     value address = at(b, p, offset, constant);
     MlirNamedAttribute attributes[] = {
         attribute(b, "rw", mlirIntegerAttrGet(b->i32, 0)),
-        attribute(b, "hint", mlirIntegerAttrGet(b->i32, 3)),
+        attribute(b, "hint", mlirIntegerAttrGet(b->i32, 4 - cache_level)), // 3: into the first level,
         attribute(b, "cache", mlirIntegerAttrGet(b->i32, 1)),
     };
     make_op(b, "llvm.intr.prefetch", 0, NULL, 1, &address, 3, attributes, 0, NULL);

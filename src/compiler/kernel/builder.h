@@ -144,7 +144,7 @@ value max_of_s(builder *b, value x); // signed integers
 value at(builder *b, value p, value offset, int64_t constant);
 value load(builder *b, value p, value offset, int64_t constant, type t);
 void store(builder *b, value x, value p, value offset, int64_t constant);
-void prefetch(builder *b, value p, value offset, int64_t constant);
+void prefetch(builder *b, value p, value offset, int64_t constant, int cache_level);
 
 // acc[i] + sum over j < 4 of u8 u[4i + j] * s8 s[4i + j], on vectors of i32 and four times as many i8; exact. On
 // targets without vpdpbusd, pairs of products must fit i16 (vpmaddubsw saturates): fine for |u| <= 128 or u < 128.

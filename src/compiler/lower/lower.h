@@ -21,7 +21,7 @@ typedef struct lower_options {
     // of a checkpoint's function (ids [n_tokens], which [n_outputs]) -> logits; NULL: of a graph on arrays
     const checkpoint *file;
     const model_facts *facts;
-    bool kv_f32;
+    kv_type kv;
 } lower_options;
 
 // Fills the program (empty, owned by the caller), adds the kernels to `kernels` and appends the bytes of AREA_CONSTANTS

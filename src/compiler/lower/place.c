@@ -180,7 +180,7 @@ static bool write_facts(lowering *l)
     p->n_vocab = facts->n_vocab;
     p->n_ctx_train = facts->n_ctx_train;
     p->n_embd = facts->n_embd;
-    p->kv = facts_kv_layout(facts, l->o.kv_f32);
+    p->kv = facts_kv_layout(facts, l->o.kv);
     return true;
 }
 

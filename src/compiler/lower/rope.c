@@ -23,7 +23,7 @@ static int table_root(lowering *l, int64_t table)
 
 int lowering_cache_root(lowering *l, int64_t layer, int part)
 {
-    int64_t half = kv_bytes_per_position(l->o.facts->n_kv_heads, l->o.facts->head_dim, l->o.kv_f32) / 2;
+    int64_t half = kv_bytes_per_position(l->o.facts->n_kv_heads, l->o.facts->head_dim, l->o.kv) / 2;
     return lowering_add_root(l, BASE_KV, affine_of(DIM_CONTEXT, (2 * layer + part) * half),
                              affine_of(DIM_CONTEXT, half));
 }
@@ -31,7 +31,7 @@ int lowering_cache_root(lowering *l, int64_t layer, int part)
 void call_layer(lowering *l, int64_t layer)
 {
     const model_facts *f = l->o.facts;
-    call_size(l, affine_of(DIM_ONE, layer * KV_BLOCK * kv_bytes_per_position(f->n_kv_heads, f->head_dim, l->o.kv_f32)));
+    call_size(l, affine_of(DIM_ONE, layer * KV_BLOCK * kv_bytes_per_position(f->n_kv_heads, f->head_dim, l->o.kv)));
 }
 
 static affine stride_of(const tensor *x) { return affine_of(DIM_ONE, x->strides[0]); }
@@ -74,7 +74,7 @@ wf_status lower_rope_store(lowering *l)
                            .head_dim = l->o.facts->head_dim,
                            .n_dims = l->o.facts->ropes[table].n_dims,
                            .interleaved = op.interleaved,
-                           .kv_f32 = l->o.kv_f32,
+                           .kv = l->o.kv,
                            .norm = op.gamma_q.ptr != NULL,
                            .eps = op.eps};
     char label[32];
@@ -101,7 +101,7 @@ wf_status lower_rope_store(lowering *l)
 wf_status lower_kv_store(lowering *l, const attention_op *op)
 {
     int64_t layer = op->cache;
-    kv_store_kernel store = {.n_kv_heads = op->n_kv_heads, .head_dim = l->o.facts->head_dim, .kv_f32 = l->o.kv_f32};
+    kv_store_kernel store = {.n_kv_heads = op->n_kv_heads, .head_dim = l->o.facts->head_dim, .kv = l->o.kv};
     char label[32];
     tensor x[2]; // k, v
     TRY(lowering_read_tensor(l, op->k, &x[0]));

@@ -7,12 +7,13 @@
 bool kv_layout_is_valid(const kv_layout *kv)
 {
     return kv->n_layer >= 1 && kv->n_layer <= KV_MOST_LAYERS && kv->n_kv_heads >= 1 &&
-           kv->n_kv_heads <= KV_MOST_HEADS && kv->head_dim >= 1 && kv->head_dim <= KV_MOST_FEATURES;
+           kv->n_kv_heads <= KV_MOST_HEADS && kv->type < KV_TYPE_COUNT && kv->head_dim >= 1 &&
+           kv->head_dim <= KV_MOST_FEATURES;
 }
 
 int64_t kv_position_bytes(const kv_layout *kv)
 {
-    return kv->n_layer * kv_bytes_per_position(kv->n_kv_heads, kv->head_dim, kv->f32);
+    return kv->n_layer * kv_bytes_per_position(kv->n_kv_heads, kv->head_dim, kv->type);
 }
 
 int64_t kv_capacity(int64_t n_ctx) { return kv_blocks(n_ctx) * KV_BLOCK; }
@@ -24,7 +25,19 @@ bool kv_bytes(const kv_layout *kv, int64_t n_ctx, size_t *bytes)
 
 bool kv_block_bytes(const kv_layout *kv, size_t *bytes) { return kv_bytes(kv, KV_BLOCK, bytes); }
 
-const char *kv_type_name(const kv_layout *kv) { return kv->f32 ? "f32" : "f16"; }
+static const char *const NAMES[KV_TYPE_COUNT] = {[KV_F16] = "f16", [KV_F32] = "f32", [KV_Q8] = "q8"};
+
+const char *kv_type_name(kv_type type) { return NAMES[type]; }
+
+bool kv_type_parse(const char *name, kv_type *type)
+{
+    for (int i = 0; i < KV_TYPE_COUNT; i++)
+        if (!strcmp(name, NAMES[i])) {
+            *type = (kv_type)i;
+            return true;
+        }
+    return false;
+}
 
 // ---- states
 
@@ -33,7 +46,7 @@ static size_t count_parts(const kv_layout *kv) { return (size_t)(2 * kv->n_layer
 // Bytes of a part that hold n positions: keys lie in groups.
 static size_t part_bytes(const kv_layout *kv, int64_t n)
 {
-    return (size_t)(kv_round_up(n, KV_GROUP) * kv_row_bytes(kv->head_dim, kv->f32));
+    return (size_t)(kv_round_up(n, KV_GROUP) * kv_row_bytes(kv->head_dim, kv->type));
 }
 
 size_t kv_state_bytes(const kv_layout *kv, int64_t n) { return count_parts(kv) * part_bytes(kv, n); }

@@ -14,7 +14,7 @@ static void test_sizes(void **state)
     (void)state;
     static const int64_t rows[][2] = {{1, 16}, {8, 16}, {16, 16}, {80, 80}, {100, 112}, {112, 112}, {250, 256}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_int_equal(kv_row(rows[i][0]), rows[i][1]);
-    const kv_layout kv = {.n_layer = 3, .n_kv_heads = 2, .head_dim = 100, .f32 = true};
+    const kv_layout kv = {.n_layer = 3, .n_kv_heads = 2, .head_dim = 100, .type = KV_F32};
     size_t bytes;
     assert_int_equal(kv_position_bytes(&kv), 3 * 2 * 2 * 112 * 4);
     assert_int_equal(kv_capacity(64), 64);
@@ -23,20 +23,28 @@ static void test_sizes(void **state)
     assert_int_equal(bytes, 128 * kv_position_bytes(&kv));
     assert_int_equal(kv_state_bytes(&kv, 0), 0);
     assert_int_equal(kv_state_bytes(&kv, 17), 32 * kv_position_bytes(&kv));
-    assert_string_equal(kv_type_name(&kv), "f32");
+    const kv_layout small = {.n_layer = 3, .n_kv_heads = 2, .head_dim = 100, .type = KV_Q8};
+    assert_int_equal(kv_position_bytes(&small), 3 * 2 * 2 * (112 + 4 * 4));
+    for (kv_type type = 0; type < KV_TYPE_COUNT; type++) {
+        kv_type parsed = KV_TYPE_COUNT;
+        assert_true(kv_type_parse(kv_type_name(type), &parsed));
+        assert_int_equal(parsed, type);
+    }
+    kv_type none;
+    assert_false(kv_type_parse("q4", &none) || kv_type_parse("", &none));
 }
 
 static void test_limits(void **state)
 {
     (void)state;
     size_t bytes;
-    const kv_layout most = {KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, true};
+    const kv_layout most = {KV_MOST_LAYERS, KV_MOST_HEADS, KV_MOST_FEATURES, KV_F32};
     assert_true(kv_layout_is_valid(&most));
     assert_true(kv_position_bytes(&most) > 0);
     assert_false(kv_bytes(&most, INT32_MAX, &bytes));
-    const kv_layout bad[] = {{0, 1, 1, false}, {1, 0, 1, false},
-                             {1, 1, 0, false}, {KV_MOST_LAYERS + 1, 1, 1, false},
-                             {1, -1, 1, true}, {1, 1, INT64_MAX, true}};
+    const kv_layout bad[] = {
+        {0, 1, 1, KV_F16},  {1, 0, 1, KV_F16},         {1, 1, 0, KV_F16},       {KV_MOST_LAYERS + 1, 1, 1, KV_F16},
+        {1, -1, 1, KV_F32}, {1, 1, INT64_MAX, KV_F32}, {1, 1, 1, KV_TYPE_COUNT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(kv_layout_is_valid(&bad[i]));
 }
 

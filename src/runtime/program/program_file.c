@@ -5,7 +5,7 @@
 //     16   u32 n_dims, each: str name; u32 factors[2]
 //          str name, fixed; u32 is_sequence
 //            of a sequence: str architecture; i64 n_vocab, n_ctx_train, n_embd;
-//                           i64 kv.n_layer, kv.n_kv_heads, kv.head_dim; u32 kv.f32
+//                           i64 kv.n_layer, kv.n_kv_heads, kv.head_dim; u32 kv.type
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
 //          u32 n_areas,   each: str name; u32 kind; affine bytes
 //          u32 n_arguments, n_results; u32 of both together, each: u32 type, n_dims; n_dims of: affine
@@ -143,7 +143,7 @@ static void put_facts(buffer *out, const program *p)
         put_i64(out, p->kv.n_layer);
         put_i64(out, p->kv.n_kv_heads);
         put_i64(out, p->kv.head_dim);
-        put_u32(out, p->kv.f32);
+        put_u32(out, p->kv.type);
     }
     put_u32(out, p->n_ropes);
     for (uint32_t i = 0; i < p->n_ropes; i++) put_rope(out, &p->ropes[i]);
@@ -413,7 +413,7 @@ static void get_facts(reader *r, program *p)
         p->kv.n_layer = get_i64(r);
         p->kv.n_kv_heads = get_i64(r);
         p->kv.head_dim = get_i64(r);
-        p->kv.f32 = get_u32_to(r, 1, "a flag that is neither 0 nor 1");
+        p->kv.type = (kv_type)get_u32_to(r, KV_TYPE_COUNT - 1, "a type of the KV cache that there is not");
     }
     program_rope *ropes = get_table(r, &p->n_ropes, SMALLEST_ROPE, sizeof *ropes);
     p->ropes = ropes;

@@ -225,7 +225,7 @@ void program_print(const program *p, buffer *out)
         buffer_printf(out, "%-10s ", a->name);
         affine_print(&a->bytes, p->dims, out);
         buffer_printf(out, " bytes");
-        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", kv_type_name(&p->kv));
+        if (a->kind == AREA_STATE) buffer_printf(out, " of %s", kv_type_name(p->kv.type));
         buffer_append_char(out, '\n');
     }
     buffer_append_char(out, '\n');

@@ -53,9 +53,9 @@ typedef struct model_facts {
     const weight_type *weights; // the type that was asked for (weight_type_parse)
 } model_facts;
 
-static inline kv_layout facts_kv_layout(const model_facts *m, bool f32)
+static inline kv_layout facts_kv_layout(const model_facts *m, kv_type kv)
 {
-    return (kv_layout){m->n_layer, m->n_kv_heads, m->head_dim, f32};
+    return (kv_layout){m->n_layer, m->n_kv_heads, m->head_dim, kv};
 }
 
 // `memory` owns what the facts point to. A field that would change the model's meaning in a way that the graph does not

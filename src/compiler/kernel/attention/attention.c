@@ -181,13 +181,17 @@ static void emit_blocks(const attention_emitter *e, value from, value to)
 {
     builder *b = e->b;
     loop blocks;
+    branch shown;
+    bool skips = e->k->mask && !e->k->sink; // a sink alone, even of -inf, has a weight until another score comes
     emit_start(e);
     loop_begin(b, &blocks, from, to, KEYS, 0, NULL);
+    if (skips) if_begin(b, &shown, attention_emit_shows(e, blocks.iv), 0, NULL);
     value after = add_i(b, blocks.iv, KEYS), is_last = cmp_i(b, CMP_GE, after, e->to);
     value next = select_(b, is_last, e->next_keys, attention_keys(e, e->keys, after));
     attention_emit_scores(e, blocks.iv, attention_values(e, blocks.iv));
     emit_softmax(e);
     attention_emit_outputs(e, blocks.iv, next);
+    if (skips) if_end(b, &shown, NULL);
     loop_end(b, &blocks, NULL);
 }
 
@@ -226,7 +230,7 @@ static void build_attention(builder *b, const void *params, const char *name)
     const attention_kernel *k = params;
     assert((!k->out_q8 || attention_can_q8(k)) && !(k->full && k->window) && (k->mask || !k->zero_masked));
     assert(k->span % KEYS == 0 && !(k->span && (k->mask || k->sink || k->batched || k->full || k->rows)));
-    assert(!k->rows || (k->kv_f32 && k->head_dim % KV_ROW_STEP == 0));
+    assert(!k->rows || (k->kv == KV_F32 && k->head_dim % KV_ROW_STEP == 0));
     kernel_begin(b, name);
     attention_emitter e;
     attention_call_begin(&e, b, k);

@@ -43,7 +43,8 @@
 // n_heads] of attention_part_bytes each, counted from the first span that some token sees.
 // Batched: q, K, V and y are n_sequences of those, one behind the other; size 4 n_sequences.
 // With a mask: operand 4 mask f32, of which a row holds n_ctx numbers; sizes 5, 6, 7 elements between its sequences,
-// heads, tokens (0: the same for all).
+// heads, tokens (0: the same for all). A block of positions that it hides from all rows of a tile (-inf) is not
+// read, but where there is a sink.
 // With a sink: the last operand sink f32 [n_heads]. It joins the sum of weights as a position with a value of 0 would.
 // As rows: K and V are f32 rows of head_dim features, a multiple of KV_ROW_STEP; sizes 8, 9, 10 are the elements of K
 // between its positions, heads, sequences, 11, 12, 13 those of V. A block of keys is brought into K's order when it is
@@ -55,7 +56,7 @@ typedef struct attention_kernel {
     int64_t n_heads, n_kv_heads;
     int64_t head_dim;
     double scale;
-    bool kv_f32;
+    kv_type kv;     // of the cache; K and V that are given are f32
     bool out_q8;    // y is rows of q8 (q8.h) of n_heads*head_dim features; only if attention_can_q8
     int64_t window; // a token sees so many positions, itself included; 0: all
     int64_t span;   // over the cache: positions that are summed before they are joined with others, a multiple of 64;

@@ -122,13 +122,13 @@ static wf_status compile(harness *h, const char *cpu, bench *s, wf_error *err)
 static void fill(bench *s)
 {
     rng r = {1};
-    int64_t n = PREFILL * s->k->n_heads * s->k->head_dim, step = s->k->kv_f32 ? 4 : 2;
+    int64_t n = PREFILL * s->k->n_heads * s->k->head_dim, step = kv_element_bytes(s->k->kv);
     for (int64_t i = 0; i < n; i++) s->q[i] = random_normal(&r);
     size_t layer = layer_of_all(s);
     for (size_t i = 0; i < layer; i += (size_t)step) {
         float x = (float)(int32_t)random_bits(&r) * 0x1p-31f;
         uint16_t f16 = half_from_float(x);
-        memcpy(s->kv + i, s->k->kv_f32 ? (void *)&x : (void *)&f16, (size_t)step);
+        memcpy(s->kv + i, step == 4 ? (void *)&x : (void *)&f16, (size_t)step); // in q8 any bytes do
     }
     for (int64_t i = 1; i < s->n_layers; i++) memcpy(s->kv + (size_t)i * layer, s->kv, layer);
 }
@@ -145,7 +145,7 @@ static void measure(bench *s, const kernel_target *target)
     double gflops = 4.0 * (double)(k->n_heads * k->head_dim) * (PREFILL * (PREFILL + 1) / 2) / prefill_s / 1e9;
     printf("prefill %5.1f GFLOP/s, %2.0f %% of %5.1f", gflops, 100 * gflops / peak, peak);
 
-    double layer_bytes = (double)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32));
+    double layer_bytes = (double)(DEPTH * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv));
     buffers[3] = s->parts;
     double cached_s = time_call(s->kernels[ATTENTION], buffers, s->dims, s->n_spans * k->n_kv_heads);
     printf("  decode cached %5.1f GB/s", layer_bytes / cached_s / 1e9);
@@ -162,7 +162,7 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
     wf_error err = {0};
     // the cache ends with the position of the token, so that reading all of it is reading what attention reads
     bench s = {.k = k, .pool = pool, .dims = {1, DEPTH - 1, DEPTH, 1}, .n_spans = DEPTH / ATTENTION_SPAN};
-    s.half = (size_t)(KV_BLOCK * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv_f32) / 2);
+    s.half = (size_t)(KV_BLOCK * kv_bytes_per_position(k->n_kv_heads, k->head_dim, k->kv) / 2);
     s.n_layers = MEMORY_BYTES / (int64_t)layer_of_all(&s);
     size_t rows = (size_t)(PREFILL * k->n_heads * k->head_dim) * 4;
     if (compile(&h, cpu, &s, &err) != WF_OK) {
@@ -178,7 +178,7 @@ static void run_bench(const char *cpu, thread_pool *pool, const char *model, con
     s.ended = filled_memory(2 * (size_t)s.n_layers * sizeof(double), 0);
     s.spent = filled_memory(2 * (size_t)s.n_layers * ROUNDS * sizeof(double), 0);
     fill(&s);
-    printf("%-8s %s kv  ", model, k->kv_f32 ? "f32" : "f16");
+    printf("%-8s %s kv  ", model, kv_type_name(k->kv));
     measure(&s, &h.builder.target);
     free(s.q);
     free(s.y);
@@ -202,13 +202,13 @@ int main(int argc, char **argv)
         return 2;
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (int f32 = 0; f32 < 2; f32++) {
+        for (kv_type kv = 0; kv < KV_TYPE_COUNT; kv++) {
             attention_kernel k = {.n_heads = shapes[i].n_heads,
                                   .n_kv_heads = shapes[i].n_kv_heads,
                                   .head_dim = shapes[i].head_dim,
                                   .span = ATTENTION_SPAN,
                                   .scale = 1 / sqrt((double)shapes[i].head_dim),
-                                  .kv_f32 = f32};
+                                  .kv = kv};
             run_bench(argc > 2 ? argv[2] : "native", pool, shapes[i].model, &k);
         }
     thread_pool_free(pool);

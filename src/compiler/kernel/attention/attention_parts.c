@@ -26,7 +26,7 @@ const kernel_field ATTENTION_FIELDS[ATTENTION_ALL_FIELDS] = {
     KERNEL_FIELD(attention_kernel, head_dim, FIELD_INT, "x"),
     KERNEL_FIELD(attention_kernel, window, FIELD_INT, "_w"),
     KERNEL_FIELD(attention_kernel, span, FIELD_INT, "_span"),
-    KERNEL_FIELD(attention_kernel, kv_f32, FIELD_BOOL, "_f32"),
+    KERNEL_TEXT(attention_kernel, kv, cache_label, "_"),
     KERNEL_FIELD(attention_kernel, out_q8, FIELD_BOOL, "_q8"),
     KERNEL_FIELD(attention_kernel, scale, FIELD_F64, "_s"),
     KERNEL_FIELD(attention_kernel, softcap, FIELD_F64, "_cap"),
@@ -96,11 +96,12 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     *e = (attention_emitter){.b = b,
                              .k = k,
                              .group = attention_group(k),
-                             .element = kv_element_bytes(k->kv_f32),
+                             .element = kv_element_bytes(k->kv),
+                             .row_bytes = kv_row_bytes(k->head_dim, k->kv),
                              .row = kv_row(k->head_dim),
                              .tile_tokens = attention_tiles_for(k, &b->target).tokens,
                              .vf = vec(b, b->target.lanes, b->f32),
-                             .half = vec(b, b->target.lanes, k->kv_f32 ? b->f32 : b->f16)};
+                             .stored = vec(b, b->target.lanes, cache_element(b, k->kv))};
     e->all_tokens = dim(b, 0);
     e->past = dim(b, 1);
     e->n_ctx = dim(b, 2);
@@ -111,11 +112,10 @@ void attention_call_begin(attention_emitter *e, builder *b, const attention_kern
     e->n_blocks = div_i(b, add_i(b, e->all_tokens, e->tile_tokens - 1), e->tile_tokens);
     e->first_span = div_u(b, first_seen(e, e->past), e->span);
     e->n_spans = sub(b, add_i(b, div_u(b, add_i(b, e->n_positions, -1), e->span), 1), e->first_span);
-    int64_t row_bytes = kv_row_bytes(k->head_dim, k->kv_f32);
-    e->head_bytes = k->span ? const_i(b, KV_BLOCK * row_bytes) : mul_i(b, e->n_ctx, row_bytes);
+    e->head_bytes = k->span ? const_i(b, KV_BLOCK * e->row_bytes) : mul_i(b, e->n_ctx, e->row_bytes);
     for (int i = 0; i < 3; i++) {
-        e->key_strides[i] = k->rows ? mul_i(b, dim(b, 8 + i), e->element) : const_i(b, row_bytes);
-        e->value_strides[i] = k->rows ? mul_i(b, dim(b, 11 + i), e->element) : const_i(b, row_bytes);
+        e->key_strides[i] = k->rows ? mul_i(b, dim(b, 8 + i), e->element) : const_i(b, e->row_bytes);
+        e->value_strides[i] = k->rows ? mul_i(b, dim(b, 11 + i), e->element) : const_i(b, e->row_bytes);
     }
 }
 
@@ -207,10 +207,29 @@ static value visible_keys(const attention_emitter *e, value row, int rows, value
     return min_s(b, sub(b, end, k0), const_i(b, KEYS));
 }
 
-// acc[r][v] += broadcast(f32 at scalars + r * scalar_stride) * (cache elements at vectors + vector_offsets[v]). The
-// smaller side stays in registers, the other passes by one at a time: more would not fit beside the accumulators.
-static void multiply(const attention_emitter *e, int rows, int n, value scalars, int64_t scalar_stride, value vectors,
-                     const int64_t *vector_offsets, value *acc)
+// Vectors of the cache, side by side.
+typedef struct vectors {
+    value at;
+    int64_t offsets[KEYS / 8];
+    value scales[KEYS / 8]; // addresses of their scales: of each lane its own, or one of all; not in f16 and f32
+    bool one_scale;
+} vectors;
+
+static value load_cached(const attention_emitter *e, const vectors *from, int v)
+{
+    builder *b = e->b;
+    int n = b->target.lanes;
+    value x = load(b, from->at, (value){0}, from->offsets[v], e->stored);
+    if (e->k->kv != KV_Q8) return to_f32(b, x);
+    value scale = from->one_scale ? splat(b, load(b, from->scales[v], (value){0}, 0, b->f32), n)
+                                  : load(b, from->scales[v], (value){0}, 0, e->vf);
+    return mul_f(b, int_to_f(b, ext_s(b, x, vec(b, n, b->i32)), e->vf), scale);
+}
+
+// acc[r][v] += broadcast(f32 at scalars + r * scalar_stride) * (vector v). The smaller side stays in registers, the
+// other passes by one at a time: more would not fit beside the accumulators.
+static void multiply(const attention_emitter *e, int rows, int n, value scalars, int64_t scalar_stride,
+                     const vectors *from, value *acc)
 {
     builder *b = e->b;
     value x[LOOP_MAX], y[LOOP_MAX];
@@ -219,7 +238,7 @@ static void multiply(const attention_emitter *e, int rows, int n, value scalars,
         for (int inner = 0; inner < (keep_scalars ? rows : n); inner++) {
             int r = keep_scalars ? inner : outer, v = keep_scalars ? outer : inner;
             if (v == 0) x[r] = splat(b, load(b, scalars, (value){0}, r * scalar_stride, b->f32), b->target.lanes);
-            if (r == 0) y[v] = to_f32(b, load(b, vectors, (value){0}, vector_offsets[v], e->half));
+            if (r == 0) y[v] = load_cached(e, from, v);
             acc[r * n + v] = fma_(b, x[r], y[v], acc[r * n + v]);
         }
 }
@@ -234,23 +253,25 @@ static void emit_products(const attention_emitter *e, const attention_shape *t, 
     loop_begin(b, &rows, const_i(b, 0), e->n_rows, t->rows, 0, NULL);
     value q_row = attention_row(e, e->q, rows.iv, 4 * dims), s_row = attention_row(e, e->s, rows.iv, 4 * KEYS);
     loop_begin(b, &cols, const_i(b, 0), visible_keys(e, rows.iv, t->rows, k0), step, 0, NULL);
-    value key = at(b, keys, mul_i(b, cols.iv, dims * e->element), 0), acc[LOOP_MAX];
+    value key = at(b, keys, mul_i(b, cols.iv, e->row_bytes), 0), acc[LOOP_MAX];
     for (int i = 0; i < t->rows * n; i++) acc[i] = const_f(b, e->vf, 0);
     loop_begin(b, &features, const_i(b, 0), const_i(b, e->k->head_dim), unroll, t->rows * n, acc);
     memcpy(acc, features.args, sizeof acc);
     value k_at = at(b, key, mul_i(b, features.iv, KV_GROUP * e->element), 0);
     value q_at = at(b, q_row, mul_i(b, features.iv, 4), 0);
     int64_t step_bytes = step * e->element; // of the next part, for every dimension
-    value next_at = at(b, next, mul_i(b, cols.iv, dims * e->element), 0);
+    value next_at = at(b, next, mul_i(b, cols.iv, e->row_bytes), 0);
     for (int64_t i = 0; i < unroll * step_bytes && t->prefetch; i += 64)
-        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i);
-    for (int u = 0; u < unroll; u++) {
-        int64_t offsets[KEYS / 8];
+        prefetch(b, next_at, mul_i(b, features.iv, step_bytes), i, 1);
+    value scales_at = at(b, key, mul_i(b, div_i(b, features.iv, KV_SCALED), 4 * KV_GROUP), dims * KV_GROUP);
+    for (int u = 0; u < unroll; u++) { // both of one scale: features.iv is even then
+        vectors from = {.at = k_at};
         for (int v = 0; v < n; v++) {
-            int group = v * lanes_ / KV_GROUP, lane = v * lanes_ % KV_GROUP;
-            offsets[v] = ((group * dims + u) * KV_GROUP + lane) * e->element;
+            int64_t group = v * lanes_ / KV_GROUP * KV_GROUP * e->row_bytes, lane = v * lanes_ % KV_GROUP;
+            from.offsets[v] = group + (u * KV_GROUP + lane) * e->element;
+            from.scales[v] = at(b, scales_at, (value){0}, group + 4 * lane);
         }
-        multiply(e, t->rows, n, at(b, q_at, (value){0}, 4 * u), 4 * dims, k_at, offsets, acc);
+        multiply(e, t->rows, n, at(b, q_at, (value){0}, 4 * u), 4 * dims, &from, acc);
     }
     loop_end(b, &features, acc);
     value s_at = at(b, s_row, mul_i(b, cols.iv, 4), 0);
@@ -284,12 +305,16 @@ static void emit_outputs(const attention_emitter *e, const attention_shape *t, v
     }
     loop_begin(b, &positions, const_i(b, 0), end, 1, t->rows * n, acc);
     memcpy(acc, positions.args, sizeof acc);
-    int64_t offsets[KEYS / 8];
-    for (int v = 0; v < n; v++) offsets[v] = v * lanes_ * e->element;
-    value v_at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0);
-    value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, dims * e->element);
-    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i);
-    multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, v_at, offsets, acc);
+    value scales_at = attention_row(e, values, positions.iv, e->row_bytes);
+    vectors from = {.at = at(b, v_col, mul(b, positions.iv, e->value_strides[0]), 0), .one_scale = true};
+    for (int v = 0; v < n; v++) {
+        value scale = div_i(b, add_i(b, cols.iv, v * lanes_), KV_SCALED);
+        from.offsets[v] = v * lanes_ * e->element;
+        from.scales[v] = at(b, scales_at, mul_i(b, scale, 4), dims * e->element);
+    }
+    value next_at = attention_row(e, at(b, next, mul_i(b, cols.iv, e->element), 0), positions.iv, e->row_bytes);
+    for (int64_t i = 0; i < n * lanes_ * e->element && t->prefetch; i += 64) prefetch(b, next_at, (value){0}, i, 1);
+    multiply(e, t->rows, n, at(b, s_row, mul_i(b, positions.iv, 4), 0), 4 * KEYS, &from, acc);
     loop_end(b, &positions, acc);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < n; v++)
@@ -326,27 +351,6 @@ static void emit_softcap(const attention_emitter *e)
     value offset = mul_i(b, l.iv, 4), x = load(b, e->s, offset, 0, e->vf);
     store(b, mul_f(b, math_tanh(b, x), cap), e->s, offset, 0);
     loop_end(b, &l, NULL);
-}
-
-// S += the mask.
-static void emit_mask(const attention_emitter *e, value k0)
-{
-    builder *b = e->b;
-    int n = b->target.lanes;
-    value base = mul(b, mul_i(b, e->head, e->group), e->mask_strides[1]);
-    base = add(b, add(b, base, k0), mul(b, e->first, e->mask_strides[2]));
-    if (e->sequence.ptr) base = add(b, base, mul(b, e->sequence, e->mask_strides[0]));
-    loop rows;
-    loop_begin(b, &rows, const_i(b, 0), e->n_rows, 1, 0, NULL);
-    value s = attention_row(e, e->s, rows.iv, 4 * KEYS);
-    value of_head = mul(b, rem_i(b, rows.iv, e->group), e->mask_strides[1]);
-    value of_token = mul(b, div_i(b, rows.iv, e->group), e->mask_strides[2]);
-    value mask = attention_row(e, e->mask, add(b, base, add(b, of_head, of_token)), 4);
-    for (int v = 0; v < KEYS / n; v++) {
-        value x = load(b, s, (value){0}, 4 * v * n, e->vf);
-        store(b, add_f(b, x, load(b, mask, (value){0}, 4 * v * n, e->vf)), s, (value){0}, 4 * v * n);
-    }
-    loop_end(b, &rows, NULL);
 }
 
 // Scores of positions that a row does not see become -inf; what was there before, even NaN, is gone.
@@ -394,7 +398,7 @@ void attention_emit_scores(const attention_emitter *e, value k0, value next)
     value keys = e->k->rows ? attention_emit_key_block(e, k0) : attention_keys(e, e->keys, k0);
     emit_either(e, emit_products, keys, next, k0);
     if (e->k->softcap != 0) emit_softcap(e);
-    if (e->k->mask) emit_mask(e, k0);
+    if (e->k->mask) attention_emit_mask(e, k0);
     emit_hidden_where_needed(e, k0);
 }
 

@@ -16,8 +16,9 @@ typedef struct attention_emitter {
     const attention_kernel *k;
     int64_t group, element; // element: bytes of one in the cache
     int64_t row;            // features of a row of Q, O, V
+    int64_t row_bytes;      // of a position in a head's K, or V
     int64_t tile_tokens;
-    type vf, half;                      // a vector of f32, the same as the cache holds it
+    type vf, stored;                    // a vector of f32, the same as the cache holds it
     value q, s, o, m, l, c;             // Q, S, O, M, L, C of the tile (attention.h); q, o, m, l and c are scratch
     value joined_o, joined_m, joined_l; // O, M, L of all spans so far; L of a row is one number
     // of the call
@@ -82,6 +83,9 @@ value attention_keys(const attention_emitter *e, value head, value k0);
 value attention_values(const attention_emitter *e, value k0);
 // The keys of the block of positions from k0 on, which are rows, in K's order.
 value attention_emit_key_block(const attention_emitter *e, value k0);
+// Whether the mask shows some of the block of positions from k0 on to some row of the tile: else it adds nothing.
+value attention_emit_shows(const attention_emitter *e, value k0);
+void attention_emit_mask(const attention_emitter *e, value k0); // S += the mask
 // Q K^T into S for the block of positions from k0 on, soft cap, mask, -inf for what a row does not see. `next` is the
 // part of the cache that is read after this one, as large.
 void attention_emit_scores(const attention_emitter *e, value k0, value next);

@@ -1,4 +1,4 @@
-// Attention against float64 on the same cache, whose blocks lie anywhere: head sizes, groups, call sizes, f16 and f32 caches, q8 output, windows,
+// Attention against float64 on the same cache, whose blocks lie anywhere: head sizes, groups, call sizes, caches of every type, q8 output, windows,
 // soft caps; NaN wherever nothing was written; any division into tiles or calls, split at spans and merged or not, gives
 // the same bytes. All of it again by the three kernels that compute it unfused (attention_apart.h), which must also be
 // within 1e-5 of the fused.
@@ -45,19 +45,32 @@ static int64_t positions(const call *c) { return c->n_past + c->n_tokens; }
 
 static int64_t layer_bytes(const call *c)
 {
-    return KV_BLOCK * kv_bytes_per_position(c->k.n_kv_heads, c->k.head_dim, c->k.kv_f32);
+    return KV_BLOCK * kv_bytes_per_position(c->k.n_kv_heads, c->k.head_dim, c->k.kv);
 }
 
-// Puts a value into the cache; returns what the cache holds.
-static float put(const call *c, unsigned char *cache, int64_t element, float x)
+// Puts a row of values into the cache, feature d at first + d * stride elements, scales (of q8) at scales + their number
+// * scale_stride; `row` becomes what the cache holds.
+static void put(const call *c, unsigned char *first, int64_t stride, unsigned char *scales, int64_t scale_stride,
+                float *row)
 {
-    if (c->k.kv_f32) {
-        memcpy(cache + 4 * element, &x, 4);
-        return x;
+    int64_t dims = c->k.head_dim;
+    float scale = 0;
+    for (int64_t d = 0; d < dims; d++) {
+        if (c->k.kv == KV_F32) {
+            memcpy(first + 4 * d * stride, &row[d], 4);
+        } else if (c->k.kv == KV_F16) {
+            uint16_t h = half_from_float(row[d]);
+            memcpy(first + 2 * d * stride, &h, 2);
+            row[d] = half_to_float(h);
+        } else {
+            for (int64_t i = d; i < d + KV_SCALED && i < dims && d % KV_SCALED == 0; i++)
+                scale = i == d ? fabsf(row[i]) / 127 : fmaxf(scale, fabsf(row[i]) / 127);
+            if (d % KV_SCALED == 0) memcpy(scales + d / KV_SCALED * scale_stride, &scale, 4);
+            int8_t q = (int8_t)lrintf(row[d] / scale);
+            memcpy(first + d * stride, &q, 1);
+            row[d] = scale * (float)q;
+        }
     }
-    uint16_t h = half_from_float(x);
-    memcpy(cache + 2 * element, &h, 2);
-    return half_to_float(h);
 }
 
 static call make_call(const attention_kernel *k, const kernel_fn *functions, const kernel_target *target,
@@ -75,15 +88,18 @@ static call make_call(const attention_kernel *k, const kernel_fn *functions, con
         if (i < (n + KV_BLOCK - 1) / KV_BLOCK) c.table[i] = c.blocks[i]; // no more than there are positions
     }
     for (int64_t i = 0; i < n_q; i++) c.q[i] = sharpness * random_normal(r);
+    int64_t row = kv_row(dims), row_bytes = kv_row_bytes(dims, k->kv), element = kv_element_bytes(k->kv);
     for (int64_t h = 0; h < k->n_kv_heads; h++)
-        for (int64_t p = 0; p < n; p++)
-            for (int64_t d = 0; d < dims; d++) {
-                int64_t row = kv_row(dims), i = (h * n + p) * dims + d, head = h * KV_BLOCK * row, at = p % KV_BLOCK;
-                int64_t k_at = head + (at / KV_GROUP * row + d) * KV_GROUP + at % KV_GROUP;
-                unsigned char *keys = c.table[p / KV_BLOCK] + LAYER * layer_bytes(&c);
-                c.keys[i] = put(&c, keys, k_at, random_normal(r));
-                c.vals[i] = put(&c, keys + layer_bytes(&c) / 2, head + at * row + d, random_normal(r));
-            }
+        for (int64_t p = 0; p < n; p++) {
+            float *key = c.keys + (h * n + p) * dims, *val = c.vals + (h * n + p) * dims;
+            int64_t at = p % KV_BLOCK, lane = at % KV_GROUP;
+            unsigned char *keys = c.table[p / KV_BLOCK] + LAYER * layer_bytes(&c) + h * KV_BLOCK * row_bytes;
+            unsigned char *group = keys + (at - lane) * row_bytes;
+            unsigned char *own = keys + layer_bytes(&c) / 2 + at * row_bytes;
+            for (int64_t d = 0; d < dims; d++) key[d] = random_normal(r), val[d] = random_normal(r);
+            put(&c, group + lane * element, KV_GROUP, group + KV_GROUP * row + 4 * lane, 4 * KV_GROUP, key);
+            put(&c, own, 1, own + row, 4, val);
+        }
     return c;
 }
 
@@ -358,15 +374,16 @@ static void test_odd_heads(void **state)
 {
     static const struct {
         int64_t group, dims;
-        bool f32, q8;
-    } shapes[] = {{1, 8, false, false},   {4, 8, true, true},     {3, 100, false, false}, {8, 100, false, true},
-                  {2, 112, false, true},  {1, 192, true, true},   {5, 15, false, false},  {1, 1, true, false},
-                  {2, 250, false, false}, {16, 20, false, false}, {1, 36, true, false},   {6, 72, false, false}};
+        kv_type kv;
+        bool q8;
+    } shapes[] = {{1, 8, KV_F16, false},  {4, 8, KV_F32, true},    {3, 100, KV_F16, false}, {8, 100, KV_Q8, true},
+                  {2, 112, KV_F16, true}, {1, 192, KV_F32, true},  {5, 15, KV_Q8, false},   {1, 1, KV_F32, false},
+                  {2, 250, KV_Q8, false}, {16, 20, KV_F16, false}, {1, 36, KV_Q8, false},   {6, 72, KV_F16, false}};
     enum { N = sizeof shapes / sizeof *shapes };
     attention_kernel kernels[N];
     for (int i = 0; i < N; i++) {
         kernels[i] = basic(shapes[i].group, 2, shapes[i].dims);
-        kernels[i].kv_f32 = shapes[i].f32;
+        kernels[i].kv = shapes[i].kv;
         kernels[i].out_q8 = shapes[i].q8;
         assert_true(!shapes[i].q8 || attention_can_q8(&kernels[i]));
     }
@@ -384,7 +401,7 @@ static void test_forms(void **state)
     attention_kernel kernels[8];
     for (int i = 0; i < 8; i++) {
         kernels[i] = basic(i % 2 ? 1 : 3, 2, i % 2 ? 64 : 80);
-        kernels[i].kv_f32 = i & 2;
+        kernels[i].kv = (kv_type)(i % 3);
         kernels[i].out_q8 = i & 4;
         kernels[i].span = i % 3 ? 128 : ATTENTION_SPAN;
         if (!attention_can_q8(&kernels[i])) kernels[i].n_heads = 2 * kernels[i].n_kv_heads;

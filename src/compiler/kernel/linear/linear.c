@@ -13,8 +13,6 @@ enum {
     CHUNK_COLUMNS = 256,      // chunks are multiples of this
     BLOCK_BYTES = 256 * 1024, // of x: half of the second-level cache
     BLOCK_ROWS_MAX = 96,
-    FLOAT_PREFETCH_ROWS =
-        6,         // most rows of a tile of floats that prefetches: a fifth faster where weights come from memory
     PAIR_ROWS = 3, // most rows of which two chunks are summed side by side
     PAIR_COLUMNS = 2 * CHUNK_COLUMNS,
     UNROLL = 16,                 // floats beyond a multiple of it come one by one
@@ -22,7 +20,7 @@ enum {
 };
 
 typedef struct cut {
-    int tiles[7], n_tiles; // rows of the register tiles, largest first, the last one 1
+    int tiles[8], n_tiles; // rows of the register tiles, largest first, the last one 1
     int64_t chunk;         // columns that are summed before the next rows' turn
     int64_t whole;         // columns that the loops cover; the rest, fewer than UNROLL, come one by one
     int64_t block;         // rows of x whose sums are kept
@@ -47,10 +45,10 @@ static cut choose_cut(const linear *l)
     bool wide = l->b->target.lanes == 16;
     bool signed_bytes = l->quant && !k->wide && l->quant->low_bits == 8 && !l->b->target.vpdpbusd;
     int most = wide ? 12 : signed_bytes ? 4 : 6;
-    static const int sizes[] = {12, 6, 5, 4, 3, 2, 1};
+    static const int sizes[] = {12, 8, 6, 5, 4, 3, 2, 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int rows = sizes[i];
-        if (rows <= most && (!l->quant || rows == most || rows == 4 || rows <= 2)) c.tiles[c.n_tiles++] = rows;
+        if (rows <= most && (!l->quant || rows == most || rows == 8 || rows == 4 || rows <= 2)) c.tiles[c.n_tiles++] = rows;
     }
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
@@ -88,12 +86,12 @@ static void sum_float_tile(linear *l, const span *s, int rows, value x_row, valu
     loop columns;
     loop_begin(b, &columns, s->lo, s->hi, step, s->chunks * n, sums);
     // a chunk is followed by the one beside it, and that by the pair's next
-    int64_t reach = PREFETCH_BYTES / (PANEL_ROWS * bytes);
-    value ahead = add_i(b, columns.iv, reach);
-    if (s->chunks == 2) ahead = add(b, ahead, and_i(b, ahead, CHUNK_COLUMNS));
+    int64_t line = PANEL_ROWS * bytes;
+    value ahead = columns.iv;
+    if (s->chunks == 2) ahead = add(b, ahead, and_i(b, add_i(b, ahead, PREFETCH_FAR / line), CHUNK_COLUMNS));
     for (int c = 0; c < s->chunks; c++) {
         int64_t skip = c * CHUNK_COLUMNS;
-        if (rows <= FLOAT_PREFETCH_ROWS) linear_prefetch_columns(l, panel, add_i(b, ahead, skip), step);
+        linear_prefetch(l, panel, mul_i(b, add_i(b, ahead, skip), line), step * line);
         linear_float_columns(l, rows, x_row, add_i(b, columns.iv, skip), step, panel, columns.args + c * n,
                              next + c * n);
     }

@@ -76,7 +76,7 @@ static void run(const bench *s, int64_t rows)
     double panel_ops = 2.0 * 16 * (double)s->k->cols * (double)rows;
     int64_t by_time = (int64_t)(1e8 / panel_ops) + 1; // a millisecond: short enough to be undisturbed at times
     int64_t from_memory = MEMORY_BYTES / (int64_t)panel_bytes;
-    bool few = rows < 16;
+    bool few = rows < ROWS_MAX;
     int64_t panels = few || by_time > from_memory ? from_memory : by_time;
     int64_t piece = few ? PIECE_BYTES / (int64_t)panel_bytes + 1 : panels;
     int64_t dims[] = {rows, panels * 16, panels}, read_tiles = few ? MEMORY_BYTES / CEILING_READ_BYTES : 0;
@@ -118,7 +118,7 @@ static wf_status bench_layout(weight_layout layout, const char *cpu, unsigned ch
         if (!i) printf("%s compiled in %.0f ms\n", name, (clock_seconds() - start) * 1e3);
         bench s = {
             functions[0], functions[1], functions[2], &k, ceiling_tile_flops(peak.kind, &h.builder.target), w, x, y};
-        static const int64_t rows[] = {1, 2, 4, 6, 8, ROWS_MAX};
+        static const int64_t rows[] = {1, 2, 4, 8, 12, 16, 32, ROWS_MAX};
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) run(&s, rows[r]);
         harness_close(&h);
     }
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
     unsigned char *w = filled_memory(MEMORY_BYTES, 0);
     uint16_t half = half_from_float(0.01f); // a sensible number in every type; quants of all kinds
     for (size_t i = 0; i < MEMORY_BYTES; i += 2) memcpy(w + i, &half, 2);
-    void *x = filled_memory((size_t)ROWS_MAX * 8960 * 4, 0), *y = filled_memory(MEMORY_BYTES / 4, 0);
+    void *x = filled_memory((size_t)ROWS_MAX * 8960 * 4, 0), *y = filled_memory(MEMORY_BYTES, 0);
     for (size_t i = 0; i < (size_t)ROWS_MAX * 8960; i++) ((float *)x)[i] = 0.01f;
     for (int layout = LAYOUT_F32_X16; layout < LAYOUT_COUNT; layout++) {
         wf_error err = {0};

@@ -24,13 +24,17 @@ typedef struct linear {
 // The layout in a kernel's name.
 static inline const char *linear_layout_text(int layout) { return layout_name((weight_layout)layout); }
 
-// With few rows the weights come from memory, and the instructions in flight do not reach far enough ahead of
-// themselves for its bandwidth: 56 to 66 % of it for quantised weights without prefetching, 80 to 97 % with it
-// (linear.h has each).
-enum { FEW_ROWS = 4, PREFETCH_BYTES = 2048 };
-static inline void linear_prefetch(builder *b, value weights, int64_t bytes)
+// The instructions in flight do not reach far enough ahead of themselves for the bandwidth of memory: 56 to 66 % of it for
+// quantised weights of one row without prefetching. A core has few places for lines on their way to its first-level
+// cache, and arithmetic waits when they are full: the second level takes lines from far ahead while 8 rows compute (on a
+// Zen 4 8 rows of Q8_0 1.5 times as fast as with the first level, F16 1 row 1.2 times). Q4_K and Q5_K are the exception,
+// one row 1.6 times slower so, and why is not known.
+enum { PREFETCH_NEAR = 2048, PREFETCH_FAR = 8192 }; // bytes
+static inline void linear_prefetch(linear *l, value weights, value offset, int64_t bytes)
 {
-    for (int64_t at = 0; at < bytes; at += 64) prefetch(b, weights, (value){0}, PREFETCH_BYTES + at);
+    bool near = l->quant && l->quant->blocks > 1 && l->quant->min;
+    for (int64_t at = 0; at < bytes; at += 64)
+        prefetch(l->b, weights, offset, (near ? PREFETCH_NEAR : PREFETCH_FAR) + at, near ? 1 : 2);
 }
 
 // One step over the columns of a register tile of `rows` rows: sums[row * nv + v] becomes next[...].
@@ -50,13 +54,6 @@ value linear_load_group(builder *b, const quant_format *f, value block, value of
 // that the rows of a tile do not fall into the same sets.
 static inline int64_t linear_rounded_bytes(int64_t cols) { return (cols + 31) / 32 * 64 | 64; }
 void linear_round_rows(linear *l, value x, value n_rows, value rounded);
-
-static inline void linear_prefetch_columns(linear *l, value panel, value column, int step)
-{
-    builder *b = l->b;
-    int64_t bytes = PANEL_ROWS * (int64_t)weight_type_file_bytes(l->weights, 1);
-    for (int64_t at = 0; at < step * bytes; at += 64) prefetch(b, panel, mul_i(b, column, bytes), at);
-}
 
 // Floats: columns column .. column + step - 1, in this order.
 void linear_float_columns(linear *l, int rows, value x_row, value column, int step, value panel, const value *sums,

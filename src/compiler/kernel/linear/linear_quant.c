@@ -281,6 +281,6 @@ void linear_quant_block(linear *l, int rows, value x_row, value block, value pan
 {
     bool vpdpbusd = l->b->target.vpdpbusd;
     quant_block q = begin_block(l, block, panel, !vpdpbusd, vpdpbusd ? scale_up(l->quant) : 0);
-    if (rows <= FEW_ROWS) linear_prefetch(l->b, q.base, quant_step_bytes(l->quant) / l->quant->blocks);
+    linear_prefetch(l, q.base, (value){0}, quant_step_bytes(l->quant) / l->quant->blocks);
     (vpdpbusd ? add_block_vpdpbusd : add_block_avx2)(l, rows, x_row, block, &q, sums, next);
 }

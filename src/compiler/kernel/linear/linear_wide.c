@@ -27,7 +27,7 @@ void linear_wide_block(linear *l, int rows, value x_row, value block, value pane
     value header = at(b, panel, mul_i(b, block, quant_step_bytes(f)), 0),
           base = at(b, header, (value){0}, quant_header_bytes(f));
     value x_block = mul_i(b, block, QUANT_BLOCK * 4), parts[MAX_SUMS];
-    if (rows <= FEW_ROWS) linear_prefetch(b, base, quant_step_bytes(f));
+    linear_prefetch(l, base, (value){0}, quant_step_bytes(f));
     for (int i = 0; i < rows * l->nv; i++) parts[i] = const_f(b, l->vf, 0);
     for (int g = 0; g < GROUPS; g++) {
         value words[MAX_VECTORS];

@@ -55,24 +55,31 @@ static void store_starts(builder *b, value sums[2][2], value row, value offset, 
     if (vpdpbusd) store(b, z, row, offset, q8_start_offset(n));
 }
 
-void q8_store_block(builder *b, const value *x, value row, value block, int64_t n)
+value q8_quantize(builder *b, const value *x, value *q)
 {
     static const double ROUNDING =
         12582912; // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
     type t = mlirValueGetType(x[0]), i32 = with_element(b, t, b->i32);
     int width = lanes(t), n_vectors = Q8_BLOCK / width;
     value largest = largest_magnitude(b, x, n_vectors);
-    value d = mul_f(b, largest, const_f(b, b->f32, 1.0 / 127));
     // below 2^-120 the reciprocal would overflow: such blocks become zeros, 1e-36 off at most
     value inverse = select_(b, cmp_f(b, CMP_GT, largest, const_f(b, b->f32, 0x1p-120)),
                             div_f(b, const_f(b, b->f32, 127), largest), const_f(b, b->f32, 0));
-    value scale = splat(b, inverse, width), q[Q8_BLOCK / 8];
-    value quants_at = at(b, row, mul_i(b, block, Q8_BLOCK), 0);
+    value scale = splat(b, inverse, width);
     for (int v = 0; v < n_vectors; v++) {
         value rounded = fma_(b, x[v], scale, const_f(b, t, ROUNDING));
         q[v] = sub(b, bitcast(b, rounded, i32), const_int(b, i32, 0x4b400000)); // the bits of ROUNDING
-        if (width == 16) store(b, trunc_i(b, q[v], vec(b, 16, b->i8)), quants_at, (value){0}, v * 16);
     }
+    return mul_f(b, largest, const_f(b, b->f32, 1.0 / 127));
+}
+
+void q8_store_block(builder *b, const value *x, value row, value block, int64_t n)
+{
+    int width = lanes(mlirValueGetType(x[0]));
+    value q[Q8_BLOCK / 8], d = q8_quantize(b, x, q);
+    value quants_at = at(b, row, mul_i(b, block, Q8_BLOCK), 0);
+    for (int v = 0; v < Q8_BLOCK / width && width == 16; v++)
+        store(b, trunc_i(b, q[v], vec(b, 16, b->i8)), quants_at, (value){0}, v * 16);
     if (width == 8) store(b, narrow_block(b, q), quants_at, (value){0}, 0);
     value sums[2][2], offset = mul_i(b, block, 4);
     for (int half = 0; half < 2; half++)

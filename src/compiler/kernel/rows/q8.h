@@ -27,6 +27,9 @@ static inline int64_t q8_sum_offset(int64_t n) { return n + n / 8; }          //
 static inline int64_t q8_start_offset(int64_t n) { return n + n / 4; }        // of z[0] in a row
 static inline int64_t q8_half_offset(int64_t n) { return n + n / 4 + n / 8; } // of t[0] in a row
 
+// Quantises 32 values as above, x as 32 / lanes f32 vectors: q gets as many vectors of i32. Returns d.
+value q8_quantize(builder *b, const value *x, value *q);
+
 // Stores block `block` (i64) of a row at address `row`: x holds its 32 values as 32 / lanes f32 vectors, in order.
 void q8_store_block(builder *b, const value *x, value row, value block, int64_t n);
 

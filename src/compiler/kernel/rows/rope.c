@@ -1,6 +1,7 @@
 #include "compiler/kernel/rows/rope.h"
 
 #include "compiler/kernel/cache.h"
+#include "compiler/kernel/rows/q8.h"
 
 // Where the features of a head come from.
 typedef struct source {
@@ -128,24 +129,85 @@ static value table_row(builder *b, value table, value position, int64_t n_dims)
     return at(b, table, mul_i(b, position, 4 * n_dims), 0);
 }
 
-// Where the keys or values of one head lie in a layer's part of a block.
-static value head_in_block(builder *b, value part, value head, int64_t head_dim, bool f32)
+// Where a head's features go in the cache, by its block; and how they get there.
+typedef struct place {
+    kv_type kv;
+    int64_t head_dim;
+    value address;  // of feature 0
+    int64_t stride; // bytes between features
+    value scales;   // q8: of the first
+    int64_t scale_stride;
+    value staging; // q8: f32 [row, rounded up to 32], zero behind head_dim
+} place;
+
+static value head_in_block(builder *b, value part, value head, int64_t head_dim, kv_type kv)
 {
-    return at(b, part, mul_i(b, head, KV_BLOCK * kv_row_bytes(head_dim, f32)), 0);
+    return at(b, part, mul_i(b, head, KV_BLOCK * kv_row_bytes(head_dim, kv)), 0);
 }
 
-// A token's key and value in these; `position` is counted from the block's first.
-static sink key_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
+// A token's key and value; `position` is counted from the block's first.
+static place key_place(builder *b, value part, value head, value position, int64_t head_dim, kv_type kv, value staging)
 {
-    value group = mul_i(b, div_i(b, position, KV_GROUP), kv_row(head_dim) * kv_key_stride(f32));
-    value lane = mul_i(b, rem_i(b, position, KV_GROUP), kv_element_bytes(f32));
-    return (sink){at(b, head, add(b, group, lane), 0), f32 ? b->f32 : b->f16, kv_key_stride(f32)};
+    int64_t group_bytes = KV_GROUP * kv_row_bytes(head_dim, kv);
+    value group =
+        at(b, head_in_block(b, part, head, head_dim, kv), mul_i(b, div_i(b, position, KV_GROUP), group_bytes), 0);
+    value lane = rem_i(b, position, KV_GROUP);
+    return (place){.kv = kv,
+                   .head_dim = head_dim,
+                   .address = at(b, group, mul_i(b, lane, kv_element_bytes(kv)), 0),
+                   .stride = kv_key_stride(kv),
+                   .scales = at(b, group, mul_i(b, lane, 4), KV_GROUP * kv_row(head_dim)),
+                   .scale_stride = 4 * KV_GROUP,
+                   .staging = staging};
 }
 
-static sink value_sink(builder *b, value head, value position, int64_t head_dim, bool f32)
+static place value_place(builder *b, value part, value head, value position, int64_t head_dim, kv_type kv,
+                         value staging)
 {
-    int64_t bytes = kv_element_bytes(f32);
-    return (sink){at(b, head, mul_i(b, position, kv_row_bytes(head_dim, f32)), 0), f32 ? b->f32 : b->f16, bytes};
+    value address =
+        at(b, head_in_block(b, part, head, head_dim, kv), mul_i(b, position, kv_row_bytes(head_dim, kv)), 0);
+    return (place){.kv = kv,
+                   .head_dim = head_dim,
+                   .address = address,
+                   .stride = kv_element_bytes(kv),
+                   .scales = at(b, address, (value){0}, kv_row(head_dim)),
+                   .scale_stride = 4,
+                   .staging = staging};
+}
+
+// Memory for heads on their way into a cache in q8.
+static value staging_for(builder *b, int64_t head_dim, kv_type kv)
+{
+    if (kv != KV_Q8) return (value){0};
+    int64_t floats = kv_scales(head_dim) * KV_SCALED;
+    value staging = scratch(b, 4 * floats);
+    for (int64_t i = head_dim; i < floats; i++) store(b, const_f(b, b->f32, 0), staging, (value){0}, 4 * i);
+    return staging;
+}
+
+// What takes the features of a head; then they are on their way.
+static sink place_sink(builder *b, const place *to)
+{
+    return to->kv == KV_Q8 ? row_sink(b, to->staging) : (sink){to->address, cache_element(b, to->kv), to->stride};
+}
+
+// They have arrived: in q8 they are known only now.
+static void place_finish(builder *b, const place *to)
+{
+    int n = b->target.lanes;
+    for (int64_t first = 0; first < to->head_dim && to->kv == KV_Q8; first += KV_SCALED) {
+        value x[KV_SCALED / 8], q[KV_SCALED / 8];
+        for (int v = 0; v < KV_SCALED / n; v++) x[v] = load_f32(b, to->staging, first + v * n, n);
+        store(b, q8_quantize(b, x, q), to->scales, (value){0}, first / KV_SCALED * to->scale_stride);
+        for (int v = 0; v < KV_SCALED / n; v++) {
+            int64_t feature = first + v * n;
+            if (feature >= kv_row(to->head_dim)) break;
+            value bytes = trunc_i(b, q[v], vec(b, n, b->i8));
+            if (to->stride == 1) store(b, bytes, to->address, (value){0}, feature);
+            for (int i = 0; i < n && to->stride > 1 && feature + i < to->head_dim; i++)
+                store(b, extract(b, bytes, i), to->address, (value){0}, (feature + i) * to->stride);
+        }
+    }
 }
 
 static void loop_heads(builder *b, loop *l, int64_t n) { loop_begin(b, l, const_i(b, 0), const_i(b, n), 1, 0, NULL); }
@@ -178,7 +240,8 @@ static void build_kv_store(builder *b, const void *params, const char *name)
     kernel_begin(b, name);
     value k_base = operand(b, 0), v_base = operand(b, 1), k_cache = operand(b, 2), v_cache = operand(b, 3);
     value past = dim(b, 1), layer = dim(b, 2), k_bytes = mul_i(b, dim(b, 3), 4), v_bytes = mul_i(b, dim(b, 4), 4);
-    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv_f32);
+    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv);
+    value staging = staging_for(b, k->head_dim, k->kv);
     loop tokens, heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
     value key = at(b, k_base, mul(b, tokens.iv, k_bytes), 0), val = at(b, v_base, mul(b, tokens.iv, v_bytes), 0);
@@ -187,13 +250,14 @@ static void build_kv_store(builder *b, const void *params, const char *name)
     value v_part = at(b, cache_block(b, v_cache, position), layer, values);
     loop_heads(b, &heads, k->n_kv_heads);
     value offset = mul_i(b, heads.iv, 4 * k->head_dim);
-    value k_head = head_in_block(b, k_part, heads.iv, k->head_dim, k->kv_f32);
-    value v_head = head_in_block(b, v_part, heads.iv, k->head_dim, k->kv_f32);
-    sink k_out = key_sink(b, k_head, in_block, k->head_dim, k->kv_f32);
-    sink v_out = value_sink(b, v_head, in_block, k->head_dim, k->kv_f32);
+    place k_place = key_place(b, k_part, heads.iv, in_block, k->head_dim, k->kv, staging);
+    place v_place = value_place(b, v_part, heads.iv, in_block, k->head_dim, k->kv, staging);
+    sink k_out = place_sink(b, &k_place), v_out = place_sink(b, &v_place);
     source k_head_in = {.x = at(b, key, offset, 0)}, v_head_in = {.x = at(b, val, offset, 0)};
     copy_features(b, &k_head_in, 0, k->head_dim, &k_out);
+    place_finish(b, &k_place);
     copy_features(b, &v_head_in, 0, k->head_dim, &v_out);
+    place_finish(b, &v_place);
     loop_end(b, &heads, NULL);
     loop_end(b, &tokens, NULL);
     kernel_end(b);
@@ -208,7 +272,8 @@ static void build_rope_store(builder *b, const void *params, const char *name)
     value table_base = operand(b, 3), out_base = operand(b, 4), k_cache = operand(b, 5), v_cache = operand(b, 6);
     value gamma_q = k->norm ? operand(b, 7) : (value){0}, gamma_k = k->norm ? operand(b, 8) : (value){0};
     value past = dim(b, 1), layer = dim(b, 2);
-    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv_f32);
+    int64_t values = k->n_kv_heads * KV_BLOCK * kv_row_bytes(k->head_dim, k->kv);
+    value staging = staging_for(b, k->head_dim, k->kv);
     int64_t head_bytes = 4 * k->head_dim;
     loop tokens, q_heads, kv_heads;
     loop_begin(b, &tokens, b->begin, b->end, 1, 0, NULL);
@@ -228,14 +293,15 @@ static void build_rope_store(builder *b, const void *params, const char *name)
 
     loop_heads(b, &kv_heads, k->n_kv_heads);
     value offset = mul_i(b, kv_heads.iv, head_bytes);
-    value k_head = head_in_block(b, k_part, kv_heads.iv, k->head_dim, k->kv_f32);
-    value v_head = head_in_block(b, v_part, kv_heads.iv, k->head_dim, k->kv_f32);
-    sink k_out = key_sink(b, k_head, in_block, k->head_dim, k->kv_f32);
-    sink v_out = value_sink(b, v_head, in_block, k->head_dim, k->kv_f32);
+    place k_place = key_place(b, k_part, kv_heads.iv, in_block, k->head_dim, k->kv, staging);
+    place v_place = value_place(b, v_part, kv_heads.iv, in_block, k->head_dim, k->kv, staging);
+    sink k_out = place_sink(b, &k_place), v_out = place_sink(b, &v_place);
     source k_in = {.x = at(b, row[1], offset, 0)}, v_in = {.x = at(b, row[2], offset, 0)};
     if (k->norm) k_in = normed(b, k_in.x, gamma_k, k->head_dim, k->eps);
     rotate_head(b, k->head_dim, k->n_dims, k->interleaved, &k_in, table, &k_out);
+    place_finish(b, &k_place);
     copy_features(b, &v_in, 0, k->head_dim, &v_out);
+    place_finish(b, &v_place);
     loop_end(b, &kv_heads, NULL);
     loop_end(b, &tokens, NULL);
     kernel_end(b);
@@ -283,7 +349,7 @@ const kernel_kind ROPE_KERNEL = {
 static const kernel_field KV_STORE_FIELDS[] = {
     KERNEL_FIELD(kv_store_kernel, n_kv_heads, FIELD_INT, "_"),
     KERNEL_FIELD(kv_store_kernel, head_dim, FIELD_INT, "x"),
-    KERNEL_FIELD(kv_store_kernel, kv_f32, FIELD_BOOL, "_f32"),
+    KERNEL_TEXT(kv_store_kernel, kv, cache_label, "_"),
 };
 
 const kernel_kind KV_STORE_KERNEL = {
@@ -302,7 +368,7 @@ static const kernel_field ROPE_STORE_FIELDS[] = {
     KERNEL_FIELD(rope_store_kernel, head_dim, FIELD_INT, "x"),
     KERNEL_FIELD(rope_store_kernel, n_dims, FIELD_INT, "_n"),
     KERNEL_FIELD(rope_store_kernel, interleaved, FIELD_BOOL, "_interleaved"),
-    KERNEL_FIELD(rope_store_kernel, kv_f32, FIELD_BOOL, "_f32"),
+    KERNEL_TEXT(rope_store_kernel, kv, cache_label, "_"),
     KERNEL_FIELD(rope_store_kernel, norm, FIELD_BOOL, "_norm"),
     KERNEL_FIELD(rope_store_kernel, eps, FIELD_F64, "_eps"),
 };

@@ -13,6 +13,7 @@
 #define WELFORD_COMPILER_KERNEL_ROWS_ROPE_H
 
 #include "compiler/kernel/kernels.h"
+#include "runtime/program/kv.h"
 
 // Operands: 0 x, rows of n_heads*head_dim f32 at a stride, 1 table, 2 y f32 [n_tokens, n_heads*head_dim].
 // Sizes: 0 n_tokens, 1 n_past, 2 stride of x in floats. y may be x when the stride is n_heads*head_dim.
@@ -28,7 +29,7 @@ extern const kernel_kind ROPE_KERNEL;
 // Sizes: 0 n_tokens, 1 n_past, 2 bytes from a block's beginning to the layer's K, 3 stride of k, 4 stride of v in floats.
 typedef struct kv_store_kernel {
     int64_t n_kv_heads, head_dim;
-    bool kv_f32;
+    kv_type kv;
 } kv_store_kernel;
 
 extern const kernel_kind KV_STORE_KERNEL;
@@ -40,7 +41,8 @@ extern const kernel_kind KV_STORE_KERNEL;
 typedef struct rope_store_kernel {
     int64_t n_heads, n_kv_heads, head_dim;
     int64_t n_dims;
-    bool interleaved, kv_f32;
+    bool interleaved;
+    kv_type kv;
     bool norm;  // q and k are normed first
     double eps; // of the norm
 } rope_store_kernel;

@@ -1,4 +1,4 @@
-// Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, both cache
+// Rotation, norm and the way into the cache against float64: both pairings, partial rotation, strides, all cache
 // types; and nothing else in the cache is touched.
 #include "compiler/kernel/rows/rope.h"
 
@@ -57,30 +57,25 @@ static void check_close(const char *what, double got, double want, double relati
     if (!(fabs(got - want) <= 1e-6 + relative * fabs(want))) fail_msg("%s: %.9g instead of %.9g", what, got, want);
 }
 
-static float read_cache(const unsigned char *cache, int64_t element, bool f32)
-{
-    float x;
-    uint16_t h;
-    memcpy(&x, cache + 4 * element * f32, 4);
-    memcpy(&h, cache + 2 * element, 2);
-    return f32 ? x : half_to_float(h);
-}
-
 typedef struct shape {
     int64_t n_heads, n_kv_heads, head_dim, n_dims;
-    bool interleaved, kv_f32;
+    bool interleaved;
+    kv_type kv;
     bool norm; // of q and k before rope_store's rotation
 } shape;
 
 static const double EPS = 1e-5;
 
 static const shape SHAPES[] = {
-    {9, 3, 64, 64, true, false, false},  {12, 2, 128, 128, false, false, false}, {4, 1, 80, 32, false, false, false},
-    {5, 1, 80, 20, true, true, false},   {2, 2, 96, 96, false, true, false},     {4, 1, 256, 256, false, false, false},
-    {4, 2, 128, 128, false, true, true}, {6, 2, 256, 256, false, false, true},   {6, 3, 48, 32, true, true, true},
-    {1, 1, 16, 2, true, false, false},   {1, 1, 48, 42, false, true, false},     {3, 1, 8, 8, false, false, true},
-    {4, 2, 100, 100, true, false, true}, {2, 2, 100, 50, false, true, false},    {3, 3, 15, 14, false, false, true},
-    {2, 1, 112, 28, false, false, true}, {1, 1, 192, 192, false, true, false},   {2, 2, 10, 6, true, true, true},
+    {9, 3, 64, 64, true, KV_F16, false},    {12, 2, 128, 128, false, KV_Q8, false},
+    {4, 1, 80, 32, false, KV_F16, false},   {5, 1, 80, 20, true, KV_F32, false},
+    {2, 2, 96, 96, false, KV_F32, false},   {4, 1, 256, 256, false, KV_Q8, false},
+    {4, 2, 128, 128, false, KV_F32, true},  {6, 2, 256, 256, false, KV_Q8, true},
+    {6, 3, 48, 32, true, KV_F32, true},     {1, 1, 16, 2, true, KV_Q8, false},
+    {1, 1, 48, 42, false, KV_F32, false},   {3, 1, 8, 8, false, KV_Q8, true},
+    {4, 2, 100, 100, true, KV_F16, true},   {2, 2, 100, 50, false, KV_F32, false},
+    {3, 3, 15, 14, false, KV_F16, true},    {2, 1, 112, 28, false, KV_Q8, true},
+    {1, 1, 192, 192, false, KV_F32, false}, {2, 2, 10, 6, true, KV_F32, true},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -100,9 +95,9 @@ static code compile(const char *cpu)
     for (int i = 0; i < N_SHAPES; i++) {
         const shape *s = &SHAPES[i];
         rope_kernel rope = {s->n_heads, s->head_dim, s->n_dims, s->interleaved};
-        kv_store_kernel kv = {s->n_kv_heads, s->head_dim, s->kv_f32};
+        kv_store_kernel kv = {s->n_kv_heads, s->head_dim, s->kv};
         rope_store_kernel both = {s->n_heads,     s->n_kv_heads, s->head_dim, s->n_dims,
-                                  s->interleaved, s->kv_f32,     s->norm,     EPS};
+                                  s->interleaved, s->kv,         s->norm,     EPS};
         head_norm_kernel norm = {s->n_heads, s->head_dim, EPS};
         names[4 * i] = harness_add(&c.h, &ROPE_KERNEL, &rope);
         names[4 * i + 1] = harness_add(&c.h, &KV_STORE_KERNEL, &kv);
@@ -163,7 +158,7 @@ static void test_rope(void **state)
 
 static int64_t layer_bytes(const shape *s)
 {
-    return KV_BLOCK * kv_bytes_per_position(s->n_kv_heads, s->head_dim, s->kv_f32);
+    return KV_BLOCK * kv_bytes_per_position(s->n_kv_heads, s->head_dim, s->kv);
 }
 
 static void fill_blocks(const shape *s, unsigned char *const *blocks)
@@ -179,12 +174,34 @@ static void check_others(const shape *s, unsigned char *const *blocks)
             if (k / layer_bytes(s) != LAYER) assert_int_equal(blocks[i][k], 0xff);
 }
 
+// A feature, and how far off it may be for its form; NaN where nothing was written.
+static float read_cache(const shape *s, const unsigned char *cache, int64_t element, const unsigned char *scale,
+                        float *slack)
+{
+    float x;
+    uint16_t h;
+    if (s->kv == KV_Q8) {
+        memcpy(&x, scale, 4);
+        *slack = 0.501f * x;
+        return x * (float)(int8_t)cache[element];
+    }
+    memcpy(&x, cache + 4 * element * (s->kv == KV_F32), 4);
+    memcpy(&h, cache + 2 * element, 2);
+    if (s->kv == KV_F16) x = half_to_float(h);
+    *slack = s->kv == KV_F16 ? 0x1p-11f * fabsf(x) : 0;
+    return x;
+}
+
+static void check_near(const char *what, double got, double want, double slack)
+{
+    if (!(fabs(got - want) <= 1e-6 + slack)) fail_msg("%s: %.9g instead of %.9g", what, got, want);
+}
+
 // The caches after a call against what went in: `qkv` holds k and v at their feature offsets.
 static void check_caches(const shape *s, const float *qkv, int64_t stride, int64_t k_at, int64_t v_at,
                          const float *table, int64_t n_tokens, int64_t n_past, unsigned char *const *blocks)
 {
-    int64_t dims = s->head_dim, padded = kv_row(dims);
-    double rounding = s->kv_f32 ? 0 : 0x1p-11;
+    int64_t dims = s->head_dim, padded = kv_row(dims), row_bytes = kv_row_bytes(dims, s->kv);
     for (int64_t h = 0; h < s->n_kv_heads; h++)
         for (int64_t p = 0; p < CONTEXT; p++) {
             double want[256];
@@ -193,18 +210,22 @@ static void check_caches(const shape *s, const float *qkv, int64_t stride, int64
             if (written)
                 rotate(row + k_at + h * dims, table ? table + p * s->n_dims : NULL, dims, table ? s->n_dims : 0,
                        s->interleaved, want);
+            int64_t at = p % KV_BLOCK, lane = at % KV_GROUP;
+            const unsigned char *keys = blocks[p / KV_BLOCK] + LAYER * layer_bytes(s) + h * KV_BLOCK * row_bytes;
+            const unsigned char *group = keys + (at - lane) * row_bytes;
+            const unsigned char *own = keys + layer_bytes(s) / 2 + at * row_bytes;
             for (int64_t d = 0; d < padded; d++) {
-                const unsigned char *keys = blocks[p / KV_BLOCK] + LAYER * layer_bytes(s),
-                                    *values = keys + layer_bytes(s) / 2;
-                int64_t head = h * KV_BLOCK * padded, at = p % KV_BLOCK;
-                int64_t in_k = head + (at / KV_GROUP * padded + d) * KV_GROUP + at % KV_GROUP;
-                float k = read_cache(keys, in_k, s->kv_f32), v = read_cache(values, head + at * padded + d, s->kv_f32);
+                float k_slack, v_slack;
+                float k = read_cache(s, group, d * KV_GROUP + lane,
+                                     group + KV_GROUP * padded + 4 * (d / KV_SCALED * KV_GROUP + lane), &k_slack);
+                float v = read_cache(s, own, d, own + padded + 4 * (d / KV_SCALED), &v_slack);
+                if (d >= dims && s->kv == KV_Q8) continue; // may be anything
                 if (!written || d >= dims) {
                     assert_true(isnan(k) && isnan(v)); // as it was filled
                     continue;
                 }
-                check_close("key", (double)k, want[d], rounding);
-                check_close("value", (double)v, (double)row[v_at + h * dims + d], rounding);
+                check_near("key", (double)k, want[d], (double)k_slack);
+                check_near("value", (double)v, (double)row[v_at + h * dims + d], (double)v_slack);
             }
         }
 }
