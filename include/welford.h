@@ -543,6 +543,15 @@ typedef struct wf_weight {
     wf_shape shape;
 } wf_weight;
 
+// An argument that gives its memory to a result of its type and sizes, which is the argument with something written over
+// it: a cache that grows, parameters that are updated. A call that has both at one place copies nothing, where nobody reads
+// the old values once new ones are written; else results are the same, and it copies.
+typedef struct wf_donation {
+    const char *name; // of the argument, as in wf_weight; NULL: that of `index`
+    size_t index;
+    size_t result;
+} wf_donation;
+
 typedef struct wf_function_options { // {0} is the default
     int n_threads;                   // 0: the cores that this process may use
     wf_pool *pool;                   // threads that are shared with others; NULL: its own n_threads
@@ -562,6 +571,8 @@ typedef struct wf_function_options { // {0} is the default
     // at a multiple of 64.
     const wf_weight *lent;
     size_t n_lent;
+    const wf_donation *donated; // beside those that the file says by the attribute tf.aliasing_output, as JAX writes it
+    size_t n_donated;
     // Arrays like those of the first call, of which `data` is not looked at: what the function does not take is refused
     // before anything is compiled. NULL: not known.
     const wf_array *arguments;
@@ -596,7 +607,11 @@ wf_array wf_function_result(const wf_function *function, size_t index);
 wf_status wf_function_shapes(wf_function *function, const wf_array *arguments, size_t n_arguments, wf_shape *results,
                              wf_error *err);
 
-// Computes results[0 .. n_results) from arguments[0 .. n_arguments), which are only read. A result whose `data` is NULL
+// The argument, among those of a call, that is donated to a result; wf_function_arguments: none is.
+size_t wf_function_donor(const wf_function *function, size_t result);
+
+// Computes results[0 .. n_results) from arguments[0 .. n_arguments), which are only read, but for what is donated to a result
+// that has the same `data`. A result whose `data` is NULL
 // gets memory of its own, for wf_free, and its shape; others must have the shape that wf_function_shapes says.
 // WF_ERROR_USAGE too when a check fails while it runs, such as an index out of range: results are unspecified then.
 wf_status wf_function_call(wf_function *function, const wf_array *arguments, size_t n_arguments, wf_array *results,

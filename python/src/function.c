@@ -232,6 +232,22 @@ static PyObject *function_results(PyObject *object, PyObject *none)
     return describe_arrays(object, wf_function_results, wf_function_result);
 }
 
+static PyObject *function_donors(PyObject *object, PyObject *none)
+{
+    (void)none;
+    function_object *self = (function_object *)object;
+    if (!core_function_is_open(self)) return NULL;
+    const size_t n = wf_function_results(self->function), n_arguments = wf_function_arguments(self->function);
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < n; i++) {
+        size_t donor = wf_function_donor(self->function, i);
+        PyObject *number = donor == n_arguments ? PyLong_FromLong(-1) : PyLong_FromSize_t(donor);
+        if (!number || PyList_Append(list, number)) Py_CLEAR(list);
+        Py_XDECREF(number);
+    }
+    return list;
+}
+
 static PyObject *function_name(PyObject *object, PyObject *none)
 {
     (void)none;
@@ -380,6 +396,7 @@ int core_add_function(PyObject *module, core_state *state)
         {"name", function_name, METH_NOARGS, "The function's name."},
         {"arguments", function_arguments, METH_NOARGS, "[(name, type, shape)]; -1: a size that is open."},
         {"results", function_results, METH_NOARGS, "[(name, type, shape)]"},
+        {"donors", function_donors, METH_NOARGS, "For each result the argument that is donated to it; -1: none."},
         {"cached", function_cached, METH_NOARGS, "Whether its program came from the cache or a .wf file."},
         {"printed", function_printed, METH_NOARGS, "What the compiler printed, by print_ir_after."},
         {"print", function_print, METH_VARARGS, "print(plan) -> the plan, or the report, as a table"},

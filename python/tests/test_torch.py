@@ -224,6 +224,41 @@ def test_what_is_written_in_place() -> None:
             torch.testing.assert_close(ours, eager)
 
 
+@pytest.mark.parametrize("axis", [0, 2, 3])
+def test_a_cache_is_written_in_place(axis: int) -> None:
+    """No copy of it is made: the program writes rows where the tensor lies, and PyTorch knows that it changed."""
+    def function(cache: torch.Tensor, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        cache.index_copy_(axis, at, x)
+        return cache.sum(axis)
+    cache, at = torch.randn(3, 4, 5, 6), torch.tensor([2, 0])
+    x = torch.randn([2 if d == axis else n for d, n in enumerate(cache.shape)])
+    (part,) = welford.explain(function, cache.clone(), x, at).parts
+    assert list(part.donations) == [0] and "in the memory of argument" in part.plan()
+    ours = cache.clone()
+    place, before = ours.data_ptr(), ours._version
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(function, check=True)(ours, x, at), function(cache, x, at))
+    torch.testing.assert_close(ours, cache)
+    assert ours.data_ptr() == place and ours._version == before + 1
+    for view in (torch.randn(6, 5, 4, 3).permute(3, 2, 1, 0), torch.randn(3, 4, 5, 12)[..., ::2]):
+        other = view.clone()
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(function)(view, x, at), function(other, x, at))
+        torch.testing.assert_close(view, other)
+
+
+def test_old_values_that_are_read_after_new_ones_are_written() -> None:
+    def function(cache: torch.Tensor, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        old = cache * 2
+        cache.index_copy_(0, at, x)
+        return old + cache
+    ours, x, at = torch.randn(4, 5), torch.randn(2, 5), torch.tensor([3, 0])
+    eager = ours.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(function)(ours, x, at), function(eager, x, at))
+    torch.testing.assert_close(ours, eager)
+
+
 def test_other_sizes() -> None:
     model = Qwen2().eval()
     function = compiled(model)

@@ -5,14 +5,14 @@
 #define WELFORD_BASE_VERSIONS_H
 
 // Of the compiler: whenever the same checkpoint would compile to another program.
-#define WELFORD_COMPILER_VERSION "16"
+#define WELFORD_COMPILER_VERSION "17"
 
 // Of the layout of packs, whose keys it is part of (runtime/pack/pack_key.c).
 #define PACK_VERSION "2"
 
 // Files begin with these.
 enum { MAGIC_BYTES = 8 };
-#define PROGRAM_MAGIC "WFPROG10"    // runtime/program/program_file.c
+#define PROGRAM_MAGIC "WFPROG11"    // runtime/program/program_file.c
 #define EXECUTABLE_MAGIC "WFEXEC04" // runtime/program/executable.h
 #define CACHE_MAGIC "WFCACHE1"      // runtime/cache/cache_record.h
 #define BUNDLE_MAGIC "WFFILE01"     // format/bundle.h

@@ -170,6 +170,7 @@ static wf_status lower(const runner *r, MlirOperation function, const setting *s
     TRY(compiler_run_passes(r->c, r->module, TO_LOOPS, err));
     erase_dead(function);
     TRY(bind_propagate(r->c, r->module, function, err));
+    regions_wrap_slices(function);
     regions_box_scalars(function);
     return runner_finish_step(r, "lower", err);
 }

@@ -34,10 +34,12 @@ struct wf_function {
     executable exe; // in it
     pack pack;      // in it
     function_source source;
-    function_weights *weights; // of a graph file
-    function *declared;        // NULL when it was opened for the sizes of arguments
-    function *made[MAX_MADE];  // the newest first
-    function *current;         // one of these
+    function_weights *weights;                                    // of a graph file
+    donation *donations;                                          // [source.options.n_donations]
+    char (*donors)[24];                                           // numbers of those that are given by index
+    function *declared;                                           // NULL when it was opened for the sizes of arguments
+    function *made[MAX_MADE];                                     // the newest first
+    function *current;                                            // one of these
     void (*print)(void *context, const char *text, size_t bytes); // NULL: to stderr
     void *print_context;
     void **pointers, **copies; // of a call: [arguments + results]
@@ -73,14 +75,17 @@ static void let_text_go(wf_function *f)
     f->source.text = NULL;
 }
 
-static wf_status read_again(wf_function *f, wf_error *err)
+// The file's text, for the caller to free.
+static wf_status read_again(const wf_function *f, char **text, wf_error *err)
 {
-    char *text, key[CACHE_KEY_CHARS];
-    if (f->data) return WF_OK;
-    TRY(file_read(f->name, &text, &f->source.bytes, err));
-    f->source.text = f->data = text;
-    make_key(text, f->source.bytes, key);
-    return strcmp(key, f->key) ? refuse(f, "the file has changed since it was opened", err) : WF_OK;
+    char key[CACHE_KEY_CHARS];
+    size_t bytes;
+    TRY(file_read(f->name, text, &bytes, err));
+    make_key(*text, bytes, key);
+    if (bytes == f->source.bytes && !strcmp(key, f->key)) return WF_OK;
+    free(*text);
+    *text = NULL;
+    return refuse(f, "the file has changed since it was opened", err);
 }
 
 static wf_status open_source(const wf_function *f, const function_source *source, function **out, wf_error *err)
@@ -159,9 +164,25 @@ static wf_status give_weights(wf_function *f, const wf_function_options *o, wf_e
     return WF_OK;
 }
 
+static wf_status list_donations(wf_function *f, const wf_function_options *o, wf_error *err)
+{
+    if (o->n_donated > PROGRAM_MAX_AREAS) return refuse(f, "that many donations no function takes", err);
+    f->donations = calloc(o->n_donated + 1, sizeof *f->donations);
+    f->donors = calloc(o->n_donated + 1, sizeof *f->donors);
+    if (!f->donations || !f->donors) return error_memory(err, o->n_donated * sizeof *f->donations);
+    for (size_t i = 0; i < o->n_donated; i++) {
+        const wf_donation *d = &o->donated[i];
+        if (d->result > PROGRAM_MAX_AREAS) return refuse(f, "a donation is to a result that no function has", err);
+        snprintf(f->donors[i], sizeof f->donors[i], "%zu", d->index);
+        f->donations[i] = (donation){d->name ? d->name : f->donors[i], (uint32_t)d->result};
+    }
+    return WF_OK;
+}
+
 static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_error *err)
 {
     function_source *s = &f->source;
+    TRY(list_donations(f, o, err));
     TRY(give_weights(f, o, err));
     s->options = (function_options){.cpu = s->options.cpu,
                                     .name = f->name,
@@ -171,6 +192,8 @@ static wf_status open_graph(wf_function *f, const wf_function_options *o, wf_err
                                     .no_fuse = o->no_fuse,
                                     .print_ir_after = o->print_ir_after,
                                     .packed_as = o->weights,
+                                    .donations = f->donations,
+                                    .n_donations = (uint32_t)o->n_donated,
                                     .as_declared = !o->arguments,
                                     .or_signature = !o->arguments};
     s->no_cache = o->no_cache;
@@ -195,6 +218,7 @@ static wf_status check_ahead(const wf_function *f, const wf_function_options *o,
                          : o->weights        ? "--weights"
                          : o->params         ? "--params"
                          : o->n_lent         ? "a weight from memory"
+                         : o->n_donated      ? "--donate"
                                              : NULL;
     if (!option) return WF_OK;
     return error_set(err, WF_ERROR_USAGE, "%s: %s is for `welford compile`: the file is compiled already", f->name,
@@ -312,6 +336,8 @@ void wf_function_close(wf_function *f)
     function_close(f->declared);
     for (int i = 0; i < MAX_MADE; i++) function_close(f->made[i]);
     function_weights_free(f->weights);
+    free(f->donations);
+    free(f->donors);
     executable_free(&f->exe);
     bundle_close(&f->ahead);
     if (f->owns_pool && f->pool) thread_pool_free(f->pool);
@@ -349,6 +375,17 @@ wf_array wf_function_result(const wf_function *f, size_t index)
 {
     const program *p = declaration(f);
     return index < p->n_results ? describe(p, p->n_arguments + index) : (wf_array){0};
+}
+
+size_t wf_function_donor(const wf_function *f, size_t result)
+{
+    const function *of = f->current;
+    const program *p = function_plan(of);
+    uint32_t donor = result < p->n_results ? p->arrays[p->n_arguments + result].donor : 0,
+             n = function_count_arguments(of);
+    for (uint32_t i = 0; i < n && donor; i++)
+        if (function_argument(of, i) == donor - 1) return i;
+    return n;
 }
 
 bool wf_function_cached(const wf_function *f) { return f->ahead.n_sections || function_was_cached(f->current); }
@@ -404,8 +441,14 @@ static wf_status save_source(const wf_function *f, const char *path, const funct
 {
     buffer notes = {0};
     const bundle_options options = {.output = path, .cpus = &source->options.cpu, .n_cpus = 1};
-    wf_status status = bundle_make_function(source, NULL, 0, &options, f->pool, &notes, err);
+    function_source own = *source;
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
+    if (text) own.text = text;
+    own.packs_all = true;
+    wf_status status = bundle_make_function(&own, NULL, 0, &options, f->pool, &notes, err);
     show_notes(f, &notes);
+    free(text);
     return status;
 }
 
@@ -433,10 +476,7 @@ wf_status wf_function_save(wf_function *f, const char *path, wf_error *err)
     if (function_is_signature(f->current))
         return refuse(f, "no program can be for any sizes: call the function first, with those that shall be saved",
                       err);
-    TRY(read_again(f, err));
-    wf_status status = save_current(f, path, err);
-    let_text_go(f);
-    return status;
+    return save_current(f, path, err);
 }
 
 // ---- calling
@@ -445,15 +485,17 @@ static wf_status make_for_sizes(wf_function *f, size_t n, const argument_list *l
 {
     function *made;
     if (f->declared) TRY(function_check(f->declared, (uint32_t)n, list->shapes, list->names, err));
-    TRY(read_again(f, err));
+    char *text = NULL;
+    if (!f->data) TRY(read_again(f, &text, err));
     function_source source = f->source;
+    if (text) source.text = text;
     source.options.as_declared = f->declared != NULL; // it is known that no program is for any sizes
     source.options.or_signature = false;
     source.n_arguments = (uint32_t)n;
     source.arguments = list->shapes;
     source.argument_names = list->names;
     wf_status status = open_source(f, &source, &made, err);
-    let_text_go(f);
+    free(text);
     TRY(status);
     function_close(f->made[MAX_MADE - 1]);
     memmove(f->made + 1, f->made, (MAX_MADE - 1) * sizeof *f->made);

@@ -271,6 +271,43 @@ static void test_threads(void **state)
     wf_pool_free(pool);
 }
 
+// One array as argument and result: what is not written over stays, in place; two arrays: the argument stays as it is.
+static void test_donated(void **state)
+{
+    (void)state;
+    static const char TEXT[] =
+        "func.func @main(%c: tensor<8x4xf32>, %r: tensor<1x4xf32>, %p: tensor<1xi64>) -> tensor<8x4xf32> {\n"
+        "  %z = arith.constant 0 : index\n  %i = tensor.extract %p[%z] : tensor<1xi64>\n"
+        "  %k = arith.index_cast %i : i64 to index\n"
+        "  %y = tensor.insert_slice %r into %c[%k, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<8x4xf32>\n"
+        "  return %y : tensor<8x4xf32>\n}\n";
+    _Alignas(64) float cache[32], other[33], row[4] = {1, 2, 3, 4};
+    for (int named = 0; named < 2; named++) {
+        const wf_donation donated = {.name = named ? "argument0" : NULL};
+        wf_function *f = open_text(TEXT, &(wf_function_options){.donated = &donated, .n_donated = 1});
+        assert_int_equal(wf_function_donor(f, 0), 0);
+        assert_int_equal(wf_function_donor(f, 1), 3);
+        memset(cache, 0, sizeof cache);
+        for (int64_t k = 0; k < 8; k++) {
+            const wf_array arguments[] = {
+                matrix(cache, 8, 4), matrix(row, 1, 4), {.data = &k, .shape = {WF_I64, 1, {1}}}};
+            wf_array same = matrix(cache, 8, 4), apart = matrix(other + (k & 1), 8, 4), ours = {0};
+            float before[32];
+            memcpy(before, cache, sizeof cache);
+            assert_int_equal(wf_function_call(f, arguments, 3, &apart, 1, NULL), WF_OK);
+            assert_int_equal(wf_function_call(f, arguments, 3, &ours, 1, NULL), WF_OK);
+            assert_memory_equal(cache, before, sizeof cache);
+            assert_int_equal(wf_function_call(f, arguments, 3, &same, 1, NULL), WF_OK);
+            assert_ptr_equal(same.data, cache);
+            for (int i = 0; i < 32; i++) assert_true(cache[i] == (i / 4 <= k ? row[i % 4] : 0));
+            assert_memory_equal(cache, apart.data, sizeof cache);
+            assert_memory_equal(cache, ours.data, sizeof cache);
+            wf_free(ours.data);
+        }
+        wf_function_close(f);
+    }
+}
+
 static int set_up(void **state)
 {
     static char folder[] = "/tmp/welford-function-XXXXXX";
@@ -411,6 +448,16 @@ static void test_lent_weights(void **state)
         wrong.shape.dims[0] = OUT;
         assert_int_equal(wf_function_renew(f, &wrong, &err), WF_ERROR_USAGE);
         wf_function_close(changed);
+        char *folder = getenv("WELFORD_CACHE"), path[128];
+        snprintf(path, sizeof path, "%s/lent.wf", folder);
+        if (wf_function_save(f, path, &err)) fail_msg("%s", err.message);
+        wf_function *saved; // with all weights, as they are now
+        if (wf_function_open(path, NULL, &saved, &err)) fail_msg("%s", err.message);
+        assert_int_equal(wf_function_arguments(saved), 1);
+        fill(l->gain, IN, 8);
+        call_layer(saved, l, y);
+        assert_memory_equal(y, other, sizeof y);
+        wf_function_close(saved);
         wf_function_close(f);
         fill((float *)l, sizeof *l / sizeof(float), 1);
         call_layer(constants, l, l->y);
@@ -455,15 +502,10 @@ static void test_lent_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_size),
-        cmocka_unit_test(test_each_size),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_fusions),
-        cmocka_unit_test(test_save),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_lent_weights),
-        cmocka_unit_test(test_lent_refusals),
+        cmocka_unit_test(test_any_size), cmocka_unit_test(test_each_size),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_print),    cmocka_unit_test(test_fusions),      cmocka_unit_test(test_save),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_lent_weights), cmocka_unit_test(test_lent_refusals),
+        cmocka_unit_test(test_donated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -64,6 +64,12 @@ typedef struct weight_argument {
     bool lent; // where it is read as it is, it stays an argument of the program, of this name
 } weight_argument;
 
+// An argument whose memory becomes that of a result, which has its shape.
+typedef struct donation {
+    const char *argument; // its name, as of a weight_argument, or its number
+    uint32_t result;
+} donation;
+
 typedef struct function_options {
     cpu_features cpu;           // what kernels may use
     const char *name;           // of the graph file, for messages
@@ -79,6 +85,8 @@ typedef struct function_options {
                                 // the IR after these goes to the notes
     const weight_argument *weights; // [n_weights]: what calls do not bring, since it is known
     uint32_t n_weights;
+    const donation *donations; // [n_donations]: beside those that the file says by tf.aliasing_output
+    uint32_t n_donations;
     const char *packed_as; // the type that float matrices of constants and weights are packed in (weight_type.h); NULL:
                            // as stored
 } function_options;

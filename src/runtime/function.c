@@ -37,10 +37,18 @@ wf_status function_compile(const function_source *s, buffer *notes, buffer *imag
     *list = NULL;
     TRY(compiler_find("welford_compile_function", &address, err));
     TRY(function_weights_open_list(s->weights, list, err));
-    options.weights = function_weights_list(s->weights, &options.n_weights);
+    const weight_argument *given = function_weights_list(s->weights, &options.n_weights);
+    weight_argument *weights = calloc((size_t)options.n_weights + 1, sizeof *weights);
+    for (uint32_t i = 0; i < options.n_weights && weights; i++) {
+        weights[i] = given[i];
+        weights[i].lent = given[i].lent && !s->packs_all;
+    }
+    options.weights = weights;
     compile_function_fn *compile = (compile_function_fn *)(uintptr_t)address;
-    wf_status status =
-        compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names, *list, image, notes, err);
+    wf_status status = weights ? compile(s->text, s->bytes, &options, s->n_arguments, s->arguments, s->argument_names,
+                                         *list, image, notes, err)
+                               : error_memory(err, options.n_weights * sizeof *weights);
+    free(weights);
     if (status == WF_OK) return WF_OK;
     checkpoint_close(*list);
     *list = NULL;
@@ -63,6 +71,8 @@ static bool make_id(const function_source *s, const char *file, bool declared, c
     }
     buffer_append_char(&facts, '\n');
     function_weights_describe(s->weights, &facts);
+    for (uint32_t i = 0; i < o->n_donations; i++)
+        buffer_printf(&facts, "%s=%" PRIu32 "\n", o->donations[i].argument, o->donations[i].result);
     char compiler[COMPILER_IDENTITY_CHARS];
     compiler_identity(compiler);
     const view parts[] = {view_of(file), view_of(compiler), buffer_view(&facts)};
@@ -409,6 +419,20 @@ void function_observe(function *f, execute_observer *observer, void *context)
     executor_observe(f->executor, observer, context);
 }
 
+// A result that has a donor starts with its values: where the caller has not given the same memory for both, a copy.
+static void give_donations(const function *f, unsigned char *const *areas)
+{
+    const program *p = &f->exe->program;
+    for (uint32_t i = 0; i < p->n_results; i++) {
+        array_shape shape;
+        size_t bytes;
+        uint32_t from = p->arrays[p->n_arguments + i].donor, to = p->n_arguments + i;
+        if (!from || areas[from - 1] == areas[to]) continue;
+        function_shape(f, to, &shape);
+        if (array_shape_bytes(&shape, &bytes) && bytes) memcpy(areas[to], areas[from - 1], bytes);
+    }
+}
+
 wf_status function_call(function *f, void *const *arrays, wf_error *err)
 {
     const program *p = &f->exe->program;
@@ -419,6 +443,7 @@ wf_status function_call(function *f, void *const *arrays, wf_error *err)
         if (lent && !areas[i]) return error_memory(err, 0);
     }
     for (uint32_t i = 0; i < p->n_results; i++) areas[p->n_arguments + i] = *arrays++;
+    give_donations(f, areas);
     // Read-only; after function_weights_renew it lies elsewhere.
     if (f->pack) f->areas[FUNCTION_WEIGHTS] = (unsigned char *)(uintptr_t)f->pack->data;
     return executor_run(f->executor, f->areas, f->dims, err);

@@ -21,6 +21,7 @@ typedef struct function_source {
     const char *const *argument_names;
     function_weights *weights; // of all functions of this source, which it must outlive: options.weights are its list
     bool no_cache;
+    bool packs_all; // what is lent too: the program is for somebody else
 } function_source;
 
 // Compiles the function: appends the image of a program. *list has the constants that its pack is made of, and what was
@@ -57,7 +58,8 @@ array_shape function_declared_shape(const program *p, uint32_t index);
 // The shape of one of the program's arguments, or of a result behind them.
 void function_shape(const function *f, uint32_t index, array_shape *shape);
 
-// Computes once: arrays[i] for the arguments of a call (read only) and the results, aligned to 64 bytes. A check that fails while running
+// Computes once: arrays[i] for the arguments of a call (read only) and the results, aligned to 64 bytes. A result may lie
+// where the argument lies that is donated to it. A check that fails while running
 // (an index out of range) is WF_ERROR_USAGE; results are then unspecified.
 wf_status function_call(function *f, void *const *arrays, wf_error *err);
 

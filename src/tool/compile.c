@@ -39,6 +39,8 @@ static const char HELP[] =
     "      --params FILE       arguments that are weights, by name or number: a safetensors file. They, and constants, "
     "go\n"
     "                          into the file, packed\n"
+    "      --donate ARG=RESULT the argument's memory becomes that of result number RESULT (argument by name or "
+    "number)\n"
     "of both:\n"
     "      --weights TYPE      pack float weights as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
     "      --fuse LIST         only these fusions, separated by commas (welford opt --list shows them)\n"
@@ -59,6 +61,8 @@ typedef struct compile_command {
     const char *entries[MAX_ENTRIES]; // each other
     uint32_t n_entries;
     const char *params;
+    donation donations[MAX_ARGUMENTS];
+    uint32_t n_donations;
     bool no_raise, has_shapes;
     array_shape shapes[MAX_ARGUMENTS]; // without dims: not given
 } compile_command;
@@ -125,10 +129,19 @@ static bool parse_shape(const char *verb, const char *text, compile_command *c)
     return false;
 }
 
+static bool parse_donation(const char *verb, char *text, compile_command *c)
+{
+    wf_donation d;
+    if (c->n_donations == MAX_ARGUMENTS) return tool_fail_usage(verb, "more than %d donations", MAX_ARGUMENTS), false;
+    if (!tool_parse_donation(verb, text, &d)) return false;
+    c->donations[c->n_donations++] = (donation){d.name, (uint32_t)d.result};
+    return true;
+}
+
 // -1 when the verb shall go on, else the exit code.
 static int parse_options(int argc, char **argv, compile_command *c)
 {
-    enum { CPU = OPTION_OWN, NO_WEIGHTS, ENTRY, SHAPE, NO_RAISE, PARAMS };
+    enum { CPU = OPTION_OWN, NO_WEIGHTS, ENTRY, SHAPE, NO_RAISE, PARAMS, DONATE };
     static const struct option OPTIONS[] = {
         MODEL_LONG_OPTIONS,
         {"output", required_argument, NULL, 'o'},
@@ -138,6 +151,7 @@ static int parse_options(int argc, char **argv, compile_command *c)
         {"shape", required_argument, NULL, SHAPE},
         {"no-raise", no_argument, NULL, NO_RAISE},
         {"params", required_argument, NULL, PARAMS},
+        {"donate", required_argument, NULL, DONATE},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -151,6 +165,10 @@ static int parse_options(int argc, char **argv, compile_command *c)
         case ENTRY:
             if (!parse_entries(argv[0], optarg, c)) return EXIT_USAGE;
             c->for_function = "--entry";
+            break;
+        case DONATE:
+            if (!parse_donation(argv[0], optarg, c)) return EXIT_USAGE;
+            c->for_function = "--donate";
             break;
         case PARAMS: c->params = optarg, c->for_function = "--params"; break;
         case NO_RAISE: c->no_raise = true, c->for_function = "--no-raise"; break;
@@ -206,6 +224,8 @@ static wf_status compile_graph(const compile_command *c, wf_error *err)
                                           .as_declared = true,
                                           .counts_weights = true,
                                           .packed_as = c->model.weights,
+                                          .donations = c->donations,
+                                          .n_donations = c->n_donations,
                                           .print_ir_after = c->model.print_ir_after},
                               .n_arguments = MAX_ARGUMENTS,
                               .arguments = c->shapes};

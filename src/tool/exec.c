@@ -23,6 +23,8 @@ static const char HELP[] =
     "constants, are\n"
     "                            packed once, as a model's\n"
     "      --weights TYPE        pack float matrices of both as f32, bf16, q8_0 or q4_0 (default: as stored)\n"
+    "      --donate ARG=RESULT   the argument's memory becomes that of result number RESULT (argument by name or "
+    "number)\n"
     "      --time N              then runs N times and prints the least and the median time in microseconds\n"
     "      --profile FILE        then runs once more, step by step, and writes a Chrome trace (JSON)\n"
     "      --no-raise            no wf ops: everything through upstream's lowering\n"
@@ -47,6 +49,7 @@ typedef struct exec_command {
     uint32_t n_inputs, n_outputs;
     int64_t n_runs, n_threads;
     bool print_plan, print_report;
+    wf_donation donated[MAX_ARRAYS];
     wf_function_options options;
 } exec_command;
 
@@ -182,6 +185,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
     if (!a) return error_memory(err, sizeof *a);
     wf_status status = open_inputs(command, a, err);
     command->options.n_threads = (int)command->n_threads;
+    command->options.donated = command->donated;
     command->options.arguments = a->arguments;
     command->options.n_arguments = a->n_files;
     if (status == WF_OK) status = wf_function_open(command->path, &command->options, &f, err);
@@ -194,7 +198,7 @@ static wf_status run_exec(exec_command *command, wf_error *err)
 
 int tool_exec(int argc, char **argv)
 {
-    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE, PARAMS };
+    enum { ENTRY = OPTION_OWN, TIME, PROFILE, NO_RAISE, FUSE, PARAMS, DONATE };
     static const struct option OPTIONS[] = {
         {"entry", required_argument, NULL, ENTRY},
         {"input", required_argument, NULL, 'i'},
@@ -206,6 +210,7 @@ int tool_exec(int argc, char **argv)
         {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
         {"no-fuse", required_argument, NULL, OPTION_NO_FUSE},
         {"params", required_argument, NULL, PARAMS},
+        {"donate", required_argument, NULL, DONATE},
         {"weights", required_argument, NULL, OPTION_WEIGHTS},
         {"print-ir-after", required_argument, NULL, OPTION_PRINT_IR},
         {"print-plan", no_argument, NULL, OPTION_PRINT_PLAN},
@@ -234,6 +239,11 @@ int tool_exec(int argc, char **argv)
             if (!tool_parse_int(argv[0], "--threads", optarg, 1, MAX_THREADS, &command.n_threads)) return EXIT_USAGE;
             break;
         case PROFILE: command.profile = optarg; break;
+        case DONATE:
+            if (command.options.n_donated == MAX_ARRAYS)
+                return tool_fail_usage(argv[0], "more than %d donations", MAX_ARRAYS);
+            if (!tool_parse_donation(argv[0], optarg, &command.donated[command.options.n_donated++])) return EXIT_USAGE;
+            break;
         case PARAMS: command.options.params = optarg; break;
         case OPTION_WEIGHTS: command.options.weights = optarg; break;
         case NO_RAISE: command.options.no_raise = true; break;

@@ -95,6 +95,20 @@ bool tool_parse_int(const char *verb, const char *option, const char *text, int6
     return false;
 }
 
+bool tool_parse_donation(const char *verb, char *text, wf_donation *donation)
+{
+    char *equals = strrchr(text, '=');
+    int64_t result;
+    if (!equals || equals == text) {
+        tool_fail_usage(verb, "--donate: not of the form ARGUMENT=RESULT");
+        return false;
+    }
+    if (!tool_parse_int(verb, "--donate", equals + 1, 0, 1023, &result)) return false;
+    *equals = 0;
+    *donation = (wf_donation){.name = text, .result = (size_t)result};
+    return true;
+}
+
 bool tool_parse_float(const char *verb, const char *option, const char *text, double min, double max, double *value)
 {
     char *end;

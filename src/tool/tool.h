@@ -56,6 +56,9 @@ int tool_next_option(int argc, char **argv, const char *letters, const struct op
 bool tool_parse_int(const char *verb, const char *option, const char *text, int64_t min, int64_t max, int64_t *value);
 bool tool_parse_float(const char *verb, const char *option, const char *text, double min, double max, double *value);
 
+// "ARGUMENT=RESULT" of --donate; the text is cut at its last "=". False after having printed a usage error.
+bool tool_parse_donation(const char *verb, char *text, wf_donation *donation);
+
 // Colours are wanted: `stream` is a terminal that is not "dumb", and NO_COLOR is unset or empty.
 bool tool_wants_colour(FILE *stream);
 

@@ -102,7 +102,7 @@ def _with_record(module: torch.fx.GraphModule, inputs: Sequence[Any], options: O
         return _flat(_compile(graph, flat, options, record))
 
     compiled = aot_autograd(fw_compiler=compiler, inference_compiler=compiler,
-                            decompositions=_decompositions())(module, inputs)
+                            decompositions=_decompositions(), keep_inference_input_mutations=True)(module, inputs)
     if options.explain:
         print(Explanation(record, []), file=sys.stderr)
     return compiled

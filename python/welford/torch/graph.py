@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,8 +146,9 @@ def apply(b: Builder, node: Node, values: dict[Node, Any]) -> Any:
 
 # ---- a part as MLIR
 
-def translate(module: GraphModule) -> str:
-    """The text of a function of the module's placeholders, all of which are tensors of known sizes."""
+def translate(module: GraphModule, donations: Mapping[int, int] | None = None) -> str:
+    """The text of a function of the module's placeholders, all of which are tensors of known sizes. `donations`: results
+    that are written over the input that is given."""
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     outs = [outs_of(n.meta["val"]) for n in placeholders]
     b = Builder([(o.dtype, o.shape) for o in outs])
@@ -158,7 +159,7 @@ def translate(module: GraphModule) -> str:
         elif node.op == "output":
             results = node.args[0]
             listed = results if isinstance(results, (list, tuple)) else [results]
-            return b.finish([values[r] for r in listed])
+            return b.finish([values[r] for r in listed], donations)
     raise AssertionError("a graph without an output")
 
 
@@ -206,9 +207,10 @@ def laid_out(result: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
 class Part:
     """Nodes of a graph that are one function of welford's. Called as the module that they were."""
 
-    def __init__(self, module: GraphModule, options: Options):
+    def __init__(self, module: GraphModule, options: Options, donations: Mapping[int, int] | None = None):
         self.module, self.options = module, options
-        self.text = translate(module)
+        self.donations = dict(donations or {})  # results, and the inputs whose places they take
+        self.text = translate(module, self.donations)
         output = next(n for n in module.graph.nodes if n.op == "output").args[0]
         self.single = not isinstance(output, (list, tuple))
         listed: Sequence[Any] = [output] if self.single else output
@@ -255,17 +257,24 @@ class Part:
         return self.run(*tensors)
 
     def first_call(self, *tensors: torch.Tensor) -> Any:
-        if self.failure:
-            return self.module(*tensors)
         try:
-            self.compile(tensors)
+            if not self.failure:
+                self.compile(tensors)
         except Error as reason:
             self.failure = str(reason)
             warnings.warn(f"welford leaves a graph to PyTorch: {reason}", stacklevel=2)
-            return self.module(*tensors)
+        eager = self.module(*tensors) if self.failure or self.options.check else None
+        if self.failure:
+            return self.write_back(eager, tensors)
         results = self.run(*tensors)
         if self.options.check:
-            self.compare(results, self.module(*tensors))
+            self.compare(results, eager)
+        return results
+
+    def write_back(self, results: Any, tensors: Sequence[torch.Tensor]) -> Any:
+        """What PyTorch computed, where the graph writes to its inputs."""
+        for result, i in self.donations.items():
+            tensors[i].copy_(results if self.single else results[result])
         return results
 
     def run(self, *tensors: torch.Tensor) -> Any:
@@ -274,12 +283,22 @@ class Part:
             self.weights.renew(self.function, tensors)
         # `inputs` keeps those alive that had to be made contiguous
         inputs = [t if (t := tensors[i]).is_contiguous() else t.contiguous() for i in self.taken]
-        results = [torch.empty(t.shape, dtype=t.dtype) for t in self.outputs]
+        results = [torch.empty(t.shape, dtype=t.dtype) for t in self.outputs] if not self.donations else [
+            inputs[self.taken.index(self.donations[i])] if i in self.donations
+            else torch.empty(t.shape, dtype=t.dtype) for i, t in enumerate(self.outputs)]
         self.call.run(*[t.data_ptr() for t in inputs], *[t.data_ptr() for t in results])
+        if self.donations:
+            self.copy_back(results, tensors)
         for i, like in enumerate(self.outputs):
-            if results[i].stride() != like.stride() and results[i].numel() > 1:
+            if i not in self.donations and results[i].stride() != like.stride() and results[i].numel() > 1:
                 results[i] = laid_out(results[i], like.stride())
         return results[0] if self.single else tuple(results)
+
+    def copy_back(self, results: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
+        """Into those that had to be made contiguous. AOTAutograd counts their versions."""
+        for result, i in self.donations.items():
+            if results[result] is not tensors[i]:
+                tensors[i].copy_(results[result])
 
     def compare(self, ours: Any, eager: Any) -> None:
         """Raises where a result is another than PyTorch's."""
@@ -304,6 +323,8 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
     module.graph.eliminate_dead_code()
     reasons = {n: unsupported(n) for n in module.graph.nodes if n.op == "call_function"}
     for node, reason in reasons.items():  # a tuple's parts go where the tuple does
+        if node.target is torch.ops.aten.copy_.default:  # over an input, at the graph's end
+            reasons[node] = ""
         if node.target is operator.getitem and reasons.get(node.args[0], "left"):
             reasons[node] = ""
     for node, reason in reasons.items():
@@ -318,11 +339,34 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
     fused = partitioner.fuse_partitions(partitioner.propose_partitions())
     for name, child in list(fused.named_children()):
         if name.startswith("fused_") and isinstance(child, GraphModule):
-            part = Part(child, options)
+            part = Part(child, options, take_writes(fused, name))
             record.parts.append(part)
             setattr(fused, name, Caller(part))
     fused.recompile()
     return shortcut(fused) or fused
+
+
+def take_writes(module: GraphModule, name: str) -> dict[int, int]:
+    """The results of a part that the graph only copies over an input of that part, which nothing else reads: the part
+    writes them there itself, and the copy goes."""
+    call = next(n for n in module.graph.nodes if n.op == "call_module" and n.target == name)
+    donations: dict[int, int] = {}
+    for copy in [n for n in module.graph.nodes if n.target is torch.ops.aten.copy_.default]:
+        target, source = copy.args
+        if source is call:
+            result = 0
+        elif source.target is operator.getitem and source.args[0] is call:
+            result = source.args[1]
+        else:
+            continue
+        alike = [(t.dtype, t.shape) for t in (target.meta["val"], source.meta["val"])]
+        if (target.op != "placeholder" or set(target.users) != {call, copy} or set(source.users) != {copy}
+                or alike[0] != alike[1] or target.meta["val"].numel() == 0):
+            continue
+        donations[result] = list(call.args).index(target)
+        copy.replace_all_uses_with(target)
+        module.graph.erase_node(copy)
+    return donations
 
 
 def shortcut(module: GraphModule) -> Callable[..., Any] | None:

@@ -1005,6 +1005,8 @@ def index_put(b: Builder, out: Out, x: Value, indices: Sequence[Value | None], v
     first = axes[0] if axes == list(range(axes[0], axes[-1] + 1)) else 0
     shape = rest[:first] + tuple(block) + rest[first:]  # as the values broadcast
     values = b.expand(b.cast(values, x.dtype), shape)
+    if len(axes) == 1 and len(block) == 1 and not accumulate and 0 not in x.shape:
+        return store_rows(b, x, axes[0], listed[0], values)
     forward = list(range(first, first + len(block))) + [d for d in range(len(shape)) if not first <= d < first + len(block)]
     updates = b.reshape(Value(*_plain(b.transpose(values, forward))), (n, *rest))
     columns = []
@@ -1015,11 +1017,22 @@ def index_put(b: Builder, out: Out, x: Value, indices: Sequence[Value | None], v
     return scatter(b, x, order, len(axes), b.concat(columns, 1), updates, accumulate)
 
 
+def store_rows(b: Builder, x: Value, axis: int, index: Value, rows: Value) -> Value:
+    """x with rows [.., w, ..] in the places that the index [w] names along an axis: how a cache of keys and values grows."""
+    behind = math.prod(x.shape[axis + 1:])
+    at = b.mapped([index], torch.int64, index.shape, lambda s, i, _: s.of_index(
+        whole_index(s, i, index.dtype, x.shape[axis])))
+    matrix = (*x.shape[:axis + 1], behind)
+    y = b.op("wf.store_rows", [b.reshape(x, matrix), b.reshape(rows, (*x.shape[:axis], index.shape[0], behind)), at],
+             x.dtype, matrix)
+    return b.reshape(y, x.shape)
+
+
 def scatter(b: Builder, x: Value, order: Sequence[int], depth: int, index: Value, updates: Value, accumulate: bool) -> Value:
     """x, whose axes `order[:depth]` are indexed by the columns of `index`, with updates [n, the other axes]."""
     moved = Value(*_plain(b.transpose(x, order)))
     result, (p, q, r) = Value(b.new_name(), x.dtype, moved.shape), (b.new_name() for _ in range(3))
-    plus = "arith.addf" if x.dtype.is_floating_point else "arith.addi"
+    plus = "arith.addf" if x.dtype.is_floating_point else "arith.ori" if x.dtype == torch.bool else "arith.addi"
     b.lines.append(f"  {result.name} = tm_tensor.scatter {{dimension_map = array<i64: {', '.join(map(str, range(depth)))}>}} "
                    f"unique_indices(false) ins({updates.name}, {index.name} : {updates.type}, {index.type}) "
                    f"outs({moved.name} : {moved.type}) {{\n  ^bb0({p}: {x.element}, {q}: {x.element}):\n"

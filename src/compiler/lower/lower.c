@@ -193,19 +193,22 @@ static wf_status note_array(lowering *l, const tensor *x, program_array *a)
     return WF_OK;
 }
 
-static wf_status add_argument(lowering *l, MlirValue v, const char *name)
+// An array of the call. That of a donated argument lies where its result will, which starts with its values.
+static wf_status add_argument(lowering *l, MlirValue v, const graph_argument *a)
 {
     uint32_t i = l->n_arguments++;
     tensor x;
     affine bytes;
-    l->names[i] = name;
+    l->names[i] = a->name;
     TRY(read_argument(l, v, i, &x));
     TRY(note_array(l, &x, &l->arrays[i]));
     if (l->o.signature) return WF_OK;
     TRY(tensor_bytes(l, &x, &bytes));
     x.place = PLACE_MEMORY;
     x.root = lowering_add_root(l, area_of_array(l, i), affine_of(DIM_ONE, 0), bytes);
-    return x.root < 0 ? error_memory(l->err, sizeof *l->roots) : lowering_add_tensor(l, v, &x);
+    if (x.root < 0) return error_memory(l->err, sizeof *l->roots);
+    if (a->donates_to) l->donors[a->donates_to - 1] = (donor){v, x.root, i};
+    return lowering_add_tensor(l, v, &x);
 }
 
 static wf_status add_packed(lowering *l, MlirValue v, const char *name)
@@ -221,7 +224,9 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
     if (is_sequence(l) && (n != 2 || m != 1)) return lowering_refuse(l, "is no function from ids and rows to logits");
     l->arrays = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->arrays);
     l->names = arena_alloc(&l->out->memory, n + m + 1, sizeof *l->names);
-    if (!l->arrays || !l->names) return error_memory(l->err, (n + m) * sizeof *l->arrays);
+    l->donors = arena_alloc(&l->out->memory, m + 1, sizeof *l->donors);
+    if (!l->arrays || !l->names || !l->donors) return error_memory(l->err, (n + m) * sizeof *l->arrays);
+    for (uint32_t r = 0; r < m; r++) l->donors[r].root = -1;
     l->n_results = m;
     l->n_dims = is_sequence(l) ? N_SEQUENCE_DIMS : 1;
     for (uint32_t d = 0; d < DIM_COUNT; d++) l->same[d] = d;
@@ -229,10 +234,12 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
     l->op = end;
     for (uint32_t i = 0; i < n; i++) {
         MlirValue v = mlirBlockGetArgument(l->entry, i);
-        const graph_argument *a = l->o.arguments ? &l->o.arguments[i] : &(graph_argument){NULL, ARGUMENT_OF_CALL};
+        const graph_argument *a = l->o.arguments ? &l->o.arguments[i] : &(graph_argument){NULL, ARGUMENT_OF_CALL, 0};
         if (a->kind != ARGUMENT_OF_CALL && (l->o.signature || has_no_use(v))) continue;
-        TRY(a->kind == ARGUMENT_PACKED ? add_packed(l, v, a->name) : add_argument(l, v, a->name));
+        TRY(a->kind == ARGUMENT_PACKED ? add_packed(l, v, a->name) : add_argument(l, v, a));
     }
+    for (uint32_t r = 0; r < m; r++) // all arguments are counted now
+        if (l->donors[r].root >= 0) l->roots[l->donors[r].root].area = area_of_array(l, l->n_arguments + r);
     l->math_root = lowering_add_root(l, FUNCTION_MATH, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));
     l->fault_root = lowering_add_root(l, FUNCTION_FAULT, affine_of(DIM_ONE, 0), affine_of(DIM_ONE, 8));
     return l->math_root < 0 || l->fault_root < 0 ? error_memory(l->err, sizeof *l->roots) : WF_OK;
@@ -241,31 +248,89 @@ static wf_status read_arguments(lowering *l, MlirOperation end)
 static bool same_form(const affine *a, const affine *b) { return !memcmp(a, b, sizeof *a); }
 
 // A result that is a whole piece of the arena moves to the caller's array; else it is copied there.
-static wf_status place_results(lowering *l, MlirOperation end)
+static wf_status place_result(lowering *l, uint32_t i)
 {
-    l->op = end;
-    for (uint32_t i = 0; i < l->n_results; i++) {
-        MlirValue v = mlirOperationGetOperand(end, i);
-        uint32_t area = area_of_array(l, l->n_arguments + i);
-        tensor x, y;
-        if (is_scalar_value(v))
-            return lowering_refuse(l, "has a scalar as argument or result, where arrays are wanted");
-        TRY(lowering_read_tensor(l, v, &x));
-        affine bytes;
-        TRY(tensor_bytes(l, &x, &bytes));
-        TRY(note_array(l, &x, &l->arrays[l->n_arguments + i]));
-        if (x.place == PLACE_MEMORY && l->roots[x.root].area == BASE_ARENA && !x.offset && tensor_is_contiguous(&x) &&
-            same_form(&l->roots[x.root].bytes, &bytes)) {
-            l->roots[x.root].area = area;
-            continue;
-        }
-        TRY(lowering_read_type(l, mlirValueGetType(v), x.dims, &y));
-        y.place = PLACE_MEMORY;
-        y.root = lowering_add_root(l, area, affine_of(DIM_ONE, 0), bytes);
-        if (y.root < 0) return error_memory(l->err, sizeof *l->roots);
-        if (x.place != PLACE_EMPTY) TRY(lowering_copy(l, &x, &y));
+    MlirValue v = mlirOperationGetOperand(l->op, i);
+    uint32_t area = area_of_array(l, l->n_arguments + i);
+    tensor x, y;
+    affine bytes;
+    TRY(lowering_read_tensor(l, v, &x));
+    TRY(tensor_bytes(l, &x, &bytes));
+    TRY(note_array(l, &x, &l->arrays[l->n_arguments + i]));
+    if (x.place == PLACE_MEMORY && l->roots[x.root].area == BASE_ARENA && !x.offset && tensor_is_contiguous(&x) &&
+        same_form(&l->roots[x.root].bytes, &bytes)) {
+        l->roots[x.root].area = area;
+        return WF_OK;
+    }
+    TRY(lowering_read_type(l, mlirValueGetType(v), x.dims, &y));
+    y.place = PLACE_MEMORY;
+    y.root = lowering_add_root(l, area, affine_of(DIM_ONE, 0), bytes);
+    if (y.root < 0) return error_memory(l->err, sizeof *l->roots);
+    return x.place == PLACE_EMPTY ? WF_OK : lowering_copy(l, &x, &y);
+}
+
+// What a donated array is to hold, unless it is there: *x. What lies in another's memory is moved out of the way.
+static wf_status read_donated(lowering *l, uint32_t i, tensor *x, bool *there)
+{
+    const donor *d = &l->donors[i];
+    MlirValue v = mlirOperationGetOperand(l->op, i);
+    tensor given, moved;
+    TRY(lowering_read_tensor(l, d->argument, &given));
+    TRY(lowering_read_tensor(l, v, x));
+    bool same = given.rank == x->rank;
+    for (int k = 0; k < x->rank && same; k++)
+        same = given.dims[k] == x->dims[k] || lowering_equate(l, given.dims[k], x->dims[k]);
+    if (!same) return lowering_refuse(l, "has a result of another shape than the argument that is donated to it");
+    TRY(note_array(l, x, &l->arrays[l->n_arguments + i]));
+    l->arrays[l->n_arguments + i].donor = d->index + 1;
+    *there = x->place == PLACE_MEMORY && x->root == d->root && !x->offset && tensor_is_contiguous(x);
+    bool elsewhere = x->place == PLACE_MEMORY && !*there;
+    for (uint32_t r = 0; r < l->n_results && elsewhere; r++) {
+        if (l->donors[r].root != x->root) continue;
+        TRY(lowering_new_tensor(l, mlirValueGetType(v), x->dims, &moved));
+        TRY(lowering_copy(l, x, &moved));
+        *x = moved;
+        break;
     }
     return WF_OK;
+}
+
+// What is a whole piece of the arena moves to donated memory that nobody has read; else it is copied there.
+static wf_status fill_donated(lowering *l, uint32_t i, const tensor *x)
+{
+    root *to = &l->roots[l->donors[i].root], *from = x->place == PLACE_MEMORY ? &l->roots[x->root] : NULL;
+    tensor y;
+    if (x->place == PLACE_EMPTY) return WF_OK;
+    if (from && from->area == BASE_ARENA && !x->offset && tensor_is_contiguous(x) && to->first < 0 &&
+        same_form(&from->bytes, &to->bytes)) {
+        from->area = to->area;
+        return WF_OK;
+    }
+    TRY(lowering_read_tensor(l, l->donors[i].argument, &y));
+    return lowering_copy(l, x, &y);
+}
+
+// Donated memory last: until then it may hold what others are copied from.
+static wf_status place_results(lowering *l, MlirOperation end)
+{
+    wf_status status = WF_OK;
+    tensor *donated = calloc((size_t)l->n_results + 1, sizeof *donated);
+    bool *there = calloc((size_t)l->n_results + 1, sizeof *there);
+    if (!donated || !there) status = error_memory(l->err, l->n_results * sizeof *donated);
+    l->op = end;
+    for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++)
+        if (is_scalar_value(mlirOperationGetOperand(end, i)))
+            status = lowering_refuse(l, "has a scalar as argument or result, where arrays are wanted");
+    for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++)
+        if (l->donors[i].root < 0) status = place_result(l, i);
+    for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++)
+        if (l->donors[i].root >= 0) status = read_donated(l, i, &donated[i], &there[i]);
+    for (uint32_t i = 0; i < l->n_results && status == WF_OK; i++) {
+        if (l->donors[i].root >= 0 && !there[i]) status = fill_donated(l, i, &donated[i]);
+    }
+    free(donated);
+    free(there);
+    return status;
 }
 
 // As declared, whatever computes them.

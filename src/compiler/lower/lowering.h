@@ -56,6 +56,7 @@ typedef struct root {
     int first, last;      // calls that use it; -1: none
     int writer, earlier;  // the newest call that writes it, and the one before that; -1: none
     int64_t step;         // elements that a tile of the current chain writes; -1: written as a whole
+    bool overwritten;     // what it held before was taken over: calls that use it are not chained
     bool at_end;          // behind all others in the arena, where it shares its place with the others of this kind
 } root;
 
@@ -78,6 +79,13 @@ typedef struct call {
     bool chained;
     int chain; // index of the first call of its chain
 } call;
+
+// The argument whose memory a result has.
+typedef struct donor {
+    MlirValue argument;
+    int root; // -1: there is none
+    uint32_t index;
+} donor;
 
 typedef struct lowering {
     lower_options o;
@@ -107,6 +115,7 @@ typedef struct lowering {
     uint32_t n_arguments, n_results;
     program_array *arrays; // of a function: [n_arguments + n_results]
     const char **names;    // of its arguments; NULL: none
+    donor *donors;         // [n_results]
     program_dim dims[DIM_COUNT];
     uint32_t n_dims;
     uint32_t same[DIM_COUNT]; // a dim of a smaller index that this one has to be equal to, or itself
@@ -240,6 +249,9 @@ wf_status lower_alias(lowering *l);
 wf_status lower_columns(lowering *l);
 wf_status lower_extract_slice(lowering *l);
 wf_status lower_insert_slice(lowering *l);
+// Whether the op being lowered may write its result where its operand i lies: memory of a donated argument, whose old values
+// nobody reads from here on. It is the result's then.
+bool lowering_take_over(lowering *l, intptr_t i, const tensor *x);
 wf_status lower_concat(lowering *l);
 wf_status lower_pad(lowering *l);
 wf_status lower_from_elements(lowering *l);

@@ -155,7 +155,7 @@ static bool can_chain(const lowering *l, const call *c, int index, const call *b
         }
     for (int o = 0; o < n->n_out; o++) {
         const root *r = &l->roots[c->operands[n->out[o].buffer].root];
-        if (root_writer_before(r, index) >= before->chain) return false;
+        if (r->overwritten || root_writer_before(r, index) >= before->chain) return false;
     }
     return true;
 }
@@ -200,7 +200,9 @@ static wf_status finish_nest(lowering *l, size_t index, nest *n, size_code rows)
         int64_t step;
         root *r = &l->roots[c->operands[n->out[o].buffer].root];
         bool only = root_writer_before(r, (int)index) < 0;
-        r->step = only && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step) ? step : -1;
+        r->step = only && !r->overwritten && n->out[o].offset == 0 && nest_tile_step(n, &shape, &n->out[o], &step)
+                      ? step
+                      : -1;
     }
     return WF_OK;
 }
@@ -314,6 +316,27 @@ wf_status lower_splat(lowering *l, MlirValue scalar)
     return lowering_add_tensor(l, y, &x);
 }
 
+// The operand in whose place result o may be written element by element: donated memory that becomes this result's, which
+// each element is read from where it is written. -1: there is none.
+static intptr_t find_in_place(lowering *l, const nest *n, const tensor *operands, const MlirAffineMap *map, intptr_t o)
+{
+    MlirValue y = mlirOperationGetResult(l->op, o);
+    MlirAffineMap to = map[n->n_in + o];
+    if (!mlirAffineMapIsIdentity(to) || uses_index(n->body)) return -1;
+    for (intptr_t i = 0; i < n->n_in + n->n_out; i++) {
+        const tensor *x = &operands[i];
+        bool returned = false;
+        for (uint32_t r = 0; r < l->n_results && x->place == PLACE_MEMORY; r++)
+            returned = returned || (l->donors[r].root == x->root &&
+                                    mlirValueEqual(mlirOperationGetOperand(mlirBlockGetTerminator(l->entry), r), y));
+        if (returned && mlirAffineMapEqual(map[i], to) &&
+            mlirTypeEqual(mlirValueGetType(mlirOperationGetOperand(l->op, i)), mlirValueGetType(y)) &&
+            lowering_take_over(l, i, x))
+            return i;
+    }
+    return -1;
+}
+
 wf_status lower_generic(lowering *l)
 {
     MlirOperation op = l->op;
@@ -355,7 +378,12 @@ wf_status lower_generic(lowering *l)
             MlirAffineExpr e = mlirAffineMapGetResult(map[n.n_in + o], d);
             if (mlirAffineExprIsADim(e)) open[d] = extents[mlirAffineDimExprGetPosition(e)];
         }
-        TRY(lowering_new_tensor(l, mlirValueGetType(mlirOperationGetResult(op, o)), open, &results[o]));
+        MlirType type_of_result = mlirValueGetType(mlirOperationGetResult(op, o));
+        intptr_t same = find_in_place(l, &n, operands, map, o);
+        if (same >= 0)
+            results[o] = operands[same];
+        else
+            TRY(lowering_new_tensor(l, type_of_result, open, &results[o]));
         for (int d = 0; d < results[o].rank; d++)
             if (!access_add_linear(mlirAffineMapGetResult(map[n.n_in + o], d), 1, &used))
                 return lowering_refuse(l, "has an index that is not linear");

@@ -208,9 +208,12 @@ static void settle_forms(lowering *l)
         for (uint32_t d = 0; d < l->arrays[i].n_dims; d++) lowering_settle_form(l, &l->arrays[i].dims[d]);
 }
 
-// Of an argument or result: what its first root takes.
+// Of an argument or result: what its first root takes, which for a donor lies in its result.
 static affine bytes_of_area(const lowering *l, uint32_t area)
 {
+    for (uint32_t r = 0; r < l->n_results; r++)
+        if (l->donors && l->donors[r].root >= 0 && FUNCTION_ARRAYS + l->donors[r].index == area)
+            return l->roots[l->donors[r].root].bytes;
     for (size_t i = 0; i < l->n_roots; i++)
         if (l->roots[i].area == area) return l->roots[i].bytes;
     return affine_of(DIM_ONE, 0);

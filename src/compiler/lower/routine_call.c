@@ -350,13 +350,14 @@ static bool is_free(const lowering *l, MlirValue v, const tensor *x)
 }
 
 // What goes into the loop, in memory that it may write.
-static wf_status place_initial(placing *p, MlirValue v, MlirValue result)
+static wf_status place_initial(placing *p, intptr_t operand, MlirValue result)
 {
     lowering *l = p->l;
+    MlirValue v = mlirOperationGetOperand(p->op, operand);
     tensor x, y;
     TRY(lowering_read_tensor(l, v, &x));
     if (!tensor_is_fixed(&x)) return lowering_refuse(l, "needs its sizes");
-    if (is_free(l, v, &x)) {
+    if (is_free(l, v, &x) || lowering_take_over(l, operand, &x)) {
         y = x;
     } else {
         TRY(lowering_new_tensor(l, mlirValueGetType(v), NULL, &y));
@@ -400,8 +401,7 @@ static wf_status place_all(placing *p)
     TRY(p->status);
     if (op_is(op, "scf.for")) {
         for (intptr_t i = 0; i < n; i++)
-            if (is_tensor(mlirOperationGetResult(op, i)))
-                TRY(place_initial(p, mlirOperationGetOperand(op, i + 3), mlirOperationGetResult(op, i)));
+            if (is_tensor(mlirOperationGetResult(op, i))) TRY(place_initial(p, i + 3, mlirOperationGetResult(op, i)));
         place_for_body(p, op);
         p->keeps_nothing = p->workspace_bytes == 0;
     } else if (op_is(op, "scf.while")) {
@@ -409,7 +409,7 @@ static wf_status place_all(placing *p)
         MlirBlock test = block_of(op, 0);
         intptr_t m = list_arguments(p, test, 0, carried);
         for (intptr_t i = 0; i < m && p->status == WF_OK; i++)
-            if (is_tensor(carried[i])) TRY(place_initial(p, mlirOperationGetOperand(op, i), carried[i]));
+            if (is_tensor(carried[i])) TRY(place_initial(p, i, carried[i]));
         place_while_body(p, op, carried);
     } else {
         place_if(p, op);

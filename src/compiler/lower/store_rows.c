@@ -47,7 +47,7 @@ static wf_status start_from(lowering *l, const store_rows_op *store, tensor *y)
     tensor x;
     TRY(lowering_read_tensor(l, store->x, &x));
     bool own = op_is(defining_op(store->x), "wf.store_rows") && has_one_use(store->x);
-    if (own && l->roots[x.root].area == FUNCTION_ARENA) {
+    if ((own && l->roots[x.root].area == FUNCTION_ARENA) || lowering_take_over(l, 0, &x)) {
         *y = x;
         return WF_OK;
     }

@@ -189,13 +189,64 @@ static bool owns_buffer(const lowering *l, MlirValue v, const tensor *x)
            l->roots[x->root].area == FUNCTION_ARENA;
 }
 
+// ---- memory that is taken over
+
+static MlirOperation ancestor_in_entry(const lowering *l, MlirOperation op)
+{
+    while (op.ptr && !mlirBlockEqual(mlirOperationGetBlock(op), l->entry)) op = mlirOperationGetParentOperation(op);
+    return op;
+}
+
+static const tensor *find_tensor(const lowering *l, MlirValue v)
+{
+    for (size_t i = l->n_tensors; i-- > 0;)
+        if (mlirValueEqual(l->keys[i], v)) return &l->tensors[i];
+    return NULL;
+}
+
+// Whether v is read by the op being lowered, other than as its operand i, or behind it. What an op before it gives may be
+// read later too: other views of the memory, scalars, and moves that nobody makes (attention_reads_through).
+static bool is_read_later(const lowering *l, MlirValue v, intptr_t i, int memory, int depth)
+{
+    enum { MAX_DEPTH = 16 };
+    if (depth > MAX_DEPTH) return true;
+    for (MlirOpOperand use = mlirValueGetFirstUse(v); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
+        MlirOperation user = mlirOpOperandGetOwner(use), at = ancestor_in_entry(l, user);
+        if (mlirOperationEqual(user, l->op) && (intptr_t)mlirOpOperandGetOperandNumber(use) == i) continue;
+        if (!at.ptr || !mlirOperationIsBeforeInBlock(at, l->op)) return true;
+        for (intptr_t r = 0; r < mlirOperationGetNumResults(at); r++) {
+            MlirValue y = mlirOperationGetResult(at, r);
+            const tensor *x = find_tensor(l, y);
+            bool made = x && x->place == PLACE_MEMORY && x->root != memory;
+            if (!made && is_read_later(l, y, i, memory, depth + 1)) return true;
+        }
+    }
+    return false;
+}
+
+bool lowering_take_over(lowering *l, intptr_t i, const tensor *x)
+{
+    bool donated = false;
+    affine bytes;
+    if (x->place != PLACE_MEMORY || x->offset || !tensor_is_contiguous(x)) return false;
+    for (uint32_t r = 0; r < l->n_results; r++) donated = donated || l->donors[r].root == x->root;
+    if (!donated || tensor_bytes(l, x, &bytes) != WF_OK || memcmp(&bytes, &l->roots[x->root].bytes, sizeof bytes) != 0)
+        return false;
+    for (size_t k = 0; k < l->n_tensors; k++)
+        if (l->tensors[k].root == x->root && l->tensors[k].place == PLACE_MEMORY &&
+            is_read_later(l, l->keys[k], i, x->root, 0))
+            return false;
+    l->roots[x->root].overwritten = true;
+    return true;
+}
+
 wf_status lower_insert_slice(lowering *l)
 {
     MlirValue y = mlirOperationGetResult(l->op, 0), into = mlirOperationGetOperand(l->op, 1);
     tensor x, whole, result, part;
     TRY(lowering_read_tensor(l, mlirOperationGetOperand(l->op, 0), &x));
     TRY(lowering_read_tensor(l, into, &whole));
-    if (owns_buffer(l, into, &whole)) {
+    if (owns_buffer(l, into, &whole) || lowering_take_over(l, 1, &whole)) {
         result = whole;
     } else {
         TRY(lowering_new_tensor(l, mlirValueGetType(y), NULL, &result));

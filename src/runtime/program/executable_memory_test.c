@@ -115,7 +115,7 @@ static void test_function(void **state)
                                          {"math", AREA_MATH, {{8}}},       {"fault", AREA_FAULT, {{8}}},
                                          {"weights", AREA_WEIGHTS, {{0}}}, {"a", AREA_ARGUMENT, {{16}}},
                                          {"b", AREA_RESULT, {{16}}}};
-    static const program_array ARRAYS[] = {{ARRAY_I32, 1, {{{4}}}}, {ARRAY_I32, 1, {{{4}}}}};
+    static const program_array ARRAYS[] = {{ARRAY_I32, 0, 1, {{{4}}}}, {ARRAY_I32, 0, 1, {{{4}}}}};
     static const program_buffer BUFFERS[] = {{.area = FUNCTION_ARRAYS, .bytes = {{16}}},
                                              {.area = FUNCTION_ARRAYS + 1, .bytes = {{16}}, .written = true}};
     static const program_call ADD = {.label = "add",

@@ -189,9 +189,11 @@ typedef struct program_fusion {
     const char *why;       // for the others: "30 weights of different types; 1 ..."; empty when there are none
 } program_fusion;
 
-// An argument or a result of a function.
+// An argument or a result of a function. A result with a donor starts as that argument, whose values its memory has when the
+// program begins: calls read them there, and write over them.
 typedef struct program_array {
     array_type type;
+    uint32_t donor; // of a result: 1 + the argument, which no call reads itself; 0: none
     uint32_t n_dims;
     affine dims[ARRAY_MAX_DIMS];
 } program_array;

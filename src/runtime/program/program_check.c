@@ -214,6 +214,29 @@ static wf_status check_array(const checker *c, uint32_t i)
     return WF_OK;
 }
 
+// A donor gives its memory once, has its result's shape, and is not among what calls read.
+static wf_status check_donors(const checker *c)
+{
+    const program *p = c->p;
+    bool given[PROGRAM_MAX_AREAS + 1] = {false}; // by 1 + the argument
+    for (uint32_t i = 0; i < p->n_arguments + p->n_results; i++) {
+        const program_array *y = &p->arrays[i], *x = &p->arrays[y->donor ? y->donor - 1 : 0];
+        if (!y->donor) continue;
+        if (i < p->n_arguments || y->donor > p->n_arguments) return fail(c, "a donor that is no argument");
+        if (x->type != y->type || x->n_dims != y->n_dims || memcmp(x->dims, y->dims, sizeof x->dims) != 0)
+            return fail(c, "a donor of another shape than its result");
+        if (given[y->donor]) return fail(c, "a donor of two results");
+        given[y->donor] = true;
+    }
+    for (uint32_t i = 0; i < p->n_calls; i++)
+        for (uint32_t k = 0; k < p->calls[i].n_buffers; k++) {
+            uint32_t area = p->calls[i].buffers[k].area;
+            if (area >= FUNCTION_ARRAYS && area < FUNCTION_ARRAYS + p->n_arguments && given[area - FUNCTION_ARRAYS + 1])
+                return fail(c, "a call that reads a donor itself");
+        }
+    return WF_OK;
+}
+
 static wf_status check_function_areas(const checker *c)
 {
     static const area_kind FIRST[] = {AREA_ARENA, AREA_CONSTANTS, AREA_MATH, AREA_FAULT, AREA_WEIGHTS};
@@ -376,6 +399,7 @@ wf_status program_check_named(const program *p, const char *name, wf_error *err)
     TRY(check_dims(&c));
     TRY(check_ropes(&c));
     TRY(c.sequence ? check_sequence_areas(&c) : check_function_areas(&c));
+    if (!c.sequence) TRY(check_donors(&c));
     TRY(check_weights(&c));
     for (uint32_t i = 0; i < p->n_checks; i++)
         if (!p->checks[i]) return fail(&c, "a check without a message");

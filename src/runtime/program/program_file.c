@@ -8,7 +8,8 @@
 //                           i64 kv.n_layer, kv.n_kv_heads, kv.head_dim; u32 kv.type
 //          u32 n_ropes,   each: i64 n_dims, f64 magnitude, f64 inv_freq[n_dims/2]
 //          u32 n_areas,   each: str name; u32 kind; affine bytes
-//          u32 n_arguments, n_results; u32 of both together, each: u32 type, n_dims; n_dims of: affine
+//          u32 n_arguments, n_results; u32 of both together, each: u32 type, donor, n_dims; n_dims of:
+//                                                                            affine
 //          u32 n_fusions, each: str name; u32 found, fused; str why
 //          u32 n_checks,  each: str message
 //          u32 n_kernels, each: str name
@@ -42,7 +43,7 @@ enum { // bytes
     SMALLEST_DIM = SMALLEST_TEXT + 2 * 4,
     SMALLEST_ROPE = 8 + 8 + 8,
     SMALLEST_AREA = SMALLEST_TEXT + 4 + AFFINE_BYTES,
-    SMALLEST_ARRAY = 2 * 4,
+    SMALLEST_ARRAY = 3 * 4,
     SMALLEST_FUSION = 2 * SMALLEST_TEXT + 2 * 4,
     SMALLEST_WEIGHT = 3 * 4 + 3 * 8 + 4 + 4 + 8,
     SMALLEST_BUFFER = 2 * 4 + 2 * AFFINE_BYTES,
@@ -163,6 +164,7 @@ static void put_areas(buffer *out, const program *p)
     for (uint32_t i = 0; i < p->n_arguments + p->n_results; i++) {
         const program_array *a = &p->arrays[i];
         put_u32(out, (uint32_t)a->type);
+        put_u32(out, a->donor);
         put_u32(out, a->n_dims);
         for (uint32_t d = 0; d < a->n_dims; d++) put_affine(out, p->n_dims, &a->dims[d]);
     }
@@ -437,6 +439,7 @@ static void get_areas(reader *r, program *p)
     if ((uint64_t)p->n_arguments + p->n_results != n) fail(r, WF_ERROR_FORMAT, "number of arrays out of range");
     for (uint32_t i = 0; i < n && !r->failure; i++) {
         arrays[i].type = (array_type)get_u32_to(r, ARRAY_TYPE_COUNT - 1, "unknown type of an array");
+        arrays[i].donor = get_u32(r);
         arrays[i].n_dims = get_u32_to(r, ARRAY_MAX_DIMS, "too many dimensions of an array");
         for (uint32_t d = 0; d < arrays[i].n_dims; d++) arrays[i].dims[d] = get_affine(r);
     }

@@ -190,7 +190,9 @@ static void print_arrays(const program *p, buffer *out)
             print_inside(out, p, &a->dims[d]);
             buffer_append_char(out, 'x');
         }
-        buffer_printf(out, "%s\n", array_type_name(a->type));
+        buffer_printf(out, "%s", array_type_name(a->type));
+        if (a->donor) buffer_printf(out, ", in the memory of %s", p->areas[FUNCTION_ARRAYS + a->donor - 1].name);
+        buffer_append_char(out, '\n');
     }
 }
 

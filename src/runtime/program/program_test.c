@@ -255,6 +255,91 @@ static void test_refuses_bad_weights(void **state)
     REFUSES(s.weights[2].sources[1] = NULL, "name");
 }
 
+static void test_plain_and_transposed_weights(void **state)
+{
+    (void)state;
+    sample s;
+    ACCEPTS(s.weights[1].transposed[0] = true);
+    REFUSES(s.weights[0].transposed[0] = true, "transposed source of no matrix");
+    REFUSES(s.weights[0].layout = LAYOUT_PLAIN, "size"); // its columns are bytes
+    REFUSES(s.weights[0].layout = LAYOUT_PLAIN; s.weights[0].cols = (int64_t)s.weights[0].bytes, "plus_one");
+    ACCEPTS(s.weights[0].layout = LAYOUT_PLAIN; s.weights[0].plus_one = false;
+            s.weights[0].cols = (int64_t)s.weights[0].bytes);
+}
+
+// A function of two arguments and two results of 16 floats, of which the first result may have a donor.
+typedef struct function_sample {
+    program_area areas[FUNCTION_ARRAYS + 4];
+    program_array arrays[4];
+    program_buffer buffers[2];
+    program_call call;
+    program p;
+} function_sample;
+
+static void make_function_sample(function_sample *f)
+{
+    static const area_kind KINDS[] = {AREA_ARENA,    AREA_CONSTANTS, AREA_MATH,   AREA_FAULT, AREA_WEIGHTS,
+                                      AREA_ARGUMENT, AREA_ARGUMENT,  AREA_RESULT, AREA_RESULT};
+    static const char *const KERNEL[] = {"k"};
+    *f = (function_sample){.arrays = {{ARRAY_F32, 0, 1, {{{16}}}}, {ARRAY_F32, 0, 1, {{{16}}}}}};
+    f->arrays[2] = f->arrays[3] = f->arrays[0];
+    f->arrays[2].donor = 1;
+    for (int i = 0; i < FUNCTION_ARRAYS + 4; i++)
+        f->areas[i] = (program_area){"a", KINDS[i], {{i < FUNCTION_ARRAYS ? 8 : 64}}};
+    f->buffers[0] = (program_buffer){.area = FUNCTION_ARRAYS + 1, .bytes = {{64}}};
+    f->buffers[1] = (program_buffer){.area = FUNCTION_ARRAYS + 2, .bytes = {{64}}, .written = true, .partly = true};
+    f->call = (program_call){.label = "l",
+                             .n_buffers = 2,
+                             .buffers = f->buffers,
+                             .tiles = {.a = {{1}}, .divisor = 1, .factor = 1},
+                             .grain = 1};
+    f->p = (program){.name = "f",
+                     .n_dims = 1,
+                     .dims = program_sequence_dims,
+                     .n_areas = FUNCTION_ARRAYS + 4,
+                     .areas = f->areas,
+                     .n_arguments = 2,
+                     .n_results = 2,
+                     .arrays = f->arrays,
+                     .n_kernels = 1,
+                     .kernels = KERNEL,
+                     .n_calls = 1,
+                     .calls = &f->call};
+}
+
+#define DONOR(change, reason)                                                                                          \
+    do {                                                                                                               \
+        wf_error donor_err = {0};                                                                                      \
+        make_function_sample(&f);                                                                                      \
+        change;                                                                                                        \
+        wf_status donor_status = program_check(&f.p, &donor_err);                                                      \
+        const char *donor_reason = reason;                                                                             \
+        assert_int_equal(donor_status, donor_reason ? WF_ERROR_FORMAT : WF_OK);                                        \
+        if (donor_reason && !strstr(donor_err.message, donor_reason)) fail_msg("%s", donor_err.message);               \
+    } while (0)
+
+static void test_donors(void **state)
+{
+    (void)state;
+    function_sample f;
+    DONOR(, NULL);
+    DONOR(f.arrays[2].donor = 3, "no argument");
+    DONOR(f.arrays[1].donor = 1, "no argument");
+    DONOR(f.arrays[2].type = ARRAY_I32, "another shape");
+    DONOR(f.arrays[0].dims[0].c[0] = 15, "another shape");
+    DONOR(f.arrays[3].donor = 1, "two results");
+    DONOR(f.buffers[0].area = FUNCTION_ARRAYS, "reads a donor");
+    buffer out = {0};
+    program read;
+    make_function_sample(&f);
+    program_write(&f.p, &out);
+    assert_int_equal(program_read(out.data, out.len, "f", &read, NULL), WF_OK);
+    assert_int_equal(read.arrays[2].donor, 1);
+    assert_int_equal(read.arrays[3].donor, 0);
+    program_free(&read);
+    buffer_free(&out);
+}
+
 static void test_refuses_bad_calls(void **state)
 {
     (void)state;
@@ -516,6 +601,8 @@ int main(void)
         cmocka_unit_test(test_accepts_what_is_right),
         cmocka_unit_test(test_refuses_bad_facts),
         cmocka_unit_test(test_refuses_bad_weights),
+        cmocka_unit_test(test_plain_and_transposed_weights),
+        cmocka_unit_test(test_donors),
         cmocka_unit_test(test_refuses_bad_calls),
         cmocka_unit_test(test_refuses_buffers_outside),
         cmocka_unit_test(test_corners_bound_the_inside),

@@ -33,9 +33,22 @@ static bool has_open_size(MlirOperation op)
     return false;
 }
 
-// In a loop or a branch single elements and slices are written in place (nest/routine.h).
+static bool has_fixed_numbers(MlirOperation op, const char *name)
+{
+    MlirAttribute numbers = op_attribute(op, name);
+    bool fixed = numbers.ptr != NULL;
+    for (intptr_t i = 0; fixed && i < mlirDenseArrayGetNumElements(numbers); i++)
+        fixed = mlirDenseI64ArrayGetElement(numbers, i) != INT64_MIN;
+    return fixed;
+}
+
+// In a loop or a branch single elements and slices are written in place (nest/routine.h); so is a slice whose place alone is
+// computed (frontend/mlir/regions.h).
 static bool is_in_place(MlirOperation op)
 {
+    if (op_is(op, "tensor.insert_slice") && op_is(mlirOperationGetParentOperation(op), "func.func") &&
+        !has_open_size(op) && has_fixed_numbers(op, "static_sizes") && has_fixed_numbers(op, "static_strides"))
+        return true;
     return op_name_starts_with(mlirOperationGetParentOperation(op), "scf.") &&
            (op_is(op, "tensor.insert") || op_is(op, "tensor.insert_slice") || op_is(op, "tensor.extract_slice"));
 }

@@ -15,11 +15,13 @@ typedef enum argument_kind {
 typedef struct graph_argument {
     const char *name; // by the attribute wf.name, else "argument3"
     argument_kind kind;
+    uint32_t donates_to; // 1 + the result that its memory becomes; 0: none
 } graph_argument;
 
 // *arguments [*n], in `memory`. Arguments that options->weights name, by either name, have the names of these, and from
-// now on their shapes. WF_ERROR_USAGE: a weight that is no argument, nor a wf.weight of the function; that is given twice;
-// or that the declaration does not suit.
+// now on their shapes; what is donated is said by the options, and by the attribute tf.aliasing_output. WF_ERROR_USAGE: a
+// weight that is no argument, nor a wf.weight of the function; that is given twice; or that the declaration does not suit; a
+// donation to a result that is not there, of another type, or that has a donor.
 wf_status arguments_read(MlirOperation function, const function_options *options, arena *memory,
                          graph_argument **arguments, uint32_t *n, wf_error *err);
 

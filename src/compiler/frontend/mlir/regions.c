@@ -189,6 +189,58 @@ static void box_results(MlirOperation op, void *context)
     }
 }
 
+// ---- slices at computed places
+
+static bool has_computed_offset(MlirOperation op)
+{
+    MlirAttribute offsets = op_attribute(op, "static_offsets");
+    bool computed = false;
+    int64_t first, n = op_segment(op, 2, &first);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t number;
+        computed = computed || !constant_index(mlirOperationGetOperand(op, first + i), &number);
+    }
+    return offsets.ptr && computed;
+}
+
+static void wrap_slice(MlirOperation op, void *context)
+{
+    (void)context;
+    if (!op_is(op, "tensor.insert_slice") || !op_is(mlirOperationGetParentOperation(op), "func.func") ||
+        !has_computed_offset(op))
+        return;
+    op_builder b = op_builder_before(op);
+    MlirType index = mlirIndexTypeGet(b.ctx), carried = mlirValueGetType(mlirOperationGetResult(op, 0));
+    MlirValue operands[4];
+    for (int i = 0; i < 3; i++) {
+        MlirNamedAttribute value =
+            mlirNamedAttributeGet(mlirIdentifierGet(b.ctx, mlir_text("value")), mlirIntegerAttrGet(index, i > 0));
+        operands[i] = build_value(&b, "arith.constant", index, 0, NULL, 1, &value);
+    }
+    operands[3] = mlirOperationGetOperand(op, 1);
+    MlirType types[] = {index, carried};
+    MlirLocation places[] = {b.loc, b.loc};
+    MlirBlock body = mlirBlockCreate(2, types, places);
+    MlirOperation inner = mlirOperationClone(op);
+    mlirOperationSetOperand(inner, 1, mlirBlockGetArgument(body, 1));
+    mlirBlockAppendOwnedOperation(body, inner);
+    op_builder inside = op_builder_at_end(body, b.loc);
+    MlirValue result = mlirOperationGetResult(inner, 0);
+    build_op(&inside, "scf.yield", 0, NULL, 1, &result, 0, NULL);
+    MlirRegion region = mlirRegionCreate();
+    mlirRegionAppendOwnedBlock(region, body);
+    MlirOperationState state = mlirOperationStateGet(mlir_text("scf.for"), b.loc);
+    mlirOperationStateAddOperands(&state, 4, operands);
+    mlirOperationStateAddResults(&state, 1, &carried);
+    mlirOperationStateAddOwnedRegions(&state, 1, &region);
+    MlirOperation loop = mlirOperationCreate(&state);
+    mlirBlockInsertOwnedOperationBefore(b.block, op, loop);
+    replace_value(mlirOperationGetResult(op, 0), mlirOperationGetResult(loop, 0));
+    mlirOperationDestroy(op);
+}
+
+void regions_wrap_slices(MlirOperation function) { for_each_op(function, wrap_slice, NULL); }
+
 void regions_box_scalars(MlirOperation function) { for_each_op(function, box_results, NULL); }
 
 // ---- all

@@ -11,4 +11,7 @@ wf_status regions_flatten(compiler_context *c, MlirModule module, MlirOperation 
 // and after the last canonical form.
 void regions_box_scalars(MlirOperation function);
 
+// Slices that are inserted at a computed place become loops of one round, whose kernel checks that place (nest/routine.h).
+void regions_wrap_slices(MlirOperation function);
+
 #endif

@@ -48,7 +48,8 @@ static cut choose_cut(const linear *l)
     static const int sizes[] = {12, 8, 6, 5, 4, 3, 2, 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int rows = sizes[i];
-        if (rows <= most && (!l->quant || rows == most || rows == 8 || rows == 4 || rows <= 2)) c.tiles[c.n_tiles++] = rows;
+        if (rows <= most && (!l->quant || rows == most || rows == 8 || rows == 4 || rows <= 2))
+            c.tiles[c.n_tiles++] = rows;
     }
 
     int64_t fitting = CHUNK_BYTES * k->cols / l->panel_bytes / CHUNK_COLUMNS * CHUNK_COLUMNS;
