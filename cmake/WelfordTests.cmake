@@ -2,8 +2,9 @@
 #
 #   unit/…     every src/**/x_test.c, a cmocka program (label unit)
 #   lit        test/lit: IR through passes and FileCheck (label lit)
-#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e); those that hold what kernels compute
-#              against a reference have the label numbers too: a sanitizer does not see into kernels
+#   e2e/…      every test/e2e/test_x.py, run by pytest on build/welford (label e2e)
+#   (numbers)  the label, besides, of tests that hold what kernels compute against a reference: what a sanitizer does not
+#              see into, and what does not depend on who compiled the compiler
 #   layers     the include rule of docs/architecture.md
 #   install    an installed copy builds programs through pkg-config and find_package
 #
@@ -59,6 +60,9 @@ foreach(source ${test_sources})
         target_link_options(${target} PRIVATE ${failing_memory})
     endif()
     welford_add_test(unit/${relative} unit 600 ${target})
+    if(relative MATCHES "^compiler/kernel/")
+        set_property(TEST unit/${relative} APPEND PROPERTY LABELS numbers)
+    endif()
 endforeach()
 
 # What ThreadSanitizer is for (label threads; make tsan-test builds and runs nothing else).

@@ -237,6 +237,13 @@ wf_status wf_session_truncate(wf_session *session, int64_t n_past, wf_error *err
 // (prompt lookup): the same tokens, sooner where text is copied or edited. Off at first.
 wf_status wf_session_speculate(wf_session *session, bool on, wf_error *err);
 
+// Lets wf_generate guess what a smaller model with the same tokens says, where prompt lookup finds nothing and where that
+// pays; turns speculation on. The model must outlive the session, and computes in its calls. WF_ERROR_UNSUPPORTED: the
+// tokens differ.
+wf_status wf_session_draft(wf_session *session, wf_model *draft, wf_error *err);
+// What that would refuse, before the models are loaded.
+wf_status wf_session_check_draft(const wf_model *model, const wf_model *draft, wf_error *err);
+
 // Keeps the keys and values of prompts and answers in a folder, in blocks of 64 tokens, and finds those there that
 // wf_generate would have to compute: whoever has evaluated a beginning before, with this model and this version of
 // welford. Damaged files are ignored, and any may be removed. NULL: no more. WF_ERROR_IO: there can be no such folder.

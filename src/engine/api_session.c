@@ -68,6 +68,22 @@ wf_status wf_session_speculate(wf_session *handle, bool on, wf_error *err)
     return WF_OK;
 }
 
+wf_status wf_session_draft(wf_session *handle, wf_model *of, wf_error *err)
+{
+    drafter *d;
+    TRY(model_check_same_tokens(handle->owner, of, err));
+    TRY(model_load(of, err));
+    TRY(wf_session_speculate(handle, true, err));
+    TRY(drafter_create(of->compiled, of->pool, session_context(handle->s), clock_seconds, &d, err));
+    speculation_set_drafter(handle->ahead, d);
+    return WF_OK;
+}
+
+wf_status wf_session_check_draft(const wf_model *m, const wf_model *of, wf_error *err)
+{
+    return model_check_same_tokens(m, of, err);
+}
+
 wf_status wf_session_keep_prompts(wf_session *handle, const char *folder, wf_error *err)
 {
     prefix_store *store = NULL;

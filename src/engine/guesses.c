@@ -58,6 +58,7 @@ wf_status guesses_append(guesses *g, int32_t token, wf_error *err)
     return prompt_lookup_append(g->lookup, token, err);
 }
 
+const int32_t *guesses_sequence(const guesses *g) { return prompt_lookup_tokens(g->lookup); }
 int64_t guesses_count(const guesses *g) { return prompt_lookup_count(g->lookup); }
 const int32_t *guesses_tokens(const guesses *g) { return g->tokens; }
 

@@ -15,6 +15,7 @@ void guesses_free(guesses *g); // NULL is fine
 
 void guesses_clear(guesses *g);                                     // the sequence is empty; what was learnt stays
 wf_status guesses_append(guesses *g, int32_t token, wf_error *err); // the sequence goes on
+const int32_t *guesses_sequence(const guesses *g);                  // [guesses_count]
 int64_t guesses_count(const guesses *g);                            // tokens of the sequence
 
 // Seconds of an evaluation of n rows, 1 .. GUESSES_MAX + 1, in units that only compare.

@@ -1,6 +1,7 @@
 #include "engine/model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cores.h"
 #include "base/file.h"
@@ -150,6 +151,30 @@ wf_status model_open_prefixes(const wf_model *m, const char *folder, prefix_stor
     cache_key(parts, sizeof parts / sizeof *parts, identity);
     if (!kv_block_bytes(&m->compiled->sizes.kv, &block_bytes)) return error_memory(err, SIZE_MAX);
     return prefix_store_open(folder, identity, block_bytes, store, err);
+}
+
+wf_status model_check_same_tokens(const wf_model *m, const wf_model *other, wf_error *err)
+{
+    int64_t n = tokenizer_count(m->t), n_other = tokenizer_count(other->t);
+    buffer text = {0}, other_text = {0};
+    wf_status status = WF_OK;
+    if (n != n_other || m->compiled->sizes.n_vocab != other->compiled->sizes.n_vocab)
+        return error_set(err, WF_ERROR_UNSUPPORTED, "%s: a model of %lld tokens cannot draft for one of %lld",
+                         checkpoint_path(other->compiled->file), (long long)n_other, (long long)n);
+    for (int64_t i = 0; i < n && status == WF_OK; i++) {
+        buffer_clear(&text);
+        buffer_clear(&other_text);
+        status = tokenizer_decode_token(m->t, (int32_t)i, true, &text, err);
+        if (status == WF_OK) status = tokenizer_decode_token(other->t, (int32_t)i, true, &other_text, err);
+        if (status == WF_OK &&
+            (text.len != other_text.len || (text.len && memcmp(text.data, other_text.data, text.len))))
+            status = error_set(err, WF_ERROR_UNSUPPORTED,
+                               "%s: it cannot draft for the other model: their tokens %lld are not the same text",
+                               checkpoint_path(other->compiled->file), (long long)i);
+    }
+    buffer_free(&text);
+    buffer_free(&other_text);
+    return status;
 }
 
 void model_close(wf_model *m)

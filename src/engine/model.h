@@ -34,6 +34,9 @@ void model_close(wf_model *m);                    // NULL is fine
 // The model's blocks of the KV cache in a folder.
 wf_status model_open_prefixes(const wf_model *m, const char *folder, prefix_store **store, wf_error *err);
 
+// WF_ERROR_UNSUPPORTED: a token of one is none, or another, of the other.
+wf_status model_check_same_tokens(const wf_model *m, const wf_model *other, wf_error *err);
+
 // n_threads <= 0: the usable cores.
 wf_status model_create_pool(int n_threads, thread_pool **pool, wf_error *err);
 int64_t model_count_parameters(const checkpoint *file);

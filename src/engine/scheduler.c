@@ -353,7 +353,7 @@ static bool take_token(scheduler *s, request *r, int32_t token, const float *log
     wf_generation *result = &r->result;
     double now = s->options.clock();
     sampler_accept(r->choose, token);
-    if (!r->first_token) {
+    if (r->first_token == 0) {
         r->first_token = now;
         result->first_token_seconds = now - r->submitted;
         result->prefill_seconds = now - r->began;

@@ -11,6 +11,8 @@ struct speculation {
     session *s;
     double (*clock)(void);
     guesses *ahead;
+    drafter *drafter;             // NULL: none
+    bool drafted;                 // the guesses of the last evaluation are the drafter's
     double seconds[MAX_ROWS + 1]; // of an evaluation of that many rows, smoothed; 0: never done
     int64_t n_rows, row;          // of logits of the last evaluation: of its first token, and of guesses behind it
     speculation_counts counts;
@@ -33,7 +35,15 @@ void speculation_free(speculation *a)
 {
     if (!a) return;
     guesses_free(a->ahead);
+    drafter_free(a->drafter);
     free(a);
+}
+
+void speculation_set_drafter(speculation *a, drafter *d)
+{
+    drafter_free(a->drafter);
+    a->drafter = d;
+    a->drafted = false;
 }
 
 wf_status speculation_begin(speculation *a, wf_error *err)
@@ -41,6 +51,7 @@ wf_status speculation_begin(speculation *a, wf_error *err)
     a->counts = (speculation_counts){0};
     a->n_rows = session_logits_count(a->s);
     a->row = a->n_rows - 1;
+    a->drafted = false;
     guesses_clear(a->ahead);
     const int32_t *tokens = session_tokens(a->s);
     for (int64_t i = 0; i < session_past(a->s); i++) TRY(guesses_append(a->ahead, tokens[i], err));
@@ -88,8 +99,12 @@ static wf_status evaluate(speculation *a, int32_t token, int64_t n_wanted, wf_er
     if (max > SPECULATION_MAX) max = SPECULATION_MAX;
     if (a->seconds[1] == 0) max = 0; // measure what is compared with first
     int64_t n = guesses_make(a->ahead, max, expected_seconds, a);
+    a->drafted = n == 0 && a->drafter && max > 0;
+    if (a->drafted)
+        TRY(drafter_make(a->drafter, guesses_sequence(a->ahead), count_tokens(a), max, expected_seconds, a, &n, err));
+    const int32_t *ahead = a->drafted ? drafter_tokens(a->drafter) : guesses_tokens(a->ahead);
     int32_t tokens[MAX_ROWS] = {token};
-    for (int64_t i = 0; i < n; i++) tokens[1 + i] = guesses_tokens(a->ahead)[i];
+    for (int64_t i = 0; i < n; i++) tokens[1 + i] = ahead[i];
     if (session_past(a->s) > past) TRY(session_truncate(a->s, past, err));
     double start = a->clock();
     TRY(session_eval(a->s, tokens, n + 1, 0, err));
@@ -106,6 +121,7 @@ wf_status speculation_step(speculation *a, int32_t token, int64_t n_wanted, wf_e
 {
     TRY(guesses_append(a->ahead, token, err));
     bool right = guesses_note(a->ahead, a->row, token);
+    if (a->drafted) right = drafter_note(a->drafter, a->row, token);
     if (right && a->row + 1 < a->n_rows) { // its logits are there
         a->row++;
         a->counts.n_right++;

@@ -4,12 +4,13 @@
 //                                                                  │
 //     the next token, drawn from row 0, is the first guess? then row 1 is what follows it, at no cost; and so on
 //
-// Guesses and their number come from guesses.h. A guess is right when it is the token that the sampler draws from the
+// Guesses and their number come from guesses.h, and where these know nothing from a drafter, if there is one. A guess is right when it is the token that the sampler draws from the
 // logits, so that greedy and sampled answers are those without speculation; guesses that were wrong are truncated from the
 // cache.
 #ifndef WELFORD_ENGINE_SPECULATION_H
 #define WELFORD_ENGINE_SPECULATION_H
 
+#include "engine/drafter.h"
 #include "engine/guesses.h"
 #include "engine/session.h"
 
@@ -26,6 +27,9 @@ typedef struct speculation_counts {
 // are measured (clock_seconds).
 wf_status speculation_create(session *s, double (*clock)(void), speculation **a, wf_error *err);
 void speculation_free(speculation *a); // NULL is fine
+
+// Takes a drafter, its own from now on; NULL: none.
+void speculation_set_drafter(speculation *a, drafter *d);
 
 // The session's sequence has just been evaluated, its last token with logits. What was learnt before stays.
 wf_status speculation_begin(speculation *a, wf_error *err);

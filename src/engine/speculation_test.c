@@ -115,6 +115,70 @@ static void nothing_changes(void **state)
     assert_true(n_right > 200 && n_wrong > 20); // both happened
 }
 
+static double draft_tick(void)
+{
+    static double now;
+    return now += 0.1;
+}
+
+// A smaller model that mostly says what the larger one does: the same answer, in fewer evaluations.
+static void drafts_change_nothing(void **state)
+{
+    (void)state;
+    static fake_model small;
+    drafter *d;
+    fake_model_create(&small, 1);
+    assert_int_equal(drafter_create(&small.m, small.pool, FAKE_CTX, draft_tick, &d, NULL), WF_OK);
+    speculation_set_drafter(a, d);
+    srand(9);
+    int64_t n_right = 0, n_wrong = 0, n_evaluations = 0, n_tokens = 0;
+    for (int round = 0; round < 40; round++) {
+        int32_t prompt[N_PROMPT];
+        for (int i = 0; i < N_PROMPT; i++) prompt[i] = rand() % N_VOCAB;
+        for (int i = 0; i < FAKE_CAPACITY; i++) {
+            fake.script[i] = rand() % 20 == 0 ? FAKE_NOISE : rand() % N_VOCAB; // nothing to look up
+            small.script[i] = rand() % 8 == 0 ? rand() % N_VOCAB : fake.script[i];
+        }
+        sampler *choose = create_sampler(round % 3 ? 0 : 0.8, 1);
+        int n = 1 + rand() % N_MAX;
+        speculation_counts counts = compare(prompt, choose, n);
+        n_right += counts.n_right;
+        n_wrong += counts.n_guesses - counts.n_right;
+        n_evaluations += counts.n_evaluations;
+        n_tokens += n;
+        sampler_free(choose);
+    }
+    assert_true(n_right > n_tokens / 2 && n_wrong > 20);
+    assert_true(n_evaluations < n_tokens / 2);
+    speculation_set_drafter(a, NULL);
+    fake_model_free(&small);
+}
+
+// One that never is right costs a try now and then.
+static void drafts_that_do_not_pay(void **state)
+{
+    (void)state;
+    static fake_model small;
+    drafter *d;
+    int32_t prompt[N_PROMPT] = {1, 2, 3};
+    fake_model_create(&small, 1);
+    assert_int_equal(drafter_create(&small.m, small.pool, FAKE_CTX / 2, draft_tick, &d, NULL), WF_OK);
+    speculation_set_drafter(a, d);
+    srand(10);
+    for (int i = 0; i < FAKE_CAPACITY; i++) fake.script[i] = rand() % 100, small.script[i] = 100 + rand() % 100;
+    sampler *choose = create_sampler(0, 1);
+    int64_t n_guesses = 0;
+    for (int i = 0; i < 4; i++) {
+        speculation_counts counts = compare(prompt, choose, N_MAX);
+        assert_int_equal(counts.n_right, 0);
+        n_guesses = counts.n_guesses;
+    }
+    assert_true(n_guesses < N_MAX / 10);
+    sampler_free(choose);
+    speculation_set_drafter(a, NULL);
+    fake_model_free(&small);
+}
+
 static void fills_the_context(void **state)
 {
     (void)state;
@@ -153,6 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(drafts_change_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(drafts_that_do_not_pay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fills_the_context, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_error_leaves_the_sequence, set_up, tear_down),
     };

@@ -26,4 +26,7 @@ route_answer answer_ollama_tags, answer_ollama_show, answer_ollama_ps, answer_ol
 
 const route *route_find(const char *method, const char *path, bool *other_method);
 
+// the files of the page (page.c)
+route_answer answer_page;
+
 #endif

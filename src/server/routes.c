@@ -6,6 +6,10 @@
 const char TYPE_JSON[] = "application/json";
 
 static const route ROUTES[] = {
+    {"GET", "/", .open = true, .answer = answer_page},
+    {"GET", "/style.css", .open = true, .answer = answer_page},
+    {"GET", "/markdown.js", .open = true, .answer = answer_page},
+    {"GET", "/app.js", .open = true, .answer = answer_page},
     {"GET", "/health", .open = true, .answer = answer_health},
     {"GET", "/v1/health", .open = true, .answer = answer_health},
     {"GET", "/metrics", .answer = answer_metrics},

@@ -38,6 +38,7 @@ enum {
     OPTION_THINK,
     OPTION_PROMPT_CACHE,
     OPTION_PREFIX_CACHE,
+    OPTION_DRAFT,
     OPTION_TRACE,
     OPTION_SPECULATE,
     MAX_STOPS = 16,
@@ -45,7 +46,7 @@ enum {
 };
 
 typedef struct run_options {
-    const char *path, *text, *file, *system, *prompt_cache, *prefix_cache, *trace;
+    const char *path, *text, *file, *system, *prompt_cache, *prefix_cache, *trace, *draft;
     int64_t n_max, n_ctx, n_batch;
     bool raw, json, stats, ignore_end, speculate;
     const char *stops[MAX_STOPS];
@@ -74,6 +75,7 @@ static const char HELP[] =
     "  -r, --stop TEXT         stop before TEXT; may be given more than once\n"
     "      --speculate         guess from what was said before, and evaluate several tokens at once where that pays:\n"
     "                          the same answer, sooner where text is copied or edited\n"
+    "      --draft MODEL       guess what a smaller model with the same tokens says, where that pays: the same answer\n"
     "      --ignore-eos        go on when the model ends its answer\n"
     "  -c, --ctx N             tokens that fit in the context (default: what the model was trained for, at most 4096;\n"
     "                          0: what it was trained for)\n"
@@ -109,7 +111,8 @@ static const char CHAT_HELP[] = "/reset  start afresh\n"
 typedef struct run_state {
     const run_options *options;
     const char *program;
-    wf_model *m;
+    wf_model *m, *draft;  // draft NULL: none
+    wf_pool *pool;        // of both, where there are two
     wf_model_facts facts; // of it, loaded
     int64_t n_ctx;
     wf_session *s;
@@ -198,11 +201,22 @@ static wf_status check_prompt(run_state *r, view prompt, wf_error *err)
     return status;
 }
 
+// What the options say of the model's own file is not meant for the draft's.
+static wf_status open_draft(run_state *r, const wf_model_options *how, wf_error *err)
+{
+    wf_model_options options = *how;
+    options.weights_from = options.chat_template = options.print_ir_after = NULL;
+    options.print_plan = options.print_report = false;
+    TRY(wf_model_open(r->options->draft, &options, &r->draft, err));
+    return wf_session_check_draft(r->m, r->draft, err);
+}
+
 // All that can be refused before the model is compiled and packed. `prompt` is NULL in a chat.
 static wf_status check_run(run_state *r, const wf_model_options *how, const view *prompt, wf_error *err)
 {
     const run_options *o = r->options;
     TRY(wf_model_open(o->path, how, &r->m, err));
+    if (o->draft) TRY(open_draft(r, how, err));
     TRY(choose_sampling(o, r->m, &r->sampling, err));
     TRY(wf_sampler_create(r->m, &r->sampling, &r->choose, err));
     r->n_ctx = o->n_ctx == NOT_GIVEN ? 0 : o->n_ctx == 0 ? wf_model_describe(r->m).n_ctx_train : o->n_ctx;
@@ -227,6 +241,7 @@ static wf_status load_run(run_state *r, wf_error *err)
     if (o->prompt_cache) TRY(wf_session_restore(r->s, o->prompt_cache, &restored, err));
     r->opened = true;
     if (o->speculate) TRY(wf_session_speculate(r->s, true, err));
+    if (o->draft) TRY(wf_session_draft(r->s, r->draft, err));
     return wf_conversation_create(r->s, r->choose, o->system, &r->talk, err);
 }
 
@@ -238,7 +253,9 @@ static wf_status open_run(run_state *r, const view *prompt, wf_error *err)
     double started = clock_seconds();
     model_progress_set(&bar, &options);
     options.defer = true;
-    wf_status status = check_run(r, &options, prompt, err);
+    wf_status status = o->draft ? wf_pool_create(options.n_threads, &r->pool, err) : WF_OK;
+    options.pool = r->pool;
+    if (status == WF_OK) status = check_run(r, &options, prompt, err);
     if (status == WF_OK) status = load_run(r, err);
     model_progress_end(&bar);
     TRY(status);
@@ -256,6 +273,8 @@ static void close_run(run_state *r)
     wf_sampler_free(r->choose);
     wf_session_free(r->s);
     wf_model_close(r->m);
+    wf_model_close(r->draft);
+    wf_pool_free(r->pool);
     answer_free(&r->out);
     buffer_free(&r->events.events);
 }
@@ -317,7 +336,7 @@ static void print_stats(const run_state *r, const wf_generation *g)
             evaluated, g->prefill_seconds, divide((double)evaluated, g->prefill_seconds), g->n_reused);
     fprintf(stderr, "decode       %" PRId64 " tokens in %.3f s: %.1f tokens/s\n", g->n_decoded, g->decode_seconds,
             divide((double)g->n_decoded, g->decode_seconds));
-    if (r->options->speculate)
+    if (r->options->speculate || r->options->draft)
         fprintf(stderr, "speculation  %" PRId64 " tokens guessed, %" PRId64 " came\n", g->n_guesses, g->n_right);
     if (r->first_token > 0)
         fprintf(stderr, "first token  %.3f s after the start of the process, %.3f s after the prompt\n",
@@ -489,6 +508,7 @@ static bool take_option(const char *verb, int c, const char *value, run_options 
     case OPTION_JSON: o->json = true; return true;
     case OPTION_STATS: o->stats = true; return true;
     case OPTION_PROMPT_CACHE: o->prompt_cache = value; return true;
+    case OPTION_DRAFT: o->draft = value; return true;
     case OPTION_PREFIX_CACHE: o->prefix_cache = value; return true;
     case OPTION_TRACE: o->trace = value; return true;
     case OPTION_SPECULATE: o->speculate = true; return true;
@@ -536,6 +556,7 @@ int tool_run(int argc, char **argv)
         {"think", required_argument, NULL, OPTION_THINK},
         {"prompt-cache", required_argument, NULL, OPTION_PROMPT_CACHE},
         {"prefix-cache", required_argument, NULL, OPTION_PREFIX_CACHE},
+        {"draft", required_argument, NULL, OPTION_DRAFT},
         {"trace", required_argument, NULL, OPTION_TRACE},
         {"speculate", no_argument, NULL, OPTION_SPECULATE},
         {"help", no_argument, NULL, 'h'},
@@ -565,7 +586,9 @@ int tool_run(int argc, char **argv)
     if (options.text && options.file) return tool_fail_usage(argv[0], "a prompt and -f exclude each other");
     if (options.raw && options.system) return tool_fail_usage(argv[0], "--raw and --system exclude each other");
     model_paths paths;
+    char draft_path[PATH_MAX];
     exit_code = model_paths_find(argv[0], &options.path, &options.model, &paths);
+    if (exit_code < 0 && options.draft) exit_code = model_path_find(argv[0], &options.draft, draft_path);
     if (exit_code >= 0) return exit_code;
     r.events.origin = r.process_start;
     r.out = (answer_printer){.think = options.think, .keeps = options.json, .dims = tool_wants_colour(stdout)};

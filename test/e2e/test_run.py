@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from terminal import Terminal
+from tiny_gguf import tiny_llama
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/smollm2.json").read_text())
 CASES = GOLDEN["cases"]
@@ -244,6 +245,24 @@ def test_cache_that_cannot_be_written(welford, smollm2, tmp_path):
     assert done.stdout == PARIS["output_text"] + "\n"
     assert done.stderr == f"welford run: the cache folder {tmp_path}/file is full or cannot be written: every start packs the weights again\n"
     assert welford.run(*args, "--no-cache", env=env).ok().stderr == ""
+
+
+@pytest.mark.parametrize("sampling", [["--temp", 0], ["--temp", 0.7, "-s", 5]], ids=["greedy", "sampled"])
+def test_draft(welford, smollm2, sampling):
+    """A model that drafts for itself is always right where it is greedy; the answer is the same however right it is."""
+    args = ["run", smollm2, "--raw", "-n", 40, "-p", "The weather in the north of", *sampling]
+    plain, drafted = welford.run(*args).ok(), welford.run(*args, "--draft", smollm2, "--stats").ok()
+    assert drafted.stdout == plain.stdout
+    found = re.search(r"^speculation +(\d+) tokens guessed, (\d+) came", drafted.stderr, re.M)
+    assert found and int(found[2]) <= int(found[1])
+
+
+def test_drafts_that_are_refused(welford, smollm2, tmp_path):
+    other = tmp_path / "other.gguf"
+    other.write_bytes(tiny_llama().encode())
+    done = welford.run("run", smollm2, "hi", "--draft", other).failed()
+    assert f"{other}: a model of 300 tokens cannot draft for one of 49152" in done.stderr
+    assert "absent.gguf" in welford.run("run", smollm2, "hi", "--draft", tmp_path / "absent.gguf").failed().stderr
 
 
 def test_files_that_cannot_be_written(welford, smollm2, tmp_path):

@@ -93,7 +93,7 @@ static void put_weight(buffer *out, const program_weight *w)
     put_u32(out, (uint32_t)w->layout);
     put_u32(out, w->n_sources);
     uint32_t flags = (w->interleave ? FLAG_INTERLEAVE : 0) | (w->plus_one ? FLAG_PLUS_ONE : 0);
-    for (uint32_t s = 0; s < w->n_sources; s++) flags |= w->transposed[s] ? FLAG_TRANSPOSED << s : 0;
+    for (uint32_t s = 0; s < w->n_sources; s++) flags |= w->transposed[s] ? (uint32_t)FLAG_TRANSPOSED << s : 0;
     put_u32(out, flags);
     put_i64(out, w->cols);
     put_number(out, w->offset, 8);
@@ -340,7 +340,7 @@ static void get_weight(reader *r, program_weight *w)
     w->bytes = get_number(r, 8);
     for (uint32_t s = 0; s < w->n_sources; s++) {
         w->sources[s] = get_text(r);
-        w->transposed[s] = flags & FLAG_TRANSPOSED << s;
+        w->transposed[s] = flags & (uint32_t)FLAG_TRANSPOSED << s;
         w->types[s] = get_u32(r);
         w->rows[s] = get_i64(r);
     }
