@@ -96,8 +96,10 @@ static PyObject *function_renew(PyObject *object, PyObject *tuple)
     wf_status status;
     if (!core_function_is_open(self) || !parse_weight(state, tuple, &weight)) return NULL;
     if (!core_lock_take(&self->lock, state)) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = wf_function_renew(self->function, &weight, &err);
-    Py_END_ALLOW_THREADS core_lock_give(&self->lock);
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_function_renew(self->function, &weight, &err);
+    Py_END_ALLOW_THREADS
+    core_lock_give(&self->lock);
     if (status != WF_OK) return core_raise(state, &err);
     Py_RETURN_NONE;
 }
@@ -123,10 +125,11 @@ static bool open_function(function_object *self, PyObject *source, PyObject *nam
     wf_status status;
     const char *path = PyBytes_AsString(name);
     if (!path || (source != Py_None && PyBytes_AsStringAndSize(source, &data, &bytes))) return false;
-    Py_BEGIN_ALLOW_THREADS status =
-        data ? wf_function_open_bytes(data, (size_t)bytes, path, options, &self->function, &err)
-             : wf_function_open(path, options, &self->function, &err);
-    Py_END_ALLOW_THREADS if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
+    Py_BEGIN_ALLOW_THREADS
+    status = data ? wf_function_open_bytes(data, (size_t)bytes, path, options, &self->function, &err)
+                  : wf_function_open(path, options, &self->function, &err);
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
     return status == WF_OK;
 }
 
@@ -312,8 +315,10 @@ static PyObject *function_save(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&:save", PyUnicode_FSConverter, &path)) return NULL;
     bool good = core_function_is_open(self) && core_lock_take(&self->lock, state);
     if (good) {
-        Py_BEGIN_ALLOW_THREADS status = wf_function_save(self->function, PyBytes_AsString(path), &err);
-        Py_END_ALLOW_THREADS core_lock_give(&self->lock);
+        Py_BEGIN_ALLOW_THREADS
+        status = wf_function_save(self->function, PyBytes_AsString(path), &err);
+        Py_END_ALLOW_THREADS
+        core_lock_give(&self->lock);
     }
     Py_DECREF(path);
     if (!good || PyErr_CheckSignals()) return NULL;
@@ -374,10 +379,15 @@ static PyObject *function_call(PyObject *object, PyObject *arguments)
         const size_t n = core_function_is_open(self) ? wf_function_results(self->function) : 0;
         wf_array *results = self->function ? PyMem_Calloc(n + 1, sizeof *results) : NULL;
         if (results) {
-            Py_BEGIN_ALLOW_THREADS status =
-                wf_function_call(self->function, list.arrays, (size_t)list.n, results, n, &err);
-            Py_END_ALLOW_THREADS if (status == WF_OK) note_shapes(self, &list), tuple = make_results(state, results, n);
-            else core_raise(state, &err);
+            Py_BEGIN_ALLOW_THREADS
+            status = wf_function_call(self->function, list.arrays, (size_t)list.n, results, n, &err);
+            Py_END_ALLOW_THREADS
+            if (status == WF_OK) {
+                note_shapes(self, &list);
+                tuple = make_results(state, results, n);
+            } else {
+                core_raise(state, &err);
+            }
         } else if (self->function) {
             PyErr_NoMemory();
         }

@@ -266,6 +266,8 @@ def div(b: Builder, out: Out, x: Operand, y: Operand, rounding_mode: str | None 
             signed = "arith.floordivsi" if rounding_mode == "floor" else "arith.divsi"
             return s("arith.divui" if s.is_unsigned else signed, p, q)
         quotient = s("arith.divf", p, q)
+        if rounding_mode == "trunc" and wide(out.dtype) != out.dtype:  # PyTorch rounds first
+            quotient = s.convert(s.cast(quotient, out.dtype), out.dtype, s.dtype)
         return s({"floor": "math.floor", "trunc": "math.trunc"}[rounding_mode], quotient) if rounding_mode else quotient
     return elementwise(b, out, [x, y], body)
 
