@@ -68,10 +68,11 @@ static PyObject *call_run(PyObject *object, PyObject *const *addresses, Py_ssize
         core_lock_give(&f->lock);
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS status = wf_function_call(f->function, self->arrays, (size_t)self->n_arguments,
-                                                     self->arrays + self->n_arguments, (size_t)self->n_results, &err);
-    Py_END_ALLOW_THREADS for (Py_ssize_t i = self->n_arguments; i < n;
-                              i++) // memory was made for an empty array without an address
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_function_call(f->function, self->arrays, (size_t)self->n_arguments, self->arrays + self->n_arguments,
+                              (size_t)self->n_results, &err);
+    Py_END_ALLOW_THREADS
+    for (Py_ssize_t i = self->n_arguments; i < n; i++) // memory was made for an empty array without an address
         if (PyLong_AsVoidPtr(addresses[i]) == NULL) wf_free(self->arrays[i].data);
     core_lock_give(&f->lock);
     if (status != WF_OK) return core_raise(state, &err);

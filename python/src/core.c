@@ -65,7 +65,8 @@ bool core_lock_take(core_lock *lock, const core_state *state)
         }
         PyLockStatus taken = PyThread_acquire_lock_timed(lock->lock, 0, 0);
         if (taken != PY_LOCK_ACQUIRED) {
-            Py_BEGIN_ALLOW_THREADS taken = PyThread_acquire_lock_timed(lock->lock, MICROSECONDS, 0);
+            Py_BEGIN_ALLOW_THREADS
+            taken = PyThread_acquire_lock_timed(lock->lock, MICROSECONDS, 0);
             Py_END_ALLOW_THREADS
         }
         if (taken == PY_LOCK_ACQUIRED) return true;
@@ -186,8 +187,10 @@ static PyObject *find_model(PyObject *module, PyObject *args)
     wf_error err = {0};
     wf_status status;
     if (!PyArg_ParseTuple(args, "s|O:find_model", &name, &f.notice)) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = wf_model_find(name, &options, &path, &err);
-    Py_END_ALLOW_THREADS if (status != WF_OK) return core_raise(PyModule_GetState(module), &err);
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_model_find(name, &options, &path, &err);
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) return core_raise(PyModule_GetState(module), &err);
     PyObject *result = PyUnicode_DecodeFSDefault(path);
     wf_free(path);
     return result;

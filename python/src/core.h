@@ -134,6 +134,7 @@ typedef struct function_object {
     size_t n_printed;
     wf_shape *shapes; // of the arguments of the last call; NULL: there was none
     Py_ssize_t n_shapes;
+    wf_weight *lent;
 } function_object;
 
 // Raises unless the function is open.

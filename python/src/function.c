@@ -56,6 +56,54 @@ static bool borrow_list(const core_state *state, PyObject *tuple, array_list *li
     return good;
 }
 
+// ---- weights in the caller's memory
+
+// (index, address, type, sizes)
+static bool parse_weight(const core_state *state, PyObject *tuple, wf_weight *weight)
+{
+    Py_ssize_t index;
+    PyObject *address, *sizes;
+    const char *name;
+    wf_dtype type;
+    if (!PyTuple_Check(tuple)) return PyErr_SetString(PyExc_TypeError, "a weight is a tuple"), false;
+    if (!PyArg_ParseTuple(tuple, "nOsO:weight", &index, &address, &name, &sizes)) return false;
+    if (!core_parse_dtype(state, name, &type) || !core_parse_shape(state, sizes, type, &weight->shape)) return false;
+    weight->index = (size_t)index;
+    weight->data = PyLong_AsVoidPtr(address);
+    return !PyErr_Occurred();
+}
+
+static bool take_weights(function_object *self, PyObject *tuple, wf_function_options *o)
+{
+    const core_state *state = core_state_of((PyObject *)self);
+    const Py_ssize_t n = PyTuple_Size(tuple);
+    if (n < 0) return false;
+    self->lent = PyMem_Calloc((size_t)n + 1, sizeof *self->lent);
+    if (!self->lent) return PyErr_NoMemory(), false;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!parse_weight(state, PyTuple_GetItem(tuple, i), &self->lent[i])) return false;
+    o->lent = self->lent;
+    o->n_lent = (size_t)n;
+    return true;
+}
+
+static PyObject *function_renew(PyObject *object, PyObject *tuple)
+{
+    function_object *self = (function_object *)object;
+    core_state *state = core_state_of(object);
+    wf_weight weight = {0};
+    wf_error err = {0};
+    wf_status status;
+    if (!core_function_is_open(self) || !parse_weight(state, tuple, &weight)) return NULL;
+    if (!core_lock_take(&self->lock, state)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_function_renew(self->function, &weight, &err);
+    Py_END_ALLOW_THREADS
+    core_lock_give(&self->lock);
+    if (status != WF_OK) return core_raise(state, &err);
+    Py_RETURN_NONE;
+}
+
 // ---- opening and closing
 
 static void keep_print(void *context, const char *text, size_t bytes)
@@ -77,25 +125,26 @@ static bool open_function(function_object *self, PyObject *source, PyObject *nam
     wf_status status;
     const char *path = PyBytes_AsString(name);
     if (!path || (source != Py_None && PyBytes_AsStringAndSize(source, &data, &bytes))) return false;
-    Py_BEGIN_ALLOW_THREADS status =
-        data ? wf_function_open_bytes(data, (size_t)bytes, path, options, &self->function, &err)
-             : wf_function_open(path, options, &self->function, &err);
-    Py_END_ALLOW_THREADS if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
+    Py_BEGIN_ALLOW_THREADS
+    status = data ? wf_function_open_bytes(data, (size_t)bytes, path, options, &self->function, &err)
+                  : wf_function_open(path, options, &self->function, &err);
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
     return status == WF_OK;
 }
 
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"source",  "name",     "pool",           "arguments", "entry", "fuse",
-                            "no_fuse", "no_raise", "print_ir_after", "no_cache",  NULL};
+    static char *names[] = {"source",   "name",           "pool",     "arguments", "entry",  "fuse", "no_fuse",
+                            "no_raise", "print_ir_after", "no_cache", "weights",   "params", "lent", NULL};
     core_state *state = PyType_GetModuleState(type);
-    PyObject *source, *name = NULL, *pool, *arguments;
+    PyObject *source, *name = NULL, *pool, *arguments, *lent;
     array_list hint = {0};
     wf_function_options o = {0};
     int no_raise, no_cache;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO&O!Ozzzpzp:Function", names, &source, PyUnicode_FSConverter,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO&O!OzzzpzpzzO!:Function", names, &source, PyUnicode_FSConverter,
                                      &name, state->pool, &pool, &arguments, &o.entry, &o.fuse, &o.no_fuse, &no_raise,
-                                     &o.print_ir_after, &no_cache))
+                                     &o.print_ir_after, &no_cache, &o.weights, &o.params, &PyTuple_Type, &lent))
         return NULL;
     function_object *self = (function_object *)PyType_GenericAlloc(type, 0);
     if (self) {
@@ -103,6 +152,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         self->texts = Py_BuildValue("(OO)", args, kwargs ? kwargs : Py_None);
     }
     bool good = self && self->texts && !core_lock_init(&self->lock);
+    good = good && take_weights(self, lent, &o);
     if (good && arguments != Py_None) good = borrow_list(state, arguments, &hint);
     o.pool = ((pool_object *)pool)->pool;
     o.no_raise = no_raise;
@@ -144,6 +194,7 @@ static void function_dealloc(PyObject *object)
     core_lock_free(&self->lock);
     free(self->printed);
     PyMem_Free(self->shapes);
+    PyMem_Free(self->lent);
     Py_XDECREF(self->pool);
     Py_XDECREF(self->texts);
     core_free(object);
@@ -182,6 +233,22 @@ static PyObject *function_results(PyObject *object, PyObject *none)
 {
     (void)none;
     return describe_arrays(object, wf_function_results, wf_function_result);
+}
+
+static PyObject *function_donors(PyObject *object, PyObject *none)
+{
+    (void)none;
+    function_object *self = (function_object *)object;
+    if (!core_function_is_open(self)) return NULL;
+    const size_t n = wf_function_results(self->function), n_arguments = wf_function_arguments(self->function);
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < n; i++) {
+        size_t donor = wf_function_donor(self->function, i);
+        PyObject *number = donor == n_arguments ? PyLong_FromLong(-1) : PyLong_FromSize_t(donor);
+        if (!number || PyList_Append(list, number)) Py_CLEAR(list);
+        Py_XDECREF(number);
+    }
+    return list;
 }
 
 static PyObject *function_name(PyObject *object, PyObject *none)
@@ -248,8 +315,10 @@ static PyObject *function_save(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&:save", PyUnicode_FSConverter, &path)) return NULL;
     bool good = core_function_is_open(self) && core_lock_take(&self->lock, state);
     if (good) {
-        Py_BEGIN_ALLOW_THREADS status = wf_function_save(self->function, PyBytes_AsString(path), &err);
-        Py_END_ALLOW_THREADS core_lock_give(&self->lock);
+        Py_BEGIN_ALLOW_THREADS
+        status = wf_function_save(self->function, PyBytes_AsString(path), &err);
+        Py_END_ALLOW_THREADS
+        core_lock_give(&self->lock);
     }
     Py_DECREF(path);
     if (!good || PyErr_CheckSignals()) return NULL;
@@ -310,10 +379,15 @@ static PyObject *function_call(PyObject *object, PyObject *arguments)
         const size_t n = core_function_is_open(self) ? wf_function_results(self->function) : 0;
         wf_array *results = self->function ? PyMem_Calloc(n + 1, sizeof *results) : NULL;
         if (results) {
-            Py_BEGIN_ALLOW_THREADS status =
-                wf_function_call(self->function, list.arrays, (size_t)list.n, results, n, &err);
-            Py_END_ALLOW_THREADS if (status == WF_OK) note_shapes(self, &list), tuple = make_results(state, results, n);
-            else core_raise(state, &err);
+            Py_BEGIN_ALLOW_THREADS
+            status = wf_function_call(self->function, list.arrays, (size_t)list.n, results, n, &err);
+            Py_END_ALLOW_THREADS
+            if (status == WF_OK) {
+                note_shapes(self, &list);
+                tuple = make_results(state, results, n);
+            } else {
+                core_raise(state, &err);
+            }
         } else if (self->function) {
             PyErr_NoMemory();
         }
@@ -332,11 +406,14 @@ int core_add_function(PyObject *module, core_state *state)
         {"name", function_name, METH_NOARGS, "The function's name."},
         {"arguments", function_arguments, METH_NOARGS, "[(name, type, shape)]; -1: a size that is open."},
         {"results", function_results, METH_NOARGS, "[(name, type, shape)]"},
+        {"donors", function_donors, METH_NOARGS, "For each result the argument that is donated to it; -1: none."},
         {"cached", function_cached, METH_NOARGS, "Whether its program came from the cache or a .wf file."},
         {"printed", function_printed, METH_NOARGS, "What the compiler printed, by print_ir_after."},
         {"print", function_print, METH_VARARGS, "print(plan) -> the plan, or the report, as a table"},
         {"fusions", function_fusions, METH_NOARGS, "[(name, found, fused, why not)]"},
         {"save", function_save, METH_VARARGS, "save(path): a .wf file for this CPU."},
+        {"renew", function_renew, METH_O,
+         "renew((index, address, type, sizes)): a weight that was lent has other values now, or lies elsewhere."},
         {"call_shapes", function_call_shapes, METH_NOARGS,
          "((type, sizes), ..) of the last call; None: there was none."},
         {"call", function_call, METH_O, "call(tuple of arrays) -> tuple of Arrays"},

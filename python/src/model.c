@@ -12,8 +12,10 @@ bool core_model_session(model_object *self)
     wf_error err = {0};
     wf_status status = WF_OK;
     if (self->session) return true;
-    Py_BEGIN_ALLOW_THREADS status = wf_session_create(self->model, self->n_ctx, 0, &self->session, &err);
-    Py_END_ALLOW_THREADS if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_session_create(self->model, self->n_ctx, 0, &self->session, &err);
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) core_raise(core_state_of((PyObject *)self), &err);
     return status == WF_OK;
 }
 
@@ -43,11 +45,12 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!self || !self->texts || core_lock_init(&self->lock)) goto fail;
     options.pool = ((pool_object *)pool)->pool;
     options.no_cache = no_cache;
-    Py_BEGIN_ALLOW_THREADS status = wf_model_open(PyBytes_AsString(path), &options, &self->model, &err);
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_model_open(PyBytes_AsString(path), &options, &self->model, &err);
     // what the context cannot be, before the first prompt
     if (status == WF_OK) status = wf_model_check_context(self->model, &self->n_ctx, 0, &err);
-    Py_END_ALLOW_THREADS if (status != WF_OK)
-    {
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) {
         core_raise(state, &err);
         goto fail;
     }
@@ -240,8 +243,10 @@ enum { PART = 512 };
 static bool eval_part(model_object *self, const int32_t *ids, int64_t n, int64_t first_logits, wf_error *err)
 {
     wf_status status;
-    Py_BEGIN_ALLOW_THREADS status = wf_session_eval(self->session, ids, n, first_logits, err);
-    Py_END_ALLOW_THREADS if (status != WF_OK) core_raise(core_state_of((PyObject *)self), err);
+    Py_BEGIN_ALLOW_THREADS
+    status = wf_session_eval(self->session, ids, n, first_logits, err);
+    Py_END_ALLOW_THREADS
+    if (status != WF_OK) core_raise(core_state_of((PyObject *)self), err);
     return status == WF_OK && !PyErr_CheckSignals();
 }
 

@@ -97,12 +97,14 @@ void core_stop_stream(stream_object *self)
     self->running = false;
     self->model->stream = NULL;
     if (!core_lock_is_ours(&self->model->lock)) return; // its thread is in another process
-    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&self->mutex);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&self->mutex);
     self->stop = true;
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->mutex);
     pthread_join(self->thread, NULL);
-    Py_END_ALLOW_THREADS self->model->lock.reading = false;
+    Py_END_ALLOW_THREADS
+    self->model->lock.reading = false;
     core_lock_give(&self->model->lock);
 }
 
@@ -135,8 +137,10 @@ static PyObject *stream_next(PyObject *object)
     bool came = false, ended = false;
     if (!self->running) return NULL; // it has ended
     while (!came) {
-        Py_BEGIN_ALLOW_THREADS came = wait_piece(self, &p, &ended);
-        Py_END_ALLOW_THREADS if (!PyErr_CheckSignals() && self->running) continue;
+        Py_BEGIN_ALLOW_THREADS
+        came = wait_piece(self, &p, &ended);
+        Py_END_ALLOW_THREADS
+        if (!PyErr_CheckSignals() && self->running) continue;
         if (came && !ended) free(p.text);
         core_stop_stream(self);
         return NULL;

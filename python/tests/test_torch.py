@@ -224,6 +224,41 @@ def test_what_is_written_in_place() -> None:
             torch.testing.assert_close(ours, eager)
 
 
+@pytest.mark.parametrize("axis", [0, 2, 3])
+def test_a_cache_is_written_in_place(axis: int) -> None:
+    """No copy of it is made: the program writes rows where the tensor lies, and PyTorch knows that it changed."""
+    def function(cache: torch.Tensor, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        cache.index_copy_(axis, at, x)
+        return cache.sum(axis)
+    cache, at = torch.randn(3, 4, 5, 6), torch.tensor([2, 0])
+    x = torch.randn([2 if d == axis else n for d, n in enumerate(cache.shape)])
+    (part,) = welford.explain(function, cache.clone(), x, at).parts
+    assert list(part.donations) == [0] and "in the memory of argument" in part.plan()
+    ours = cache.clone()
+    place, before = ours.data_ptr(), ours._version
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(function, check=True)(ours, x, at), function(cache, x, at))
+    torch.testing.assert_close(ours, cache)
+    assert ours.data_ptr() == place and ours._version == before + 1
+    for view in (torch.randn(6, 5, 4, 3).permute(3, 2, 1, 0), torch.randn(3, 4, 5, 12)[..., ::2]):
+        other = view.clone()
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(function)(view, x, at), function(other, x, at))
+        torch.testing.assert_close(view, other)
+
+
+def test_old_values_that_are_read_after_new_ones_are_written() -> None:
+    def function(cache: torch.Tensor, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        old = cache * 2
+        cache.index_copy_(0, at, x)
+        return old + cache
+    ours, x, at = torch.randn(4, 5), torch.randn(2, 5), torch.tensor([3, 0])
+    eager = ours.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(function)(ours, x, at), function(eager, x, at))
+    torch.testing.assert_close(ours, eager)
+
+
 def test_other_sizes() -> None:
     model = Qwen2().eval()
     function = compiled(model)
@@ -273,6 +308,60 @@ def test_training_is_left_to_pytorch() -> None:
         torch.testing.assert_close(function(x), model(x), rtol=1e-5, atol=1e-5)
 
 
+# ---- modules as functions
+
+def test_module_as_a_function(tmp_path: Any) -> None:
+    """Exported, compiled, called with arrays; saved with its weights, and opened without PyTorch."""
+    model = Qwen2().eval()
+    f = welford.compile(model, IDS)
+    assert len(f.arguments) == 1 and f.kernels()["wf.rms_norm"] == 5
+    assert f.mlir(after="raise").count('"wf.attention"(') == 2
+    with torch.no_grad():
+        want = model(IDS)
+    torch.testing.assert_close(f(IDS), want, rtol=1e-5, atol=1e-5)
+    f.save(tmp_path / "qwen2.wf")
+    code = f"""import array, welford
+f = welford.compile({str(tmp_path / "qwen2.wf")!r})
+ids = memoryview(array.array("q", {IDS.flatten().tolist()})).cast("B").cast("q", (2, 12))
+print(f(ids).tolist()[1][3][:4])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    torch.testing.assert_close(torch.tensor(eval(done.stdout)), want[1, 3, :4], rtol=1e-5, atol=1e-5)
+
+
+def test_exported_program() -> None:
+    model, x = Mlp().eval(), torch.randn(3, 5, 32)
+    f = welford.compile(torch.export.export(model, (x,)))
+    with torch.no_grad():
+        torch.testing.assert_close(f(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_module_that_is_no_function() -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.qr(x)[0]  # here
+    with pytest.raises(welford.UnsupportedError, match="# here: aten.linalg_qr.default: not in the table"):
+        welford.compile(Sorted(), torch.randn(4, 4))
+
+
+def test_llvm_of_others() -> None:
+    """Triton's own LLVM, and inductor, in the same process."""
+    code = """import torch
+try:
+    import triton._C.libtriton
+except ImportError:
+    pass
+torch.set_grad_enabled(False)
+x = torch.randn(3, 8)
+for backend in ("welford", "inductor", "welford"):
+    torch._dynamo.reset()
+    f = torch.compile(lambda x: torch.nn.functional.layer_norm(x, (8,)).exp(), backend=backend)
+    torch.testing.assert_close(f(x), torch.nn.functional.layer_norm(x, (8,)).exp())
+print("fine")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "fine", done.stderr
+
+
 # ---- options
 
 def test_no_fuse() -> None:
@@ -280,6 +369,40 @@ def test_no_fuse() -> None:
     agree(model, x, no_fuse=["linear-residual"])
     with_it, without = (welford.explain(model, x, options=o) for o in (None, {"no_fuse": "linear-residual"}))
     assert with_it.fused("linear-residual") == 1 and without.fused("linear-residual") == 0
+
+
+@pytest.mark.parametrize("weights, limit", [("f32", 1e-6), ("bf16", 1e-2), ("q8_0", 2e-2), ("q4_0", 0.3)])
+def test_weights(weights: str, limit: float) -> None:
+    """Packed in another type: near, and, where it is a shorter one, not the same."""
+    model, x = Qwen2().eval(), IDS
+    with torch.no_grad():
+        want, got = model(x), compiled(model, weights=weights)(x)
+    error = float((got - want).abs().max() / want.abs().max())
+    assert error <= limit and (error > 1e-6 or weights == "f32")
+
+
+def test_parameters_of_all_layouts() -> None:
+    """Tied, transposed, part of a larger tensor, askew."""
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(40, 32))
+            self.turned = nn.Parameter(torch.randn(32, 24).t())
+            self.part = nn.Parameter(torch.randn(33 * 24)[24:].view(32, 24)[:, :])
+            self.askew = nn.Parameter(torch.randn(24 * 24 + 1)[1:].view(24, 24))
+            self.scalar = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = F.embedding(ids, self.table)
+            return (x @ self.table.t()).sum() + F.linear(F.linear(x, self.turned), self.askew) @ self.part.t() * self.scalar
+    model = Model()
+    agree(model, IDS % 40)
+    function = compiled(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            function(IDS % 40)
+            parameter.mul_(1.5)
+            torch.testing.assert_close(function(IDS % 40), model(IDS % 40), rtol=1e-4, atol=1e-4)
 
 
 def test_unknown_option() -> None:

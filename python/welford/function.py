@@ -43,8 +43,10 @@ class Function:
     else welford.Array. A function with several results gives a tuple of them."""
 
     def __init__(self, core: _core.Function, source: bytes | None, name: str, pool: _core.Pool,
-                 options: tuple[Any, ...], examples: tuple[Any, ...] | None):
+                 options: tuple[Any, ...], examples: tuple[Any, ...] | None,
+                 lent: tuple[tuple[int, int, str, tuple[int, ...]], ...] = (), kept: Any = None):
         self._core = core
+        self._lent, self._kept = lent, kept  # weights in memory, and what owns that
         self._source, self._file, self._pool, self._options = source, name, pool, options
         self._examples = examples
 
@@ -94,8 +96,9 @@ class Function:
         return text or self._printed(after, self._core.call_shapes())
 
     def _printed(self, after: str, arguments: tuple[Any, ...] | None) -> str:
-        entry, fuse, no_fuse, no_raise = self._options
-        again = _core.Function(self._source, self._file, self._pool, arguments, entry, fuse, no_fuse, no_raise, after, True)
+        entry, fuse, no_fuse, no_raise, weights, params = self._options
+        again = _core.Function(self._source, self._file, self._pool, arguments, entry, fuse, no_fuse, no_raise, after, True,
+                               weights, params, self._lent)
         try:
             return again.printed()
         finally:
@@ -132,11 +135,13 @@ def _read(source: Source) -> tuple[bytes | None, str]:
 
 def compile_graph(source: Source, *example_inputs: Any, entry: str | None = None, name: str | None = None,
                   fuse: str | Iterable[str] | None = None, no_fuse: str | Iterable[str] | None = None,
-                  no_raise: bool = False, threads: int | None = None, cache: bool = True) -> Function:
+                  no_raise: bool = False, weights: str | None = None, params: str | os.PathLike[str] | None = None,
+                  threads: int | None = None, cache: bool = True) -> Function:
     """A function of MLIR (text, bytecode, or a file of either), or of a .wf file."""
     data, file = _read(source)
-    options = (entry, _common.names(fuse), _common.names(no_fuse), no_raise)
+    options = (entry, _common.names(fuse), _common.names(no_fuse), no_raise, weights,
+               os.fspath(params) if params else None)
     examples = tuple(example_inputs) or None
     pool = _common.pool(threads)
-    core = _core.Function(data, name or file, pool, examples, *options, None, not cache)
+    core = _core.Function(data, name or file, pool, examples, *options[:4], None, not cache, *options[4:], ())
     return Function(core, data, name or file, pool, options, examples)

@@ -145,6 +145,13 @@ def main() -> int:
         if quote == '"' or "/" in header:
             print(f"include/welford.h: includes {header}; it may need nothing but C's own headers")
             n_problems += 1
+    for path in sorted((ROOT / "python/src").glob("*.[ch]")):
+        n_files += 1
+        own = {other.name for other in path.parent.glob("*.h")}
+        for quote, header in INCLUDE.findall(path.read_text()):
+            if quote == '"' and header not in own:
+                print(f"{path.relative_to(ROOT)}: includes {header}; the Python package stands on welford.h alone")
+                n_problems += 1
     for problem in unused_exceptions(ROOT):
         print(problem)
         n_problems += 1

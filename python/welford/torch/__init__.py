@@ -102,7 +102,7 @@ def _with_record(module: torch.fx.GraphModule, inputs: Sequence[Any], options: O
         return _flat(_compile(graph, flat, options, record))
 
     compiled = aot_autograd(fw_compiler=compiler, inference_compiler=compiler,
-                            decompositions=_decompositions())(module, inputs)
+                            decompositions=_decompositions(), keep_inference_input_mutations=True)(module, inputs)
     if options.explain:
         print(Explanation(record, []), file=sys.stderr)
     return compiled
@@ -114,6 +114,7 @@ def backend(module: torch.fx.GraphModule, inputs: Sequence[Any], *, options: dic
 
     fuse, no_fuse  names of fusions, and of raising rules: only these, all but these; for measurements
     threads        that compute; otherwise as many as torch.get_num_threads() says
+    weights        the type that matrices of parameters are packed in: "bf16", "q8_0", "q4_0"; otherwise as they are
     check          the first call of every graph is compared with PyTorch's own result
     explain        says on stderr what became of every graph
     cache          False: do not use the cache folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Options:
     explain: bool = False
     check: bool = False
     cache: bool = True
+    weights: str | None = None
 
     @staticmethod
     def of(given: dict[str, Any] | None) -> Options:
@@ -145,8 +146,9 @@ def apply(b: Builder, node: Node, values: dict[Node, Any]) -> Any:
 
 # ---- a part as MLIR
 
-def translate(module: GraphModule) -> str:
-    """The text of a function of the module's placeholders, all of which are tensors of known sizes."""
+def translate(module: GraphModule, donations: Mapping[int, int] | None = None) -> str:
+    """The text of a function of the module's placeholders, all of which are tensors of known sizes. `donations`: results
+    that are written over the input that is given."""
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     outs = [outs_of(n.meta["val"]) for n in placeholders]
     b = Builder([(o.dtype, o.shape) for o in outs])
@@ -157,11 +159,42 @@ def translate(module: GraphModule) -> str:
         elif node.op == "output":
             results = node.args[0]
             listed = results if isinstance(results, (list, tuple)) else [results]
-            return b.finish([values[r] for r in listed])
+            return b.finish([values[r] for r in listed], donations)
     raise AssertionError("a graph without an output")
 
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+
+
+def type_of(t: torch.Tensor) -> tuple[str, tuple[int, ...]]:
+    return ELEMENTS[t.dtype], tuple(t.shape)
+
+
+class Weights:
+    """Parameters, which are lent to a function and packed once. A change of one is seen at the next call by its address
+    or its version; what changes neither (a write through .data, or through another library's view) is not."""
+
+    def __init__(self, listed: Sequence[tuple[int, torch.Tensor]]):
+        self.listed = list(listed)  # place among the inputs, and the tensor, which stays alive
+        self.kept = [t.detach().contiguous() for _, t in listed]
+        self.marks = [self.mark(t) for _, t in listed]
+
+    @staticmethod
+    def mark(t: torch.Tensor) -> tuple[int, int]:
+        return t.data_ptr(), 0 if t.is_inference() else t._version
+
+    def lent(self) -> tuple[tuple[int, int, str, tuple[int, ...]], ...]:
+        return tuple((i, t.data_ptr(), *type_of(t)) for (i, _), t in zip(self.listed, self.kept))
+
+    def renew(self, function: _core.Function, tensors: Sequence[torch.Tensor]) -> None:
+        for k, (i, _) in enumerate(self.listed):
+            t = tensors[i]
+            mark = self.mark(t)
+            if mark == self.marks[k]:
+                continue
+            kept = t.detach().contiguous()
+            function.renew((i, kept.data_ptr(), *type_of(kept)))
+            self.listed[k], self.kept[k], self.marks[k] = (i, t), kept, mark
 
 
 def laid_out(result: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
@@ -174,9 +207,10 @@ def laid_out(result: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
 class Part:
     """Nodes of a graph that are one function of welford's. Called as the module that they were."""
 
-    def __init__(self, module: GraphModule, options: Options):
+    def __init__(self, module: GraphModule, options: Options, donations: Mapping[int, int] | None = None):
         self.module, self.options = module, options
-        self.text = translate(module)
+        self.donations = dict(donations or {})  # results, and the inputs whose places they take
+        self.text = translate(module, self.donations)
         output = next(n for n in module.graph.nodes if n.op == "output").args[0]
         self.single = not isinstance(output, (list, tuple))
         listed: Sequence[Any] = [output] if self.single else output
@@ -184,6 +218,8 @@ class Part:
         self.inputs = [n.meta["val"] for n in module.graph.nodes if n.op == "placeholder"]
         self.function: _core.Function | None = None
         self.call: _core.Call | None = None
+        self.weights = Weights([])
+        self.taken = list(range(len(self.inputs)))  # the inputs that a call brings: all but weights
         self.failure = ""  # why it runs in PyTorch after all
 
     def report(self) -> _common.Report:
@@ -204,12 +240,16 @@ class Part:
         o = self.options
         pool = _common.pool(o.threads or torch.get_num_threads())
         return _core.Function(self.text.encode(), "torch", pool, None, None, o.fuse, o.no_fuse, False, after,
-                              after is not None or not o.cache)
+                              after is not None or not o.cache, o.weights, None, self.weights.lent())
 
-    def compile(self) -> None:
+    def compile(self, tensors: Sequence[torch.Tensor]) -> None:
+        """For these parameters; the other tensors are as those of any call."""
+        places = [i for i, t in enumerate(tensors) if isinstance(t, torch.nn.Parameter) and t.numel()]
+        self.weights = Weights([(i, tensors[i]) for i in places])
+        self.taken = [i for i in range(len(tensors)) if i not in places]
         self.function = self._open(None)
-        self.call = _core.Call(self.function, tuple((ELEMENTS[t.dtype], tuple(t.shape)) for t in self.inputs),
-                               tuple((ELEMENTS[t.dtype], tuple(t.shape)) for t in self.outputs))
+        self.call = _core.Call(self.function, tuple(type_of(self.inputs[i]) for i in self.taken),
+                               tuple(type_of(t) for t in self.outputs))
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
         if self.call is None:
@@ -217,29 +257,48 @@ class Part:
         return self.run(*tensors)
 
     def first_call(self, *tensors: torch.Tensor) -> Any:
-        if self.failure:
-            return self.module(*tensors)
         try:
-            self.compile()
+            if not self.failure:
+                self.compile(tensors)
         except Error as reason:
             self.failure = str(reason)
             warnings.warn(f"welford leaves a graph to PyTorch: {reason}", stacklevel=2)
-            return self.module(*tensors)
+        eager = self.module(*tensors) if self.failure or self.options.check else None
+        if self.failure:
+            return self.write_back(eager, tensors)
         results = self.run(*tensors)
         if self.options.check:
-            self.compare(results, self.module(*tensors))
+            self.compare(results, eager)
+        return results
+
+    def write_back(self, results: Any, tensors: Sequence[torch.Tensor]) -> Any:
+        """What PyTorch computed, where the graph writes to its inputs."""
+        for result, i in self.donations.items():
+            tensors[i].copy_(results if self.single else results[result])
         return results
 
     def run(self, *tensors: torch.Tensor) -> Any:
-        assert self.call is not None
+        assert self.call is not None and self.function is not None
+        if self.weights.listed:
+            self.weights.renew(self.function, tensors)
         # `inputs` keeps those alive that had to be made contiguous
-        inputs = [t if t.is_contiguous() else t.contiguous() for t in tensors]
-        results = [torch.empty(t.shape, dtype=t.dtype) for t in self.outputs]
+        inputs = [t if (t := tensors[i]).is_contiguous() else t.contiguous() for i in self.taken]
+        results = [torch.empty(t.shape, dtype=t.dtype) for t in self.outputs] if not self.donations else [
+            inputs[self.taken.index(self.donations[i])] if i in self.donations
+            else torch.empty(t.shape, dtype=t.dtype) for i, t in enumerate(self.outputs)]
         self.call.run(*[t.data_ptr() for t in inputs], *[t.data_ptr() for t in results])
+        if self.donations:
+            self.copy_back(results, tensors)
         for i, like in enumerate(self.outputs):
-            if results[i].stride() != like.stride() and results[i].numel() > 1:
+            if i not in self.donations and results[i].stride() != like.stride() and results[i].numel() > 1:
                 results[i] = laid_out(results[i], like.stride())
         return results[0] if self.single else tuple(results)
+
+    def copy_back(self, results: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
+        """Into those that had to be made contiguous. AOTAutograd counts their versions."""
+        for result, i in self.donations.items():
+            if results[result] is not tensors[i]:
+                tensors[i].copy_(results[result])
 
     def compare(self, ours: Any, eager: Any) -> None:
         """Raises where a result is another than PyTorch's."""
@@ -261,8 +320,11 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
     from torch.fx.passes.operator_support import OperatorSupportBase
 
     record.graphs += 1
+    module.graph.eliminate_dead_code()
     reasons = {n: unsupported(n) for n in module.graph.nodes if n.op == "call_function"}
     for node, reason in reasons.items():  # a tuple's parts go where the tuple does
+        if node.target is torch.ops.aten.copy_.default:  # over an input, at the graph's end
+            reasons[node] = ""
         if node.target is operator.getitem and reasons.get(node.args[0], "left"):
             reasons[node] = ""
     for node, reason in reasons.items():
@@ -277,11 +339,65 @@ def split(module: GraphModule, options: Options, record: Record) -> Callable[...
     fused = partitioner.fuse_partitions(partitioner.propose_partitions())
     for name, child in list(fused.named_children()):
         if name.startswith("fused_") and isinstance(child, GraphModule):
-            part = Part(child, options)
+            part = Part(child, options, take_writes(fused, name))
             record.parts.append(part)
             setattr(fused, name, Caller(part))
     fused.recompile()
-    return fused
+    return shortcut(fused) or fused
+
+
+def take_writes(module: GraphModule, name: str) -> dict[int, int]:
+    """The results of a part that the graph only copies over an input of that part, which nothing else reads: the part
+    writes them there itself, and the copy goes."""
+    call = next(n for n in module.graph.nodes if n.op == "call_module" and n.target == name)
+    donations: dict[int, int] = {}
+    for copy in [n for n in module.graph.nodes if n.target is torch.ops.aten.copy_.default]:
+        target, source = copy.args
+        if source is call:
+            result = 0
+        elif source.target is operator.getitem and source.args[0] is call:
+            result = source.args[1]
+        else:
+            continue
+        alike = [(t.dtype, t.shape) for t in (target.meta["val"], source.meta["val"])]
+        if (target.op != "placeholder" or set(target.users) != {call, copy} or set(source.users) != {copy}
+                or alike[0] != alike[1] or target.meta["val"].numel() == 0):
+            continue
+        donations[result] = list(call.args).index(target)
+        copy.replace_all_uses_with(target)
+        module.graph.erase_node(copy)
+    return donations
+
+
+def shortcut(module: GraphModule) -> Callable[..., Any] | None:
+    """A graph that is one Part, without the module around it; None: it is more."""
+    inputs = [n for n in module.graph.nodes if n.op == "placeholder"]
+    calls = [n for n in module.graph.nodes if n.op in ("call_module", "call_function", "call_method", "get_attr")
+             and n.target is not operator.getitem]
+    output = next(n for n in module.graph.nodes if n.op == "output").args[0]
+    if len(calls) != 1 or calls[0].op != "call_module" or not isinstance(output, (list, tuple)):
+        return None
+    child = getattr(module, str(calls[0].target))
+    if not isinstance(child, Caller):
+        return None
+    part = child.part
+    taken = [inputs.index(n) for n in calls[0].args]
+
+    def result(n: Any) -> tuple[bool, int] | None:
+        """Whether it is the Part's, and its number; a placeholder's otherwise."""
+        if n is None:
+            return None
+        if n is calls[0]:
+            return True, 0
+        return (True, n.args[1]) if n.target is operator.getitem else (False, inputs.index(n))
+    given = [result(n) for n in output]
+
+    def call(*tensors: Any) -> Any:
+        results = part(*[tensors[i] for i in taken])
+        if part.single:
+            results = (results,)
+        return [None if g is None else results[g[1]] if g[0] else tensors[g[1]] for g in given]
+    return call
 
 
 class Caller(torch.nn.Module):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -182,13 +182,18 @@ class Builder:
         self._count += 1
         return f"%{self._count}"
 
-    def finish(self, results: Sequence[Value]) -> str:
-        """The text of the module."""
+    def finish(self, results: Sequence[Value], donations: Mapping[int, int] | None = None) -> str:
+        """The text of the module. `donations`: results that may be written over the argument that is given."""
+        donated = {argument: result for result, argument in (donations or {}).items()}
+        attributes = ", ".join(f"{{tf.aliasing_output = {donated[i]} : i32}}" if i in donated else "{}"
+                               for i in range(len(self.arguments)))
+        attributes = f", arg_attrs = [{attributes}]" if donated else ""
         arguments = ", ".join(f"{a.name}: {a.type}" for a in self.arguments)
         types = ", ".join(r.type for r in results)
         inputs = ", ".join(a.type for a in self.arguments)
         body = "\n".join(self.lines)
-        return (f'"builtin.module"() ({{\n"func.func"() <{{sym_name = "main", function_type = ({inputs}) -> ({types})}}> '
+        return (f'"builtin.module"() ({{\n"func.func"() <{{sym_name = "main", function_type = ({inputs}) -> ({types})'
+                f"{attributes}}}> "
                 f"({{\n^bb0({arguments}):\n{body}\n"
                 f'  "func.return"({", ".join(r.name for r in results)}) : ({types}) -> ()\n}}) : () -> ()\n}}) : () -> ()\n')
 
@@ -217,6 +222,8 @@ class Builder:
     def generic(self, ins: Sequence[Value], maps: Sequence[str], init: Value, init_map: str, iterators: Sequence[str],
                 dtype: torch.dtype, body: Body) -> Value:
         """linalg.generic with one result; body(scalars of `dtype`, elements of `ins`, element of `init`)."""
+        if 0 in init.shape:
+            return init
         result = Value(self.new_name(), init.dtype, init.shape)
         values = [*ins, init]
         all_maps = ", ".join([*maps, init_map])

@@ -233,6 +233,9 @@ def rsub(b: Builder, out: Out, x: Operand, y: Operand, alpha: complex = 1) -> Va
 _binary("mul", lambda s, x, y: s("arith.andi" if s.type == "i1" else s.pick("arith.mulf", "arith.muli"), x, y))
 _binary("maximum", lambda s, x, y: s(s.pick("arith.maximumf", "arith.maxsi", "arith.maxui"), x, y))
 _binary("minimum", lambda s, x, y: s(s.pick("arith.minimumf", "arith.minsi", "arith.minui"), x, y))
+_binary("fmax", lambda s, x, y: s(s.pick("arith.maxnumf", "arith.maxsi", "arith.maxui"), x, y))
+_binary("fmin", lambda s, x, y: s(s.pick("arith.minnumf", "arith.minsi", "arith.minui"), x, y))
+_binary("copysign", lambda s, x, y: s("math.copysign", x, y), "Tensor", "Scalar")
 _binary("atan2", lambda s, x, y: s("math.atan2", x, y))
 _binary("bitwise_and", lambda s, x, y: s("arith.andi", x, y))
 _binary("bitwise_or", lambda s, x, y: s("arith.ori", x, y))
@@ -263,6 +266,8 @@ def div(b: Builder, out: Out, x: Operand, y: Operand, rounding_mode: str | None 
             signed = "arith.floordivsi" if rounding_mode == "floor" else "arith.divsi"
             return s("arith.divui" if s.is_unsigned else signed, p, q)
         quotient = s("arith.divf", p, q)
+        if rounding_mode == "trunc" and wide(out.dtype) != out.dtype:  # PyTorch rounds first
+            quotient = s.convert(s.cast(quotient, out.dtype), out.dtype, s.dtype)
         return s({"floor": "math.floor", "trunc": "math.trunc"}[rounding_mode], quotient) if rounding_mode else quotient
     return elementwise(b, out, [x, y], body)
 
@@ -350,7 +355,7 @@ def scalar_tensor(b: Builder, out: Out, value: complex, **_: Any) -> Value:
     return b.constant(value, out.dtype)
 
 
-@op(*find("zeros"), *find("zeros_like"), *find("new_zeros"))
+@op(*find("zeros"), *find("zeros_like"), *find("new_zeros"), *find("empty", "memory_format"), *find("empty_like"))
 def zeros(b: Builder, out: Out, *_: Any, **__: Any) -> Value:
     return b.constant(0, out.dtype, out.shape)
 
@@ -516,6 +521,22 @@ def flip(b: Builder, out: Out, x: Value, axes: Sequence[int]) -> Value:
     return b.mapped([], out.dtype, out.shape, body)
 
 
+@op(*find("diagonal"))
+def diagonal(b: Builder, out: Out, x: Value, offset: int = 0, first: int = 0, second: int = 1) -> Value:
+    i, j = axis_of(first, x.rank), axis_of(second, x.rank)
+
+    def body(s: Scalars, _: str) -> str:
+        others = iter(range(x.rank - 2))
+        along = s.of_index(s.index(x.rank - 2))
+
+        def moved(by: int) -> str:
+            return s.to_index(s("arith.addi", along, s.const(by, "i64"), type="i64"))
+        places = [moved(max(0, -offset)) if d == i else moved(max(0, offset)) if d == j else s.index(next(others))
+                  for d in range(x.rank)]
+        return s.extract(x, places)
+    return b.mapped([], out.dtype, out.shape, body)
+
+
 @op(*find("constant_pad_nd"))
 def constant_pad_nd(b: Builder, out: Out, x: Value, pad: Sequence[int], value: complex = 0) -> Value:
     pairs = [(0, 0)] * (x.rank - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
@@ -598,6 +619,10 @@ def largest(s: Scalars, x: str, y: str) -> str:
     return s(s.pick("arith.maximumf", "arith.maxsi", "arith.maxui"), x, y)
 
 
+def least(s: Scalars, x: str, y: str) -> str:
+    return s(s.pick("arith.minimumf", "arith.minsi", "arith.minui"), x, y)
+
+
 @op(*find("amax"), *find("max"))
 def amax(b: Builder, out: Out, x: Value, axes: Any = (), keep: bool = False) -> Value:
     return b.reshape(b.reduce(x, axes_of(axes, x.rank), out.dtype, _lowest(out.dtype), largest), out.shape)
@@ -605,8 +630,7 @@ def amax(b: Builder, out: Out, x: Value, axes: Any = (), keep: bool = False) -> 
 
 @op(*find("amin"), *find("min"))
 def amin(b: Builder, out: Out, x: Value, axes: Any = (), keep: bool = False) -> Value:
-    return b.reshape(b.reduce(x, axes_of(axes, x.rank), out.dtype, _highest(out.dtype), lambda s, p, q: s(
-        s.pick("arith.minimumf", "arith.minsi", "arith.minui"), p, q)), out.shape)
+    return b.reshape(b.reduce(x, axes_of(axes, x.rank), out.dtype, _highest(out.dtype), least), out.shape)
 
 
 @op(*find("any", "default", "dim", "dims"))
@@ -629,9 +653,44 @@ def prod(b: Builder, out: Out, x: Value, axes: Any = None, keep: bool = False, *
     return b.reshape(b.cast(result, out.dtype), out.shape)
 
 
-@op(*find("argmax"), *find("argmin"))
-def argmax(b: Builder, out: Out, x: Value, axis: int | None = None, keep: bool = False) -> Value:
-    raise Unsupported("argmax")
+def first_extreme(b: Builder, x: Value, axis: int, top: bool) -> tuple[Value, Value]:
+    """The largest or least value along an axis, NaN before all others, and where it stands first; without the axis."""
+    kept = tuple(1 if d == axis else n for d, n in enumerate(x.shape))
+    if top:
+        value = b.reduce(x, [axis], x.dtype, _lowest(x.dtype), largest)
+    else:
+        value = b.reduce(x, [axis], x.dtype, _highest(x.dtype), least)
+
+    def place(s: Scalars, a: str, v: str, _: str) -> str:
+        integers = Scalars(b, torch.int64)
+        found = s.compare("eq", a, v)
+        if s.is_float:
+            found = Scalars(b, torch.bool)("arith.ori", found, s.is_nan(a))
+        return integers.select(found, s.of_index(s.index(axis)), integers.const(x.shape[axis]))
+    places = b.mapped([x, b.reshape(value, kept)], torch.int64, x.shape, place, x.dtype)
+    return value, b.reduce(places, [axis], torch.int64, x.shape[axis], lambda s, p, q: s("arith.minsi", p, q))
+
+
+def _extreme_dim(top: bool) -> Callable[..., list[Value]]:
+    def translate(b: Builder, outs: Sequence[Out], x: Value, axis: int, keep: bool = False) -> list[Value]:
+        if not x.rank:
+            return [x, b.constant(0, torch.int64)]
+        return [b.reshape(v, o.shape) for v, o in zip(first_extreme(b, x, axis_of(axis, x.rank), top), outs)]
+    return translate
+
+
+def _extreme_place(top: bool) -> Callable[..., Value]:
+    def translate(b: Builder, out: Out, x: Value, axis: int | None = None, keep: bool = False) -> Value:
+        if axis is None or not x.rank:
+            x, axis = b.reshape(x, (math.prod(x.shape),)), 0
+        return b.reshape(first_extreme(b, x, axis_of(axis, x.rank), top)[1], out.shape)
+    return translate
+
+
+op(*find("max", "dim"))(_extreme_dim(True))
+op(*find("min", "dim"))(_extreme_dim(False))
+op(*find("argmax"))(_extreme_place(True))
+op(*find("argmin"))(_extreme_place(False))
 
 
 # ---- softmax, norms, attention, products
@@ -890,6 +949,8 @@ def index_tensor(b: Builder, out: Out, x: Value, indices: Sequence[Value | None]
 
 @op(*find("index_select"))
 def index_select(b: Builder, out: Out, x: Value, axis: int, index: Value) -> Value:
+    if not x.rank:
+        return x
     axis = axis_of(axis, x.rank)
     return index_tensor(b, out, x, [None] * axis + [b.reshape(index, (math.prod(index.shape),))])
 
@@ -906,14 +967,23 @@ def gather(b: Builder, out: Out, x: Value, axis: int, index: Value, *_: Any, **_
 
 @op(*find("cumsum"))
 def cumsum(b: Builder, out: Out, x: Value, axis: int, **_: Any) -> Value:
-    if not x.rank:
+    return scan(b, out, x, axis, 0, "arith.addf", "arith.addi")
+
+
+@op(*find("cumprod"))
+def cumprod(b: Builder, out: Out, x: Value, axis: int, **_: Any) -> Value:
+    return scan(b, out, x, axis, 1, "arith.mulf", "arith.muli")
+
+
+def scan(b: Builder, out: Out, x: Value, axis: int, start: int, for_floats: str, for_integers: str) -> Value:
+    if not x.rank or 0 in x.shape:
         return b.cast(x, out.dtype)
     axis, compute = axis_of(axis, x.rank), wide(out.dtype)
     x = b.cast(x, compute)
     rest = x.shape[:axis] + x.shape[axis + 1:]
-    init, total = b.empty(compute, x.shape), b.constant(0, compute, rest)
+    init, total = b.empty(compute, x.shape), b.constant(start, compute, rest)
     result, (p, q, r) = Value(b.new_name(), compute, x.shape), (b.new_name() for _ in range(3))
-    plus = "arith.addf" if compute.is_floating_point else "arith.addi"
+    plus = for_floats if compute.is_floating_point else for_integers
     b.lines.append(f"  {result.name}:2 = tm_tensor.scan dimension({axis}) inclusive(true) ins({x.name} : {x.type}) "
                    f"outs({init.name}, {total.name} : {init.type}, {total.type}) {{\n"
                    f"  ^bb0({p}: {x.element}, {q}: {x.element}):\n"
@@ -937,6 +1007,8 @@ def index_put(b: Builder, out: Out, x: Value, indices: Sequence[Value | None], v
     first = axes[0] if axes == list(range(axes[0], axes[-1] + 1)) else 0
     shape = rest[:first] + tuple(block) + rest[first:]  # as the values broadcast
     values = b.expand(b.cast(values, x.dtype), shape)
+    if len(axes) == 1 and len(block) == 1 and not accumulate and 0 not in x.shape:
+        return store_rows(b, x, axes[0], listed[0], values)
     forward = list(range(first, first + len(block))) + [d for d in range(len(shape)) if not first <= d < first + len(block)]
     updates = b.reshape(Value(*_plain(b.transpose(values, forward))), (n, *rest))
     columns = []
@@ -947,11 +1019,22 @@ def index_put(b: Builder, out: Out, x: Value, indices: Sequence[Value | None], v
     return scatter(b, x, order, len(axes), b.concat(columns, 1), updates, accumulate)
 
 
+def store_rows(b: Builder, x: Value, axis: int, index: Value, rows: Value) -> Value:
+    """x with rows [.., w, ..] in the places that the index [w] names along an axis: how a cache of keys and values grows."""
+    behind = math.prod(x.shape[axis + 1:])
+    at = b.mapped([index], torch.int64, index.shape, lambda s, i, _: s.of_index(
+        whole_index(s, i, index.dtype, x.shape[axis])))
+    matrix = (*x.shape[:axis + 1], behind)
+    y = b.op("wf.store_rows", [b.reshape(x, matrix), b.reshape(rows, (*x.shape[:axis], index.shape[0], behind)), at],
+             x.dtype, matrix)
+    return b.reshape(y, x.shape)
+
+
 def scatter(b: Builder, x: Value, order: Sequence[int], depth: int, index: Value, updates: Value, accumulate: bool) -> Value:
     """x, whose axes `order[:depth]` are indexed by the columns of `index`, with updates [n, the other axes]."""
     moved = Value(*_plain(b.transpose(x, order)))
     result, (p, q, r) = Value(b.new_name(), x.dtype, moved.shape), (b.new_name() for _ in range(3))
-    plus = "arith.addf" if x.dtype.is_floating_point else "arith.addi"
+    plus = "arith.addf" if x.dtype.is_floating_point else "arith.ori" if x.dtype == torch.bool else "arith.addi"
     b.lines.append(f"  {result.name} = tm_tensor.scatter {{dimension_map = array<i64: {', '.join(map(str, range(depth)))}>}} "
                    f"unique_indices(false) ins({updates.name}, {index.name} : {updates.type}, {index.type}) "
                    f"outs({moved.name} : {moved.type}) {{\n  ^bb0({p}: {x.element}, {q}: {x.element}):\n"
