@@ -29,10 +29,10 @@
 #include "compiler/frontend/mlir/calls.h"
 #include "compiler/frontend/mlir/complex_pairs.h"
 #include "compiler/frontend/mlir/graph_file.h"
-#include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/regions.h"
 #include "compiler/frontend/mlir/scalars.h"
 #include "compiler/frontend/mlir/unsigned.h"
+#include "compiler/frontend/mlir/wrong_folds.h"
 #include "compiler/fuse/refer.h"
 #include "compiler/fuse/unfuse.h"
 #include "compiler/lower/lower.h"
@@ -163,7 +163,7 @@ static wf_status lower(const runner *r, MlirOperation function, const setting *s
     unfuse_function(function, keep); // what came fused in the file
     TRY(decompose_function(r->c, function, keep, err));
     TRY(compiler_run_passes(r->c, r->module, TO_LINALG, err));
-    pads_keep(function);
+    wrong_folds_avoid(function);
     TRY(bind_propagate(r->c, r->module, function, err));
     TRY(runner_finish_step(r, "linalg", err));
     if (runner_has(r, "elementwise")) TRY(fuse_elementwise(r, function, err));

@@ -550,6 +550,9 @@ OPS = [
     case("cast-i32", f"%0 = tosa.cast %a0 : ({T}) -> tensor<3x5x37xi32>", [T], "tensor<3x5x37xi32>", [A * 10],
          lambda x: np.rint(x)),
     case("cast-to-f32", f"%0 = tosa.cast %a0 : ({SMALL}) -> tensor<4x9xf32>", [SMALL], "tensor<4x9xf32>", [INTS], lambda x: x),
+    case("cast-true", '%t = "tosa.const"() <{values = dense<true> : tensor<1x1x37xi1>}> : () -> tensor<1x1x37xi1>\n'
+         f"%n = tosa.cast %t : (tensor<1x1x37xi1>) -> tensor<1x1x37xf32>\n%0 = tosa.add %a0, %n : ({T}, tensor<1x1x37xf32>) -> {T}",
+         [T], T, [A], lambda x: x + 1),
     case("int-add", f"%0 = tosa.add %a0, %a1 : ({SMALL}, {SMALL}) -> {SMALL}", [SMALL] * 2, SMALL, [INTS, INTS[::-1]], np.add),
     case("int-div", f"%0 = tosa.intdiv %a0, %a1 : ({SMALL}, {SMALL}) -> {SMALL}", [SMALL] * 2, SMALL,
          [INTS, np.abs(INTS[::-1]) + 1], lambda x, y: np.trunc(x / y)),

@@ -21,9 +21,9 @@
 #include "compiler/dialect/wf.h"
 #include "compiler/frontend/mlir/foreign.h"
 #include "compiler/frontend/mlir/old_tosa.h"
-#include "compiler/frontend/mlir/pads.h"
 #include "compiler/frontend/mlir/text_guard.h"
 #include "compiler/frontend/mlir/tm_tensor.h"
+#include "compiler/frontend/mlir/wrong_folds.h"
 #include "compiler/mlir/constant.h"
 
 // What compiler_context_create leaves out, since no checkpoint needs it.
@@ -139,7 +139,7 @@ wf_status graph_file_read(compiler_context *c, const char *text, size_t bytes, c
     if (mlirModuleIsNull(*module) && !has_tm_tensor && !is_bytecode(all)) TRY(read_old_tosa(c, all, name, module, err));
     if (mlirModuleIsNull(*module)) return foreign_explain(all, name, reason.message, err);
     MlirOperation root = mlirModuleGetOperation(*module);
-    pads_keep(root);
+    wrong_folds_avoid(root);
     wf_status status = wf_verify(root, &reason);
     if (status == WF_OK) status = constant_settle_resources(root, &reason);
     if (status == WF_OK) return WF_OK;
