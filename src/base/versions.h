@@ -5,7 +5,7 @@
 #define WELFORD_BASE_VERSIONS_H
 
 // Of the compiler: whenever the same checkpoint would compile to another program.
-#define WELFORD_COMPILER_VERSION "19"
+#define WELFORD_COMPILER_VERSION "20"
 
 // Of the layout of packs, whose keys it is part of (runtime/pack/pack_key.c).
 #define PACK_VERSION "2"
