@@ -94,6 +94,7 @@ if(TARGET welford AND TARGET welford_compiler)
     # a tenth of its models where a sanitizer watches, which does not see into kernels
     if(WELFORD_SANITIZE)
         set_property(TEST e2e/same_bytes APPEND PROPERTY ENVIRONMENT "WELFORD_TEST_SHARE=10")
+        set_property(TEST e2e/exec_weights APPEND PROPERTY ENVIRONMENT "WELFORD_TEST_SANITIZED=1")
     endif()
 endif()
 
