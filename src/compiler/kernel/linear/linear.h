@@ -47,16 +47,23 @@
 // four instructions for 32 products. With x widened to i16 once a call and vpmaddwd alone (two of these, two additions)
 // it was 1 to 4 % faster, which its code was not worth.
 //
-// 512 bits were only emulated: no such machine was at hand. What bench/mca.py (LLVM 22) estimates of the peak of the
-// dot product, 512 rows; the second column is the bound of 8 vpdpbusd and what shares their units a row and block:
+// With 512 bits, on one thread of a shared Zen 4 (2.6 GHz), 1536 columns; ceilings: f32 multiply-adds 118 GFLOP/s,
+// vdpbf16ps 236, vpdpbusd 472. Of the two that follow, the first is what llvm-mca (bench/mca.py, LLVM 22) estimates of that
+// loop, the second the bound of 8 vpdpbusd and what shares their units a row and block; the last is llvm-mca's estimate for
+// Sapphire Rapids:
 //
-//                           Zen 4   bound   Sapphire Rapids
-//   F32  F16                100 %             100 %, 92 %
-//   BF16 (vdpbf16ps)        100 %             100 %
-//   Q8_0 Q4_0 Q5_0     76, 74, 71 %  80 %     72, 70, 65 %
-//   Q4_1 Q5_1          71, 70 %      73 %     64, 61 %
-//   Q4_K Q5_K          71, 69 %      73 %     63, 60 %
-//   Q6_K                61 %         73 %     55 %
+//             512 rows, GOP/s  of the ceiling  by llvm-mca  bound  Sapphire Rapids
+//   F32            117              99 %          100 %                 100 %
+//   F16            116              98 %          100 %                  92 %
+//   BF16           203              86 %          100 %                 100 %
+//   Q8_0           366              77 %           76 %      80 %        72 %
+//   Q4_0           366              77 %           74 %      80 %        70 %
+//   Q4_1           331              70 %           71 %      73 %        64 %
+//   Q5_0           354              75 %           71 %      80 %        65 %
+//   Q5_1           326              69 %           70 %      73 %        61 %
+//   Q4_K           330              70 %           71 %      73 %        63 %
+//   Q5_K           321              68 %           69 %      73 %        60 %
+//   Q6_K           317              67 %           61 %      73 %        55 %
 //
 // Where the CPU has vdpbf16ps, x is rounded to bf16 for BF16 weights (linear_float.c): an NMSE of
 // about 3e-6, at most 1.5e-5. All other float products differ from exact ones by f32 rounding alone.
