@@ -81,7 +81,7 @@ endif()
 # One ctest a file, so that a failure names it and ctest can run them side by side.
 file(GLOB e2e_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/e2e/test_*.py")
 if(TARGET welford AND TARGET welford_compiler)
-    set(numbers bench norm_forms odd_values ppl r1_shape raise_mutants)
+    set(numbers architectures bench norm_forms odd_values ppl r1_shape raise_mutants)
     foreach(source ${e2e_sources})
         cmake_path(GET source STEM name)
         string(REGEX REPLACE "^test_" "" name "${name}")
