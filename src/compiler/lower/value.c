@@ -167,13 +167,7 @@ bool tensor_is_contiguous(const tensor *x)
     return true;
 }
 
-MlirType type_with_f32(MlirType t)
-{
-    int64_t dims[MAX_RANK];
-    int rank = (int)mlirShapedTypeGetRank(t);
-    for (int d = 0; d < rank; d++) dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
-    return tensor_of(rank, dims, mlirF32TypeGet(mlirTypeGetContext(t)));
-}
+MlirType type_with_f32(MlirType t) { return tensor_like(t, mlirF32TypeGet(mlirTypeGetContext(t))); }
 
 // ---- constants
 

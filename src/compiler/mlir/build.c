@@ -108,6 +108,14 @@ MlirType tensor_of(int rank, const int64_t *shape, MlirType element)
     return mlirRankedTensorTypeGet(rank, sizes, element, mlirAttributeGetNull());
 }
 
+MlirType tensor_like(MlirType shaped, MlirType element)
+{
+    int64_t sizes[MAX_LOOPS]; // with MLIR's own sign for an open one
+    intptr_t rank = mlirShapedTypeGetRank(shaped);
+    for (intptr_t d = 0; d < rank; d++) sizes[d] = mlirShapedTypeGetDimSize(shaped, d);
+    return mlirRankedTensorTypeGet(rank, sizes, element, mlirAttributeGetNull());
+}
+
 MlirType tensor2(int64_t rows, int64_t cols, MlirType element)
 {
     return tensor_of(2, (int64_t[]){rows, cols}, element);

@@ -33,6 +33,8 @@ MlirValue build_generic(op_builder *b, int n, const MlirValue *operands, const M
                         const bool *reduces, MlirBlock body);
 
 MlirType tensor_of(int rank, const int64_t *shape, MlirType element); // -1: dynamic
+// The tensor with the sizes of a type that has a rank, of at most 16 axes.
+MlirType tensor_like(MlirType shaped, MlirType element);
 MlirType tensor2(int64_t rows, int64_t cols, MlirType element);
 
 // tensor.extract_slice or insert_slice (`n` operands) of places that are numbers.

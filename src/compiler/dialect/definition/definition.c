@@ -117,11 +117,7 @@ static MlirType substitute(const substitution *s, MlirType t)
     MlirType element = element_of(t);
     for (int i = 0; i < s->n; i++) {
         if (!mlirTypeEqual(s->from[i], element)) continue;
-        int64_t dims[DEFINITION_MAX_RANK];
-        if (mlirTypeEqual(t, element)) return s->to[i];
-        for (intptr_t d = 0; d < mlirShapedTypeGetRank(t); d++)
-            dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
-        return tensor_of((int)mlirShapedTypeGetRank(t), dims, s->to[i]);
+        return mlirTypeEqual(t, element) ? s->to[i] : tensor_like(t, s->to[i]);
     }
     return t;
 }

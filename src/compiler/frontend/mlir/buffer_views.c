@@ -18,11 +18,8 @@ void buffers_refuse(buffers *s, MlirOperation op, const char *reason)
 // The tensor type of a buffer; null: its rank is not known.
 MlirType buffer_tensor_type(MlirType t)
 {
-    int64_t dims[MAX_RANK];
     if (!mlirTypeIsAMemRef(t) || mlirShapedTypeGetRank(t) > MAX_RANK) return (MlirType){0};
-    int rank = (int)mlirShapedTypeGetRank(t);
-    for (int d = 0; d < rank; d++) dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
-    return tensor_of(rank, dims, mlirShapedTypeGetElementType(t));
+    return tensor_like(t, mlirShapedTypeGetElementType(t));
 }
 
 static MlirNamedAttribute keep_attribute(MlirOperation op, const char *name)

@@ -44,11 +44,7 @@ static void refuse(pairing *p, MlirOperation op, const char *reason)
 static MlirType part_type(MlirType t)
 {
     MlirType element = mlirComplexTypeGetElementType(element_of(t));
-    int64_t dims[MAX_RANK];
-    if (!mlirTypeIsAShaped(t)) return element;
-    for (intptr_t d = 0; d < mlirShapedTypeGetRank(t); d++)
-        dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
-    return tensor_of((int)mlirShapedTypeGetRank(t), dims, element);
+    return mlirTypeIsAShaped(t) ? tensor_like(t, element) : element;
 }
 
 static void add_pair(pairing *p, MlirValue from, MlirValue real, MlirValue imaginary)

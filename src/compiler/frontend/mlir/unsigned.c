@@ -35,11 +35,8 @@ static unsigned width_of(MlirType t)
 
 static MlirType with_element(MlirType t, MlirType element)
 {
-    int64_t dims[MAX_RANK];
     if (!mlirTypeIsARankedTensor(t) || mlirShapedTypeGetRank(t) > MAX_RANK) return mlirTypeIsAShaped(t) ? t : element;
-    for (intptr_t d = 0; d < mlirShapedTypeGetRank(t); d++)
-        dims[d] = mlirShapedTypeIsDynamicDim(t, d) ? -1 : mlirShapedTypeGetDimSize(t, d);
-    return tensor_of((int)mlirShapedTypeGetRank(t), dims, element);
+    return tensor_like(t, element);
 }
 
 static MlirType signless(MlirType t) { return with_element(t, mlirIntegerTypeGet(mlirTypeGetContext(t), width_of(t))); }

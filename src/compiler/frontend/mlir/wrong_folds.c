@@ -30,10 +30,7 @@ static void widen_truth(MlirOperation op)
     if (!mlirTypeIsAInteger(element) || mlirIntegerTypeGetWidth(element) != 1) return;
     if (!mlirTypeIsAFloat(mlirShapedTypeGetElementType(to))) return;
     op_builder b = op_builder_before(op);
-    int64_t dims[MAX_RANK];
-    for (intptr_t d = 0; d < mlirShapedTypeGetRank(from); d++)
-        dims[d] = mlirShapedTypeIsDynamicDim(from, d) ? -1 : mlirShapedTypeGetDimSize(from, d);
-    MlirType wide = tensor_of((int)mlirShapedTypeGetRank(from), dims, mlirIntegerTypeGet(b.ctx, 8));
+    MlirType wide = tensor_like(from, mlirIntegerTypeGet(b.ctx, 8));
     mlirOperationSetOperand(op, 0, build_value(&b, "tosa.cast", wide, 1, &x, 0, NULL));
 }
 
