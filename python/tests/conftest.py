@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "test/e2e"))  # tiny_gguf
+sys.path.insert(0, str(ROOT / "test/e2e"))  # tiny_gguf, model_files
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,13 +35,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def find_model(file: str) -> Path:
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "welford/models"
-    return Path(os.environ.get("WELFORD_MODELS") or default) / file
-
-
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
+    from model_files import find_model
+
     path = find_model("smollm2-135m-instruct.q4_1.gguf")
     if not path.is_file():
         pytest.skip(f"{path}: missing, run scripts/get-model smollm2")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from model_files import find_model
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -65,11 +67,6 @@ def fresh_cache(welford: Welford, tmp_path: Path) -> Path:
     folder = tmp_path / "cache"
     welford.env["WELFORD_CACHE"] = str(folder)
     return folder
-
-
-def find_model(file: str) -> Path:
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "welford/models"
-    return Path(os.environ.get("WELFORD_MODELS") or default) / file
 
 
 @pytest.fixture(scope="session")
