@@ -26,7 +26,7 @@ static const char HELP[] =
     "      --no-weights        leave the packed weights out: who runs the file has the model beside it, or names it "
     "by\n"
     "                          --weights-from\n"
-    "      --kv f16|f32        type of the KV cache (default f16)\n"
+    "      --kv f16|f32|q8     type of the KV cache (default f16)\n"
     "of a function:\n"
     "      --entry LIST        the function, or several, separated by commas, of which exec --entry chooses one "
     "(default:\n"
